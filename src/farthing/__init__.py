@@ -1,0 +1,1 @@
+"""farthing: inference savings you can audit."""

@@ -1,0 +1,1 @@
+"""Operator costs and rooflines."""

@@ -1,0 +1,1 @@
+"""Cost at a trace, marginal cost, commitments, the parts of a saving, frontier."""

@@ -1,0 +1,1 @@
+"""Candidates, racing, the accuracy gate and the verdict."""

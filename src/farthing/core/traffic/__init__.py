@@ -1,0 +1,1 @@
+"""Shapes of traffic and the batch queue."""

@@ -1,0 +1,1 @@
+"""One file per back end that runs a model."""

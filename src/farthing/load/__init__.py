@@ -1,0 +1,1 @@
+"""DOOR IN: files and configuration become nouns, validated here."""

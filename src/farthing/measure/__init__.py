@@ -1,0 +1,1 @@
+"""Child processes, load generators, per-operator profiles."""

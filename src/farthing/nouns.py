@@ -1,0 +1,870 @@
+"""The words farthing speaks: frozen values without input or output.
+
+Every numeric field carries its unit in its name. Arrays are read-only. A fraction (``_frac``) lies in
+[0, 1] unless said otherwise; ``Estimate`` fields take the unit of the field that holds them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "AccuracyEvidence",
+    "Artefact",
+    "BaselineSpec",
+    "Bill",
+    "Candidate",
+    "Dataset",
+    "Estimate",
+    "Evaluation",
+    "Hardware",
+    "HourlyPlan",
+    "MachinePeaks",
+    "Measurement",
+    "ModelRef",
+    "Objective",
+    "Offer",
+    "OfferEstimate",
+    "OperatorTime",
+    "Outcome",
+    "PipelineSpec",
+    "Plan",
+    "Precision",
+    "Profile",
+    "Provenance",
+    "SavingPart",
+    "Scenario",
+    "Splits",
+    "Status",
+    "TensorSpec",
+    "Term",
+    "Trace",
+    "Verdict",
+    "Workload",
+]
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Scenario = Literal["SingleStream", "Offline", "Server"]
+Term = Literal["on_demand", "spot", "reserved_1y", "reserved_3y", "serverless", "per_token", "owned"]
+Outcome = Literal["met", "not_met", "unproven"]
+Status = Literal["baseline", "chosen", "tied", "lost", "infeasible", "failed"]
+HOURS_PER_MONTH = 730.0
+"""Hours in a month as the clouds bill them (8,760 / 12)."""
+
+
+def _require(ok: bool, owner: object, problem: str) -> None:
+    if not ok:
+        raise ValueError(f"{type(owner).__name__}: {problem}: {owner!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with the interval that was measured or derived for it.
+
+    Attributes:
+        value: Point estimate, in the unit of the field that holds it.
+        lo: Lower end of the interval, ≤ value (−inf when the interval is one-sided).
+        hi: Upper end of the interval, ≥ value (+inf when the interval is one-sided).
+        n: Number of independent observations (blocks, requests, images) behind it; 0 for a quoted fact.
+        method: How the interval was made, for example ``"t on 12 log ratios"``.
+        source: Where the number comes from (a measurement's key, a price list, a formula).
+        confidence: Coverage of the interval in (0, 1).
+    """
+
+    value: float
+    lo: float
+    hi: float
+    n: int
+    method: str
+    source: str = ""
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        _require(not any(math.isnan(x) for x in (self.value, self.lo, self.hi)), self, "NaN is no estimate")
+        _require(self.lo <= self.value <= self.hi, self, "lo ≤ value ≤ hi does not hold")
+        _require(self.n >= 0, self, "n must be ≥ 0")
+        _require(0 < self.confidence < 1, self, "confidence must lie in (0, 1)")
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same estimate times a constant (its ends swap when the factor is negative)."""
+        lo, hi = sorted((self.lo * factor, self.hi * factor))
+        return Estimate(
+            value=self.value * factor,
+            lo=lo,
+            hi=hi,
+            n=self.n,
+            method=self.method,
+            source=self.source,
+            confidence=self.confidence,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """Arrivals counted in equal steps.
+
+    Attributes:
+        name: What it is called in reports (a file name or ``"day-night"``).
+        step_s: Length of a step in seconds, > 0 and ≤ 3,600.
+        counts: Requests in each step, shape ``(n_steps,)``, finite and ≥ 0, at least one positive.
+        start: Local time of the first step, or None when unknown.
+        inferred: True when the volume was derived (from a bill) rather than observed.
+    """
+
+    name: str
+    step_s: float
+    counts: NDArray[np.float64]
+    start: datetime | None = None
+    inferred: bool = False
+
+    def __post_init__(self) -> None:
+        counts = np.array(self.counts, dtype=np.float64)
+        counts.setflags(write=False)
+        object.__setattr__(self, "counts", counts)
+        if not 0 < self.step_s <= 3600:
+            raise ValueError(f"Trace {self.name}: step_s must lie in (0, 3600], is {self.step_s}")
+        if counts.ndim != 1 or counts.size == 0 or not np.isfinite(counts).all() or (counts < 0).any():
+            raise ValueError(f"Trace {self.name}: counts must be one-dimensional, finite and ≥ 0, is {counts!r}")
+        if not (counts > 0).any():
+            raise ValueError(f"Trace {self.name}: no requests in {counts.size} steps")
+
+    @property
+    def hours(self) -> float:
+        """Length in hours."""
+        return self.counts.size * self.step_s / 3600
+
+    def hourly_rps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and peak rate of each hour.
+
+        Returns:
+            ``(mean_rps, peak_rps)``, each of shape ``(n_hours,)``; the peak is the busiest step of the hour.
+            A last incomplete hour counts as an hour of its own, its mean over the part that was seen.
+        """
+        per_hour = max(1, round(3600 / self.step_s))
+        rates = self.counts / self.step_s
+        starts = np.arange(0, rates.size, per_hour)
+        sizes = np.diff(np.append(starts, rates.size))
+        return np.add.reduceat(rates, starts) / sizes, np.maximum.reduceat(rates, starts)
+
+    def requests_per_month(self) -> float:
+        """Requests in a month of 730 hours at this trace's average rate."""
+        return float(self.counts.sum() / self.hours * HOURS_PER_MONTH)
+
+    def scaled(self, factor: float, *, inferred: bool | None = None) -> Trace:
+        """The same shape with every count multiplied by ``factor`` (> 0)."""
+        return Trace(
+            name=self.name,
+            step_s=self.step_s,
+            counts=self.counts * factor,
+            start=self.start,
+            inferred=self.inferred if inferred is None else inferred,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """Name, element type and shape of one input or output; None is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """How what a client sends becomes tensors; the same code runs when measuring and serving.
+
+    Attributes:
+        kind: ``image`` (encoded bytes), ``text`` (a string) or ``tensor`` (arrays, nothing to do).
+        resize: Short side in pixels after resizing, None for no resize.
+        crop: Side of the centre crop in pixels, None for no crop.
+        interpolation: ``bilinear`` or ``bicubic``.
+        mean: Per channel, subtracted after ``value × scale``.
+        std: Per channel, divided by after the mean; > 0.
+        scale: Factor on the byte values before mean and std (1/255 or 1).
+        channels: 3 (RGB) or 1 (grey).
+        layout: ``NCHW`` or ``NHWC``.
+        tokenizer: Path of a Hugging Face ``tokenizer.json`` (text only).
+        max_length: Longest token sequence; longer texts are cut.
+        group_by_length: Batches are formed of texts of like length, padded to their longest only.
+        input_names: Model inputs that the pipeline fills, in order; empty means the model's own order.
+    """
+
+    kind: Literal["image", "text", "tensor"]
+    resize: int | None = None
+    crop: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: float = 1 / 255
+    channels: int = 3
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    tokenizer: str | None = None
+    max_length: int = 128
+    group_by_length: bool = True
+    input_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(all(s > 0 for s in self.std), self, "std must be > 0")
+        _require(self.channels in (1, 3), self, "channels must be 1 or 3")
+        _require(self.kind != "text" or self.tokenizer is not None, self, "a text pipeline needs a tokenizer")
+        _require(self.max_length > 0, self, "max_length must be > 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Payloads of a workload with the labels that judge the answers.
+
+    Attributes:
+        kind: As in :class:`PipelineSpec`.
+        items: File paths (image), strings (text), or one path of an ``.npz`` file (tensor).
+        n: Number of samples.
+        labels: One class index or number a sample, or None when there are none.
+        ids: A name for each sample, for reports and leakage checks.
+        classes: Names of the classes in index order, empty when unknown.
+        source: Where it was read from, as the user gave it.
+    """
+
+    kind: Literal["image", "text", "tensor"]
+    items: tuple[str, ...]
+    n: int
+    labels: tuple[float, ...] | None = None
+    ids: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and len(self.labels) != self.n:
+            raise ValueError(f"Dataset {self.source}: {len(self.labels)} labels for {self.n} samples")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """Indices into a :class:`Dataset`: calibrate on one part, choose on another, prove once on the last.
+
+    Attributes:
+        calibrate: Indices into the *calibration* data set (training data where the user has some).
+        search: Indices into the holdout on which candidates are chosen.
+        confirm: Indices into the holdout that stays untouched until the end.
+    """
+
+    calibrate: tuple[int, ...]
+    search: tuple[int, ...]
+    confirm: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _require(not set(self.search) & set(self.confirm), self, "search and confirm must not overlap")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """A model as the user has it.
+
+    Attributes:
+        kind: ``onnx`` (a file), ``torch`` (``package.module:callable`` or ``file.py:callable`` that returns
+            an ``nn.Module``), ``optimum`` (a folder with model.onnx, config.json, tokenizer.json).
+        path: The file, folder or import path.
+        onnx_path: The ONNX file once exported or found, else None.
+        example_shape: Shape of one sample without the batch dimension, for exporting a torch module.
+    """
+
+    kind: Literal["onnx", "torch", "optimum"]
+    path: str
+    onnx_path: str | None = None
+    example_shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """Facts of a device or an instance; None where a source did not say.
+
+    Attributes:
+        name: ``aws/m7i.large``, or this machine's own name.
+        vcpus: Logical processors.
+        threads_per_core: Hardware threads of one core.
+        isa: Instruction sets that matter, such as ``avx2 avx512f avx512_vnni avx512_bf16 amx_int8``.
+        memory_gib: Main memory.
+        arch: ``x86_64`` or ``arm64``.
+        cpu: Processor's name.
+        accelerator: GPU's name.
+        accelerators: Number of them.
+        accelerator_memory_gib: Memory of one of them.
+    """
+
+    name: str
+    vcpus: float | None = None
+    threads_per_core: int | None = None
+    isa: tuple[str, ...] = ()
+    memory_gib: float | None = None
+    arch: str | None = None
+    cpu: str | None = None
+    accelerator: str | None = None
+    accelerators: float = 0
+    accelerator_memory_gib: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A dated price for a Hardware in a region under one term.
+
+    Attributes:
+        name: ``provider/instance`` such as ``aws/m7i.large``.
+        provider: ``aws``, ``azure``, ``gcp`` or the user's own word.
+        region: The provider's name of it.
+        term: How it is bought.
+        hardware: What one gets.
+        usd_per_hour: Effective price of one hour of the whole instance, any up-front part spread over the
+            term; None for terms not priced by the hour.
+        upfront_usd: Part of it paid once at the start.
+        usd_per_request: Serverless: for each request.
+        usd_per_gib_s: Serverless: for each GiB-second.
+        usd_per_input_token: Per-token end points.
+        usd_per_output_token: Per-token end points.
+        interruptions_per_hour: Spot: expected preemptions of one replica in an hour, None when no source said.
+        parts_usd_per_hour: Shares of vCPU, memory, GPU where the source prices them apart; they add up.
+        dated: Day on which the price was valid at the source.
+        source: What was read, with its version.
+    """
+
+    name: str
+    provider: str
+    region: str
+    term: Term
+    hardware: Hardware
+    dated: date
+    source: str
+    usd_per_hour: float | None = None
+    upfront_usd: float = 0.0
+    usd_per_request: float | None = None
+    usd_per_gib_s: float | None = None
+    usd_per_input_token: float | None = None
+    usd_per_output_token: float | None = None
+    interruptions_per_hour: float | None = None
+    parts_usd_per_hour: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rates = (
+            self.usd_per_hour,
+            self.usd_per_request,
+            self.usd_per_gib_s,
+            self.usd_per_input_token,
+            self.usd_per_output_token,
+        )
+        _require(any(r is not None for r in rates), self, "an offer without any price")
+        _require(all(r is None or (math.isfinite(r) and r > 0) for r in rates), self, "prices must be > 0")
+        _require(bool(self.source), self, "a price without a source")
+
+    @property
+    def key(self) -> str:
+        """Unique name: ``aws/m7i.large@us-east-1:on_demand``."""
+        return f"{self.name}@{self.region}:{self.term}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The promise that a plan must keep.
+
+    Attributes:
+        latency_ms: Bound on the latency percentile, None for no bound.
+        percentile: Which one, in (0, 1).
+        metric: ``accuracy``, ``agreement``, ``f1_macro`` … or the name of a custom metric.
+        max_drop_frac: Largest allowed drop of the metric against the baseline (0.01 = 1 point).
+        confidence: Confidence of the accuracy gate, in (0, 1).
+        min_saving_frac: Saving that must be proven, None when any saving will do.
+        budget_usd_per_month: Upper bound on the planned cost, None for none.
+        min_replicas: Fewest replicas at any time, ≥ 1.
+    """
+
+    latency_ms: float | None = None
+    percentile: float = 0.99
+    metric: str = "accuracy"
+    max_drop_frac: float = 0.01
+    confidence: float = 0.95
+    min_saving_frac: float | None = None
+    budget_usd_per_month: float | None = None
+    min_replicas: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.latency_ms is None or self.latency_ms > 0, self, "latency_ms must be > 0")
+        _require(0 < self.percentile < 1, self, "percentile must lie in (0, 1)")
+        _require(0 <= self.max_drop_frac < 1, self, "max_drop_frac must lie in [0, 1)")
+        _require(0.5 < self.confidence < 1, self, "confidence must lie in (0.5, 1)")
+        _require(self.min_replicas >= 1, self, "min_replicas must be ≥ 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSpec:
+    """What serves the model today.
+
+    Attributes:
+        engine: ``pytorch``, ``onnxruntime`` or ``openvino``.
+        precision: Of its arithmetic.
+        max_batch: Largest batch; 1 means one request at a time.
+    """
+
+    engine: str = "pytorch"
+    precision: Precision = "fp32"
+    max_batch: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What is paid today.
+
+    Attributes:
+        offer: Name of the offer (``aws/m7i.large``).
+        region: Region of the offer, None for the snapshot's first.
+        term: How it is bought today.
+        usd_per_month: The amount, or None when ``replicas`` is given.
+        replicas: Instances running all month, or None when ``usd_per_month`` is given.
+    """
+
+    offer: str
+    region: str | None = None
+    term: Term = "on_demand"
+    usd_per_month: float | None = None
+    replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        _require((self.usd_per_month is None) != (self.replicas is None), self, "give usd_per_month or replicas")
+        _require(self.usd_per_month is None or self.usd_per_month > 0, self, "usd_per_month must be > 0")
+        _require(self.replicas is None or self.replicas > 0, self, "replicas must be > 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Who asks and when, with what, of which model, judged by which labelled data.
+
+    Attributes:
+        name: For reports.
+        model: As the user has it.
+        pipeline: From payload to tensors.
+        holdout: Labelled data that judges candidates (search and confirm splits are drawn from it).
+        calibration: Data to calibrate quantisation on, None to take it from the holdout's search split.
+        baseline: What serves today.
+        bill: What is paid today.
+        trace: Arrivals, None when they are to be inferred from the bill with ``shape``.
+        shape: ``day-night`` or ``flat``: the shape of inferred or monthly traffic.
+        requests_per_month: Volume for ``shape``, None when unknown.
+        custom_metric: Import path of a metric callable, None for a built-in one.
+    """
+
+    name: str
+    model: ModelRef
+    pipeline: PipelineSpec
+    holdout: Dataset
+    baseline: BaselineSpec
+    bill: Bill
+    objective: Objective
+    calibration: Dataset | None = None
+    trace: Trace | None = None
+    shape: str = "day-night"
+    requests_per_month: float | None = None
+    custom_metric: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """A file or folder that an engine loads.
+
+    Attributes:
+        variant: Name of the way it was made, for example ``int8-qdq``.
+        precision: Of its heavy operators.
+        path: Relative to the run's output folder.
+        sha256: Digest of the file, or of the sorted files of the folder.
+        size_mib: On disk, external data included.
+        engines: Engines that can load it.
+        build_s: Seconds it took to build.
+        note: What the builder wants the report to say (operators left in float, calibration method).
+    """
+
+    variant: str
+    precision: Precision
+    path: str
+    sha256: str
+    size_mib: float
+    engines: tuple[str, ...]
+    build_s: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Candidate:
+    """One way to serve the model, not yet tried.
+
+    Attributes:
+        engine: Engine's name.
+        variant: Variant's name.
+        precision: What the engine is told to compute in.
+        max_batch: Largest batch, ≥ 1; batching is timer-free.
+        instances: Worker processes in a replica.
+        threads: Threads of each worker.
+        device: ``cpu`` or ``cuda:0``.
+    """
+
+    engine: str
+    variant: str
+    precision: Precision
+    max_batch: int = 1
+    instances: int = 1
+    threads: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _require(min(self.max_batch, self.instances, self.threads) >= 1, self, "batch, instances, threads ≥ 1")
+
+    @property
+    def build(self) -> str:
+        """Engine and variant alone: what decides the answers (``openvino/int8-nncf``)."""
+        return f"{self.engine}/{self.variant}"
+
+    @property
+    def label(self) -> str:
+        """For people: ``openvino int8-nncf b8 2×1``."""
+        return f"{self.engine} {self.variant} b{self.max_batch} {self.instances}×{self.threads}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a Candidate did under a named scenario.
+
+    Attributes:
+        candidate: What ran.
+        scenario: MLPerf's name of the load.
+        batch: Batch size that was run (Offline, SingleStream) or allowed (Server).
+        n: Requests (samples) measured.
+        metrics: By name with unit: ``latency_p50_ms latency_p90_ms latency_p99_ms throughput_rps service_ms
+            pipeline_frac peak_memory_mib device_memory_mib load_s first_inference_s artefact_mib offered_rps``.
+        quantiles_ms: Latency at 0, 1, … 100 %, shape ``(101,)`` as a tuple, empty when not measured.
+        blocks: One number a block (the block's throughput in requests/s), in time order.
+        seed: Of the order of payloads and of arrivals.
+        hardware: Fingerprint of the machine.
+        taken_at: When it ended.
+        contended: True when the canary kernel said that the machine was busy and retries did not help.
+        seconds: Wall time it took.
+    """
+
+    candidate: Candidate
+    scenario: Scenario
+    batch: int
+    n: int
+    metrics: Mapping[str, Estimate]
+    seed: int
+    hardware: str
+    taken_at: datetime
+    quantiles_ms: tuple[float, ...] = ()
+    blocks: tuple[float, ...] = ()
+    contended: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorTime:
+    """One node of the model in a profile.
+
+    Attributes:
+        name: Node's name in the original model where it could be mapped, else the engine's.
+        kind: Operator type (``Conv``, ``MatMul`` …).
+        time_ms: Per inference.
+        share_frac: Of the summed operator time.
+        precision: What it ran in, as the engine says (``f32``, ``u8``, ``bf16``), empty when unknown.
+        flops: Multiply and add counted apart, per inference; None when unknown.
+        bytes_moved: Least traffic: inputs, weights and outputs once; None when unknown.
+        roofline_frac: Attained over attainable rate, in [0, 1] up to noise; None when unknown.
+        mapped: True when ``name`` is a node of the original model.
+    """
+
+    name: str
+    kind: str
+    time_ms: float
+    share_frac: float
+    precision: str = ""
+    flops: float | None = None
+    bytes_moved: float | None = None
+    roofline_frac: float | None = None
+    mapped: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachinePeaks:
+    """What this machine was seen to do at best, one thread; None where it has no such unit."""
+
+    fp32_gflops: float
+    bf16_gflops: float | None
+    int8_gops: float | None
+    memory_gb_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Where the time of one Candidate goes.
+
+    Attributes:
+        candidate: What was profiled.
+        batch: Batch size.
+        operators: Longest first.
+        wall_ms: Time of one inference without the profiler, pipeline included.
+        pipeline_ms: Part of it spent before the engine.
+        mapped_frac: Share of operator time mapped back to original nodes.
+        peaks: Of the machine.
+        bottleneck: ``compute``, ``memory``, ``overhead``, ``preprocessing`` or ``queue``.
+        why: One sentence on that.
+        remarks: Findings such as why INT8 is slower than FP32.
+    """
+
+    candidate: Candidate
+    batch: int
+    operators: tuple[OperatorTime, ...]
+    wall_ms: float
+    pipeline_ms: float
+    mapped_frac: float
+    peaks: MachinePeaks
+    bottleneck: Literal["compute", "memory", "overhead", "preprocessing", "queue"]
+    why: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyEvidence:
+    """The paired comparison of a candidate's answers with the baseline's on one split.
+
+    Attributes:
+        metric: Name of the metric.
+        split: ``search`` or ``confirm``.
+        n: Samples compared.
+        n_differ: Samples on which the two answers differ.
+        n_worse: Baseline right, candidate wrong.
+        n_better: Baseline wrong, candidate right.
+        baseline_frac: Metric of the baseline.
+        candidate_frac: Metric of the candidate.
+        drop_frac: Baseline − candidate with a one-sided upper limit in ``hi`` (``lo`` is −inf).
+        verdict: ``met`` when the limit is within the allowed drop, ``not_met`` when even the lower limit is
+            above it, else ``unproven``.
+        n_needed: Samples that would settle an unproven case at the rates seen, None when not applicable.
+    """
+
+    metric: str
+    split: Literal["search", "confirm"]
+    n: int
+    n_differ: int
+    n_worse: int
+    n_better: int
+    baseline_frac: Estimate
+    candidate_frac: Estimate
+    drop_frac: Estimate
+    verdict: Outcome
+    n_needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer to “does it hold?”.
+
+    Attributes:
+        outcome: ``met``, ``not_met`` or ``unproven``.
+        reasons: One sentence each, the decisive one first.
+        hint: What to do next, empty when there is nothing to do.
+    """
+
+    outcome: Outcome
+    reasons: tuple[str, ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All that is known of one Candidate at the end of a run.
+
+    Attributes:
+        candidate: What it is.
+        status: What became of it.
+        reason: Why it lost, failed or cannot be used; empty for the chosen one.
+        service_ms: Time of a whole batch with all cores loaded, by batch size, smallest first.
+        capacity_rps: One replica with all cores loaded at ``max_batch``.
+        sla_rps: Highest arrival rate of one replica at which the latency bound holds; None when it never does.
+        latency_p50_ms: SingleStream, one thread or the candidate's own layout.
+        latency_p90_ms: As above.
+        latency_p99_ms: As above.
+        p99_at_peak_ms: At the plan's peak rate: measured in the Server scenario, or the model's bound.
+        ratio: Capacity over the baseline's, from interleaved blocks.
+        accuracy: On the last split it was tried on, None when it was not.
+        cost_usd_per_month: At the workload's trace on the bill's own offer and term.
+        usd_per_million: Cost of a million inferences at the trace.
+        peak_memory_mib: Resident, of all workers of a replica.
+        load_s: From start of loading to ready.
+        first_inference_s: First call after loading.
+        artefact: What is loaded, None for the baseline's own module.
+        quantiles_ms: SingleStream latency at 0 … 100 %, for the picture.
+    """
+
+    candidate: Candidate
+    status: Status
+    reason: str = ""
+    service_ms: tuple[tuple[int, Estimate], ...] = ()
+    capacity_rps: Estimate | None = None
+    sla_rps: Estimate | None = None
+    latency_p50_ms: Estimate | None = None
+    latency_p90_ms: Estimate | None = None
+    latency_p99_ms: Estimate | None = None
+    p99_at_peak_ms: Estimate | None = None
+    ratio: Estimate | None = None
+    accuracy: AccuracyEvidence | None = None
+    cost_usd_per_month: Estimate | None = None
+    usd_per_million: Estimate | None = None
+    peak_memory_mib: float | None = None
+    load_s: float | None = None
+    first_inference_s: float | None = None
+    artefact: Artefact | None = None
+    quantiles_ms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavingPart:
+    """One step of the way from the bill to the plan; the parts of a plan add up exactly.
+
+    Attributes:
+        name: ``right-sizing``, ``efficiency``, ``batching`` or ``purchase terms``.
+        usd_per_month: Saved by it (negative when it costs).
+        claimed: True when farthing counts it as its own saving (right-sizing of a gap is shown, not credited).
+        note: How it was worked out.
+    """
+
+    name: str
+    usd_per_month: Estimate
+    claimed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourlyPlan:
+    """Replicas hour by hour over the trace.
+
+    Attributes:
+        mean_rps: Shape ``(n_hours,)`` as a tuple.
+        peak_rps: As above.
+        baseline_replicas: Whole replicas the baseline needs.
+        planned_replicas: Whole replicas the plan needs.
+        committed_replicas: Part of them bought under ``committed_term``.
+        committed_term: None when nothing is committed.
+        baseline_usd: Cost of each hour today on the bill's offer, hour by hour.
+        planned_usd: Cost of each hour as planned, all terms included.
+    """
+
+    mean_rps: tuple[float, ...]
+    peak_rps: tuple[float, ...]
+    baseline_replicas: tuple[int, ...]
+    planned_replicas: tuple[int, ...]
+    committed_replicas: int = 0
+    committed_term: Term | None = None
+    baseline_usd: tuple[float, ...] = ()
+    planned_usd: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferEstimate:
+    """What the chosen candidate would cost on hardware that nobody measured; never chosen.
+
+    Attributes:
+        offer: The other offer.
+        cost_usd_per_month: Wide interval.
+        rule: How the capacity was carried over.
+    """
+
+    offer: Offer
+    cost_usd_per_month: Estimate
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What is needed to repeat the run.
+
+    Attributes:
+        command: As typed.
+        seed: Of everything random.
+        versions: Package → version.
+        hardware: The machine it ran on.
+        fingerprint: Digest of those facts.
+        started_at: Local time with offset.
+        seconds: Wall time by item: ``measure build compile child_start parent total`` …
+        parent_peak_mib: Peak resident memory of the parent.
+    """
+
+    command: str
+    seed: int
+    versions: Mapping[str, str]
+    hardware: Hardware
+    fingerprint: str
+    started_at: datetime
+    seconds: Mapping[str, float]
+    parent_peak_mib: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Candidates × replicas × Offers chosen for a Workload under an Objective, with the evidence.
+
+    Attributes:
+        workload: The workload's name.
+        description: One line on model, data and baseline for the head of the report.
+        verdict: Whether the objective is met.
+        objective: The promise.
+        pipeline: Input pipeline, by value.
+        bill_usd_per_month: What is paid today.
+        baseline_usd_per_month: What the baseline needs at the trace, hour by hour.
+        planned_usd_per_month: What the plan costs, all terms included.
+        saving_frac: Efficiency and batching at equal offer and term: 1 − planned/baseline.
+        saving_versus_best_fp32_frac: The same against the best full-precision engine, None when unknown.
+        parts: From the bill to the plan, adding up.
+        baseline: What serves today.
+        chosen: What is planned; None when nothing meets the objective.
+        nearest: Closest to feasible when nothing is.
+        evaluations: Every candidate, baseline and chosen included.
+        hourly: Replicas by hour.
+        trace_name: Name of the trace.
+        requests_per_month: Volume priced.
+        offers: Every price used, the bill's own first.
+        priced_as: The offer that this machine stands for.
+        elsewhere: Estimates for hardware that was not measured.
+        profiles: Of baseline and chosen.
+        assumptions: Each one sentence.
+        excluded: What is not priced.
+        artefacts: Ready to serve, by relative path and digest.
+        splits: Sizes of calibrate, search and confirm.
+        provenance: How to repeat it.
+    """
+
+    workload: str
+    description: str
+    verdict: Verdict
+    objective: Objective
+    pipeline: PipelineSpec
+    bill_usd_per_month: float
+    baseline_usd_per_month: Estimate
+    planned_usd_per_month: Estimate | None
+    saving_frac: Estimate | None
+    saving_versus_best_fp32_frac: Estimate | None
+    parts: tuple[SavingPart, ...]
+    baseline: Evaluation
+    chosen: Evaluation | None
+    nearest: Evaluation | None
+    evaluations: tuple[Evaluation, ...]
+    hourly: HourlyPlan
+    trace_name: str
+    requests_per_month: float
+    offers: tuple[Offer, ...]
+    priced_as: str
+    elsewhere: tuple[OfferEstimate, ...]
+    profiles: tuple[Profile, ...]
+    assumptions: tuple[str, ...]
+    excluded: tuple[str, ...]
+    artefacts: tuple[Artefact, ...]
+    splits: Mapping[str, int]
+    provenance: Provenance

@@ -1,0 +1,1 @@
+"""DOOR OUT: nouns become terminal lines, JSON, HTML and charts."""
