@@ -1,0 +1,82 @@
+"""Which candidates there are: engine × variant × precision, then batch size × layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from farthing.nouns import Artefact, BaselineSpec, Candidate, Precision
+
+__all__ = ["BATCHES", "baseline_candidate", "builds", "layouts", "with_batches"]
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+"""Batch sizes tried, before the latency bound cuts the list."""
+
+_BF16_ISA = ("avx512_bf16", "amx_bf16", "bf16")
+_BF16_ENGINES = ("openvino", "pytorch", "torch-compile")
+
+
+def layouts(cores: int) -> tuple[tuple[int, int], ...]:
+    """Ways to load all cores: ``(instances, threads)`` with instances × threads = cores, most instances first.
+
+    Args:
+        cores: Logical processors of a replica, ≥ 1.
+    """
+    return tuple((cores // threads, threads) for threads in range(1, cores + 1) if cores % threads == 0)
+
+
+def baseline_candidate(spec: BaselineSpec, cores: int) -> Candidate:
+    """What serves today, on all cores: one worker a core, which is the fair reading of “one at a time”."""
+    variant = "torch-module" if spec.engine in ("pytorch", "torch-compile") else "fp32"
+    return Candidate(
+        engine=spec.engine,
+        variant=variant,
+        precision=spec.precision,
+        max_batch=spec.max_batch,
+        instances=cores,
+        threads=1,
+    )
+
+
+def _precisions(engine: str, artefact: Artefact, isa: Sequence[str]) -> tuple[Precision, ...]:
+    if artefact.precision != "fp32":
+        return (artefact.precision,)
+    bf16 = engine in _BF16_ENGINES and any(flag in isa for flag in _BF16_ISA)
+    return ("fp32", "bf16") if bf16 else ("fp32",)
+
+
+def builds(
+    artefacts: Iterable[Artefact], engines: Mapping[str, str | None], isa: Sequence[str], cores: int
+) -> tuple[Candidate, ...]:
+    """One candidate for each engine, artefact and precision, at batch 1 with one worker a core.
+
+    Args:
+        artefacts: What was built.
+        engines: Engines to try → None, or the pip command when it is not installed (left out).
+        isa: Instruction sets of the machine; BF16 is tried only where there is a unit for it.
+        cores: Logical processors of a replica.
+    """
+    found = [
+        Candidate(engine=e, variant=a.variant, precision=p, instances=cores)
+        for a in artefacts
+        for e in a.engines
+        if e in engines and engines[e] is None
+        for p in _precisions(e, a, isa)
+    ]
+    return tuple(sorted(set(found)))
+
+
+def with_batches(build: Candidate, batches: Sequence[int], shapes: Sequence[tuple[int, int]]) -> tuple[Candidate, ...]:
+    """The same build at each batch size and layout."""
+    return tuple(
+        Candidate(
+            engine=build.engine,
+            variant=build.variant,
+            precision=build.precision,
+            device=build.device,
+            max_batch=b,
+            instances=i,
+            threads=t,
+        )
+        for i, t in shapes
+        for b in batches
+    )

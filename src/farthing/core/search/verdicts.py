@@ -1,0 +1,99 @@
+"""From evidence to the verdict: met, not met with the nearest way, or unproven with what would settle it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Objective, Verdict
+
+__all__ = ["decide", "nearest"]
+
+
+def decide(
+    objective: Objective, chosen: Evaluation | None, nearest_one: Evaluation | None, saving_frac: Estimate | None
+) -> Verdict:
+    """Judge a plan.
+
+    Args:
+        objective: The promise.
+        chosen: The candidate that keeps the latency bound and was tried on the confirm split; None when no
+            candidate keeps the bound.
+        nearest_one: The candidate closest to the bound, for the hint.
+        saving_frac: Saving at equal offer and term of the chosen candidate.
+    """
+    if chosen is None:
+        return _out_of_reach(objective, nearest_one)
+    evidence = chosen.accuracy
+    if evidence is None:
+        return Verdict(outcome="unproven", reasons=(f"{chosen.candidate.label} was not tried on the confirm split",))
+    if evidence.verdict == "not_met":
+        return Verdict(
+            outcome="not_met",
+            reasons=(f"{chosen.candidate.variant} loses {_points(evidence.drop_frac.value)} points, "
+                     f"more than {_points(objective.max_drop_frac)} allowed",),
+            hint=f"--max-drop {_up(evidence.drop_frac.hi)}pt",
+        )
+    if evidence.verdict == "unproven":
+        return _unproven(objective, chosen, evidence)
+    return _saving(objective, chosen, evidence, saving_frac)
+
+
+def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
+    if other is None:
+        return Verdict(outcome="not_met", reasons=("no candidate could be run",), hint="see why each failed in the report")
+    if objective.latency_ms is None or other.latency_p99_ms is None:
+        return Verdict(outcome="not_met", reasons=(f"no candidate is usable: {other.reason}",))
+    p99 = other.latency_p99_ms
+    wanted = math.ceil(max(p99.value, p99.hi if math.isfinite(p99.hi) else p99.value) * 1.25 * 10) / 10
+    return Verdict(
+        outcome="not_met",
+        reasons=(
+            f"no candidate answers within {objective.latency_ms:g} ms at p{objective.percentile * 100:g}",
+            f"nearest: {other.candidate.label}, p99 {p99.value:.1f} ms [{p99.lo:.1f}, {p99.hi:.1f}] without any queue",
+        ),
+        hint=f"--p99 {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
+    )
+
+
+def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> Verdict:
+    reason = (
+        f"{chosen.candidate.variant} loses {_points(e.drop_frac.value)} points on {e.n:,} {e.split} samples; with them "
+        f"“at most {_points(objective.max_drop_frac)} points” cannot be shown (upper limit {_points(e.drop_frac.hi)})"
+    )
+    more = f"about {e.n_needed:,} labelled samples would settle it; or " if e.n_needed else ""
+    return Verdict(outcome="unproven", reasons=(reason,), hint=f"{more}allow more with --max-drop {_up(e.drop_frac.hi)}pt")
+
+
+def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
+    reasons = [
+        f"accuracy −{_points(max(0.0, e.drop_frac.value))} points (at most −{_points(e.drop_frac.hi)}, "
+        f"{objective.confidence:.0%}) on {e.n:,} untouched samples"
+    ]
+    if saving is None or saving.hi <= 0:
+        return Verdict(outcome="not_met", reasons=("nothing is cheaper than the baseline", *reasons))
+    wanted = objective.min_saving_frac or 0.0
+    if saving.lo < wanted or saving.lo <= 0:
+        outcome = "not_met" if saving.hi < wanted else "unproven"
+        text = f"the saving is {saving.value:.1%} [{saving.lo:.1%}, {saving.hi:.1%}], wanted {wanted:.0%}"
+        return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
+    cost = chosen.cost_usd_per_month
+    budget = objective.budget_usd_per_month
+    if budget is not None and cost is not None and cost.value > budget:
+        text = f"the plan costs ${cost.value:,.0f} a month, the budget is ${budget:,.0f}"
+        return Verdict(outcome="not_met", reasons=(text, *reasons), hint=f"--budget {math.ceil(cost.value)}")
+    return Verdict(outcome="met", reasons=tuple(reasons))
+
+
+def nearest(evaluations: Iterable[Evaluation]) -> Evaluation | None:
+    """The candidate with the lowest p99 when none keeps the bound; None when none could be run at all."""
+    ran = [e for e in evaluations if e.latency_p99_ms is not None and e.status != "baseline"]
+    return min(ran, key=lambda e: e.latency_p99_ms.value if e.latency_p99_ms else math.inf, default=None)
+
+
+def _points(frac: float) -> str:
+    return f"{frac * 100:.2f}".rstrip("0").rstrip(".") or "0"
+
+
+def _up(frac: float) -> str:
+    return f"{math.ceil(frac * 1000) / 10:g}"
