@@ -184,6 +184,7 @@ class PipelineSpec:
     Attributes:
         kind: ``image`` (encoded bytes), ``text`` (a string) or ``tensor`` (arrays, nothing to do).
         resize: Short side in pixels after resizing, None for no resize.
+        squash: Resize to a square of side ``resize`` instead of keeping the aspect ratio.
         crop: Side of the centre crop in pixels, None for no crop.
         interpolation: ``bilinear`` or ``bicubic``.
         mean: Per channel, subtracted after ``value × scale``.
@@ -195,10 +196,13 @@ class PipelineSpec:
         max_length: Longest token sequence; longer texts are cut.
         group_by_length: Batches are formed of texts of like length, padded to their longest only.
         input_names: Model inputs that the pipeline fills, in order; empty means the model's own order.
+        max_pixels: Larger images are refused before decoding.
+        max_payload_bytes: Longer payloads (encoded image, UTF-8 text) are refused before anything reads them.
     """
 
     kind: Literal["image", "text", "tensor"]
     resize: int | None = None
+    squash: bool = False
     crop: int | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     mean: tuple[float, ...] = (0.0,)
@@ -210,6 +214,8 @@ class PipelineSpec:
     max_length: int = 128
     group_by_length: bool = True
     input_names: tuple[str, ...] = ()
+    max_pixels: int = 50_000_000
+    max_payload_bytes: int = 32 * 2**20
 
     def __post_init__(self) -> None:
         _require(all(s > 0 for s in self.std), self, "std must be > 0")
@@ -454,6 +460,9 @@ class Workload:
         shape: ``day-night`` or ``flat``: the shape of inferred or monthly traffic.
         requests_per_month: Volume for ``shape``, None when unknown.
         custom_metric: Import path of a metric callable, None for a built-in one.
+        search_n: Samples of the holdout on which candidates are chosen, None for the default share.
+        confirm_n: Samples that prove the choice, None for all the others.
+        priced_as: Offer that this machine stands for, None for the bill's own.
     """
 
     name: str
@@ -468,6 +477,9 @@ class Workload:
     shape: str = "day-night"
     requests_per_month: float | None = None
     custom_metric: str | None = None
+    search_n: int | None = None
+    confirm_n: int | None = None
+    priced_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
