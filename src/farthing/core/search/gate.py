@@ -1,0 +1,92 @@
+"""The accuracy gate of a candidate: paired with the baseline, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.stats.intervals import mean_t, proportion
+from farthing.core.stats.noninferiority import paired_bootstrap_t, paired_gate
+from farthing.nouns import AccuracyEvidence, Estimate, Objective
+from farthing.ports import Metric
+
+__all__ = ["evidence"]
+
+Array = NDArray[np.float64]
+
+
+def evidence(
+    baseline: Array,
+    candidate: Array,
+    labels: Sequence[float] | None,
+    *,
+    split: Literal["search", "confirm"],
+    metric: Metric,
+    objective: Objective,
+    seed: int,
+) -> AccuracyEvidence:
+    """Compare two sets of answers.
+
+    Args:
+        baseline: Outputs of the baseline, shape ``(n, …)``.
+        candidate: Outputs of the candidate on the same samples.
+        labels: Truth, or None: then the baseline's answers are the truth and the metric is agreement.
+        split: Which samples these are.
+        metric: Scores answers against labels.
+        objective: Allowed drop and confidence.
+        seed: Of the bootstrap, for metrics that are not averages.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    if baseline.shape != candidate.shape:
+        raise ValueError(f"answers of shape {candidate.shape}, the baseline's are {baseline.shape}")
+    differ = int((_answers(baseline) != _answers(candidate)).sum())
+    truth = _answers(baseline).astype(np.float64) if labels is None else np.asarray(labels, dtype=np.float64)
+    if metric.per_sample:
+        before, after = metric(baseline, truth), metric(candidate, truth)
+        result: Any = paired_gate(
+            before, after, allowed_drop_frac=objective.max_drop_frac, confidence=objective.confidence
+        )
+        scores = (_mean(before), _mean(after))
+    else:
+        result = paired_bootstrap_t(
+            metric,
+            baseline,
+            candidate,
+            truth,
+            np.random.default_rng(seed),
+            allowed_drop_frac=objective.max_drop_frac,
+            confidence=objective.confidence,
+        )
+        scores = tuple(_point(float(metric(o, truth)), len(truth)) for o in (baseline, candidate))
+    return AccuracyEvidence(
+        metric=metric.name if labels is not None else "agreement",
+        split=split,
+        n=len(truth),
+        n_differ=differ,
+        n_worse=result.n_worse,
+        n_better=result.n_better,
+        baseline_frac=scores[0],
+        candidate_frac=scores[1],
+        drop_frac=result.drop_frac,
+        verdict=result.verdict,
+        n_needed=result.n_needed,
+    )
+
+
+def _answers(outputs: Array) -> NDArray[Any]:
+    return outputs.argmax(axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else np.round(outputs.ravel(), 6)
+
+
+def _mean(scores: Array) -> Estimate:
+    if set(np.unique(scores)) <= {0.0, 1.0}:
+        return proportion(int(scores.sum()), scores.size)
+    return mean_t(scores)
+
+
+def _point(value: float, n: int) -> Estimate:
+    return Estimate(value=value, lo=value, hi=value, n=n, method="point; the paired drop carries the interval")

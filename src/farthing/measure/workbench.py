@@ -1,0 +1,312 @@
+"""The workbench of one run: builds artefacts, keeps replicas alive between measurements, keeps every result.
+
+Whatever is measured goes through the journal, so that a run that was interrupted takes up where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.search.findings import Facts
+from farthing.core.search.trials import Curve, curve
+from farthing.measure import builder, scenarios
+from farthing.measure.replica import Replica
+from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
+from farthing.ports import Clock, Progress
+from farthing.store.artefacts import digest, size_mib
+from farthing.store.journal import Journal
+
+__all__ = ["Settings", "Workbench"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How much is measured.
+
+    Attributes:
+        seed: Of everything random.
+        engines: Engines to try.
+        variants: Variants to build.
+        batches: Batch sizes to try.
+        block_s: Length of one block.
+        looks: Rounds of the race after which losers may leave.
+        proof_rounds: Rounds of the final comparison with the baseline, ≥ 8.
+        latency_n: SingleStream samples of baseline and plan.
+        server_n: Requests of the Server scenario.
+        start_timeout_s: Longest time from process start to ready.
+        build_timeout_s: Longest time for one build.
+        memory_limit_mib: Of one replica.
+        trust: Whether the user's own code may run.
+    """
+
+    seed: int = 0
+    engines: tuple[str, ...] = ("onnxruntime", "openvino", "pytorch")
+    variants: tuple[str, ...] = ("fp32", "int8-dynamic", "int8-qdq", "int8-nncf")
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    block_s: float = 0.4
+    looks: tuple[int, ...] = (8, 12, 16)
+    proof_rounds: int = 12
+    latency_n: int = 400
+    server_n: int = 2000
+    start_timeout_s: float = 120.0
+    build_timeout_s: float = 900.0
+    memory_limit_mib: float = 8192.0
+    trust: bool = False
+
+
+@dataclass
+class Workbench:
+    """Everything a run holds while it is going on; a context manager that ends all children.
+
+    Attributes:
+        workload: What is being optimised.
+        splits: Indices into its data.
+        settings: How much is measured.
+        hardware: This machine.
+        fingerprint: Digest of those facts.
+        out: The run's output folder.
+        journal: Finished steps.
+        clock: Time.
+        tell: Progress.
+        seconds: Wall time by item.
+        measurements: Everything measured, in order.
+    """
+
+    workload: Workload
+    splits: Splits
+    settings: Settings
+    hardware: Hardware
+    fingerprint: str
+    out: Path
+    journal: Journal
+    clock: Clock
+    tell: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+    artefacts: dict[str, Artefact] = field(default_factory=dict)
+    model: ModelRef | None = None
+    _replicas: dict[Candidate, Replica] = field(default_factory=dict)
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for replica in self._replicas.values():
+            replica.close()
+
+    @contextlib.contextmanager
+    def timed(self, item: str) -> Iterator[None]:
+        """Count wall time under a name."""
+        start = self.clock.monotonic_s()
+        try:
+            yield
+        finally:
+            self.seconds[item] = self.seconds.get(item, 0.0) + self.clock.monotonic_s() - start
+
+    def keep(self, key: str, kind: type[T], item: str, compute: Callable[[], T]) -> T:
+        """A step through the journal, its time counted under ``item``."""
+
+        def run() -> T:
+            with self.timed(item):
+                return compute()
+
+        return self.journal.once(key, kind, run)
+
+    # — building ———————————————————————————————————————————————————————————————————————————————————
+
+    @property
+    def calibration(self) -> Dataset:
+        """Data to calibrate on: the user's own, else the holdout (whose search split is then used)."""
+        return self.workload.calibration or self.workload.holdout
+
+    def resolve(self) -> ModelRef:
+        """The model as ONNX beside what the user gave, exported where needed."""
+        where = self.out / "artefacts"
+        self.model = self.keep(
+            "resolve",
+            ModelRef,
+            "build",
+            lambda: builder.resolve(
+                self.workload.model,
+                where,
+                pipeline=self.workload.pipeline,
+                dataset=self.calibration,
+                indices=self.splits.calibrate[:4],
+                trust=self.settings.trust,
+                timeout_s=self.settings.build_timeout_s,
+                memory_limit_mib=self.settings.memory_limit_mib,
+                run_dir=self.out / "work",
+            ),
+        )
+        return self.model
+
+    def build(self, variant: str) -> Artefact:
+        """Build one variant, or take it from an earlier part of the run.
+
+        Raises:
+            EngineError: when it cannot help this model.
+            MeasureError: when building it crashed, hung or ate memory.
+        """
+        model = self.model or self.resolve()
+
+        def run() -> Artefact:
+            return builder.build_variant(
+                variant,
+                model,
+                self.out,
+                pipeline=self.workload.pipeline,
+                dataset=self.calibration,
+                indices=self.splits.calibrate,
+                seed=self.settings.seed,
+                trust=self.settings.trust,
+                timeout_s=self.settings.build_timeout_s,
+                memory_limit_mib=self.settings.memory_limit_mib,
+                run_dir=self.out / "work",
+            )
+
+        found = self.keep(f"build/{variant}", Artefact, "build", run)
+        self.artefacts[variant] = found
+        return found
+
+    # — replicas ———————————————————————————————————————————————————————————————————————————————————
+
+    def replica(self, candidate: Candidate) -> Replica:
+        """The running replica of a build and layout, started when there is none yet."""
+        key = _layout(candidate)
+        if key not in self._replicas:
+            with self.timed("child_start"):
+                self._replicas[key] = self._start(candidate)
+        return self._replicas[key]
+
+    def _start(self, candidate: Candidate) -> Replica:
+        artefact = self.artefacts[candidate.variant]
+        model = self.model
+        options: dict[str, Any] = {}
+        if candidate.variant == "torch-module" and model is not None and model.kind == "torch" and self.settings.trust:
+            options = {"import_path": model.path, "trust": True}
+        return Replica.start(
+            candidate,
+            self.out / artefact.path,
+            self.workload.pipeline,
+            self.workload.holdout,
+            options=options,
+            cpus=tuple(range(candidate.instances * candidate.threads)),
+            memory_limit_mib=self.settings.memory_limit_mib,
+            start_timeout_s=self.settings.start_timeout_s,
+            run_dir=self.out / "work",
+            seed=self.settings.seed,
+        )
+
+    def retire(self, keep: Sequence[Candidate]) -> None:
+        """End all replicas but those of some candidates."""
+        stay = {_layout(c) for c in keep}
+        for key in [k for k in self._replicas if k not in stay]:
+            self._replicas.pop(key).close()
+
+    # — measuring ——————————————————————————————————————————————————————————————————————————————————
+
+    def facts(self, candidate: Candidate) -> Facts:
+        """Load time, first inference and memory of a build and layout."""
+
+        def read() -> Facts:
+            r = self.replica(candidate)
+            return Facts(
+                load_s=r.load_s,
+                first_inference_s=r.first_inference_s,
+                child_start_s=r.child_start_s,
+                peak_memory_mib=r.peak_memory_mib(),
+                device_memory_mib=r.device_memory_mib(),
+            )
+
+        return self.keep(f"facts/{_layout(candidate).label}/{candidate.precision}", Facts, "measure", read)
+
+    def throughput(self, key: str, candidates: Sequence[Candidate], seconds: float | None = None) -> dict[Candidate, float]:
+        """One interleaved round: a block of each candidate in turn, in requests/s."""
+        length = seconds or self.settings.block_s
+
+        def run() -> list[float]:
+            pairs = [(self.replica(c), c.max_batch) for c in candidates]
+            return [b.rps for b in scenarios.run_round(pairs, length)]
+
+        return dict(zip(candidates, self.keep(key, list[float], "measure", run), strict=True))
+
+    def curve(self, candidate: Candidate, batches: Sequence[int]) -> Curve:
+        """Service time by batch size, all cores loaded; sizes measured before are not measured again."""
+        samples = {b: self._service_ms(candidate, b) for b in batches}
+        return curve(samples)
+
+    def _service_ms(self, candidate: Candidate, batch: int) -> list[float]:
+        def run() -> list[float]:
+            block = self.replica(candidate).offline_block(batch, self.settings.block_s)
+            return [float(x) for x in block.service_ms]
+
+        layout = _layout(candidate)
+        return self.keep(f"service/{layout.label}/{layout.precision}/{batch}", list[float], "measure", run)
+
+    def answers(self, candidate: Candidate, split: str, indices: Sequence[int]) -> NDArray[np.float64]:
+        """First output on one split, shape ``(n, …)``, kept on disk and not in the journal."""
+        path = self.out / "work" / f"answers-{candidate.engine}-{candidate.variant}-{candidate.precision}-{split}.npy"
+
+        def run() -> str:
+            found = self.replica(candidate).answers(indices, candidate.max_batch)
+            np.save(path, np.asarray(found))
+            return path.name
+
+        name = self.keep(f"answers/{candidate.build}/{candidate.precision}/{split}", str, "measure", run)
+        loaded: NDArray[np.float64] = np.load(path.with_name(name), allow_pickle=False)
+        return loaded
+
+    def single_stream(self, candidate: Candidate, n: int) -> Measurement:
+        """Latency of one request at a time."""
+
+        def run() -> Measurement:
+            return scenarios.single_stream(self.replica(candidate), n, **self._stamp())
+
+        return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
+
+    def server(self, candidate: Candidate, rate_rps: float, n: int) -> Measurement:
+        """The Server scenario at a Poisson rate, with the candidate's own batch limit."""
+
+        def run() -> Measurement:
+            return scenarios.server(self.replica(candidate), rate_rps, n, max_batch=candidate.max_batch, **self._stamp())
+
+        return self._measured(f"server/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}", run)
+
+    def offline(self, candidate: Candidate, blocks: Sequence[float]) -> Measurement:
+        """The Offline scenario's Measurement from blocks already run."""
+        return scenarios.offline(candidate, blocks, self.settings.block_s, **self._stamp())
+
+    def _measured(self, key: str, run: Callable[[], Measurement]) -> Measurement:
+        found = self.keep(key, Measurement, "measure", run)
+        self.measurements.append(found)
+        return found
+
+    def _stamp(self) -> Mapping[str, Any]:
+        return {"seed": self.settings.seed, "hardware": self.fingerprint}
+
+
+def _layout(c: Candidate) -> Candidate:
+    """The candidate without its batch size: one running replica serves every batch size."""
+    return Candidate(
+        engine=c.engine,
+        variant=c.variant,
+        precision=c.precision,
+        instances=c.instances,
+        threads=c.threads,
+        device=c.device,
+    )
+
+
+def describe(path: Path) -> tuple[str, float]:
+    """Digest and size of an artefact."""
+    return digest(path), size_mib(path)

@@ -1,0 +1,68 @@
+"""``farthing optimize``: the cheapest proven way to serve one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from farthing.core.search.assemble import assemble
+from farthing.load.splits import make_splits
+from farthing.measure import campaign
+from farthing.measure.workbench import Settings
+from farthing.nouns import Plan, Workload
+from farthing.ports import Progress
+from farthing.store.outputs import write_run
+from farthing.verbs._market import market_of, trace_of
+from farthing.verbs._run import open_bench, provenance_of
+
+__all__ = ["optimize"]
+
+
+def optimize(
+    workload: Workload,
+    *,
+    output_dir: Path | str = "farthing-out",
+    settings: Settings | None = None,
+    as_of: date | None = None,
+    max_price_age_days: int = 180,
+    fresh: bool = False,
+    command: str = "farthing.optimize(…)",
+    on_progress: Progress | Callable[..., object] | None = None,
+) -> Plan:
+    """Measure the baseline, search, prove on untouched data, price at the workload's arrivals, write the plan.
+
+    Args:
+        workload: What :func:`farthing.load_workload` returns.
+        output_dir: Where the plan, the artefacts and the journal go; a run interrupted there resumes.
+        settings: How much is measured; the defaults fit a few minutes.
+        as_of: Price with the prices of that day instead of today's.
+        max_price_age_days: Older prices raise.
+        fresh: Measure everything again instead of resuming.
+        command: What to print under “how to reproduce”.
+        on_progress: Called as ``(stage, done, total, note)``.
+
+    Raises:
+        FarthingError: for bad input, before any work starts, and when the baseline cannot be measured.
+    """
+    settings = settings or Settings()
+    market = market_of(workload, as_of, max_price_age_days)
+    splits = make_splits(
+        workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
+    )
+    with open_bench(workload, splits, settings, Path(output_dir), fresh, on_progress) as bench:
+        arrivals = trace_of(workload, market)
+        found = campaign.run(bench, arrivals.at)
+        provenance = provenance_of(bench, command)
+        plan = assemble(
+            workload,
+            found,
+            market,
+            arrivals.at(found.sla_rps[found.baseline] or 0.0),
+            provenance,
+            splits={"calibrate": len(splits.calibrate), "search": len(splits.search), "confirm": len(splits.confirm)},
+            assumptions=(*arrivals.assumptions(market), *found.notes),
+            description=bench.description(),
+        )
+    write_run(Path(output_dir), plan, found.measurements, workload)
+    return plan
