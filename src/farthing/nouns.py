@@ -57,6 +57,10 @@ Outcome = Literal["met", "not_met", "unproven"]
 Status = Literal["baseline", "chosen", "tied", "lost", "infeasible", "failed"]
 HOURS_PER_MONTH = 730.0
 """Hours in a month as the clouds bill them (8,760 / 12)."""
+IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Pillow's names of the image formats that are opened; all others are refused."""
+MAX_PIXELS = 50_000_000
+"""Default limit on the pixels of one image, checked before decoding."""
 
 
 def _require(ok: bool, owner: object, problem: str) -> None:
@@ -214,7 +218,7 @@ class PipelineSpec:
     max_length: int = 128
     group_by_length: bool = True
     input_names: tuple[str, ...] = ()
-    max_pixels: int = 50_000_000
+    max_pixels: int = MAX_PIXELS
     max_payload_bytes: int = 32 * 2**20
 
     def __post_init__(self) -> None:
@@ -606,12 +610,23 @@ class OperatorTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePeaks:
-    """What this machine was seen to do at best, one thread; None where it has no such unit."""
+    """What this machine was seen to do at best, one thread; None where it has no such unit.
+
+    Attributes:
+        fp32_gflops: Multiply and add counted apart.
+        bf16_gflops: As above.
+        int8_gops: As above, unsigned activations times signed weights.
+        memory_gb_per_s: Bytes read and written, from and to main memory.
+        cache_gb_per_s: The same within the caches, None when not measured.
+        cache_mib: Size of the last-level cache, None when the system does not say.
+    """
 
     fp32_gflops: float
     bf16_gflops: float | None
     int8_gops: float | None
     memory_gb_per_s: float
+    cache_gb_per_s: float | None = None
+    cache_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,252 @@
+"""How far each operator is from what the machine can do, and what the model waits for.
+
+The roofline model (Williams, Waterman, Patterson, “Roofline: an insightful visual performance model for multicore
+architectures”, CACM 52(4), 2009): the attainable rate is min(peak, intensity × bandwidth), so an operator takes at
+least max(operations / peak, bytes / bandwidth). Traffic that fits into the last-level cache is held against the
+cache's bandwidth, the rest against the memory's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from farthing.core.graphs.bottleneck import find_bottleneck
+from farthing.core.graphs.flops import NodeCost, fused_cost
+from farthing.core.graphs.int8 import int8_remarks
+from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Precision, Profile
+
+__all__ = [
+    "RooflinePoint",
+    "attainable_gflops",
+    "build_profile",
+    "covered_nodes",
+    "operator_precision",
+    "rate_operators",
+]
+
+_FLOAT_BYTES: Mapping[Precision, float | None] = {"fp32": None, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
+_CONVERSIONS = ("Reorder", "Convert", "Cast", "Quantize", "Dequantize", "FakeQuantize", "Transpose", "Copy", "to_copy")
+"""Kinds that an engine adds around a node; the node's cost belongs to the operator that computes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RooflinePoint:
+    """One engine operator against the roof.
+
+    Attributes:
+        nodes: Nodes of the model whose work it does, in the model's spelling.
+        precision: Whose peak it is held against.
+        flops: Operations; None when unknown.
+        bytes_moved: Least traffic at that precision; None when unknown.
+        compute_ms: Least time for the operations; None when unknown.
+        memory_ms: Least time for the traffic; None when unknown.
+    """
+
+    nodes: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    flops: float | None = None
+    bytes_moved: float | None = None
+    compute_ms: float | None = None
+    memory_ms: float | None = None
+
+    @property
+    def least_ms(self) -> float | None:
+        """Time that the roofline allows; None when unknown or nothing is to be done."""
+        if self.compute_ms is None or self.memory_ms is None:
+            return None
+        return max(self.compute_ms, self.memory_ms) or None
+
+    @property
+    def bound(self) -> Literal["compute", "memory"] | None:
+        """What limits it at best; None when unknown."""
+        if self.least_ms is None or self.compute_ms is None or self.memory_ms is None:
+            return None
+        return "memory" if self.memory_ms > self.compute_ms else "compute"
+
+
+def attainable_gflops(peak_gflops: float, intensity: float, gb_per_s: float) -> float:
+    """min(peak, intensity × bandwidth) in Gflop/s.
+
+    Args:
+        peak_gflops: Of the precision, > 0.
+        intensity: Operations for each byte moved, ≥ 0.
+        gb_per_s: Bandwidth, > 0.
+    """
+    if peak_gflops <= 0 or gb_per_s <= 0 or intensity < 0:
+        raise ValueError(f"peak {peak_gflops} and bandwidth {gb_per_s} must be > 0, intensity {intensity} ≥ 0")
+    return min(peak_gflops, intensity * gb_per_s)
+
+
+def covered_nodes(name: str, known: Mapping[str, object]) -> tuple[str, ...]:
+    """Nodes that an engine operator stands for: its own name, or several joined by ``+``, ``,`` or ``;``."""
+    if name in known:
+        return (name,)
+    parts = (part.strip() for part in re.split(r"[+,;]", name))
+    return tuple(dict.fromkeys(part for part in parts if part in known))
+
+
+def operator_precision(operator: OperatorTime, otherwise: Precision) -> Precision:
+    """Precision from the engine's own word (``f32``, ``u8``, ``bfloat16``); ``otherwise`` where it gives none."""
+    word = operator.precision.lower()
+    if not word:
+        return otherwise
+    if "bf16" in word or "bfloat16" in word:
+        return "bf16"
+    if "16" in word:
+        return "fp16"
+    return "int8" if re.search(r"(^|[^0-9])8", word) else "fp32"
+
+
+def _peak_gflops(peaks: MachinePeaks, precision: Precision) -> float:
+    """Peak of a precision; without a unit for it, that of FP32, in which it would be emulated."""
+    own = {"fp32": None, "bf16": peaks.bf16_gflops, "fp16": peaks.bf16_gflops, "int8": peaks.int8_gops}[precision]
+    return own if own is not None else peaks.fp32_gflops
+
+
+def _memory_ms(cost: NodeCost, float_bytes: float | None, peaks: MachinePeaks, *, weights_cached: bool) -> float | None:
+    weights = cost.bytes_moved(float_bytes, weights=True)
+    others = cost.bytes_moved(float_bytes, weights=False)
+    if weights is None or others is None:
+        return None
+    if peaks.cache_gb_per_s is None or peaks.cache_mib is None:
+        return (weights + others) / peaks.memory_gb_per_s / 1e6
+    fast = max(peaks.cache_gb_per_s, peaks.memory_gb_per_s)
+    others_cached = others <= peaks.cache_mib * 2**20
+    return (
+        weights / (fast if weights_cached else peaks.memory_gb_per_s)
+        + others / (fast if others_cached else peaks.memory_gb_per_s)
+    ) / 1e6
+
+
+def _weights_cached(costs: Mapping[str, NodeCost], precision: Precision, peaks: MachinePeaks) -> bool:
+    total = sum(cost.bytes_moved(_FLOAT_BYTES[precision], weights=True) or 0.0 for cost in costs.values())
+    return peaks.cache_mib is not None and total <= peaks.cache_mib * 2**20
+
+
+def rate_operators(
+    operators: Sequence[OperatorTime], costs: Mapping[str, NodeCost], peaks: MachinePeaks, candidate: Candidate
+) -> tuple[RooflinePoint, ...]:
+    """Hold each operator against the roof, in the order given.
+
+    A node's work is counted once: where several operators carry its name, the longest that is no conversion
+    has done it. Compute peaks count for each thread of the candidate, bandwidth does not.
+    """
+    cached = _weights_cached(costs, candidate.precision, peaks)
+    claimed: set[str] = set()
+    points: dict[int, RooflinePoint] = {}
+    order = sorted(range(len(operators)), key=lambda i: (_is_conversion(operators[i].kind), -operators[i].time_ms))
+    for index in order:
+        operator = operators[index]
+        nodes = covered_nodes(operator.name, costs)
+        precision = operator_precision(operator, candidate.precision)
+        fresh = [costs[node] for node in nodes if node not in claimed]
+        claimed.update(nodes)
+        if not fresh:
+            points[index] = RooflinePoint(nodes=nodes, precision=precision)
+            continue
+        cost, width = fused_cost(fresh), _FLOAT_BYTES[precision]
+        peak = _peak_gflops(peaks, precision) * candidate.threads
+        points[index] = RooflinePoint(
+            nodes=nodes,
+            precision=precision,
+            flops=cost.flops,
+            bytes_moved=cost.bytes_moved(width),
+            compute_ms=None if cost.flops is None else cost.flops / peak / 1e6,
+            memory_ms=_memory_ms(cost, width, peaks, weights_cached=cached),
+        )
+    return tuple(points[i] for i in range(len(operators)))
+
+
+def _is_conversion(kind: str) -> bool:
+    return any(word in kind for word in _CONVERSIONS)
+
+
+def _rated(operator: OperatorTime, point: RooflinePoint, total_ms: float) -> OperatorTime:
+    least = point.least_ms
+    return replace(
+        operator,
+        share_frac=operator.time_ms / total_ms if total_ms > 0 else 0.0,
+        flops=point.flops,
+        bytes_moved=point.bytes_moved,
+        roofline_frac=least / operator.time_ms if least is not None and operator.time_ms > 0 else None,
+        mapped=bool(point.nodes),
+    )
+
+
+def _attained(points: Sequence[RooflinePoint], engine_ms: float, mapped_frac: float) -> str:
+    least = sum(p.least_ms or 0.0 for p in points)
+    if least <= 0 or engine_ms <= 0:
+        return ""
+    return (
+        f"the roofline allows {least:.3g} ms for the operators that were mapped ({mapped_frac:.0%} of the time), "
+        f"the engine takes {engine_ms:.3g} ms: {least / engine_ms:.0%} attained"
+    )
+
+
+def build_profile(
+    candidate: Candidate,
+    batch: int,
+    operators: Sequence[OperatorTime],
+    costs: Mapping[str, NodeCost],
+    peaks: MachinePeaks,
+    wall_ms: float,
+    pipeline_ms: float,
+    isa: Sequence[str],
+    *,
+    float_profile: Profile | None = None,
+    server: Measurement | None = None,
+    findings: Sequence[str] = (),
+) -> Profile:
+    """Where the time of one batch goes, held against the machine's roof.
+
+    Args:
+        candidate: What was profiled.
+        batch: Samples in the batch; ``costs`` must be of the same batch.
+        operators: Times of one batch, in any order.
+        costs: Of the model's nodes, by name; see :func:`farthing.core.graphs.flops.node_costs`.
+        peaks: Of the machine, one thread.
+        wall_ms: One batch without the profiler, pipeline included, > 0.
+        pipeline_ms: Part of it before the engine, ≥ 0 and ≤ ``wall_ms``.
+        isa: The machine's instruction sets.
+        float_profile: The same model and batch in FP32, to say why INT8 is not faster.
+        server: Server scenario, to tell whether requests mostly wait.
+        findings: Remarks that others made, such as unsigned weights; kept as they are.
+
+    Raises:
+        ValueError: when the times are out of their domain or ``float_profile`` has another batch.
+    """
+    if not 0 <= pipeline_ms <= wall_ms or wall_ms <= 0:
+        raise ValueError(f"0 ≤ pipeline_ms ≤ wall_ms and wall_ms > 0 must hold: {pipeline_ms}, {wall_ms}")
+    if float_profile is not None and float_profile.batch != batch:
+        raise ValueError(f"the FP32 profile is of batch {float_profile.batch}, this one of batch {batch}")
+    points = rate_operators(operators, costs, peaks, candidate)
+    total_ms = sum(o.time_ms for o in operators)
+    rated = [_rated(o, p, total_ms) for o, p in zip(operators, points, strict=True)]
+    mapped_frac = sum(o.share_frac for o in rated if o.mapped)
+    bottleneck, why = find_bottleneck(
+        operator_ms=[o.time_ms for o in rated],
+        least_ms=[p.least_ms for p in points],
+        bounds=[p.bound for p in points],
+        wall_ms=wall_ms,
+        pipeline_ms=pipeline_ms,
+        server=server,
+    )
+    ordered = tuple(sorted(rated, key=lambda o: -o.time_ms))
+    remarks = [_attained(points, wall_ms - pipeline_ms, mapped_frac), *findings]
+    if candidate.precision == "int8":
+        remarks += int8_remarks(ordered, wall_ms - pipeline_ms, peaks, isa, float_profile)
+    return Profile(
+        candidate=candidate,
+        batch=batch,
+        operators=ordered,
+        wall_ms=wall_ms,
+        pipeline_ms=pipeline_ms,
+        mapped_frac=min(1.0, mapped_frac),
+        peaks=peaks,
+        bottleneck=bottleneck,
+        why=why,
+        remarks=tuple(remark for remark in remarks if remark),
+    )
