@@ -21,6 +21,7 @@ __all__ = [
     "BaselineSpec",
     "Bill",
     "Candidate",
+    "Check",
     "Dataset",
     "Estimate",
     "Evaluation",
@@ -47,6 +48,7 @@ __all__ = [
     "Term",
     "Trace",
     "Verdict",
+    "Verification",
     "Workload",
 ]
 
@@ -895,3 +897,47 @@ class Plan:
     artefacts: tuple[Artefact, ...]
     splits: Mapping[str, int]
     provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One figure of a plan held against a new measurement.
+
+    Attributes:
+        name: What is compared.
+        unit: Of the two figures.
+        planned: The plan's.
+        seen: Measured now.
+        limit: The rule in words (``within 10 %``).
+        outcome: ``met``, ``not_met``, or ``unproven`` when the machine was too busy to say.
+    """
+
+    name: str
+    unit: str
+    planned: Estimate
+    seen: Estimate
+    limit: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """Whether a plan still holds on this machine.
+
+    Attributes:
+        workload: The plan's workload.
+        candidate: What was measured.
+        verdict: Met when every check is.
+        checks: In the order they were made.
+        machine_speed: Speed of this machine now over its speed when the plan was made, from the baseline
+            where it could be run, else from the canary kernel; the checks are held against planned figures
+            corrected by it.
+        hardware: Fingerprint of this machine.
+    """
+
+    workload: str
+    candidate: Candidate
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    machine_speed: Estimate
+    hardware: str

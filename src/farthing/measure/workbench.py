@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,8 +21,9 @@ from farthing.core.search.trials import Curve, curve
 from farthing.measure import builder, scenarios
 from farthing.measure.replica import Replica
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
-from farthing.ports import Clock, Progress
-from farthing.store.artefacts import digest, size_mib
+from farthing.pipelines.metrics import custom_metric
+from farthing.plugins import find
+from farthing.ports import Clock, Metric, Progress
 from farthing.store.journal import Journal
 
 __all__ = ["Settings", "Workbench"]
@@ -78,6 +80,7 @@ class Workbench:
         journal: Finished steps.
         clock: Time.
         tell: Progress.
+        started_at: Local time with offset.
         seconds: Wall time by item.
         measurements: Everything measured, in order.
     """
@@ -91,18 +94,54 @@ class Workbench:
     journal: Journal
     clock: Clock
     tell: Progress
+    started_at: datetime
     seconds: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     model: ModelRef | None = None
+    root: Path | None = None
     _replicas: dict[Candidate, Replica] = field(default_factory=dict)
+    _opened_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._opened_s = self.clock.monotonic_s()
+        (self.out / "work").mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Workbench:
         return self
 
+    def elapsed_s(self) -> float:
+        """Wall time since the workbench was opened."""
+        return self.clock.monotonic_s() - self._opened_s
+
+    @property
+    def metric(self) -> Metric:
+        """How answers are scored: the user's own, the objective's, or agreement when there are no labels."""
+        if self.workload.custom_metric is not None:
+            return custom_metric(self.workload.custom_metric, trust=self.settings.trust)
+        name = self.workload.objective.metric if self.workload.holdout.labels is not None else "agreement"
+        found: Metric = find("metrics", name)
+        return found
+
+    def alive(self, candidate: Candidate) -> bool:
+        """Whether the replica of a candidate is running."""
+        replica = self._replicas.get(_layout(candidate))
+        return replica is not None and replica.alive()
+
+    def description(self) -> str:
+        """One line on model, data and baseline."""
+        w, b = self.workload, self.workload.baseline
+        classes = f"{len(w.holdout.classes)} classes · " if w.holdout.classes else ""
+        batch = "one request at a time" if b.max_batch == 1 else f"batches up to {b.max_batch}"
+        return (
+            f"{w.name} · {classes}{len(self.splits.calibrate):,} calibration and {w.holdout.n:,} held-out samples · "
+            f"{b.precision.upper()} in {b.engine}, {batch}"
+        )
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         for replica in self._replicas.values():
             replica.close()
+        self.journal.__exit__(kind, error, tb)
 
     @contextlib.contextmanager
     def timed(self, item: str) -> Iterator[None]:
@@ -178,6 +217,12 @@ class Workbench:
         self.artefacts[variant] = found
         return found
 
+    def adopt(self, artefacts: Sequence[Artefact], folder: Path) -> None:
+        """Take artefacts that a plan brought instead of building them; their paths are relative to ``folder``."""
+        self.artefacts = {a.variant: a for a in artefacts}
+        self.model = self.workload.model
+        self.root = folder
+
     # — replicas ———————————————————————————————————————————————————————————————————————————————————
 
     def replica(self, candidate: Candidate) -> Replica:
@@ -196,7 +241,7 @@ class Workbench:
             options = {"import_path": model.path, "trust": True}
         return Replica.start(
             candidate,
-            self.out / artefact.path,
+            (self.root or self.out) / artefact.path,
             self.workload.pipeline,
             self.workload.holdout,
             options=options,
@@ -306,7 +351,3 @@ def _layout(c: Candidate) -> Candidate:
         device=c.device,
     )
 
-
-def describe(path: Path) -> tuple[str, float]:
-    """Digest and size of an artefact."""
-    return digest(path), size_mib(path)

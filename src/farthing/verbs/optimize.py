@@ -12,8 +12,8 @@ from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.ports import Progress
-from farthing.store.outputs import write_run
 from farthing.verbs._market import market_of, trace_of
+from farthing.verbs._outputs import write_run
 from farthing.verbs._run import open_bench, provenance_of
 
 __all__ = ["optimize"]

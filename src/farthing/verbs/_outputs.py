@@ -1,0 +1,26 @@
+"""What a run leaves in its output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from farthing.codec import to_plain
+from farthing.nouns import Measurement, Plan, Workload
+from farthing.render.report import report_html
+from farthing.store.documents import write_json, write_text, write_yaml
+from farthing.store.measurements import write_measurements
+
+__all__ = ["write_run"]
+
+
+def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], workload: Workload) -> None:
+    """plan.yaml, measurements.parquet, workload.json (what ``verify`` replays) and report.html.
+
+    Raises:
+        StoreError: when the disk is full; the journal still holds every measurement.
+    """
+    write_measurements(out / "measurements.parquet", measurements)
+    write_json(out / "workload.json", "farthing/workload-resolved/1", to_plain(workload))
+    write_yaml(out / "plan.yaml", "farthing/plan/1", to_plain(plan))
+    write_text(out / "report.html", report_html(plan))
