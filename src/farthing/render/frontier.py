@@ -1,0 +1,221 @@
+"""The picture of the choice: cost against accuracy and against tail latency, one point a candidate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from farthing.nouns import Estimate, Evaluation, Plan
+from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words
+from farthing.render.numbers import milliseconds, money, number, percentile_name
+from farthing.render.palette import LIGHT
+from farthing.render.sentences import accuracy_change, p99_at_load, printable
+
+if TYPE_CHECKING:
+    import altair as alt
+
+__all__ = ["describe", "frontier"]
+
+_LOOK = {
+    # kind: colour, size, shape, filled
+    "infeasible": ("faint", 34, "cross", True),
+    "lost": ("lost", 44, "circle", False),
+    "nearest": ("ink", 80, "diamond", True),
+    "baseline": ("now", 110, "circle", True),
+    "chosen": ("plan", 130, "circle", True),
+}
+Row = dict[str, Any]
+
+
+def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
+    """Cost × accuracy above, cost × tail latency below, on one logarithmic cost axis.
+
+    Args:
+        plan: Candidates without a cost are left out (they stand in the table).
+        width: Of the whole picture in pixels, axis labels included.
+
+    Raises:
+        ValueError: when no candidate has a cost.
+    """
+    import altair as alt
+
+    rows = _rows(plan)
+    if not rows:
+        raise ValueError(f"Plan {plan.workload}: no candidate has a cost, nothing to draw")
+    low, high = min(r["cost_lo"] for r in rows) * 0.8, max(r["cost_hi"] for r in rows) * 1.25
+    ticks = round_ticks(low, high, most=7 if width > 500 else 4)
+    x_scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks)
+    bottom = _latency_panel(plan, [r for r in rows if r["p99"] is not None], x_scale, ticks)
+    inner = width - AXIS_PX - 16
+    panels = [panel.properties(width=inner, height=height) for panel, height in ((top, 230), (bottom, 150)) if panel]
+    return styled(alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates")
+
+
+def describe(evaluation: Evaluation, *, percentile: float = 0.99, also: tuple[str, ...] = ()) -> str:
+    """All that a reader wants to know of one candidate in one sentence."""
+    said = [printable(evaluation.candidate.label), evaluation.status]
+    if evaluation.cost_usd_per_month is not None:
+        said.append(f"{money(evaluation.cost_usd_per_month)} a month")
+    if evaluation.accuracy is not None:
+        said.append(f"{printable(evaluation.accuracy.metric)} {accuracy_change(evaluation.accuracy)}")
+    tail = p99_at_load(evaluation)
+    if tail is not None:
+        said.append(f"{percentile_name(percentile)} {milliseconds(tail)}")
+    text = ", ".join(said)
+    if evaluation.reason:
+        text += f". {printable(evaluation.reason)}"
+    if also:
+        text += f". Cannot be told apart from it: {', '.join(also)}"
+    return text
+
+
+def _kind(plan: Plan, evaluation: Evaluation) -> str:
+    if plan.nearest is not None and evaluation.candidate == plan.nearest.candidate:
+        return "nearest"
+    return "infeasible" if evaluation.status == "failed" else evaluation.status
+
+
+def _rows(plan: Plan) -> list[Row]:
+    tied = tuple(e for e in plan.evaluations if e.status == "tied" and plan.chosen is not None)
+    rows = []
+    for e in plan.evaluations:
+        if e.cost_usd_per_month is None or e in tied:
+            continue
+        kind = "lost" if _kind(plan, e) == "tied" else _kind(plan, e)
+        group = tied if kind == "chosen" else ()
+        names = tuple(printable(t.candidate.label) for t in group)
+        rows.append(
+            {
+                "kind": kind,
+                "label": _label(kind, e, len(group)),
+                "d": describe(e, percentile=plan.objective.percentile, also=names),
+                **_place(e, kind),
+                **_reach((e, *group)),
+            }
+        )
+    return sorted(rows, key=lambda r: list(_LOOK).index(r["kind"]))
+
+
+def _label(kind: str, e: Evaluation, n_tied: int) -> str:
+    prefix = {"baseline": "now: ", "nearest": "nearest: "}.get(kind, "")
+    return f"{prefix}{printable(e.candidate.label)[:40]}{f' + {n_tied} like it' if n_tied else ''}"
+
+
+def _place(e: Evaluation, kind: str) -> Row:
+    cost, tail = e.cost_usd_per_month, p99_at_load(e)
+    assert cost is not None
+    row: Row = {"cost": cost.value, "cost_lo": cost.lo, "cost_hi": cost.hi, "change": None, "p99": None}
+    if e.accuracy is not None:
+        row |= {"change": -100 * e.accuracy.drop_frac.value, "change_lo": -100 * e.accuracy.drop_frac.hi}
+    elif kind == "baseline":
+        row |= {"change": 0.0, "change_lo": 0.0}
+    if tail is not None:
+        row |= {"p99": tail.value, "p99_lo": tail.lo, "p99_hi": tail.hi}
+    return row
+
+
+def _ends(values: list[float], name: str) -> Row:
+    return {f"{name}_from": min(values), f"{name}_to": max(values)} if values else {}
+
+
+def _reach(group: tuple[Evaluation, ...]) -> Row:
+    """Ends of what cannot be told apart, on each axis."""
+    tails: list[Estimate | None] = [p99_at_load(e) for e in group]
+    return {
+        **_ends([e.cost_usd_per_month.value for e in group if e.cost_usd_per_month], "group_cost"),
+        **_ends([-100 * e.accuracy.drop_frac.value for e in group if e.accuracy], "group_change"),
+        **_ends([t.value for t in tails if t], "group_p99"),
+    }
+
+
+def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float]) -> Any:
+    import altair as alt
+
+    if not rows:
+        return None
+    allowed = -100 * plan.objective.max_drop_frac
+    usable = [r["change_lo"] for r in rows if r["kind"] != "infeasible"]
+    low = min([allowed * 1.5, *usable, *(r["change"] for r in rows)])
+    high = max(r["change"] for r in rows)
+    span = max(high - low, 0.5)
+    scale = alt.Scale(domain=[low - span * 0.06, high + span * 0.18], nice=False)
+    y_axis = alt.Axis(tickCount=5, labelExpr="replace(format(datum.value, '+'), /^\\+0$/, '0')", title=None)
+    promise = [{"y": allowed, "text": f"allowed {number(allowed, 0 if allowed == round(allowed) else 2)}"}]
+    return alt.layer(
+        dashed(promise, y=alt.Y("y:Q", scale=scale)),
+        words(promise, colour="muted", align="right", baseline="top", dy=4).encode(y=alt.Y("y:Q", scale=scale), x=alt.value("width")),
+        *_marks(rows, "change", x_scale, scale, y_axis, alt.Axis(values=ticks, labels=False, title=None)),
+        title=panel_title(f"{printable(plan.objective.metric)}, change in points; whisker down to its upper limit"),
+    )
+
+
+def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float]) -> Any:
+    import altair as alt
+
+    if not rows:
+        return None
+    bound = plan.objective.latency_ms
+    values = [r["p99"] for r in rows] + ([bound] if bound else [])
+    low, high = min(values) * 0.75, max(values) * 1.5
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    y_axis = alt.Axis(values=round_ticks(low, high, most=5), format="~g", title=None)
+    x_axis = alt.Axis(values=ticks, format="$,.6~r", title="cost a month, logarithmic")
+    promise = [{"y": bound, "text": f"promised {milliseconds(bound)}"}] if bound else []
+    return alt.layer(
+        dashed(promise, y=alt.Y("y:Q", scale=scale)),
+        words(promise, colour="muted", align="left", baseline="bottom", dy=-4).encode(y=alt.Y("y:Q", scale=scale), x=alt.value(0)),
+        *_marks(rows, "p99", x_scale, scale, y_axis, x_axis),
+        title=panel_title(f"{percentile_name(plan.objective.percentile)} latency in ms, logarithmic"),
+    )
+
+
+def _marks(rows: list[Row], name: str, x_scale: Any, y_scale: Any, y_axis: Any, x_axis: Any) -> list[Any]:
+    """Band of the tied, whiskers, points and labels of one panel, the important ones last."""
+    import altair as alt
+
+    x, y = alt.X("cost:Q", scale=x_scale, axis=x_axis), alt.Y(f"{name}:Q", scale=y_scale, axis=y_axis)
+    layers = [_band(rows, name, x_scale, y_scale)]
+    for kind, (colour, size, shape, filled) in _LOOK.items():
+        some = [r for r in rows if r["kind"] == kind]
+        if not some:
+            continue
+        strong = kind in ("chosen", "baseline", "nearest")
+        whisker: dict[str, Any] = {"color": LIGHT[colour], "strokeWidth": 1.5 if strong else 0.7, "aria": False, "clip": True}
+        chart = alt.Chart(data(some))
+        top = f"{name}_hi:Q" if name == "p99" else "change:Q"
+        layers.append(chart.mark_rule(**whisker).encode(x=x, y=alt.Y(f"{name}_lo:Q", scale=y_scale, axis=y_axis), y2=top))
+        layers.append(chart.mark_rule(**whisker).encode(x=alt.X("cost_lo:Q", scale=x_scale, axis=x_axis), x2="cost_hi:Q", y=y))
+        point = chart.mark_point(
+            color=LIGHT[colour], filled=filled, size=size, shape=shape, opacity=1, strokeWidth=1.4, angle=45 if shape == "cross" else 0
+        )
+        layers.append(point.encode(x=x, y=y, description="d:N"))
+        if strong:
+            layers.extend(_names(some, x, y, x_scale.domain, colour))
+    return layers
+
+
+def _band(rows: list[Row], name: str, x_scale: Any, y_scale: Any) -> Any:
+    import altair as alt
+
+    some = [r for r in rows if r["kind"] == "chosen" and r.get(f"group_{name}_from") is not None]
+    band = alt.Chart(data(some)).mark_rect(
+        color=LIGHT["band"], stroke=LIGHT["band"], strokeWidth=16, strokeJoin="round", opacity=1, aria=False, clip=True
+    )
+    return band.encode(
+        x=alt.X("group_cost_from:Q", scale=x_scale),
+        x2="group_cost_to:Q",
+        y=alt.Y(f"group_{name}_from:Q", scale=y_scale),
+        y2=f"group_{name}_to:Q",
+    )
+
+
+def _names(rows: list[Row], x: Any, y: Any, domain: list[float], colour: str) -> list[Any]:
+    """Labels that run towards the middle of the plot."""
+    layers = []
+    for row in rows:
+        left = row["cost"] ** 2 < domain[0] * domain[1]
+        text = words(
+            [{**row, "text": row["label"]}], colour=colour, align="left" if left else "right", dx=-4 if left else 4, dy=-15, fontWeight=600
+        )
+        layers.append(text.encode(x=x, y=y))
+    return layers

@@ -1,0 +1,235 @@
+"""What a plan says, in words: the sentences and rows that the terminal and the report share."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, HourlyPlan, Objective, Offer, Outcome, Plan, Term
+from farthing.render.numbers import (
+    count,
+    milliseconds,
+    moment,
+    money,
+    money_change,
+    percent,
+    percentile_name,
+    points,
+    points_limit,
+)
+
+__all__ = [
+    "MARKS",
+    "SummaryRow",
+    "accuracy_change",
+    "best_fp32_sentence",
+    "cheaper",
+    "headline",
+    "nearest_sentence",
+    "offer_price",
+    "p99_at_load",
+    "price_sentence",
+    "printable",
+    "promise",
+    "replicas",
+    "summary_rows",
+    "term_name",
+]
+
+MARKS: dict[Outcome, str] = {"met": "✔", "not_met": "✘", "unproven": "?"}
+"""The sign before a verdict; the words after it say the same."""
+
+WORDS: dict[Outcome, str] = {"met": "met", "not_met": "not met", "unproven": "unproven"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRow:
+    """One line of the table “now and planned”.
+
+    Attributes:
+        name: What is compared.
+        now: Today's value.
+        planned: The plan's value, empty when nothing is planned.
+        note: What stands behind it.
+    """
+
+    name: str
+    now: str
+    planned: str
+    note: str = ""
+
+
+def printable(name: str) -> str:
+    """A name with control and formatting characters made visible as ``\\x1b``, so that none reaches a terminal."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in name)
+
+
+def term_name(term: Term) -> str:
+    """``on demand``, ``reserved 1 year``, ``spot`` …"""
+    years = {"reserved_1y": "reserved 1 year", "reserved_3y": "reserved 3 years"}
+    return years.get(term, term.replace("_", " "))
+
+
+def offer_price(offer: Offer) -> str:
+    """What an offer costs in its own units: ``$0.1008/h``, ``$0.20 per M requests``."""
+    rates = (
+        (offer.usd_per_hour, 1.0, "/h"),
+        (offer.usd_per_request, 1e6, " per M requests"),
+        (offer.usd_per_gib_s, 3600.0, " per GiB-hour"),
+        (offer.usd_per_input_token, 1e6, " per M input tokens"),
+        (offer.usd_per_output_token, 1e6, " per M output tokens"),
+    )
+    return " + ".join(_rate(usd * scale) + unit for usd, scale, unit in rates if usd is not None)
+
+
+def _rate(usd: float) -> str:
+    text = f"{usd:,.6f}".rstrip("0")
+    whole, _, decimals = text.partition(".")
+    return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+def promise(objective: Objective) -> str:
+    """The objective in words: ``p99 ≤ 50 ms, accuracy drop ≤ 1 points at 95 % confidence, saving ≥ 30 %``."""
+    said = []
+    if objective.latency_ms is not None:
+        said.append(f"{percentile_name(objective.percentile)} ≤ {milliseconds(objective.latency_ms)}")
+    allowed = f"{objective.max_drop_frac * 100:g}"
+    unit = "point" if allowed == "1" else "points"
+    said.append(f"{objective.metric} drop ≤ {allowed} {unit} at {percent(objective.confidence)} confidence")
+    if objective.min_saving_frac is not None:
+        said.append(f"saving ≥ {percent(objective.min_saving_frac)}")
+    if objective.budget_usd_per_month is not None:
+        said.append(f"cost ≤ {money(objective.budget_usd_per_month)} a month")
+    if objective.min_replicas > 1:
+        said.append(f"at least {objective.min_replicas} replicas")
+    return ", ".join(said)
+
+
+def accuracy_change(evidence: AccuracyEvidence, *, decimals: int = 1) -> str:
+    """``−0.1 points (at most −0.7, 95 %)``: the change of the metric and its one-sided limit."""
+    drop = evidence.drop_frac
+    limit = points_limit(drop.hi, decimals=decimals)
+    return f"{points(-drop.value, decimals=decimals)} (at most {limit}, {percent(drop.confidence)})"
+
+
+def p99_at_load(evaluation: Evaluation) -> Estimate | None:
+    """Tail latency at the peak rate, or of single requests where no load was put on it."""
+    return evaluation.p99_at_peak_ms or evaluation.latency_p99_ms
+
+
+def cheaper(saving: float | Estimate) -> str:
+    """``94.1 % cheaper [93.2, 94.8]``, or ``3.0 % dearer [1.0, 5.0]`` for a loss."""
+    loss = (saving.value if isinstance(saving, Estimate) else saving) < 0
+    value = (saving.scaled(-1) if isinstance(saving, Estimate) else -saving) if loss else saving
+    head, unit, ends = percent(value).partition(" %")
+    return f"{head}{unit} {'dearer' if loss else 'cheaper'}{ends}"
+
+
+def _latency_against(plan: Plan, chosen: Evaluation) -> str:
+    seen = p99_at_load(chosen)
+    if seen is None:
+        return ""
+    name = percentile_name(plan.objective.percentile)
+    bound = plan.objective.latency_ms
+    text = f"{name} {milliseconds(seen, bounds=False)}"
+    if bound is None:
+        return text
+    return f"{text} {'≤' if seen.value <= bound else '>'} {milliseconds(bound)}"
+
+
+def headline(plan: Plan) -> str:
+    """The verdict in one line, without its sign: ``met: 94.1 % cheaper [93.2, 94.8], accuracy …``."""
+    word = WORDS[plan.verdict.outcome]
+    if plan.verdict.outcome != "met" and plan.verdict.reasons:
+        return f"{word}: {plan.verdict.reasons[0]}"
+    said = [] if plan.saving_frac is None else [cheaper(plan.saving_frac)]
+    if plan.chosen is not None:
+        if plan.chosen.accuracy is not None:
+            said.append(f"{plan.objective.metric} {accuracy_change(plan.chosen.accuracy)}")
+        said.append(_latency_against(plan, plan.chosen))
+    return f"{word}: {', '.join(s for s in said if s)}"
+
+
+def nearest_sentence(plan: Plan) -> str:
+    """``openvino int8 b1 2×1, p99 7.2 ms [7.0, 7.5], 71 % cheaper``; empty when there is no nearest."""
+    near = plan.nearest
+    if near is None:
+        return ""
+    said = [printable(near.candidate.label)]
+    tail = p99_at_load(near)
+    if tail is not None:
+        said.append(f"{percentile_name(plan.objective.percentile)} {milliseconds(tail)}")
+    if near.accuracy is not None:
+        said.append(f"{plan.objective.metric} {accuracy_change(near.accuracy)}")
+    if near.cost_usd_per_month is not None:
+        said.append(cheaper(1 - near.cost_usd_per_month.value / plan.baseline_usd_per_month.value))
+    return ", ".join(said)
+
+
+def best_fp32_sentence(plan: Plan) -> str:
+    """``against the best FP32 engine instead of pytorch: 76 % cheaper``; empty when unknown."""
+    if plan.saving_versus_best_fp32_frac is None:
+        return ""
+    engine = printable(plan.baseline.candidate.engine)
+    return f"against the best FP32 engine instead of {engine}: {cheaper(plan.saving_versus_best_fp32_frac)}"
+
+
+def _range(replicas: tuple[int, ...]) -> str:
+    if not replicas:
+        return ""
+    low, high = min(replicas), max(replicas)
+    return f"{low:,}" if low == high else f"{low:,}–{high:,} by hour"
+
+
+def replicas(hourly: HourlyPlan) -> tuple[str, str]:
+    """Replicas now and planned: ``("90–136 by hour", "4–11 by hour")``."""
+    return _range(hourly.baseline_replicas), _range(hourly.planned_replicas)
+
+
+def _parts(plan: Plan) -> str:
+    return " · ".join(f"{printable(p.name)} {money_change(p.usd_per_month.value)}" for p in plan.parts)
+
+
+def _differ(evidence: AccuracyEvidence) -> str:
+    answers = "answer differs" if evidence.n_differ == 1 else "answers differ"
+    return f"{count(evidence.n)} held-out samples, {count(evidence.n_differ)} {answers}"
+
+
+def _committed(plan: Plan) -> str:
+    hourly = plan.hourly
+    if not hourly.committed_replicas or hourly.committed_term is None:
+        return ""
+    return f"{hourly.committed_replicas} of them {term_name(hourly.committed_term)}"
+
+
+def summary_rows(plan: Plan) -> tuple[SummaryRow, ...]:
+    """Cost, replicas, accuracy and tail latency, now and planned."""
+    now_replicas, planned_replicas = replicas(plan.hourly)
+    planned_usd = "" if plan.planned_usd_per_month is None else money(plan.planned_usd_per_month)
+    rows = [
+        SummaryRow(name="cost a month", now=money(plan.bill_usd_per_month), planned=planned_usd, note=_parts(plan)),
+        SummaryRow(name="replicas", now=now_replicas, planned=planned_replicas, note=_committed(plan)),
+    ]
+    evidence = plan.chosen.accuracy if plan.chosen else None
+    if evidence is not None:
+        before, after = (percent(e, decimals=1, bounds=False) for e in (evidence.baseline_frac, evidence.candidate_frac))
+        rows.append(SummaryRow(name=printable(evidence.metric), now=before, planned=after, note=_differ(evidence)))
+    now, then = p99_at_load(plan.baseline), p99_at_load(plan.chosen) if plan.chosen else None
+    if now is not None:
+        rows.append(
+            SummaryRow(
+                name=percentile_name(plan.objective.percentile),
+                now=milliseconds(now, bounds=False),
+                planned="" if then is None else milliseconds(then),
+                note="" if plan.objective.latency_ms is None else f"promised {milliseconds(plan.objective.latency_ms)}",
+            )
+        )
+    return tuple(rows)
+
+
+def price_sentence(offer: Offer) -> str:
+    """``aws/m7i.large on demand in us-east-1: $0.1008/h (price of 2026-07-20)``."""
+    return (
+        f"{printable(offer.name)} {term_name(offer.term)} in {printable(offer.region)}: "
+        f"{offer_price(offer)} (price of {moment(offer.dated)})"
+    )
