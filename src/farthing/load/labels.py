@@ -1,0 +1,103 @@
+"""Labels as numbers: class indices, class names or plain numbers, checked against samples and model."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from farthing.errors import DataError
+from farthing.nouns import Dataset
+
+__all__ = ["LABEL_NAMES", "check_labels", "encode_labels"]
+
+LABEL_NAMES = ("label", "labels", "class", "category", "intent", "target", "targets", "y", "wnid")
+"""Usual names of the column or array that holds the labels."""
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, (bool, np.bool_)):
+        return float(value)
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def encode_labels(
+    values: Sequence[Any], *, source: str, names: Sequence[str], classes: Sequence[str] = ()
+) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Turn labels into numbers.
+
+    Integers are class indices, other numbers stay as they are, anything else is a class name: its index is its
+    place in ``classes`` where all names occur there, else in the sorted names.
+
+    Args:
+        values: One label a sample.
+        source: Where they come from, for messages.
+        names: What to call each sample in messages (``line 12``, a file name), as many as ``values``.
+        classes: Class names of the model in index order, empty when unknown.
+
+    Returns:
+        ``(labels, class names in index order)``; the names are empty for numeric labels.
+
+    Raises:
+        DataError: when a label is missing or not finite, or all labels are the same.
+    """
+    for value, name in zip(values, names, strict=True):
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise DataError(f"{source}: {name} has no label")
+    numbers = [_number(value) for value in values]
+    known = [x for x in numbers if x is not None]
+    if len(known) == len(numbers):
+        bad = next((k for k, x in enumerate(known) if not math.isfinite(x)), None)
+        if bad is not None:
+            raise DataError(f"{source}: {names[bad]} has the label {values[bad]!r}, which is no finite number")
+        labels, order = tuple(known), tuple(classes)
+    else:
+        texts = [str(value).strip() for value in values]
+        order = tuple(classes) if set(texts) <= set(classes) else tuple(sorted(set(texts)))
+        index = {name: float(k) for k, name in enumerate(order)}
+        labels = tuple(index[text] for text in texts)
+    _require_two(labels, values, source)
+    return labels, order
+
+
+def _require_two(labels: Sequence[float], values: Sequence[Any], source: str) -> None:
+    if len(set(labels)) < 2:
+        raise DataError(
+            f"{source}: all {len(labels)} samples have the same label {values[0]!r}",
+            hint="accuracy needs at least two classes; for images, one sub-folder a class",
+        )
+
+
+def check_labels(dataset: Dataset, n_classes: int) -> None:
+    """Check that every label is one of the classes that the model knows.
+
+    Args:
+        dataset: With labels, or without (then there is nothing to check).
+        n_classes: Width of the model's output, ≥ 1.
+
+    Raises:
+        DataError: when a label is no class index of the model; names the first sample and the value.
+    """
+    if dataset.labels is None:
+        return
+    labels = np.asarray(dataset.labels)
+    wrong = (labels < 0) | (labels >= n_classes) | (labels != np.floor(labels))
+    if not wrong.any():
+        return
+    first = int(np.argmax(wrong))
+    name = dataset.ids[first] if dataset.ids else f"sample {first}"
+    value = labels[first]
+    shown = dataset.classes[int(value)] if dataset.classes and 0 <= value < len(dataset.classes) else f"{value:g}"
+    raise DataError(
+        f"labels do not match the model: {name} in {dataset.source} has label {shown} (class {value:g}), "
+        f"but the model has {n_classes} classes (0 … {n_classes - 1}); {int(wrong.sum()):,} of {dataset.n:,} samples",
+        hint=f"{len(Counter(dataset.labels)):,} different labels were found; check that data and model belong together",
+    )

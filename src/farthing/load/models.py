@@ -1,0 +1,207 @@
+"""Models as the user names them, and the input pipeline that lies beside them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from farthing.errors import ModelError, TrustError
+from farthing.load.signature import onnx_signature
+from farthing.nouns import ModelRef, PipelineSpec
+
+__all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref"]
+
+_IMPORT_PATH = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
+_PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"}
+_WEIGHTS_ONLY = {".safetensors", ".h5", ".keras", ".tflite", ".gguf", ".msgpack"}
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "longformer", "mpnet", "data2vec-text"}
+_DEFAULT_MAX_LENGTH, _LARGEST_MAX_LENGTH = 128, 512
+_IMPORT_HINT = "give file.py:function or package.module:function that returns the nn.Module with its weights"
+
+
+def is_import_path(text: str) -> bool:
+    """Whether a text has the form ``package.module:callable`` or ``file.py:callable``."""
+    return _IMPORT_PATH.fullmatch(text) is not None
+
+
+def model_ref(
+    text: str, *, trust: bool = False, folder: Path = Path(), example_shape: tuple[int, ...] | None = None
+) -> ModelRef:
+    """Find the model that a user named, checked as far as a look at the file allows.
+
+    Args:
+        text: An ``.onnx`` file, a folder as Hugging Face Optimum writes it, or an import path.
+        trust: Allows an import path: set it when the text came from the command line or with ``--trust``.
+        folder: Relative files are looked for here.
+        example_shape: Shape of one sample without the batch dimension, for exporting a torch module.
+
+    Raises:
+        ModelError: when there is no such model, or it is corrupt or of a kind that cannot be read.
+        TrustError: for an import path that is not trusted.
+    """
+    if is_import_path(text):
+        return _torch_ref(text, trust, folder, example_shape)
+    path = folder / text
+    if path.is_dir():
+        return _optimum_ref(path, example_shape)
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES | _WEIGHTS_ONLY:
+        said = (
+            "is a pickle, which can run code when it is loaded" if suffix in _PICKLES else "holds weights, not a graph"
+        )
+        raise ModelError(f"{path} {said}", hint=_IMPORT_HINT)
+    if not path.exists():
+        raise ModelError(f"there is no model {path}", hint=_nearest(path))
+    if suffix != ".onnx":
+        raise ModelError(f"{path} is not an .onnx file, a folder or an import path", hint=_IMPORT_HINT)
+    onnx_signature(path)
+    return ModelRef(kind="onnx", path=str(path), onnx_path=str(path), example_shape=example_shape)
+
+
+def _torch_ref(text: str, trust: bool, folder: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
+    where, _, name = text.rpartition(":")
+    if where.endswith(".py"):
+        file = folder / where
+        if not file.is_file():
+            raise ModelError(f"there is no file {file} for the model {text}", hint=_nearest(file))
+        text = f"{file}:{name}"
+    if not trust:
+        raise TrustError(
+            f"the model {text} is Python code that loading would run",
+            hint="give --trust if you trust it, or name it on the command line",
+        )
+    return ModelRef(kind="torch", path=text, example_shape=example_shape)
+
+
+def _optimum_ref(path: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
+    found = next((p for p in (path / "model.onnx", path / "onnx" / "model.onnx") if p.is_file()), None)
+    if found is None:
+        files = sorted([*path.glob("*.onnx"), *path.glob("onnx/*.onnx")])
+        if len(files) != 1:
+            names = ", ".join(p.name for p in files) or "none"
+            raise ModelError(f"{path} has no model.onnx (.onnx files: {names})", hint="name the .onnx file itself")
+        found = files[0]
+    onnx_signature(found)
+    return ModelRef(kind="optimum", path=str(path), onnx_path=str(found), example_shape=example_shape)
+
+
+def _nearest(path: Path) -> str:
+    parent = path.parent
+    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    if close:
+        return f"did you mean {parent / close[0]}?"
+    return f"looked in {parent.resolve()}" if parent.is_dir() else f"there is no folder {parent} either"
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Read a JSON object beside the model; empty when there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise ModelError(f"{path} is no readable JSON: {e}") from e
+    if not isinstance(data, dict):
+        raise ModelError(f"{path} holds {type(data).__name__}, not an object")
+    return data
+
+
+def model_classes(ref: ModelRef) -> tuple[str, ...]:
+    """Names of the classes in index order as ``config.json`` beside the model has them, else empty.
+
+    Placeholders (``LABEL_0`` …) count as no names.
+
+    Raises:
+        ModelError: when config.json cannot be read.
+    """
+    names = _settings(_home(ref) / "config.json").get("id2label")
+    if not isinstance(names, Mapping) or not names or not all(str(k).isdigit() for k in names):
+        return ()
+    ordered = tuple(str(names[k]) for k in sorted(names, key=int))
+    contiguous = sorted(int(k) for k in names) == list(range(len(names)))
+    return () if not contiguous or all(n == f"LABEL_{k}" for k, n in enumerate(ordered)) else ordered
+
+
+def _home(ref: ModelRef) -> Path:
+    """Find the folder in which settings of a model lie."""
+    if ref.kind == "torch":
+        where = Path(ref.path.rpartition(":")[0])
+        return where.parent if where.suffix == ".py" else Path("/nonexistent")
+    return Path(ref.path) if ref.kind == "optimum" else Path(ref.path).parent
+
+
+def guess_pipeline(ref: ModelRef, kind: Literal["image", "text", "tensor"]) -> PipelineSpec:
+    """Read the input pipeline that the files beside a model describe; what they do not say keeps its default.
+
+    Images: ``preprocessor_config.json`` as Hugging Face's image processors write it. Texts: ``tokenizer.json``,
+    cut at the model's longest sequence, at most 512 tokens.
+
+    Raises:
+        ModelError: when a file cannot be read, or there is no tokenizer for texts.
+    """
+    home = _home(ref)
+    if kind == "tensor":
+        return PipelineSpec(kind="tensor")
+    if kind == "image":
+        return PipelineSpec(kind="image", **_image_settings(_settings(home / "preprocessor_config.json")))
+    tokenizer = home / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise ModelError(
+            f"there is no tokenizer.json in {home} for texts",
+            hint="give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
+        )
+    return PipelineSpec(kind="text", tokenizer=str(tokenizer), max_length=_max_length(home))
+
+
+def _max_length(home: Path) -> int:
+    """Longest sequence of a text model, in tokens."""
+    config = _settings(home / "config.json")
+    longest = [_settings(home / "tokenizer_config.json").get("model_max_length")]
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and config.get("model_type") in _OFFSET_POSITIONS:
+        positions -= int(config.get("pad_token_id") or 1) + 1
+    longest.append(positions)
+    known = [int(n) for n in longest if isinstance(n, (int, float)) and 0 < n < 10**6]
+    return min([*known, _LARGEST_MAX_LENGTH]) if known else _DEFAULT_MAX_LENGTH
+
+
+def _side(size: Any) -> tuple[int | None, bool]:
+    """``(side, squash)`` of a Hugging Face size: a number, a shortest edge, or height and width."""
+    if isinstance(size, int):
+        return size, False
+    if isinstance(size, Mapping) and "shortest_edge" in size:
+        return int(size["shortest_edge"]), False
+    if isinstance(size, Mapping) and {"height", "width"} <= set(size):
+        if size["height"] != size["width"]:
+            raise ModelError(
+                f"preprocessor_config.json asks for {size['height']} × {size['width']} pixels, not a square"
+            )
+        return int(size["height"]), True
+    return None, False
+
+
+def _image_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an image PipelineSpec from an image processor's settings."""
+    if not config:
+        return {}
+    spec: dict[str, Any] = {
+        "scale": float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
+    }
+    if config.get("do_resize"):
+        side, squash = _side(config.get("size"))
+        crop_share = config.get("crop_pct")
+        if side is not None and crop_share and side < 384:  # ConvNeXT resizes to size / crop_pct, then crops to size
+            spec |= {"resize": int(side / crop_share), "crop": side}
+        elif side is not None:
+            spec |= {"resize": side, "squash": squash}
+        spec["interpolation"] = "bicubic" if config.get("resample") == 3 else "bilinear"
+    if config.get("do_center_crop"):
+        spec["crop"] = _side(config.get("crop_size"))[0]
+    if config.get("do_normalize", True) and "image_mean" in config:
+        spec |= {"mean": tuple(map(float, config["image_mean"])), "std": tuple(map(float, config["image_std"]))}
+    return spec

@@ -1,0 +1,98 @@
+"""The documents that farthing reads and writes: each says its kind and version in ``schema: farthing/<kind>/<n>``.
+
+Older versions are migrated on reading, one step at a time; newer ones are refused with both versions named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from farthing.errors import InputError, SchemaError
+
+__all__ = ["MIGRATIONS", "VERSIONS", "read_document", "stamp"]
+
+VERSIONS: Mapping[str, int] = {"workload": 1, "plan": 1, "prices": 1, "profile": 1, "verification": 1}
+"""Newest version of each kind that this farthing reads and writes."""
+MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""``(kind, n)`` → turns version n of a kind into version n + 1; every version below the newest has one."""
+_STAMP = re.compile(r"farthing/([a-z_-]+)/([1-9]\d{0,5})")
+_MAX_MIB = 256
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_LOADER):  # type: ignore[misc]
+    """Safe YAML without duplicate keys, which YAML itself forbids and PyYAML lets pass."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} twice", key.start_mark)
+                seen.add(key.value)
+        result: dict[Any, Any] = super().construct_mapping(node, deep)
+        return result
+
+
+def stamp(kind: str) -> str:
+    """Make the schema line of the newest version of a kind: ``farthing/plan/1``."""
+    return f"farthing/{kind}/{VERSIONS[kind]}"
+
+
+def _text(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_MIB * 2**20:
+            raise InputError(f"{path} has {size / 2**20:,.0f} MiB; the limit for a document is {_MAX_MIB} MiB")
+        return path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise InputError(f"cannot read {path}: {e.strerror or e}") from e
+    except UnicodeDecodeError as e:
+        raise InputError(f"{path} is not UTF-8 text (byte {e.start})") from e
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        data = json.loads(text) if path.suffix.lower() == ".json" else yaml.load(text, _StrictLoader)  # noqa: S506 — safe
+    except (json.JSONDecodeError, yaml.YAMLError, RecursionError, ValueError) as e:
+        raise InputError(f"{path} is no valid {'JSON' if path.suffix.lower() == '.json' else 'YAML'}: {e}") from e
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds {type(data).__name__}, not keys and values")
+    return data
+
+
+def read_document(path: Path, kind: str) -> dict[str, Any]:
+    """Read a YAML or JSON document of one kind, migrated to its newest version, without its schema line.
+
+    Args:
+        path: ``.json`` is read as JSON, anything else as YAML (by safe load).
+        kind: One of :data:`VERSIONS`.
+
+    Raises:
+        InputError: when the file is missing, unreadable or no document.
+        SchemaError: when its schema is missing, of another kind or newer than this farthing.
+    """
+    data = _parse(path)
+    line = data.pop("schema", None)
+    found = _STAMP.fullmatch(line) if isinstance(line, str) else None
+    if found is None:
+        said = "has no schema" if line is None else f"has the unknown schema {line!r}"
+        raise SchemaError(f"{path} {said}", hint=f"its first line should be `schema: {stamp(kind)}`")
+    if found[1] != kind:
+        raise SchemaError(f"{path} is a {found[1]}, not a {kind} ({line})", hint=f"expected {stamp(kind)}")
+    version, newest = int(found[2]), VERSIONS[kind]
+    if version > newest:
+        raise SchemaError(
+            f"{path} has version {version} of farthing/{kind}; this farthing reads up to version {newest}",
+            hint="pip install -U farthing",
+        )
+    for n in range(version, newest):
+        data = MIGRATIONS[kind, n](data)
+    return data

@@ -1,0 +1,126 @@
+"""What people write for amounts, and nothing else, as plain numbers: ``50ms``, ``1pt``, ``95%``, ``14B``, ``$10,000``.
+
+Arithmetic is decimal until the last step, so ``0.7%`` is 0.007 and not 0.006999….
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+from farthing.errors import InputError
+
+__all__ = ["count", "duration_ms", "fraction", "usd"]
+
+_AMOUNT = re.compile(r"([+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s]*)")
+_MS: Mapping[str, Decimal] = {
+    "ns": Decimal("1e-6"),
+    "us": Decimal("1e-3"),
+    "µs": Decimal("1e-3"),
+    "μs": Decimal("1e-3"),
+    "ms": Decimal(1),
+    "s": Decimal(1000),
+    "min": Decimal(60_000),
+}
+_SHARE: Mapping[str, Decimal] = {
+    "%": Decimal(100),
+    "pt": Decimal(100),
+    "pts": Decimal(100),
+    "point": Decimal(100),
+    "points": Decimal(100),
+}
+_SIZE: Mapping[str, Decimal] = {
+    "": Decimal(1),
+    "k": Decimal(10**3),
+    "m": Decimal(10**6),
+    "b": Decimal(10**9),
+    "bn": Decimal(10**9),
+    "t": Decimal(10**12),
+}
+
+
+def _split(value: object, key: str, example: str) -> tuple[Decimal, str]:
+    """Split a value into number and unit; raises with an example of what was expected."""
+    wrong = InputError(f"{key} is {value!r}, which cannot be read", hint=f"write it like {example}")
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise wrong
+    if isinstance(value, float) and value - value != 0:
+        raise wrong
+    found = _AMOUNT.fullmatch(str(value).strip())
+    if found is None:
+        raise wrong
+    number = Decimal(found[1].replace(",", "").replace("_", ""))
+    if abs(number.adjusted()) > 300:
+        raise wrong
+    return number, found[2]
+
+
+def duration_ms(value: object, key: str) -> float:
+    """Read milliseconds, > 0, of ``50ms``, ``0.05s``, ``200us``, ``1min``; a bare number is refused.
+
+    Args:
+        value: As written by the user.
+        key: Its name, for messages (``objective.p99``).
+
+    Raises:
+        InputError: when it cannot be read, has no unit or is not > 0.
+    """
+    number, unit = _split(value, key, "50ms or 0.2s")
+    if unit == "":
+        raise InputError(f"{key} is {value!r} without a unit", hint=f"did you mean {value}ms?")
+    if unit not in _MS:
+        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint=f"known: {', '.join(_MS)}")
+    if number <= 0:
+        raise InputError(f"{key} is {value!r}; it must be > 0")
+    return float(number * _MS[unit])
+
+
+def fraction(value: object, key: str) -> float:
+    """Read a fraction in [0, 1] of ``1pt``, ``1 %``, ``95%`` or a bare number such as 0.01.
+
+    A bare number of 1 or more is refused: it is more likely meant as per cent.
+
+    Raises:
+        InputError: when it cannot be read or lies outside [0, 1].
+    """
+    number, unit = _split(value, key, "1%, 1pt or 0.01")
+    if unit not in _SHARE and unit:
+        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint="known: %, pt, or no unit for a fraction")
+    if not unit and number >= 1:
+        raise InputError(f"{key} is {value!r}; without a unit it must lie in [0, 1)", hint=f"did you mean {value}%?")
+    share = number / _SHARE[unit] if unit else number
+    if not 0 <= share <= 1:
+        raise InputError(f"{key} is {value!r}; it must lie in [0 %, 100 %]")
+    return float(share)
+
+
+def count(value: object, key: str) -> float:
+    """Read a number of things, > 0, of ``14B``, ``460M``, ``10k``, ``1,000`` or a bare number.
+
+    Raises:
+        InputError: when it cannot be read or is not > 0.
+    """
+    number, unit = _split(value, key, "460M, 14B or 1,000")
+    if unit.lower() not in _SIZE:
+        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint="known: k, M, B, T")
+    if number <= 0:
+        raise InputError(f"{key} is {value!r}; it must be > 0")
+    return float(number * _SIZE[unit.lower()])
+
+
+def usd(value: object, key: str) -> float:
+    """Read US dollars, > 0, of ``$10,000``, ``10000``, ``10k USD``, ``$1.5M``.
+
+    Raises:
+        InputError: when it cannot be read, is in another currency or is not > 0.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str):
+        text = text.removeprefix("$").removeprefix("US$").removesuffix("USD").removesuffix("usd").strip()
+    try:
+        return count(text, key)
+    except InputError as e:
+        raise InputError(
+            f"{key} is {value!r}, which is no amount of US dollars > 0", hint="write it like $10,000"
+        ) from e
