@@ -10,7 +10,7 @@ cheapest. Without spot this is the newsvendor quantile of the load-duration curv
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,18 +88,8 @@ def commitment_split(
         PriceError: when there is no on-demand offer, or one has no price by the hour.
         ValueError: when the load is empty or negative, or the offers are of different things.
     """
-    load = np.asarray(replicas_by_hour, dtype=np.int64)
-    lengths = np.ones(load.size) if hour_lengths_h is None else np.asarray(hour_lengths_h, dtype=np.float64)
-    if load.ndim != 1 or load.size == 0 or (load < 0).any() or lengths.shape != load.shape:
-        raise ValueError(f"replicas_by_hour must be one-dimensional, not empty and ≥ 0, is {load!r}")
-    _one_thing(offers)
-    on_demand = _cheapest(offers, ("on_demand",))
-    if on_demand is None:
-        name = offers[0].key if offers else "no offer at all"
-        raise PriceError(
-            f"no on-demand price beside {name}",
-            hint="what a commitment does not cover is bought on demand: import its price",
-        )
+    load, lengths = _load(replicas_by_hour, hour_lengths_h)
+    on_demand = _on_demand(offers)
     commitment = _cheapest(offers, tuple(terms))
     market = FleetState(
         on_demand=on_demand,
@@ -112,10 +102,27 @@ def commitment_split(
     return _split(load, lengths, market, commitment if count else None, count, _why(market, commitment, count))
 
 
-def _one_thing(offers: Sequence[Offer]) -> None:
+def _load(
+    replicas: NDArray[np.int64], hour_lengths_h: NDArray[np.float64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    load = np.asarray(replicas, dtype=np.int64)
+    lengths = np.ones(load.shape) if hour_lengths_h is None else np.asarray(hour_lengths_h, dtype=np.float64)
+    if load.ndim != 1 or load.size == 0 or (load < 0).any() or lengths.shape != load.shape:
+        raise ValueError(f"replicas_by_hour must be one-dimensional, not empty and ≥ 0, is {load!r}")
+    return load, lengths
+
+
+def _on_demand(offers: Sequence[Offer]) -> Offer:
     things = sorted({(offer.name, offer.region) for offer in offers})
     if len(things) > 1:
         raise ValueError(f"offers must be of one name and region, are of {things}")
+    offer = _cheapest(offers, ("on_demand",))
+    if offer is None:
+        raise PriceError(
+            f"no on-demand price beside {', '.join(o.key for o in offers) or 'no offer at all'}",
+            hint="what a commitment does not cover is bought on demand: import its price",
+        )
+    return offer
 
 
 def _cheapest(offers: Sequence[Offer], terms: tuple[Term, ...]) -> Offer | None:
@@ -125,14 +132,7 @@ def _cheapest(offers: Sequence[Offer], terms: tuple[Term, ...]) -> Offer | None:
 def _with(market: FleetState, commitment: Offer | None, count: int) -> FleetState:
     if commitment is None:
         return market
-    return FleetState(
-        on_demand=market.on_demand,
-        sla_rps=market.sla_rps,
-        paid=(PaidReplicas(offer=commitment, count=count, sla_rps=market.sla_rps),),
-        spot=market.spot,
-        max_spot_frac=market.max_spot_frac,
-        risk=market.risk,
-    )
+    return replace(market, paid=(PaidReplicas(offer=commitment, count=count, sla_rps=market.sla_rps),))
 
 
 def _count(load: NDArray[np.int64], lengths: NDArray[np.float64], market: FleetState, commitment: Offer) -> int:
@@ -193,8 +193,8 @@ def _why(market: FleetState, commitment: Offer | None, count: int) -> str:
     refusal = spot_refusal(market)
     if refusal is None:
         spot = (
-            f"up to {market.max_spot_frac:.0%} spot, each preemption taken as {market.risk.lost_work_s:g} s of lost work "
-            f"and {market.risk.replacement_s:g} s of an on-demand stand-in"
+            f"up to {market.max_spot_frac:.0%} spot, each preemption taken as {market.risk.lost_work_s:g} s of lost "
+            f"work and {market.risk.replacement_s:g} s of an on-demand stand-in"
         )
     else:
         spot = refusal

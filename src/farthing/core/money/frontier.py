@@ -65,12 +65,12 @@ def non_dominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
         raise ValueError(f"values must be of shape (n, axes) without NaN, is {values!r}")
     no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=2)
     better = (values[:, None, :] < values[None, :, :]).any(axis=2)
-    kept: NDArray[np.bool_] = ~(no_worse & better).any(axis=0)
-    return kept
+    beaten = (no_worse & better).any(axis=0)
+    return np.asarray(~beaten, dtype=np.bool_)
 
 
 def frontier(points: Sequence[FrontierPoint]) -> tuple[FrontierGroup, ...]:
-    """Groups of the frontier, cheapest leader first.
+    """Group the frontier, cheapest leader first.
 
     Leaders are non-dominated by their values. A point joins the first leader whose intervals overlap its own
     on all three axes; a non-dominated point that joins an earlier leader leads no group itself. Overlap is with
@@ -94,7 +94,7 @@ def frontier(points: Sequence[FrontierPoint]) -> tuple[FrontierGroup, ...]:
 
 
 def point_of(evaluation: Evaluation) -> FrontierPoint | None:
-    """The evaluation as a point, None when it lacks a cost, a latency or an accuracy.
+    """Take the evaluation as a point, None when it lacks a cost, a latency or an accuracy.
 
     The baseline is what accuracy is compared with: its drop is 0. Latency is the p99 at the plan's peak rate
     where that is known, else that of a single stream.

@@ -194,7 +194,7 @@ def usd_per_hour_at(state: FleetState, rate_rps: ArrayLike) -> NDArray[np.float6
 
 
 def marginal_usd_per_request(state: FleetState, rate_rps: float, extra_rps: float) -> float:
-    """What each of ``extra_rps`` more requests costs in USD on top of ``rate_rps``.
+    """Price each of ``extra_rps`` more requests on top of ``rate_rps``, in USD.
 
     ``(C(r + x) − C(r)) / (3600 · x)``: 0 while the paid replicas (or a new replica that is already needed) have
     room within the latency bound, a step when one more must be bought.

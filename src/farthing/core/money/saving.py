@@ -35,7 +35,7 @@ def waterfall(
     batched: Estimate,
     with_terms: Estimate,
 ) -> tuple[SavingPart, ...]:
-    """The four steps from the bill to the plan.
+    """Split the way from the bill to the plan into four steps.
 
     With A the bill, B the baseline at the trace hour by hour on the bill's offer and term, C the chosen variant
     one request at a time, D with batching, E with purchase terms: right-sizing ``A − B`` (shown, never
@@ -119,9 +119,7 @@ def _part(name: str, before: Estimate, after: Estimate, claimed: bool, note: str
 def _gap_note(bill_usd: float, baseline_usd: float) -> str:
     gap_frac = (bill_usd - baseline_usd) / bill_usd if bill_usd else 0.0
     if gap_frac > GAP_LIMIT_FRAC:
-        return (
-            f"over-provisioning: {gap_frac:.0%} of the bill is more than the baseline needs at this trace; not credited"
-        )
+        return f"over-provisioning: {gap_frac:.0%} of the bill is more than the baseline needs; not credited"
     if gap_frac < -GAP_LIMIT_FRAC:
         return (
             f"the bill is {-gap_frac:.0%} less than the baseline needs at this trace: "

@@ -104,7 +104,7 @@ def cost_at_trace(trace: Trace, sla_rps: float, offer: Offer, min_replicas: int 
 
 
 def infer_trace(shape: Trace, sla_rps: float, offer: Offer, usd_per_month: float, min_replicas: int = 1) -> Trace:
-    """The volume that explains a bill: ``shape`` scaled so that serving it hour by hour costs the bill.
+    """Find the volume that explains a bill: ``shape`` scaled so that serving it hour by hour costs the bill.
 
     Cost is a staircase in the volume. The step closest to the bill is found exactly and the largest volume on
     it is taken: the most that this money serves, the choice that leaves a cheaper candidate the least saving.
@@ -140,7 +140,7 @@ def infer_trace(shape: Trace, sla_rps: float, offer: Offer, usd_per_month: float
 
 
 def infer_trace_from_replicas(shape: Trace, sla_rps: float, replicas: int) -> Trace:
-    """The largest volume that a fixed number of replicas serves: the peak hour just fits.
+    """Find the largest volume that a fixed number of replicas serves: the peak hour just fits.
 
     Args:
         shape: Arrivals up to a factor.

@@ -15,7 +15,7 @@ Under a load-balancer that splits a Poisson stream at random each replica sees a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,13 +77,13 @@ class ServiceCurve:
         sigma: float = 0.0,
         end: Literal["lo", "value", "hi"] = "value",
     ) -> ServiceCurve:
-        """The curve of an ``Evaluation.service_ms``; ``end="hi"`` takes the slow end of each interval."""
+        """Take the curve of an ``Evaluation.service_ms``; ``end="hi"`` takes the slow end of each interval."""
         rows = sorted(service_ms, key=lambda row: row[0])
         seconds = tuple(float(getattr(estimate, end)) / 1000 for _, estimate in rows)
         return cls(sizes=tuple(size for size, _ in rows), seconds=seconds, sigma=sigma)
 
     def scaled(self, factor: float) -> ServiceCurve:
-        """The same curve with every time multiplied by ``factor`` (> 0)."""
+        """Multiply every time by ``factor`` (> 0)."""
         return ServiceCurve(sizes=self.sizes, seconds=tuple(s * factor for s in self.seconds), sigma=self.sigma)
 
     def by_size_s(self, max_batch: int) -> Floats:
@@ -289,6 +289,12 @@ def sla_rps(
     def holds(rate_rps: float) -> bool:
         return _percentile_of(draws, service_s, rate_rps, instances, percentile, confidence).hi <= latency_s
 
+    highest_rps = _first_crossing(holds, top_rps)
+    return None if highest_rps is None else (1 - headroom) * highest_rps
+
+
+def _first_crossing(holds: Callable[[float], bool], top_rps: float) -> float | None:
+    """Highest rate of [0.001, 1] · top up to which all scanned rates hold, to 0.5 %; None when the first fails."""
     good_rps, bad_rps = 0.0, math.inf
     for share in _SCAN_FRAC:
         if not holds(share * top_rps):
@@ -300,4 +306,4 @@ def sla_rps(
     while math.isfinite(bad_rps) and bad_rps - good_rps > _RELATIVE_WIDTH * good_rps:
         middle_rps = (good_rps + bad_rps) / 2
         good_rps, bad_rps = (middle_rps, bad_rps) if holds(middle_rps) else (good_rps, middle_rps)
-    return (1 - headroom) * good_rps
+    return good_rps

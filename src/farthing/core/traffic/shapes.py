@@ -17,7 +17,7 @@ _WEEKEND_EDGE_H = 4.0
 
 
 def day_night(step_s: float = 60.0, days: int = 7) -> Trace:
-    """A week of people's requests: quiet at night, busy in the evening, calmer at the weekend.
+    """Draw a week of people's requests: quiet at night, busy in the evening, calmer at the weekend.
 
     Rate by local hour ``h``, from Monday 0:00:
     ``1 + 0.55·cos(2π(h − 15.5)/24) + 0.15·cos(4π(h − 20)/24)``, times ``1 − 0.25·w`` where ``w`` rises from 0
@@ -44,12 +44,12 @@ def day_night(step_s: float = 60.0, days: int = 7) -> Trace:
 
 
 def flat(step_s: float = 60.0, days: int = 7) -> Trace:
-    """The same rate at all times, 1 request/s; arguments and errors as in :func:`day_night`."""
+    """Hold the same rate at all times, 1 request/s; arguments and errors as in :func:`day_night`."""
     return Trace(name="flat", step_s=step_s, counts=np.full(_middles_s(step_s, days).size, float(step_s)))
 
 
 def by_name(name: str) -> Trace:
-    """The shape of that name, one week in steps of a minute.
+    """Look up the shape of that name, one week in steps of a minute.
 
     Raises:
         ValueError: when there is none; the message lists those there are.
