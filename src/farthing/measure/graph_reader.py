@@ -44,7 +44,7 @@ def read_graph(
         Records in the graph's order; ``known`` is False for nodes some shape of which stays unknown.
 
     Raises:
-        ModelError: when the file is missing or is no ONNX model.
+        ModelError: when the file is missing, is no ONNX model or contradicts itself.
     """
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -58,7 +58,10 @@ def read_graph(
     weights = {t.name: _tensor(t.name, list(t.dims), t.data_type, weight=True) for t in model.graph.initializer}
     _bind_inputs(model.graph, set(weights), batch, sequence_length, input_shapes or {})
     _forget_values(model.graph)
-    inferred = _infer_shapes(model)
+    try:
+        inferred = _infer_shapes(model)
+    except onnx.shape_inference.InferenceError as problem:
+        raise ModelError(f"{onnx_path}: its shapes cannot be worked out: {problem}") from problem
     return _records(inferred.graph, weights)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from farthing.core.graphs.phrases import percent
 from farthing.nouns import Measurement
 
 __all__ = ["Bottleneck", "find_bottleneck"]
@@ -66,14 +67,14 @@ def _queue(server: Measurement | None) -> tuple[Bottleneck, str] | None:
     waited_ms = latency_ms - server.metrics["service_ms"].value
     if latency_ms <= 0 or waited_ms <= _QUEUE_FRAC * latency_ms:
         return None
-    share = f"{waited_ms / latency_ms:.0%}"
+    share = percent(waited_ms / latency_ms)
     return "queue", f"the median request waits {waited_ms:.3g} of its {latency_ms:.3g} ms ({share})"
 
 
 def _preprocessing(wall_ms: float, pipeline_ms: float) -> tuple[Bottleneck, str] | None:
     if pipeline_ms <= _PIPELINE_FRAC * wall_ms:
         return None
-    share = f"{pipeline_ms / wall_ms:.0%}"
+    share = percent(pipeline_ms / wall_ms)
     return "preprocessing", f"{pipeline_ms:.3g} of {wall_ms:.3g} ms ({share}) pass in the input pipeline"
 
 
@@ -83,7 +84,7 @@ def _overhead(
     spent_ms = sum(operator_ms)
     outside_ms = engine_ms - spent_ms
     if outside_ms > _OVERHEAD_FRAC * engine_ms:
-        share = f"{outside_ms / engine_ms:.0%}"
+        share = percent(outside_ms / engine_ms)
         return "overhead", f"{outside_ms:.3g} of the engine's {engine_ms:.3g} ms ({share}) lie outside all operators"
     rated_ms = sum(t for t, least in zip(operator_ms, least_ms) if least is not None)
     attained = sum(least for least in least_ms if least is not None) / rated_ms if rated_ms > 0 else 1.0
@@ -91,7 +92,7 @@ def _overhead(
         return None
     mean_us = 1000 * spent_ms / len(operator_ms)
     return "overhead", (
-        f"{len(operator_ms)} operators of {mean_us:.2g} µs on average attain {attained:.0%} of the roofline: "
+        f"{len(operator_ms)} operators of {mean_us:.2g} µs on average attain {percent(attained)} of the roofline: "
         "calling them costs more than their work"
     )
 
@@ -111,6 +112,6 @@ def _memory_or_compute(
     limit = "memory bandwidth" if kind == "memory" else "arithmetic"
     least = sum(least for _, least, _ in rated)
     return kind, (
-        f"{share:.0%} of the operator time is in operators that {limit} limits; "
-        f"together the operators attain {least / rated_ms:.0%} of the roofline"
+        f"{percent(share)} of the operator time is in operators that {limit} limits; "
+        f"together the operators attain {percent(least / rated_ms)} of the roofline"
     )

@@ -25,9 +25,9 @@ _OUTPUT_FLOPS = {
     # one pass over the output, operations for each element of it
     **dict.fromkeys(
         _words(
-            "Abs Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Cos Cosh "
-            "Equal Erf Exp Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Log Max Mean Min Mod Mul Neg Not Or "
-            "Pow Reciprocal Relu Round Sign Sin Sinh Sqrt Sub Sum Tan Tanh Xor Add Div CumSum"
+            "Abs Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Cos "
+            "Cosh Equal Erf Exp Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Log Max Mean Min Mod Mul Neg "
+            "Not Or Pow Reciprocal Relu Round Sign Sin Sinh Sqrt Sub Sum Tan Tanh Xor Add Div CumSum"
         ),
         1,
     ),

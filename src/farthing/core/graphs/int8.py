@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from farthing.core.graphs.phrases import counted, percent
 from farthing.nouns import MachinePeaks, OperatorTime, Profile
 
 __all__ = ["int8_remarks"]
@@ -67,7 +68,7 @@ def _is_conversion(kind: str) -> bool:
 
 
 def _is_float(operator: OperatorTime) -> bool:
-    return bool(re.search(r"16|32|64|float", operator.precision.lower())) and "i32" not in operator.precision.lower()
+    return bool(re.search(r"(f|fp|float)(16|32|64)", operator.precision.lower()))
 
 
 def _left_in_float(operators: Sequence[OperatorTime]) -> str:
@@ -76,8 +77,8 @@ def _left_in_float(operators: Sequence[OperatorTime]) -> str:
     share = sum(o.share_frac for o in left)
     if share < _WORTH_SAYING_FRAC:
         return ""
-    most = ", ".join(f"{o.name} ({o.kind}) {o.share_frac:.0%}" for o in left[:3])
-    return f"{len(left)} of {len(working)} operators stay in float and take {share:.0%} of the time: {most}"
+    most = ", ".join(f"{o.name} ({o.kind}) {percent(o.share_frac)}" for o in left[:3])
+    return f"{len(left)} of {len(working)} operators left in float take {percent(share)} of the time: {most}"
 
 
 def _converting(operators: Sequence[OperatorTime]) -> str:
@@ -85,7 +86,7 @@ def _converting(operators: Sequence[OperatorTime]) -> str:
     share = sum(o.share_frac for o in found)
     if share < _WORTH_SAYING_FRAC:
         return ""
-    return f"quantizing, dequantizing and reordering take {share:.0%} of the time ({len(found)} operators)"
+    return f"quantizing, dequantizing and reordering take {percent(share)} of the time"
 
 
 def _by_first_node(operators: Sequence[OperatorTime]) -> Mapping[str, float]:
@@ -107,4 +108,4 @@ def _slower_operators(operators: Sequence[OperatorTime], floats: Sequence[Operat
     if not lost or share_ms < _WORTH_SAYING_FRAC * sum(after.values()):
         return ""
     most = ", ".join(f"{name} {after[name]:.2g} against {before[name]:.2g} ms" for _, name in lost[:3])
-    return f"{len(lost)} operators are slower than in FP32 and lose {share_ms:.2g} ms: {most}"
+    return f"{counted(len(lost), 'operator', 'is', 'are')} slower than in FP32, {share_ms:.2g} ms together: {most}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import TypedDict
 
@@ -65,7 +66,7 @@ def elements(tensor: TensorRecord) -> int:
     return prod(tensor["shape"])
 
 
-def unsigned_weights(records: list[NodeRecord]) -> tuple[str, ...]:
+def unsigned_weights(records: Sequence[NodeRecord]) -> tuple[str, ...]:
     """Names of the stored weights of more than one dimension that hold unsigned 8-bit numbers.
 
     x86 kernels multiply unsigned activations by *signed* weights (VPDPBUSD); with unsigned weights a library

@@ -16,6 +16,7 @@ from typing import Literal
 from farthing.core.graphs.bottleneck import find_bottleneck
 from farthing.core.graphs.flops import NodeCost, fused_cost
 from farthing.core.graphs.int8 import int8_remarks
+from farthing.core.graphs.phrases import percent
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Precision, Profile
 
 __all__ = [
@@ -181,8 +182,8 @@ def _attained(points: Sequence[RooflinePoint], engine_ms: float, mapped_frac: fl
     if least <= 0 or engine_ms <= 0:
         return ""
     return (
-        f"the roofline allows {least:.3g} ms for the operators that were mapped ({mapped_frac:.0%} of the time), "
-        f"the engine takes {engine_ms:.3g} ms: {least / engine_ms:.0%} attained"
+        f"the roofline allows {least:.3g} ms for the operators that were mapped ({percent(mapped_frac)} of the time), "
+        f"the engine takes {engine_ms:.3g} ms: {percent(least / engine_ms)} attained"
     )
 
 

@@ -1,0 +1,104 @@
+"""Profiles one candidate: its operators' times from the engine, its wall time without the profiler, its roof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from farthing.core.graphs.flops import node_costs
+from farthing.core.graphs.records import NodeRecord, unsigned_weights
+from farthing.core.graphs.roofline import build_profile
+from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Profile
+
+__all__ = ["ProfiledBlock", "ProfiledReplica", "profile_candidate"]
+
+
+class ProfiledBlock(Protocol):
+    """What an Offline block must tell: see :class:`farthing.measure.replica.Block`."""
+
+    @property
+    def service_ms(self) -> Sequence[float]:
+        """Time of each batch, pipeline included."""
+        ...
+
+    @property
+    def pipeline_frac(self) -> float:
+        """Part of it spent in the pipeline, in [0, 1]."""
+        ...
+
+
+class ProfiledReplica(Protocol):
+    """A running candidate: see :class:`farthing.measure.replica.Replica`."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """What runs."""
+        ...
+
+    def operators(self, batch: int, repeats: int) -> Sequence[OperatorTime]:
+        """Per-operator time of one batch, averaged over ``repeats`` runs."""
+        ...
+
+    def offline_block(self, batch: int, seconds: float) -> ProfiledBlock:
+        """Batches one after the other for some seconds."""
+        ...
+
+
+def profile_candidate(
+    replica: ProfiledReplica,
+    records: Sequence[NodeRecord],
+    peaks: MachinePeaks,
+    *,
+    batch: int,
+    isa: Sequence[str],
+    repeats: int = 20,
+    seconds: float = 1.0,
+    float_profile: Profile | None = None,
+    server: Measurement | None = None,
+) -> Profile:
+    """Where the time of one batch goes.
+
+    The wall time is the median of a block's batches, run before the profiler is switched on.
+
+    Args:
+        replica: Running; one instance, so that neighbours do not share the bandwidth.
+        records: Nodes of the artefact's ONNX file, or of the original where the artefact is none, for ``batch``.
+        peaks: Of the machine.
+        batch: Samples in a batch, ≥ 1.
+        isa: The machine's instruction sets.
+        repeats: Runs over which operator times are averaged, ≥ 1.
+        seconds: Length of the block that gives the wall time, > 0.
+        float_profile: The same model and batch in FP32, to say why INT8 is not faster.
+        server: Server scenario, to tell whether requests mostly wait.
+
+    Raises:
+        MeasureError: when the candidate's process fails.
+    """
+    block = replica.offline_block(batch, seconds)
+    wall_ms = float(np.median(block.service_ms))
+    operators = replica.operators(batch, repeats)
+    return build_profile(
+        replica.candidate,
+        batch,
+        operators,
+        node_costs(records),
+        peaks,
+        wall_ms,
+        min(1.0, max(0.0, block.pipeline_frac)) * wall_ms,
+        isa,
+        float_profile=float_profile,
+        server=server,
+        findings=_findings(records, replica.candidate),
+    )
+
+
+def _findings(records: Sequence[NodeRecord], candidate: Candidate) -> list[str]:
+    unsigned = unsigned_weights(records) if candidate.precision == "int8" else ()
+    if not unsigned:
+        return []
+    return [
+        f"{len(unsigned)} weights are unsigned 8-bit numbers, of which x86 kernels want signed ones "
+        f"(first: {unsigned[0]}): quantize weights as INT8, not UINT8"
+    ]
