@@ -9,7 +9,7 @@ from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import gate, racing, space, trials
 from farthing.core.search.findings import Facts, Findings
 from farthing.core.stats.intervals import ratio_of_blocks
-from farthing.core.traffic.batch_queue import sla_rps
+from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
 from farthing.errors import EngineError, FarthingError, MeasureError
 from farthing.measure.workbench import Workbench
 from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Trace
@@ -252,12 +252,11 @@ def _sla(run_: _Run, c: Candidate) -> None:
 
 def _sla_of(run_: _Run, known: trials.Curve, instances: int, batch: int, latency_ms: float | None) -> float | None:
     objective = run_.bench.workload.objective
+    service = ServiceCurve(sizes=known.sizes, seconds=known.seconds(), sigma=known.jitter)
     return sla_rps(
-        known.sizes,
-        known.seconds(),
+        service,
         instances=instances,
         max_batch=batch,
-        jitter=known.jitter,
         latency_s=None if latency_ms is None else latency_ms / 1000,
         percentile=objective.percentile,
         seed=run_.bench.settings.seed,

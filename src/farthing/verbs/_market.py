@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,7 +10,7 @@ from farthing.core.money.price import usd_per_hour
 from farthing.core.money.trace_cost import infer_trace, infer_trace_from_replicas
 from farthing.core.search.assemble import Market
 from farthing.core.traffic.shapes import by_name
-from farthing.load.prices import find_offer, load_offers, terms_of
+from farthing.load.prices import find_offer, load_offers, offers_as_of, terms_of
 from farthing.nouns import HOURS_PER_MONTH, Offer, Trace, Workload
 
 __all__ = ["Arrived", "market_of", "trace_of"]
@@ -22,37 +23,38 @@ def market_of(workload: Workload, as_of: date | None, max_age_days: int) -> Mark
         UnknownOfferError: when there is no such offer.
         StalePriceError: when its price is too old.
     """
-    today = as_of or date.today()  # noqa: DTZ011 - prices are dated by local calendar days
-    offers = load_offers(as_of=as_of)
+    day = as_of or date.today()  # noqa: DTZ011 - prices are dated by calendar days
+    listed = load_offers()
     bill = workload.bill
-    name = workload.priced_as or bill.offer
-    paid = find_offer(offers, bill.offer, region=bill.region, term=bill.term, today=today, max_age_days=max_age_days)
-    own = find_offer(offers, name, region=bill.region, term=bill.term, today=today, max_age_days=max_age_days)
+    paid = find_offer(listed, bill.offer, bill.region, bill.term, as_of=day, max_age_days=max_age_days)
+    own = paid
+    if workload.priced_as not in (None, bill.offer):
+        own = find_offer(listed, str(workload.priced_as), bill.region, bill.term, as_of=day, max_age_days=max_age_days)
     usd = bill.usd_per_month
     if usd is None:
         assert bill.replicas is not None
         usd = bill.replicas * usd_per_hour(paid) * HOURS_PER_MONTH
-    terms = tuple(o for o in terms_of(offers, own.name, own.region) if (today - o.dated).days <= max_age_days)
+    terms = terms_of(listed, own.name, own.region, as_of=day, max_age_days=max_age_days)
+    current = [o for o in offers_as_of(listed, day) if (day - o.dated).days <= max_age_days]
     return Market(
         bill_offer=own,
-        terms=terms,
-        elsewhere=_alike(offers, own, today, max_age_days),
+        terms=tuple(terms.values()),
+        elsewhere=_alike(current, own),
         priced_as=own.name,
         bill_usd_per_month=usd,
     )
 
 
-def _alike(offers: tuple[Offer, ...], own: Offer, today: date, max_age_days: int) -> tuple[Offer, ...]:
-    """On-demand offers without accelerator, as many vCPUs, fresh enough, one a name."""
+def _alike(current: Sequence[Offer], own: Offer) -> tuple[Offer, ...]:
+    """On-demand offers without accelerator and with as many vCPUs, one a name."""
     found = {
         o.name: o
-        for o in offers
+        for o in current
         if o.term == "on_demand"
         and o.name != own.name
         and o.hardware.vcpus == own.hardware.vcpus
         and not o.hardware.accelerators
         and o.usd_per_hour is not None
-        and (today - o.dated).days <= max_age_days
     }
     return tuple(found.values())
 

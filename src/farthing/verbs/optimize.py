@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,12 +12,56 @@ from farthing.load.splits import make_splits
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
+from farthing.plugins import Kind, find
 from farthing.ports import Progress
 from farthing.verbs._market import market_of, trace_of
 from farthing.verbs._outputs import write_run
 from farthing.verbs._run import open_bench, provenance_of
 
-__all__ = ["optimize"]
+__all__ = ["optimize", "settings_of"]
+
+MLPERF_SINGLE_STREAM, MLPERF_SERVER = 1024, 270_336
+"""Fewest queries of MLPerf Inference's SingleStream and Server scenarios (inference rules, table of scenarios)."""
+
+
+def settings_of(
+    *,
+    seed: int = 0,
+    trust: bool = False,
+    engines: str | None = None,
+    variants: str | None = None,
+    rounds: int | None = None,
+    mlperf: bool = False,
+) -> Settings:
+    """Settings from short forms.
+
+    Args:
+        seed: Of everything random.
+        trust: Whether the user's own code may run.
+        engines: Names joined by commas, None for all usual ones.
+        variants: As above.
+        rounds: Of the final comparison, ≥ 8.
+        mlperf: MLPerf's sample counts.
+
+    Raises:
+        InputError: when an engine or variant is unknown.
+    """
+    usual = Settings(seed=seed, trust=trust)
+    chosen = replace(
+        usual,
+        engines=_known("engines", engines, usual.engines),
+        variants=_known("variants", variants, usual.variants),
+        proof_rounds=rounds or usual.proof_rounds,
+    )
+    return replace(chosen, latency_n=MLPERF_SINGLE_STREAM, server_n=MLPERF_SERVER) if mlperf else chosen
+
+
+def _known(kind: Kind, text: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = tuple(part.strip() for part in text.split(",")) if text else usual
+    for name in wanted:
+        find(kind, name)
+    return wanted
+
 
 
 def optimize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from farthing.core.money.commitments import commitment_split
 from farthing.core.money.saving import saving_frac, waterfall
-from farthing.core.money.trace_cost import TraceCost, cost_at_trace
+from farthing.core.money.trace_cost import TraceCost, cost_at_trace, hour_lengths_h
 from farthing.core.search import verdicts
 from farthing.core.search.findings import Findings
 from farthing.core.search.trials import throughput_rps
@@ -271,7 +271,7 @@ def _planned(
     if after is None or found.chosen is None:
         return hourly, (), None, ()
     unbatched = _cost(found, replace(found.chosen, max_batch=1), market, trace, workload)
-    split = commitment_split(after.replicas, market.terms, bill_term=market.bill_offer.term)
+    split = commitment_split(after.replicas, market.terms, hour_lengths_h=hour_lengths_h(trace))
     spreads = [
         _spread(cost, found, c, market, trace, workload)
         for cost, c in (
@@ -282,7 +282,13 @@ def _planned(
     ]
     share = split.usd_per_month / after.usd_per_month
     final = spreads[2].scaled(share)
-    parts = waterfall(market.bill_usd_per_month, *spreads, final)
+    parts = waterfall(
+        bill_usd_per_month=market.bill_usd_per_month,
+        baseline=spreads[0],
+        unbatched=spreads[1],
+        batched=spreads[2],
+        with_terms=final,
+    )
     hourly = replace(
         hourly,
         planned_replicas=tuple(map(int, after.replicas)),
@@ -290,7 +296,7 @@ def _planned(
         committed_term=split.committed_term,
         planned_usd=tuple(map(float, split.usd_by_hour)),
     )
-    return hourly, parts, final, split.notes
+    return hourly, parts, final, (f"purchase terms: {split.note}",)
 
 
 def _elsewhere(found: Findings, market: Market, trace: Trace, workload: Workload) -> tuple[OfferEstimate, ...]:

@@ -1,0 +1,327 @@
+"""The command line: parsing and exit status only. 0 met · 1 error · 2 bad input · 3 not met or unproven · 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
+from farthing.nouns import Outcome
+
+__all__ = ["main"]
+
+OK, ERROR, BAD_INPUT, NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Date(click.ParamType):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date: write it as 2026-07-20", param, ctx)
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(f: F) -> F:
+        for option in reversed(options):
+            f = option(f)
+        return f
+
+    return apply
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout.")
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+output_option = click.option(
+    "--output-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("farthing-out"), show_default=True,
+    help="Where plan, artefacts and journal go; an interrupted run resumes from there.",
+)  # fmt: skip
+trust_option = click.option("--trust", is_flag=True, help="Run Python code that a file names (model, metric).")
+workload_options = _options(
+    click.argument("model"),
+    click.option("--data", "data", metavar="PATH", help="Payloads that judge candidates: folder, CSV, JSONL, Parquet, npz."),
+    click.option("--labels", metavar="PATH", help="Their labels, or the folder of labelled data itself."),
+    click.option("--calibration", metavar="PATH", help="Data to calibrate quantisation on; default: the search split."),
+    click.option("--metric", metavar="NAME", help="accuracy, f1_macro, agreement, or file.py:function."),
+    click.option("--example-shape", metavar="3,224,224", help="One sample's shape, for a PyTorch module."),
+    click.option("--baseline-engine", metavar="NAME", help="What serves today: pytorch, onnxruntime, openvino."),
+    click.option("--baseline-batch", type=int, help="Largest batch today."),
+    click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
+    click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
+    click.option("--shape", metavar="NAME", help="day-night or flat."),
+    click.option("--bill", metavar="USD", help="What is paid a month today."),
+    click.option("--replicas", type=int, help="Instances that run all month today, instead of --bill."),
+    click.option("--offer", metavar="NAME", help="The offer paid for, for example aws/m7i.large."),
+    click.option("--region", metavar="NAME", help="Region of the offer."),
+    click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
+    click.option("--p99", metavar="50ms", help="Latency bound at the 99th percentile."),
+    click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
+    click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
+    click.option("--min-saving", metavar="30%", help="Saving that must be proven."),
+    click.option("--budget", metavar="USD", help="Upper bound on the planned monthly cost."),
+    click.option("--min-replicas", type=int, help="Fewest replicas at any time; default 1."),
+)
+run_options = _options(
+    click.option("--engines", metavar="A,B", help="Engines to try; add torch-compile on request."),
+    click.option("--variants", metavar="A,B", help="Variants to build; default: all that fit the model."),
+    click.option("--rounds", type=click.IntRange(min=8), help="Rounds of the final comparison; default 12."),
+    click.option("--mlperf", is_flag=True, help="MLPerf's sample counts (much longer)."),
+    click.option("--as-of", type=_Date(), help="Price with the prices of that day."),
+    click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused."),
+    click.option("--fresh", is_flag=True, help="Measure everything again instead of resuming."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
+@click.version_option(package_name="farthing")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Inference savings you can audit.
+
+    Finds the cheapest way to serve a model that still meets its latency and accuracy promise, and proves it.
+    """
+    ctx.obj = {"debug": debug}
+
+
+def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in given.items() if v is not None}
+
+
+def _settings(seed: int, trust: bool, given: Mapping[str, Any]) -> Any:
+    from farthing.verbs.optimize import settings_of
+
+    return settings_of(
+        seed=seed,
+        trust=trust,
+        engines=given.get("engines"),
+        variants=given.get("variants"),
+        rounds=given.get("rounds"),
+        mlperf=bool(given.get("mlperf")),
+    )
+
+
+_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "as_of", "max_price_age", "fresh")
+
+
+@cli.command()
+@workload_options
+@run_options
+@seed_option
+@trust_option
+@output_option
+@json_option
+def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
+    """Find and prove the cheapest way to serve MODEL: a workload.yaml, an ONNX file, a model folder, file.py:callable."""
+    from farthing.load.workload import workload_of
+    from farthing.render import terminal
+    from farthing.verbs.optimize import optimize as run
+
+    flags = _flags({k: v for k, v in given.items() if k not in _RUN_KEYS})
+    workload = workload_of(model, flags, trust=trust)
+    with terminal.TerminalProgress() as progress:
+        plan = run(
+            workload,
+            output_dir=output_dir,
+            settings=_settings(seed, trust, given),
+            as_of=given["as_of"],
+            max_price_age_days=given["max_price_age"],
+            fresh=given["fresh"],
+            command=terminal.command_line(sys.argv),
+            on_progress=progress,
+        )
+    if as_json:
+        _print_json("plan", plan)
+    else:
+        terminal.print_plan(plan, output_dir)
+    sys.exit(_status(plan.verdict.outcome))
+
+
+@cli.command()
+@workload_options
+@run_options
+@seed_option
+@trust_option
+@output_option
+@json_option
+def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
+    """Measure the baseline of MODEL and show where its time and money go."""
+    from farthing.load.workload import workload_of
+    from farthing.render import terminal
+    from farthing.verbs.profile import profile as run
+
+    flags = _flags({k: v for k, v in given.items() if k not in _RUN_KEYS})
+    workload = workload_of(model, flags, trust=trust)
+    with terminal.TerminalProgress() as progress:
+        result = run(
+            workload,
+            output_dir=output_dir,
+            settings=_settings(seed, trust, given),
+            as_of=given["as_of"],
+            max_price_age_days=given["max_price_age"],
+            fresh=given["fresh"],
+            on_progress=progress,
+        )
+    if as_json:
+        _print_json("baseline", result)
+    else:
+        terminal.print_baseline(result, output_dir)
+    sys.exit(OK)
+
+
+@cli.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@seed_option
+@trust_option
+@json_option
+def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
+    """Measure a plan.yaml again: service time, capacity, and p99 at its peak rate."""
+    from farthing.render import terminal
+    from farthing.verbs.verify import verify as run
+
+    with terminal.TerminalProgress() as progress:
+        result = run(plan, settings=_settings(seed, trust, {}), on_progress=progress)
+    if as_json:
+        _print_json("verification", result)
+    else:
+        terminal.print_verification(result)
+    sys.exit(_status(result.verdict.outcome))
+
+
+@cli.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: report.html beside the plan.")
+@click.option("--as-of", type=_Date(), help="Price the plan again with the prices of that day.")
+@click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused.")
+@json_option
+def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int, as_json: bool) -> None:
+    """Write the page of a plan.yaml again, priced for another day if asked."""
+    from farthing.render import terminal
+    from farthing.verbs.report import report as run
+
+    priced, page = run(plan, out, as_of=as_of, max_price_age_days=max_price_age)
+    if as_json:
+        _print_json("plan", priced)
+    else:
+        if as_of is not None:
+            terminal.print_plan(priced, page.parent)
+        click.echo(page)
+
+
+@cli.group()
+def prices() -> None:
+    """Offers: list, show, import your own, check."""
+
+
+@prices.command("list")
+@click.option("--provider", help="aws, azure, gcp or your own.")
+@click.option("--isa", multiple=True, help="Instruction set that it must have, for example avx512_vnni.")
+@click.option("--gpu", help="Accelerator's name, or part of it.")
+@click.option("--region")
+@click.option("--term")
+@click.option("--max-usd", type=float, help="Most per hour.")
+@click.option("--name", help="Pattern such as 'aws/m7*'.")
+@json_option
+def prices_list(as_json: bool, **given: Any) -> None:
+    """Offers with price, date and source."""
+    from farthing.render import terminal
+    from farthing.verbs.prices import list_offers
+
+    offers = list_offers(**_flags(given))
+    if as_json:
+        _print_json("offers", offers)
+    else:
+        terminal.print_offers(offers)
+
+
+@prices.command("show")
+@click.argument("name")
+@click.option("--region")
+@json_option
+def prices_show(name: str, region: str | None, as_json: bool) -> None:
+    """Every term and date of one offer."""
+    from farthing.render import terminal
+    from farthing.verbs.prices import show
+
+    offers = show(name, region=region)
+    if as_json:
+        _print_json("offers", offers)
+    else:
+        terminal.print_offer(offers)
+
+
+@prices.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+def prices_import(file: Path) -> None:
+    """Import a price list (CSV) or your own prices (YAML)."""
+    from farthing.render import terminal
+    from farthing.verbs.prices import import_file
+
+    terminal.print_import(import_file(file))
+
+
+@prices.command("check")
+@json_option
+def prices_check(as_json: bool) -> NoReturn:
+    """Integrity of all prices: positive, dated, sourced, spot not above on-demand."""
+    from farthing.render import terminal
+    from farthing.verbs.prices import check
+
+    problems = check()
+    if as_json:
+        _print_json("problems", problems)
+    else:
+        terminal.print_problems(problems)
+    sys.exit(NOT_MET if problems else OK)
+
+
+def _print_json(kind: str, noun: Any) -> None:
+    from farthing.codec import to_plain
+
+    plain = to_plain(noun)
+    body = plain if isinstance(plain, dict) else {kind: plain}
+    click.echo(json.dumps({"schema": f"farthing/{kind}/1", **body}, ensure_ascii=False, indent=1))
+
+
+def _status(outcome: Outcome) -> int:
+    return OK if outcome == "met" else NOT_MET
+
+
+def _fail(error: FarthingError, status: int) -> NoReturn:
+    from farthing.render import terminal
+
+    terminal.print_error(error)
+    sys.exit(status)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its status."""
+    debug = "--debug" in sys.argv
+    try:
+        cli.main(standalone_mode=False)
+        sys.exit(OK)
+    except click.ClickException as e:
+        e.show()
+        sys.exit(BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort, Interrupted):
+        click.echo("interrupted: finished measurements are kept, the same command resumes", err=True)
+        sys.exit(INTERRUPTED)
+    except (InputError, PriceError, StalePriceError) as e:
+        if debug:
+            raise
+        _fail(e, BAD_INPUT)
+    except FarthingError as e:
+        if debug:
+            raise
+        _fail(e, ERROR)

@@ -1,0 +1,99 @@
+"""A plan at the prices of another day: the replicas stay, what they cost changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from farthing.core.money.commitments import commitment_split
+from farthing.core.money.price import usd_per_hour
+from farthing.core.money.saving import waterfall
+from farthing.nouns import Estimate, Evaluation, Offer, Plan
+
+__all__ = ["reprice"]
+
+
+def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
+    """The plan with every cost at new prices of the same offer.
+
+    What was measured stays: the saving at equal offer and term does not depend on the price. The bill is a fact
+    and stays too. Commitments are chosen anew.
+
+    Args:
+        plan: As emitted.
+        offer: The bill's offer at the new date.
+        terms: Every term of it at that date.
+
+    Raises:
+        ValueError: when the offer is not the plan's.
+    """
+    old = plan.offers[0]
+    if (offer.name, offer.region, offer.term) != (old.name, old.region, old.term):
+        raise ValueError(f"the plan is priced as {old.key}, not {offer.key}")
+    factor = usd_per_hour(offer) / usd_per_hour(old)
+    hourly = replace(plan.hourly, baseline_usd=tuple(u * factor for u in plan.hourly.baseline_usd))
+    baseline = plan.baseline_usd_per_month.scaled(factor)
+    parts, planned, note = plan.parts, plan.planned_usd_per_month, ""
+    if plan.chosen is not None and planned is not None and plan.hourly.planned_replicas:
+        lengths = np.asarray(plan.hourly.baseline_usd) / (np.asarray(plan.hourly.baseline_replicas) * usd_per_hour(old))
+        split = commitment_split(np.asarray(plan.hourly.planned_replicas), terms, hour_lengths_h=lengths)
+        batched = _batched(plan, factor)
+        unbatched = _unbatched(plan, factor, batched)
+        planned = batched.scaled(split.usd_per_month / batched.value)
+        parts = waterfall(
+            bill_usd_per_month=plan.bill_usd_per_month,
+            baseline=baseline,
+            unbatched=unbatched,
+            batched=batched,
+            with_terms=planned,
+        )
+        hourly = replace(
+            hourly,
+            committed_replicas=split.committed_replicas,
+            committed_term=split.committed_term,
+            planned_usd=tuple(map(float, split.usd_by_hour)),
+        )
+        note = f"purchase terms: {split.note}"
+    return replace(
+        plan,
+        baseline_usd_per_month=baseline,
+        planned_usd_per_month=planned,
+        parts=parts,
+        baseline=_scaled(plan.baseline, factor),
+        chosen=_scaled(plan.chosen, factor) if plan.chosen else None,
+        evaluations=tuple(_scaled(e, factor) for e in plan.evaluations),
+        hourly=hourly,
+        offers=(offer, *(o for o in terms if o != offer)),
+        elsewhere=(),
+        assumptions=(
+            f"priced again with the price of {offer.dated.isoformat()} ({offer.source})",
+            *(a for a in plan.assumptions if not a.startswith("purchase terms:")),
+            *([note] if note else []),
+        ),
+    )
+
+
+def _scaled(e: Evaluation, factor: float) -> Evaluation:
+    return replace(
+        e,
+        cost_usd_per_month=e.cost_usd_per_month.scaled(factor) if e.cost_usd_per_month else None,
+        usd_per_million=e.usd_per_million.scaled(factor) if e.usd_per_million else None,
+    )
+
+
+def _batched(plan: Plan, factor: float) -> Estimate:
+    cost = plan.chosen.cost_usd_per_month if plan.chosen else None
+    if cost is None:
+        raise ValueError(f"the plan of {plan.workload} has no cost for what it chose")
+    return cost.scaled(factor)
+
+
+def _unbatched(plan: Plan, factor: float, batched: Estimate) -> Estimate:
+    """Cost of the chosen variant without batching, from the plan's own parts."""
+    batching = next((p.usd_per_month for p in plan.parts if p.name == "batching"), None)
+    if batching is None:
+        return batched
+    value = batched.value + batching.value * factor
+    return replace(batched, value=value, lo=min(value, batched.lo + batching.lo * factor), hi=max(value, batched.hi + batching.hi * factor))
