@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 __all__ = [
     "AccuracyEvidence",
     "Artefact",
+    "Baseline",
     "BaselineSpec",
     "Bill",
     "Candidate",
@@ -941,3 +942,36 @@ class Verification:
     checks: tuple[Check, ...]
     machine_speed: Estimate
     hardware: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What serves today, measured and held against the bill.
+
+    Attributes:
+        workload: The workload's name.
+        description: One line on model, data and baseline.
+        evaluation: All that is known of it, cost at the trace included.
+        metric: Name of the metric.
+        score_frac: The metric on the holdout's search split, None without labels.
+        measurements: One for each scenario that was run.
+        profile: Where its time goes.
+        bill_usd_per_month: What is paid.
+        gap: How the bill compares with what the baseline needs at the trace.
+        offers: Prices used, the bill's own first.
+        assumptions: Each one sentence.
+        provenance: How to repeat it.
+    """
+
+    workload: str
+    description: str
+    evaluation: Evaluation
+    metric: str
+    score_frac: Estimate | None
+    measurements: tuple[Measurement, ...]
+    profile: Profile
+    bill_usd_per_month: float
+    gap: SavingPart
+    offers: tuple[Offer, ...]
+    assumptions: tuple[str, ...]
+    provenance: Provenance

@@ -11,11 +11,12 @@ from farthing.core.search.findings import Facts, Findings
 from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
 from farthing.errors import EngineError, FarthingError, MeasureError
+from farthing.measure.profiling import profile_all
 from farthing.measure.workbench import Workbench
-from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Trace
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace
 from farthing.plugins import find
 
-__all__ = ["TraceOf", "run"]
+__all__ = ["TraceOf", "baseline_score", "measure_baseline", "run"]
 
 TraceOf = Callable[[float], Trace]
 """From the baseline's SLA rate to the arrivals that are priced (they may be inferred from the bill)."""
@@ -47,6 +48,7 @@ class _Run:
     server: dict[Candidate, Measurement] = field(default_factory=dict)
     tied: tuple[Candidate, ...] = ()
     best_fp32: Candidate | None = None
+    profiles: tuple[Profile, ...] = ()
 
 
 def run(bench: Workbench, trace_of: TraceOf) -> Findings:
@@ -72,7 +74,43 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
         _prove(run_, chosen)
         chosen = _confirm(run_, chosen, contenders)
         _serve(run_, chosen, trace_of)
+        bench.retire([])
+        run_.profiles = profile_all(bench, [run_.baseline, chosen], run_.server)
     return _findings(run_, chosen)
+
+
+def measure_baseline(bench: Workbench) -> Findings:
+    """The baseline alone, in all three scenarios, with its profile.
+
+    Raises:
+        FarthingError: when it cannot be built or measured.
+    """
+    cores = int(bench.hardware.vcpus or 1)
+    run_ = _Run(bench=bench, baseline=space.baseline_candidate(bench.workload.baseline, cores))
+    c = run_.baseline
+    _baseline(run_)
+    blocks = []
+    for k in range(bench.settings.proof_rounds):
+        bench.tell("throughput", k, bench.settings.proof_rounds, "all cores loaded")
+        blocks.append(bench.throughput(f"baseline/{k}", [c])[c])
+    bench.tell("throughput", len(blocks), len(blocks), "")
+    offline = bench.offline(c, blocks)
+    bench.measurements.append(offline)
+    run_.capacities[c] = offline.metrics["throughput_rps"]
+    rate = run_.sla[c]
+    if rate is not None:
+        run_.server[c] = bench.server(c, rate, bench.settings.latency_n)
+    run_.profiles = profile_all(bench, [c], run_.server)
+    return _findings(run_, None)
+
+
+def baseline_score(bench: Workbench, baseline: Candidate) -> Estimate | None:
+    """The metric of the baseline's own answers on the search split; None without labels."""
+    labels = bench.workload.holdout.labels
+    if labels is None:
+        return None
+    truth = [labels[k] for k in bench.splits.search]
+    return gate.score(bench.answers(baseline, "search", bench.splits.search), truth, bench.metric)
 
 
 def _baseline(run_: _Run) -> None:
@@ -425,5 +463,6 @@ def _findings(run_: _Run, chosen: Candidate | None) -> Findings:
         latency=run_.latency,
         server=run_.server,
         best_fp32=run_.best_fp32,
+        profiles=run_.profiles,
         measurements=tuple(bench.measurements),
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from farthing.codec import to_plain
-from farthing.nouns import Measurement, Plan, Workload
+from farthing.nouns import Baseline, Measurement, Plan, Workload
+from farthing.render.chrome_trace import chrome_trace
 from farthing.render.report import report_html
 from farthing.store.documents import write_json, write_text, write_yaml
 from farthing.store.measurements import write_measurements
 
-__all__ = ["write_run"]
+__all__ = ["write_baseline", "write_run"]
 
 
 def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], workload: Workload) -> None:
@@ -24,3 +26,14 @@ def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], worklo
     write_json(out / "workload.json", "farthing/workload-resolved/1", to_plain(workload))
     write_yaml(out / "plan.yaml", "farthing/plan/1", to_plain(plan))
     write_text(out / "report.html", report_html(plan))
+
+
+def write_baseline(out: Path, baseline: Baseline) -> None:
+    """baseline.yaml, measurements.parquet and trace.json (open it in chrome://tracing or Perfetto).
+
+    Raises:
+        StoreError: when the disk is full; the journal still holds every measurement.
+    """
+    write_measurements(out / "measurements.parquet", baseline.measurements)
+    write_yaml(out / "baseline.yaml", "farthing/baseline/1", to_plain(baseline))
+    write_text(out / "trace.json", json.dumps(chrome_trace(baseline.profile)))

@@ -13,6 +13,7 @@ from farthing.core.search.findings import Findings
 from farthing.core.search.trials import throughput_rps
 from farthing.nouns import (
     AccuracyEvidence,
+    Baseline,
     Candidate,
     Estimate,
     Evaluation,
@@ -27,7 +28,7 @@ from farthing.nouns import (
     Workload,
 )
 
-__all__ = ["Market", "assemble"]
+__all__ = ["Market", "assemble", "assemble_baseline"]
 
 EXCLUDED = ("data egress", "load balancers", "storage beyond the instance", "support and taxes")
 
@@ -111,6 +112,60 @@ def assemble(
         excluded=EXCLUDED,
         artefacts=tuple(found.artefacts.values()),
         splits=splits,
+        provenance=provenance,
+    )
+
+
+def assemble_baseline(
+    workload: Workload,
+    found: Findings,
+    market: Market,
+    trace: Trace,
+    provenance: Provenance,
+    *,
+    score: Estimate | None,
+    assumptions: Sequence[str],
+    description: str,
+) -> Baseline:
+    """Price the baseline at the trace and hold it against the bill.
+
+    Args:
+        workload: With the objective.
+        found: From :func:`farthing.measure.campaign.measure_baseline`, one profile included.
+        market: Prices.
+        trace: Arrivals.
+        provenance: How to repeat it.
+        score: The metric on labelled data, None without labels.
+        assumptions: Each one sentence.
+        description: One line for the head.
+
+    Raises:
+        ValueError: when the findings hold no profile.
+    """
+    if not found.profiles:
+        raise ValueError("the baseline was not profiled")
+    cost = _cost(found, found.baseline, market, trace, workload)
+    assert cost is not None
+    spread = _spread(cost, found, found.baseline, market, trace, workload)
+    parts = waterfall(
+        bill_usd_per_month=market.bill_usd_per_month,
+        baseline=spread,
+        unbatched=spread,
+        batched=spread,
+        with_terms=spread,
+    )
+    return Baseline(
+        workload=workload.name,
+        description=description,
+        evaluation=_evaluation(found.baseline, found, market, trace, workload),
+        metric=workload.objective.metric,
+        score_frac=score,
+        measurements=found.measurements,
+        profile=found.profiles[0],
+        bill_usd_per_month=market.bill_usd_per_month,
+        gap=parts[0],
+        offers=(market.bill_offer, *(o for o in market.terms if o != market.bill_offer)),
+        assumptions=tuple(assumptions),
         provenance=provenance,
     )
 

@@ -13,7 +13,7 @@ from farthing.core.stats.noninferiority import paired_bootstrap_t, paired_gate
 from farthing.nouns import AccuracyEvidence, Estimate, Objective
 from farthing.ports import Metric
 
-__all__ = ["evidence"]
+__all__ = ["evidence", "score"]
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,6 @@ def evidence(
         result: Any = paired_gate(
             before, after, allowed_drop_frac=objective.max_drop_frac, confidence=objective.confidence
         )
-        scores = (_mean(before), _mean(after))
     else:
         result = paired_bootstrap_t(
             metric,
@@ -62,7 +61,6 @@ def evidence(
             allowed_drop_frac=objective.max_drop_frac,
             confidence=objective.confidence,
         )
-        scores = tuple(_point(float(metric(o, truth)), len(truth)) for o in (baseline, candidate))
     return AccuracyEvidence(
         metric=metric.name if labels is not None else "agreement",
         split=split,
@@ -70,12 +68,18 @@ def evidence(
         n_differ=differ,
         n_worse=result.n_worse,
         n_better=result.n_better,
-        baseline_frac=scores[0],
-        candidate_frac=scores[1],
+        baseline_frac=score(baseline, truth, metric),
+        candidate_frac=score(candidate, truth, metric),
         drop_frac=result.drop_frac,
         verdict=result.verdict,
         n_needed=result.n_needed,
     )
+
+
+def score(outputs: Array, labels: Sequence[float] | Array, metric: Metric) -> Estimate:
+    """The metric of one set of answers, with its interval where it is an average."""
+    truth = np.asarray(labels, dtype=np.float64)
+    return _mean(metric(outputs, truth)) if metric.per_sample else _point(float(metric(outputs, truth)), len(truth))
 
 
 def _answers(outputs: Array) -> NDArray[Any]:

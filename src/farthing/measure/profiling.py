@@ -1,0 +1,72 @@
+"""Profiles of candidates on the workbench: one instance each, against the machine's measured peaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from farthing.core.graphs.records import NodeRecord
+from farthing.errors import FarthingError
+from farthing.measure.graph_reader import read_graph_in_child
+from farthing.measure.operators import profile_candidate
+from farthing.measure.peaks import machine_peaks
+from farthing.measure.workbench import Workbench
+from farthing.nouns import Candidate, MachinePeaks, Measurement, Profile
+
+__all__ = ["profile_all"]
+
+
+def profile_all(
+    bench: Workbench, candidates: Sequence[Candidate], server: Mapping[Candidate, Measurement]
+) -> tuple[Profile, ...]:
+    """Profile candidates one after the other; one that cannot be profiled is left out, and said so in progress.
+
+    Args:
+        bench: Open, with the model resolved.
+        candidates: The first in full precision, so that INT8 can be held against it.
+        server: Server scenarios, by candidate.
+    """
+    found: list[Profile] = []
+    total = len(candidates) + 1
+    bench.tell("profiling", 0, total, "machine peaks")
+    peaks = bench.keep("peaks", MachinePeaks, "measure", lambda: machine_peaks((0,)))
+    for k, c in enumerate(candidates, 1):
+        bench.tell("profiling", k, total, c.label)
+        try:
+            found.append(_profile(bench, c, peaks, found[0] if found else None, server.get(c)))
+        except FarthingError as e:
+            bench.tell("profiling", k, total, f"{c.label} left out: {e.message}")
+    bench.tell("profiling", total, total, "; ".join(f"{p.candidate.engine}: {p.bottleneck}" for p in found))
+    return tuple(found)
+
+
+def _profile(
+    bench: Workbench, c: Candidate, peaks: MachinePeaks, full: Profile | None, server: Measurement | None
+) -> Profile:
+    alone = replace(c, instances=1)
+
+    def run() -> Profile:
+        seen = profile_candidate(
+            bench.replica(alone),
+            _records(bench, c),
+            peaks,
+            batch=c.max_batch,
+            isa=bench.hardware.isa,
+            float_profile=full if c.precision == "int8" and full and full.batch == c.max_batch else None,
+            server=server,
+        )
+        return replace(seen, candidate=c)
+
+    profile = bench.keep(f"profile/{c.label}/{c.precision}", Profile, "measure", run)
+    bench.retire([])
+    return profile
+
+
+def _records(bench: Workbench, c: Candidate) -> list[NodeRecord]:
+    """Nodes of the artefact where it is ONNX, else of the original that it was made from."""
+    path = bench.out / bench.artefacts[c.variant].path
+    if path.suffix != ".onnx":
+        assert bench.model is not None
+        path = Path(bench.model.onnx_path or bench.model.path)
+    return read_graph_in_child(path, c.max_batch)
