@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from farthing.core.graphs.flops import node_costs
+from farthing.core.graphs.costs import node_costs
 from farthing.core.graphs.records import NodeRecord, unsigned_weights
 from farthing.errors import ModelError
 from farthing.measure.graph_reader import read_graph, read_graph_in_child

@@ -122,22 +122,25 @@ def _infer_shapes(model: Any) -> Any:
     import onnx
 
     inferred = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
-    if all(node.domain in ("", "ai.onnx") for node in inferred.graph.node):
-        return inferred
-    return _infer_contributed(inferred)
+    return inferred if _all_known(inferred.graph) else _infer_symbolically(inferred)
 
 
-def _infer_contributed(model: Any) -> Any:
-    """Shapes through operators of ONNX Runtime's own domain, which onnx does not know.
+def _all_known(graph: Any) -> bool:
+    known = {v.name for v in (*graph.value_info, *graph.output) if _declared(v)["shape"] is not None}
+    return all(not name or name in known for node in graph.node for name in node.output)
 
-    Where that tool cannot go on, the nodes behind keep unknown shapes and are marked so.
+
+def _infer_symbolically(model: Any) -> Any:
+    """Shapes through ONNX Runtime's own operators and through arithmetic on shapes, which onnx leaves open.
+
+    Where that tool cannot go on either, the nodes behind keep unknown shapes and are marked so.
     """
     from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
     try:
         completed = SymbolicShapeInference.infer_shapes(model, auto_merge=True, guess_output_rank=False)
     except Exception as problem:  # noqa: BLE001 — a third-party tool that raises bare Exception and asserts
-        print(f"shapes behind contributed operators stay unknown: {problem}", file=sys.stderr)
+        print(f"some shapes stay unknown: {problem}", file=sys.stderr)
         return model
     return completed if completed is not None else model
 

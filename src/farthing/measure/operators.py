@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from farthing.core.graphs.flops import node_costs
+from farthing.core.graphs.costs import node_costs
 from farthing.core.graphs.records import NodeRecord, unsigned_weights
 from farthing.core.graphs.roofline import build_profile
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Profile

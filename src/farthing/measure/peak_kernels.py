@@ -68,13 +68,15 @@ def _product(size: int) -> _Layer:
 
 
 def _convolution(channels: int, side: int, window: int) -> _Layer:
+    # products with padding are not counted, since kernels leave them out: of window × side taps a row, h (h + 1)
+    # with h = window // 2 lie outside
     return _Layer(
         kind="Conv",
         attributes={"pads": [window // 2] * 4, "kernel_shape": [window, window]},
         weight_shape=(channels, channels, window, window),
         x_shape=(1, channels, side, side),
         channel_axis=0,
-        flops=2.0 * channels * side**2 * channels * window**2,
+        flops=2.0 * channels**2 * (window * side - window // 2 * (window // 2 + 1)) ** 2,
     )
 
 
@@ -109,7 +111,7 @@ def _plain(layer: _Layer) -> tuple[list[Any], dict[str, Any]]:
     rng = np.random.default_rng(0)
     constants: dict[str, Any] = {}
     nodes = []
-    fan_in = layer.flops / 2 / float(np.prod(layer.x_shape))
+    fan_in = float(np.prod(layer.weight_shape)) / layer.weight_shape[layer.channel_axis]
     for i in range(_DEPTH):
         constants[f"w{i}"] = (rng.standard_normal(layer.weight_shape) / np.sqrt(fan_in)).astype(np.float32)
         source, target = ("x" if i == 0 else f"t{i}"), ("y" if i == _DEPTH - 1 else f"t{i + 1}")
@@ -125,7 +127,7 @@ def _quantised(layer: _Layer) -> tuple[list[Any], dict[str, Any]]:
     constants: dict[str, Any] = {
         "scale": np.array(_SCALE, np.float32),
         "zero": np.array(128, np.uint8),
-        "w_scale": np.full(channels, 1 / 128 / np.sqrt(layer.flops / 2 / np.prod(layer.x_shape)), np.float32),
+        "w_scale": np.full(channels, 1 / 74 / np.sqrt(np.prod(layer.weight_shape) / channels), np.float32),
         "w_zero": np.zeros(channels, np.int8),
     }
     nodes = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from farthing.core.graphs.flops import fused_cost, node_costs
+from farthing.core.graphs.costs import fused_cost, node_costs
 from farthing.core.graphs.records import NodeRecord, TensorRecord, unsigned_weights
 
 
@@ -171,3 +171,20 @@ def test_unsigned_weights_are_found_but_not_zero_points() -> None:
     zero = tensor("z", dtype="uint8", weight=True)
     records = [node("DequantizeLinear", [w, SCALE, zero], [tensor("f", 8, 8)]) for w in (bad, good)]
     assert unsigned_weights(records) == ("w1",)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "share"),
+    [
+        ({"pads": [1, 1, 1, 1]}, (28 / 30) ** 2),
+        ({"pads": [0, 0, 0, 0]}, 1.0),
+        ({}, 1.0),
+        ({"auto_pad": "SAME_UPPER"}, (28 / 30) ** 2),
+        ({"pads": [2, 2, 2, 2], "dilations": [2, 2]}, (26 / 30) ** 2),
+    ],
+)
+def test_products_with_padding_may_be_left_out(attributes: Any, share: float) -> None:
+    size = 8 if attributes in ({}, {"pads": [0, 0, 0, 0]}) else 10
+    record = node("Conv", [X, weight(16, 8, 3, 3)], [tensor("y", 2, 16, size, size)], attributes=attributes)
+    cost = node_costs([record])["Conv"]
+    assert cost.least_flops == pytest.approx(share * (cost.flops or 0))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.core.graphs.flops import NodeCost, Traffic
+from farthing.core.graphs.costs import NodeCost, Traffic
 from farthing.core.graphs.roofline import (
     attainable_gflops,
     build_profile,
@@ -35,6 +35,7 @@ def cost(name: str, mflop: float, mbytes: float, weight_mbytes: float = 0.0) -> 
     return NodeCost(
         names=(name,),
         flops=mflop * 1e6,
+        least_flops=mflop * 1e6,
         reads=(moved(f"{name}.w", weight_mbytes, weight=True),),
         writes=(moved(f"{name}.y", mbytes, weight=False),),
         readers={f"{name}.y": frozenset()},

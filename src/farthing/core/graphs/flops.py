@@ -1,4 +1,4 @@
-"""Floating-point operations and least traffic of each node of a graph.
+"""Operations of each node of a graph.
 
 Multiply and add count as two operations, also in integers. A comparison, a division and a transcendental
 function count as one each. A sum of K products with its bias counts as 2 K. Only published definitions of the
@@ -8,13 +8,14 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import prod
 
-from farthing.core.graphs.records import NodeRecord, TensorRecord, elements
+import numpy as np
 
-__all__ = ["NodeCost", "Traffic", "fused_cost", "node_costs"]
+from farthing.core.graphs.records import NodeRecord, elements
+
+__all__ = ["PARTIAL_READS", "VIEWS", "operations", "unpadded_frac"]
 
 
 def _words(text: str) -> list[str]:
@@ -94,75 +95,17 @@ _INPUT_FLOPS = {
 """Operations for each element of the first input."""
 
 _POOLS = {"AveragePool", "LpPool", "MaxPool", "QLinearAveragePool"}
-_VIEWS = {"Constant", "Dropout", "Flatten", "Identity", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"}
+VIEWS = {"Constant", "Dropout", "Flatten", "Identity", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"}
 """Nothing has to move: a new header on the same bytes, or nothing but the header is read."""
-_PARTIAL_READS = {"Gather", "GatherElements", "GatherND", "Slice", "Split"}
+PARTIAL_READS = {"Gather", "GatherElements", "GatherND", "Slice", "Split"}
 """Of the first input only as much is read as is written."""
-_MOVES = _PARTIAL_READS | {
+_MOVES = PARTIAL_READS | {
     *_words(
         "Cast CastLike Compress Concat ConstantOfShape DepthToSpace Expand EyeLike NonZero OneHot Pad PastValue "
         "QLinearConcat Range ReorderInput ReorderOutput ReverseSequence ScatterElements ScatterND SpaceToDepth Tile "
         "TopK Transpose Trilu Where"
     )
 }
-_FLOATS = {"float64", "float32", "float16", "bfloat16"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """One tensor that a node reads or writes.
-
-    Attributes:
-        name: Tensor's name.
-        elements: Elements that have to move.
-        element_bytes: As stored in the model.
-        is_float: True for floating point, which an engine may run narrower.
-        weight: True when constant.
-    """
-
-    name: str
-    elements: float
-    element_bytes: float
-    is_float: bool
-    weight: bool
-
-    def bytes_at(self, float_bytes: float | None) -> float:
-        """Bytes to move when floats take at most ``float_bytes`` each (None: as stored)."""
-        width = self.element_bytes
-        if float_bytes is not None and self.is_float:
-            width = min(width, float_bytes)
-        return self.elements * width
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCost:
-    """What a node, or several fused ones, must compute and move at least.
-
-    Attributes:
-        names: Nodes it stands for.
-        flops: Operations; None when the operator or a shape is unknown.
-        reads: Tensors read, each once.
-        writes: Tensors written, each once.
-        readers: Nodes that read each written tensor; none for an output of the model.
-    """
-
-    names: tuple[str, ...]
-    flops: float | None
-    reads: tuple[Traffic, ...]
-    writes: tuple[Traffic, ...]
-    readers: Mapping[str, frozenset[str]]
-
-    def bytes_moved(self, float_bytes: float | None = None, *, weights: bool | None = None) -> float | None:
-        """Least traffic in bytes, None when unknown.
-
-        Args:
-            float_bytes: Width of floats in the engine's precision, None for the model's own.
-            weights: True for constant tensors only, False for the others only, None for both.
-        """
-        if self.flops is None:
-            return None
-        moved = (*self.reads, *self.writes)
-        return sum(t.bytes_at(float_bytes) for t in moved if weights is None or t.weight == weights)
 
 
 def _shape(node: NodeRecord, index: int) -> list[int]:
@@ -272,11 +215,12 @@ _COUNTS: dict[str, Callable[[NodeRecord], float]] = {
     "Resize": _resize,
     "Upsample": _resize,
     "MatMulNBits": _block_quantised_product,
-    **dict.fromkeys(_VIEWS | _MOVES, lambda _: 0.0),
+    **dict.fromkeys(VIEWS | _MOVES, lambda _: 0.0),
 }
 
 
-def _flops(node: NodeRecord) -> float | None:
+def operations(node: NodeRecord) -> float | None:
+    """Count the operations of one node; None when the operator or one of its shapes is unknown."""
     if not node["known"]:
         return None
     kind = node["kind"]
@@ -293,81 +237,24 @@ def _flops(node: NodeRecord) -> float | None:
     return None
 
 
-def _traffic(tensors: Iterable[TensorRecord | None], limit: float | None = None) -> tuple[Traffic, ...]:
-    """Each tensor once; the first moves at most ``limit`` elements."""
-    found: dict[str, Traffic] = {}
-    for index, tensor in enumerate(tensors):
-        if tensor is None or tensor["shape"] is None:
-            continue
-        size = float(elements(tensor))
-        found.setdefault(
-            tensor["name"],
-            Traffic(
-                name=tensor["name"],
-                elements=size if limit is None or index else min(size, limit),
-                element_bytes=tensor["element_bytes"],
-                is_float=tensor["dtype"] in _FLOATS,
-                weight=tensor["weight"],
-            ),
-        )
-    return tuple(found.values())
+def _numbers(node: NodeRecord, attribute: str, default: list[int]) -> list[int]:
+    value = node["attributes"].get(attribute)
+    return [int(v) for v in value] if isinstance(value, list) and len(value) == len(default) else default
 
 
-def _cost(node: NodeRecord, readers: Mapping[str, frozenset[str]]) -> NodeCost:
-    if node["folded"] or node["kind"] in _VIEWS:
-        return NodeCost(names=(node["name"],), flops=0.0, reads=(), writes=(), readers={})
-    flops = _flops(node)
-    written = [t for t in node["outputs"] if t is not None]
-    partial = node["kind"] in _PARTIAL_READS and node["known"]
-    limit = float(sum(elements(t) for t in written)) if partial else None
-    return NodeCost(
-        names=(node["name"],),
-        flops=flops,
-        reads=_traffic(node["inputs"], limit),
-        writes=_traffic(written),
-        readers={t["name"]: readers.get(t["name"], frozenset()) for t in written},
-    )
-
-
-def node_costs(records: Sequence[NodeRecord]) -> dict[str, NodeCost]:
-    """Operations and least traffic of every node, by node name.
-
-    Nodes that only give the same bytes another shape, and those worked out while loading, cost nothing. Of a
-    table that is looked up (``Gather``) only the rows taken are counted.
-    """
-    readers: dict[str, set[str]] = {}
-    for node in records:
-        for tensor in node["inputs"]:
-            if tensor is not None:
-                readers.setdefault(tensor["name"], set()).add(node["name"])
-    frozen = {name: frozenset(nodes) for name, nodes in readers.items()}
-    return {node["name"]: _cost(node, frozen) for node in records}
-
-
-def fused_cost(costs: Sequence[NodeCost]) -> NodeCost:
-    """Several nodes run as one operator: operations add up, tensors that stay inside do not move.
-
-    A tensor stays inside when a fused node writes it and only fused nodes read it. ``flops`` is None as soon as
-    one node's are.
-
-    Raises:
-        ValueError: when there is no node.
-    """
-    if not costs:
-        raise ValueError("fused_cost: no nodes given")
-    if len(costs) == 1:
-        return costs[0]
-    names = tuple(name for cost in costs for name in cost.names)
-    members = frozenset(names)
-    readers = {name: nodes for cost in costs for name, nodes in cost.readers.items()}
-    written = {t.name: t for cost in costs for t in cost.writes}
-    read = {t.name: t for cost in costs for t in cost.reads if t.name not in written}
-    kept = [t for t in written.values() if not (readers[t.name] and readers[t.name] <= members)]
-    flops = [cost.flops for cost in costs]
-    return NodeCost(
-        names=names,
-        flops=None if any(f is None for f in flops) else sum(f for f in flops if f is not None),
-        reads=tuple(read.values()),
-        writes=tuple(kept),
-        readers={t.name: readers[t.name] for t in kept},
-    )
+def unpadded_frac(node: NodeRecord) -> float:
+    """Tell the share of a convolution's products whose input is a pixel and not padding."""
+    weight = 3 if node["kind"] == "QLinearConv" else 1
+    written = node["outputs"][0] if node["outputs"] else None
+    if _COUNTS.get(node["kind"]) is not _COUNTS.get("QLinearConv" if weight == 3 else "Conv") or written is None:
+        return 1.0
+    read, kernel, out = _shape(node, 0)[2:], _shape(node, weight)[2:], (written["shape"] or [])[2:]
+    steps, gaps = (_numbers(node, name, [1] * len(kernel)) for name in ("strides", "dilations"))
+    same = node["attributes"].get("auto_pad") in ("SAME_UPPER", "SAME_LOWER")
+    before = _numbers(node, "pads", [0] * 2 * len(kernel))
+    share = 1.0
+    for i, (size, taps, n, step, gap) in enumerate(zip(read, kernel, out, steps, gaps, strict=False)):
+        pad = max(0, (n - 1) * step + (taps - 1) * gap + 1 - size) // 2 if same else before[i]
+        first = np.arange(n)[:, None] * step - pad + np.arange(taps) * gap
+        share *= float(np.mean((first >= 0) & (first < size)))
+    return share

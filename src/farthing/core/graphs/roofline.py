@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from farthing.core.graphs.bottleneck import find_bottleneck
-from farthing.core.graphs.flops import NodeCost, fused_cost
+from farthing.core.graphs.costs import NodeCost, fused_cost
 from farthing.core.graphs.int8 import int8_remarks
 from farthing.core.graphs.phrases import percent
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Precision, Profile
@@ -155,7 +155,7 @@ def rate_operators(
             precision=precision,
             flops=cost.flops,
             bytes_moved=cost.bytes_moved(width),
-            compute_ms=None if cost.flops is None else cost.flops / peak / 1e6,
+            compute_ms=None if cost.least_flops is None else cost.least_flops / peak / 1e6,
             memory_ms=_memory_ms(cost, width, peaks, weights_cached=cached),
         )
     return tuple(points[i] for i in range(len(operators)))
@@ -207,7 +207,7 @@ def build_profile(
         candidate: What was profiled.
         batch: Samples in the batch; ``costs`` must be of the same batch.
         operators: Times of one batch, in any order.
-        costs: Of the model's nodes, by name; see :func:`farthing.core.graphs.flops.node_costs`.
+        costs: Of the model's nodes, by name; see :func:`farthing.core.graphs.costs.node_costs`.
         peaks: Of the machine, one thread.
         wall_ms: One batch without the profiler, pipeline included, > 0.
         pipeline_ms: Part of it before the engine, ≥ 0 and ≤ ``wall_ms``.
