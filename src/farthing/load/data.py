@@ -99,7 +99,7 @@ def _images(
     order: tuple[str, ...] = ()
     if values is not None:
         encoded, order = encode_labels(values, source=str(labels or folder), names=ids, classes=classes)
-    items = tuple(str(p) for p in files)
+    items = tuple(str(p.absolute()) for p in files)
     return Dataset(
         kind="image", items=items, n=len(items), labels=encoded, ids=tuple(ids), classes=order, source=str(folder)
     )
@@ -254,4 +254,6 @@ def _tensors(path: Path, labels: Path | None, label_column: str | None, classes:
         raise DataError(f"{path}: labels {label_name} have the shape {values.shape}; one label a sample is needed")
     else:
         encoded, order = _row_labels(None, labels, label_column, n, classes)
-    return Dataset(kind="tensor", items=(str(path),), n=n, labels=encoded, ids=ids, classes=order, source=str(path))
+    return Dataset(
+        kind="tensor", items=(str(path.absolute()),), n=n, labels=encoded, ids=ids, classes=order, source=str(path)
+    )

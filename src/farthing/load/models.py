@@ -59,7 +59,7 @@ def model_ref(
     if suffix != ".onnx":
         raise ModelError(f"{path} is not an .onnx file, a folder or an import path", hint=_IMPORT_HINT)
     onnx_signature(path)
-    return ModelRef(kind="onnx", path=str(path), onnx_path=str(path), example_shape=example_shape)
+    return ModelRef(kind="onnx", path=str(path.absolute()), onnx_path=str(path.absolute()), example_shape=example_shape)
 
 
 def _torch_ref(text: str, trust: bool, folder: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
@@ -68,7 +68,7 @@ def _torch_ref(text: str, trust: bool, folder: Path, example_shape: tuple[int, .
         file = folder / where
         if not file.is_file():
             raise ModelError(f"there is no file {file} for the model {text}", hint=_nearest(file))
-        text = f"{file}:{name}"
+        text = f"{file.absolute()}:{name}"
     if not trust:
         raise TrustError(
             f"the model {text} is Python code that loading would run",
@@ -86,7 +86,9 @@ def _optimum_ref(path: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
             raise ModelError(f"{path} has no model.onnx (.onnx files: {names})", hint="name the .onnx file itself")
         found = files[0]
     onnx_signature(found)
-    return ModelRef(kind="optimum", path=str(path), onnx_path=str(found), example_shape=example_shape)
+    return ModelRef(
+        kind="optimum", path=str(path.absolute()), onnx_path=str(found.absolute()), example_shape=example_shape
+    )
 
 
 def _nearest(path: Path) -> str:
@@ -155,7 +157,7 @@ def guess_pipeline(ref: ModelRef, kind: Literal["image", "text", "tensor"]) -> P
             f"there is no tokenizer.json in {home} for texts",
             hint="give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
         )
-    return PipelineSpec(kind="text", tokenizer=str(tokenizer), max_length=_max_length(home))
+    return PipelineSpec(kind="text", tokenizer=str(tokenizer.absolute()), max_length=_max_length(home))
 
 
 def _max_length(home: Path) -> int:

@@ -17,7 +17,14 @@ from farthing.errors import InputError, SchemaError
 
 __all__ = ["MIGRATIONS", "VERSIONS", "read_document", "stamp"]
 
-VERSIONS: Mapping[str, int] = {"workload": 1, "plan": 1, "prices": 1, "profile": 1, "verification": 1}
+VERSIONS: Mapping[str, int] = {
+    "plan": 1,
+    "prices": 1,
+    "profile": 1,
+    "verification": 1,
+    "workload": 1,
+    "workload-resolved": 1,
+}
 """Newest version of each kind that this farthing reads and writes."""
 MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """``(kind, n)`` → turns version n of a kind into version n + 1; every version below the newest has one."""
