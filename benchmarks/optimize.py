@@ -1,0 +1,133 @@
+"""The main job held against its targets: is the plan's pick the best by hand, does it verify, what did the parent cost.
+
+    python benchmarks/optimize.py demo/plan.yaml demo-efficientnet/3pt/plan.yaml demo-minilm/plan.yaml
+
+For each plan: every build × batch size × layout is measured by hand, exhaustively; the best of them that keeps the
+latency bound is then run against the plan's pick in 20 interleaved blocks. ``verify`` is run on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from figures import emit
+
+from farthing.core.search.space import builds, layouts, with_batches
+from farthing.core.search.trials import throughput_rps
+from farthing.core.stats.intervals import ratio_of_blocks
+from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
+from farthing.errors import FarthingError
+from farthing.load.plans import load_plan, load_resolved_workload
+from farthing.load.splits import make_splits
+from farthing.measure.workbench import Settings, Workbench
+from farthing.nouns import Candidate, Plan
+from farthing.plugins import find
+from farthing.verbs._run import open_bench
+from farthing.verbs.verify import verify
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+BLOCKS = 20
+
+
+def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
+    """Rate within the promise of every configuration that a person would try."""
+    cores = int(bench.hardware.vcpus or 1)
+    engines = {e: find("engines", e).missing() for e in bench.settings.engines}
+    rates: dict[Candidate, float] = {}
+    bound = plan.objective.latency_ms
+    for build in builds(plan.artefacts, engines, bench.hardware.isa, cores):
+        for c in with_batches(build, (1,), layouts(cores)):
+            try:
+                curve = bench.curve(c, BATCHES)
+            except FarthingError as e:
+                print(f"  {c.label}: {e.message}", file=sys.stderr)
+                continue
+            finally:
+                bench.retire([])
+            for b in BATCHES:
+                part = curve.upto(b)
+                service = ServiceCurve(sizes=part.sizes, seconds=part.seconds(), sigma=part.jitter)
+                rate = sla_rps(
+                    service,
+                    instances=c.instances,
+                    max_batch=b,
+                    latency_s=None if bound is None else bound / 1000,
+                    percentile=plan.objective.percentile,
+                )
+                if rate is not None:
+                    rates[replace(c, max_batch=b)] = rate
+            print(f"  {c.label}: {throughput_rps(curve, 1, c.instances):.0f}/s at batch 1", file=sys.stderr)
+    return rates
+
+
+def accurate(plan: Plan, c: Candidate) -> bool:
+    """Whether the gate let this build pass on the search split (one that was not tried there did not get so far)."""
+    seen = [
+        e.accuracy
+        for e in plan.evaluations
+        if (e.candidate.engine, e.candidate.variant, e.candidate.precision) == (c.engine, c.variant, c.precision)
+    ]
+    return all(a is None or a.drop_frac.value <= plan.objective.max_drop_frac for a in seen)
+
+
+def compare(path: Path) -> None:
+    plan = load_plan(path)
+    if plan.chosen is None:
+        raise SystemExit(f"{path}: the plan chose nothing")
+    workload = load_resolved_workload(path.with_name("workload.json"))
+    splits = make_splits(workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=0)
+    settings = Settings(trust=True)
+    with open_bench(workload, splits, settings, path.parent / "by-hand", True, None) as bench:
+        bench.adopt(plan.artefacts, path.parent)
+        rates = {c: r for c, r in by_hand(bench, plan).items() if accurate(plan, c)}
+        best, pick = max(rates, key=lambda c: rates[c]), plan.chosen.candidate
+        share = {c: rates[c] / bench_rate(bench, c) for c in (best, pick)}
+        blocks: dict[Candidate, list[float]] = {best: [], pick: []}
+        if best != pick:
+            for k in range(BLOCKS):
+                for c, rps in bench.throughput(f"hand/{k}", [best, pick] if k % 2 else [pick, best]).items():
+                    blocks[c].append(rps * share[c])
+    name = plan.workload
+    print(f"  {name}: by hand {best.label}, the plan {pick.label}", file=sys.stderr)
+    if best == pick:
+        emit(f"optimize/{name}/same as by hand", 1.0, 1.0, 1.0, "ratio", 0.98, True)
+    else:
+        ratios = [p / b for p, b in zip(blocks[pick], blocks[best], strict=True)]
+        middle, t = statistics.median(ratios), ratio_of_blocks(blocks[pick], blocks[best], confidence=0.95)
+        emit(f"optimize/{name}/over by hand", middle, t.lo, t.hi, "ratio of medians", 0.98, middle >= 0.98)
+    checked = verify(path, settings=settings)
+    for c in checked.checks:
+        off = c.seen.value / c.planned.value
+        emit(f"optimize/{name}/verify {c.name}", off, c.seen.lo / c.planned.value, c.seen.hi / c.planned.value, "seen over planned", 1.1, c.outcome == "met")
+    overhead(plan, name)
+
+
+def bench_rate(bench: Workbench, c: Candidate) -> float:
+    """Saturated throughput that the exhaustive pass saw."""
+    return throughput_rps(bench.curve(c, BATCHES), c.max_batch, c.instances)
+
+
+def overhead(plan: Plan, name: str) -> None:
+    seconds = plan.provenance.seconds
+    part = seconds["parent"] / seconds["total"]
+    emit(f"optimize/{name}/parent's share of wall time", part, part, part, "fraction", 0.10, part <= 0.10)
+    peak = plan.provenance.parent_peak_mib * 2**20 / 1e6
+    emit(f"optimize/{name}/parent's peak memory", peak, peak, peak, "MB", 500, peak <= 500)
+    if plan.saving_frac is not None:
+        s = plan.saving_frac
+        emit(f"optimize/{name}/saving at equal offer and term", s.value, s.lo, s.hi, "fraction", 0.90, s.lo >= 0.90)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plans", type=Path, nargs="*", default=[Path("demo/plan.yaml")])
+    for path in parser.parse_args().plans:
+        compare(path)
+
+
+if __name__ == "__main__":
+    main()
