@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from farthing.core.graphs.costs import node_costs
+from farthing.core.graphs.phrases import counted
 from farthing.core.graphs.records import NodeRecord, unsigned_weights
 from farthing.core.graphs.roofline import build_profile
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Profile
@@ -99,6 +100,6 @@ def _findings(records: Sequence[NodeRecord], candidate: Candidate) -> list[str]:
     if not unsigned:
         return []
     return [
-        f"{len(unsigned)} weights are unsigned 8-bit numbers, of which x86 kernels want signed ones "
+        f"{counted(len(unsigned), 'weight', 'is', 'are')} unsigned, while x86 kernels are made for signed ones "
         f"(first: {unsigned[0]}): quantize weights as INT8, not UINT8"
     ]
