@@ -182,6 +182,8 @@ def test_missing_and_corrupt_files_are_named(tmp_path: Path) -> None:
 
 def test_the_child_reads_the_same(convolution: str, tmp_path: Path) -> None:
     assert read_graph_in_child(Path(convolution), 2) == read_graph(convolution, 2)
+    given = {"x": (5, 3, 8, 8)}
+    assert read_graph_in_child(Path(convolution), 2, input_shapes=given) == read_graph(convolution, 5)
     with pytest.raises(ModelError, match="cannot be read"):
         read_graph_in_child(tmp_path / "none.onnx", 1)
 

@@ -1,6 +1,7 @@
 """Reads an ONNX file into plain node records; runs in a child process, so that the parent never imports onnx.
 
-``python -m farthing.measure.graph_reader MODEL BATCH SEQUENCE_LENGTH`` prints the records as JSON.
+``python -m farthing.measure.graph_reader MODEL BATCH SEQUENCE_LENGTH SHAPES`` prints the
+records as JSON; ``SHAPES`` is a JSON object of input shapes by name, ``{}`` for none.
 """
 
 from __future__ import annotations
@@ -257,15 +258,20 @@ def _record(
 
 
 def read_graph_in_child(
-    onnx_path: Path, batch: int, sequence_length: int = 128, timeout_s: float = 120.0
+    onnx_path: Path,
+    batch: int,
+    sequence_length: int = 128,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    timeout_s: float = 120.0,
 ) -> list[NodeRecord]:
-    """:func:`read_graph` in a process of its own.
+    """Run :func:`read_graph` in a process of its own.
 
     Raises:
         ModelError: when the child cannot read the model; the message is the child's last line.
         CandidateTimeout: when it takes longer than ``timeout_s`` seconds.
     """
-    command = [sys.executable, "-m", "farthing.measure.graph_reader", str(onnx_path), str(batch), str(sequence_length)]
+    asked = [str(onnx_path), str(batch), str(sequence_length), json.dumps(input_shapes or {})]
+    command = [sys.executable, "-m", "farthing.measure.graph_reader", *asked]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as problem:
@@ -278,9 +284,9 @@ def read_graph_in_child(
 
 def main(arguments: Sequence[str]) -> int:
     """Print the records of a model as JSON; 1 and a message on stderr when that fails."""
-    path, batch, sequence_length = arguments
+    path, batch, sequence_length, shapes = arguments
     try:
-        records = read_graph(path, int(batch), int(sequence_length))
+        records = read_graph(path, int(batch), int(sequence_length), json.loads(shapes))
     except FarthingError as problem:
         print(problem.message, file=sys.stderr)
         return 1

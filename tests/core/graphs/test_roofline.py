@@ -34,6 +34,7 @@ def cost(name: str, mflop: float, mbytes: float, weight_mbytes: float = 0.0) -> 
 
     return NodeCost(
         names=(name,),
+        kinds=("Conv",),
         flops=mflop * 1e6,
         least_flops=mflop * 1e6,
         reads=(moved(f"{name}.w", weight_mbytes, weight=True),),
@@ -72,7 +73,17 @@ def test_attainable_rate_refuses_a_peak_of_zero() -> None:
 
 @pytest.mark.parametrize(
     ("name", "nodes"),
-    [("a", ("a",)), ("a+b", ("a", "b")), ("a,b", ("a", "b")), ("b + a", ("b", "a")), ("a_quant", ()), ("a+a", ("a",))],
+    [
+        ("a", ("a",)),
+        ("a+b", ("a", "b")),
+        ("a,b", ("a", "b")),
+        ("b + a", ("a", "b")),
+        ("a_quant", ()),
+        ("a+a", ("a",)),
+        ("a/WithoutBiases,b", ("a", "b")),
+        ("b_token_12", ("b",)),
+        ("a_nchwc", ("a",)),
+    ],
 )
 def test_fused_names_are_taken_apart(name: str, nodes: tuple[str, ...]) -> None:
     assert covered_nodes(name, COSTS) == nodes
@@ -131,6 +142,12 @@ def test_fused_operators_add_up() -> None:
     (found,) = profile([op("a+b", 2.0)]).operators
     assert found.flops == 110e6
     assert found.bytes_moved == 22e6
+
+
+def test_names_are_the_models_own_without_its_quantisers() -> None:
+    costs = {**COSTS, "q": replace(cost("q", 1, 1), kinds=("QuantizeLinear",))}
+    found = profile([op("q,b,a/WithoutBiases", 2.0), op("q", 0.1)], costs=costs).operators
+    assert [o.name for o in found] == ["a+b", "q"]
 
 
 def test_unknown_names_are_not_mapped() -> None:

@@ -44,7 +44,8 @@ class NodeCost:
     """What a node, or several fused ones, must compute and move at least.
 
     Attributes:
-        names: Nodes it stands for.
+        names: Nodes it stands for, in the graph's order.
+        kinds: Their operator types.
         flops: Operations; None when the operator or a shape is unknown.
         least_flops: The same without products with padding zeros, which a kernel may leave out; ≤ ``flops``.
         reads: Tensors read, each once.
@@ -53,6 +54,7 @@ class NodeCost:
     """
 
     names: tuple[str, ...]
+    kinds: tuple[str, ...]
     flops: float | None
     least_flops: float | None
     reads: tuple[Traffic, ...]
@@ -94,13 +96,16 @@ def _traffic(tensors: Iterable[TensorRecord | None], limit: float | None = None)
 
 def _cost(node: NodeRecord, readers: Mapping[str, frozenset[str]]) -> NodeCost:
     if node["folded"] or node["kind"] in VIEWS:
-        return NodeCost(names=(node["name"],), flops=0.0, least_flops=0.0, reads=(), writes=(), readers={})
+        return NodeCost(
+            names=(node["name"],), kinds=(node["kind"],), flops=0.0, least_flops=0.0, reads=(), writes=(), readers={}
+        )
     flops = operations(node)
     written = [t for t in node["outputs"] if t is not None]
     partial = node["kind"] in PARTIAL_READS and node["known"]
     limit = float(sum(elements(t) for t in written)) if partial else None
     return NodeCost(
         names=(node["name"],),
+        kinds=(node["kind"],),
         flops=flops,
         least_flops=None if flops is None else flops * unpadded_frac(node),
         reads=_traffic(node["inputs"], limit),
@@ -150,6 +155,7 @@ def fused_cost(costs: Sequence[NodeCost]) -> NodeCost:
     kept = [t for t in written.values() if not (readers[t.name] and readers[t.name] <= members)]
     return NodeCost(
         names=names,
+        kinds=tuple(kind for cost in costs for kind in cost.kinds),
         flops=_sum([cost.flops for cost in costs]),
         least_flops=_sum([cost.least_flops for cost in costs]),
         reads=tuple(read.values()),

@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 _FLOAT_BYTES: Mapping[Precision, float | None] = {"fp32": None, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
+_APPENDED = re.compile(r"(/WithoutBiases|_nchwc|_token_\d+)$")
+"""OpenVINO names a convolution without its bias so, ONNX Runtime its blocked and its quantised operators."""
+_QUANTISERS = {"DequantizeLinear", "QuantizeLinear"}
 _CONVERSIONS = ("Reorder", "Convert", "Cast", "Quantize", "Dequantize", "FakeQuantize", "Transpose", "Copy", "to_copy")
 """Kinds that an engine adds around a node; the node's cost belongs to the operator that computes it."""
 
@@ -82,11 +85,15 @@ def attainable_gflops(peak_gflops: float, intensity: float, gb_per_s: float) -> 
 
 
 def covered_nodes(name: str, known: Mapping[str, object]) -> tuple[str, ...]:
-    """Nodes that an engine operator stands for: its own name, or several joined by ``+``, ``,`` or ``;``."""
+    """Nodes that an engine operator stands for, in the order of ``known``.
+
+    Its own name, or several joined by ``+``, ``,`` or ``;``; what an engine is known to append is taken off.
+    """
     if name in known:
         return (name,)
-    parts = (part.strip() for part in re.split(r"[+,;]", name))
-    return tuple(dict.fromkeys(part for part in parts if part in known))
+    parts = {part.strip() for part in re.split(r"[+,;]", name)}
+    found = parts & known.keys() | {_APPENDED.sub("", part) for part in parts} & known.keys()
+    return tuple(node for node in known if node in found) if len(found) > 1 else tuple(found)
 
 
 def operator_precision(operator: OperatorTime, otherwise: Precision) -> Precision:
@@ -165,10 +172,19 @@ def _is_conversion(kind: str) -> bool:
     return any(word in kind for word in _CONVERSIONS)
 
 
-def _rated(operator: OperatorTime, point: RooflinePoint, total_ms: float) -> OperatorTime:
+def _original_name(operator: OperatorTime, nodes: Sequence[str], costs: Mapping[str, NodeCost]) -> str:
+    """Nodes in the graph's order, those that only quantise left out where there are others."""
+    working = [node for node in nodes if not _QUANTISERS.issuperset(costs[node].kinds)]
+    return "+".join(working or nodes) or operator.name
+
+
+def _rated(
+    operator: OperatorTime, point: RooflinePoint, costs: Mapping[str, NodeCost], total_ms: float
+) -> OperatorTime:
     least = point.least_ms
     return replace(
         operator,
+        name=_original_name(operator, point.nodes, costs),
         share_frac=operator.time_ms / total_ms if total_ms > 0 else 0.0,
         flops=point.flops,
         bytes_moved=point.bytes_moved,
@@ -225,7 +241,7 @@ def build_profile(
         raise ValueError(f"the FP32 profile is of batch {float_profile.batch}, this one of batch {batch}")
     points = rate_operators(operators, costs, peaks, candidate)
     total_ms = sum(o.time_ms for o in operators)
-    rated = [_rated(o, p, total_ms) for o, p in zip(operators, points, strict=True)]
+    rated = [_rated(o, p, costs, total_ms) for o, p in zip(operators, points, strict=True)]
     mapped_frac = sum(o.share_frac for o in rated if o.mapped)
     bottleneck, why = find_bottleneck(
         operator_ms=[o.time_ms for o in rated],
