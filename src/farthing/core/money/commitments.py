@@ -30,7 +30,7 @@ from farthing.nouns import HOURS_PER_MONTH, Offer, Term
 
 __all__ = ["COMMITMENT_TERMS", "CommitmentSplit", "commitment_split"]
 
-COMMITMENT_TERMS: tuple[Term, ...] = ("reserved_1y", "reserved_3y")
+COMMITMENT_TERMS: tuple[Term, ...] = ("owned", "reserved_1y", "reserved_3y")
 """Terms that are paid whether used or not."""
 
 
@@ -78,19 +78,22 @@ def commitment_split(
 
     Args:
         replicas_by_hour: Whole replicas needed, ≥ 0, shape ``(n_hours,)``; taken as typical of the whole term.
-        offers: All of one name and region, one of them on demand. Terms not among them are not considered.
+        offers: All of one name and region. Terms not among them are not considered; without an on-demand offer
+            (owned hardware) the peak hour's replicas are committed.
         hour_lengths_h: Length of each hour (the last may be incomplete), None for 1 each.
         terms: Commitments that may be chosen.
         max_spot_frac: Largest share of the replicas of any hour that may be spot, in [0, 1].
         risk: What a preemption costs; None for the defaults of :class:`SpotRisk`.
 
     Raises:
-        PriceError: when there is no on-demand offer, or one has no price by the hour.
+        PriceError: when there is neither an on-demand offer nor a commitment, or one has no price by the hour.
         ValueError: when the load is empty or negative, or the offers are of different things.
     """
     load, lengths = _load(replicas_by_hour, hour_lengths_h)
-    on_demand = _on_demand(offers)
-    commitment = _cheapest(offers, tuple(terms))
+    _one_thing(offers)
+    on_demand, commitment = _cheapest(offers, ("on_demand",)), _cheapest(offers, tuple(terms))
+    if on_demand is None:
+        return _peak_committed(load, lengths, commitment, offers)
     market = FleetState(
         on_demand=on_demand,
         sla_rps=1.0,  # rates below are whole replicas
@@ -112,17 +115,28 @@ def _load(
     return load, lengths
 
 
-def _on_demand(offers: Sequence[Offer]) -> Offer:
+def _one_thing(offers: Sequence[Offer]) -> None:
     things = sorted({(offer.name, offer.region) for offer in offers})
     if len(things) > 1:
         raise ValueError(f"offers must be of one name and region, are of {things}")
-    offer = _cheapest(offers, ("on_demand",))
-    if offer is None:
+
+
+def _peak_committed(
+    load: NDArray[np.int64], lengths: NDArray[np.float64], commitment: Offer | None, offers: Sequence[Offer]
+) -> CommitmentSplit:
+    """Without an hourly market (owned hardware) the peak hour's replicas are paid all month."""
+    if commitment is None:
         raise PriceError(
-            f"no on-demand price beside {', '.join(o.key for o in offers) or 'no offer at all'}",
+            f"neither an on-demand price nor a commitment among {', '.join(o.key for o in offers) or 'no offers'}",
             hint="what a commitment does not cover is bought on demand: import its price",
         )
-    return offer
+    peak = int(load.max())
+    note = (
+        f"all {peak} replicas of the peak hour paid all month ({commitment.term} at ${usd_per_hour(commitment):.4f} "
+        "an hour): there is no on-demand price to buy some by the hour"
+    )
+    market = FleetState(on_demand=commitment, sla_rps=1.0)
+    return _split(load, lengths, market, commitment, peak, note)
 
 
 def _cheapest(offers: Sequence[Offer], terms: tuple[Term, ...]) -> Offer | None:

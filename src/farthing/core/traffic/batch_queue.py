@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from farthing.nouns import Estimate
 
@@ -192,7 +192,7 @@ def _percentile_of(
         )
         values[r] = np.quantile(latency_s[skip:], percentile)
     mean = float(values.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, runs - 1) * values.std(ddof=1) / math.sqrt(runs))
+    half = float(stdtrit(runs - 1, (1 + confidence) / 2) * values.std(ddof=1) / math.sqrt(runs))
     return Estimate(
         value=mean,
         lo=max(0.0, mean - half),
