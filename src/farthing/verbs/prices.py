@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -24,7 +25,24 @@ from farthing.load.prices import (
 from farthing.nouns import Offer, Term
 from farthing.store.documents import write_text
 
-__all__ = ["check", "import_file", "list_offers", "show"]
+__all__ = ["Imported", "check", "import_file", "list_offers", "show"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an import brought.
+
+    Attributes:
+        path: The table that was written.
+        offers: The offers in it.
+    """
+
+    path: Path
+    offers: tuple[Offer, ...]
+
+
+def _day(as_of: date | None) -> date:
+    return as_of or date.today()  # noqa: DTZ011 - prices are dated by calendar days
 
 
 def _has_gpu(offer: Offer, gpu: str) -> bool:
@@ -34,67 +52,66 @@ def _has_gpu(offer: Offer, gpu: str) -> bool:
 
 def list_offers(
     *,
-    as_of: date,
+    as_of: date | None = None,
     name: str = "*",
     provider: str | None = None,
     region: str | None = None,
     term: Term | None = None,
     isa: Iterable[str] = (),
     gpu: str | None = None,
-    max_usd_per_hour: float | None = None,
+    max_usd: float | None = None,
     max_age_days: int | None = MAX_AGE_DAYS,
 ) -> tuple[Offer, ...]:
-    """The newest price of each offer on a day, cheapest first; every filter narrows.
+    """List the newest price of each offer on a day, cheapest first; every filter narrows.
 
     Args:
-        as_of: Today, or a day in the past.
+        as_of: A day in the past, None for today.
         name: Glob on the name (``aws/m7i.*``); without a slash on the part after it.
         provider: ``aws``, ``azure``, ``gcp`` or the user's own word.
         region: The provider's name of it.
         term: How it is bought.
         isa: Instruction sets that must all be there.
         gpu: Part of the accelerator's name, or ``any``.
-        max_usd_per_hour: Upper bound on the price of an hour.
+        max_usd: Upper bound on the price of an hour in USD.
         max_age_days: Largest age on that day, None to list stale prices too.
     """
+    day = _day(as_of)
     pattern = name if "/" in name else f"*/{name}"
     wanted = [
         offer
-        for offer in offers_as_of(load_offers(), as_of)
+        for offer in offers_as_of(load_offers(), day)
         if fnmatch.fnmatchcase(offer.name, pattern)
         and provider in (None, offer.provider)
         and region in (None, offer.region)
         and term in (None, offer.term)
         and set(isa) <= set(offer.hardware.isa)
         and (gpu is None or _has_gpu(offer, gpu))
-        and (max_usd_per_hour is None or (offer.usd_per_hour is not None and offer.usd_per_hour <= max_usd_per_hour))
-        and (max_age_days is None or (as_of - offer.dated).days <= max_age_days)
+        and (max_usd is None or (offer.usd_per_hour is not None and offer.usd_per_hour <= max_usd))
+        and (max_age_days is None or (day - offer.dated).days <= max_age_days)
     ]
     return tuple(sorted(wanted, key=lambda o: (o.usd_per_hour is None, o.usd_per_hour or 0.0, o.key)))
 
 
-def show(name: str, *, region: str | None = None, as_of: date) -> tuple[PriceRow, ...]:
+def show(name: str, *, region: str | None = None, as_of: date | None = None) -> tuple[PriceRow, ...]:
     """All prices of one offer up to a day, every term and date, newest first within each.
 
     Raises:
         UnknownOfferError: when there is no such name or region, or no price by that day.
     """
-    rows = load_rows()
+    rows, day = load_rows(), _day(as_of)
     offers = [row.offer for row in rows]
     past = [
-        row
-        for row in rows
-        if row.offer.name == name and region in (None, row.offer.region) and row.offer.dated <= as_of
+        row for row in rows if row.offer.name == name and region in (None, row.offer.region) and row.offer.dated <= day
     ]
     if not past:
-        find_offer(offers, name, region, as_of=as_of)
-        raise UnknownOfferError(f"{name} has no price by {as_of}")
+        find_offer(offers, name, region, as_of=day)
+        raise UnknownOfferError(f"{name} has no price by {day}")
     return tuple(sorted(past, key=lambda row: (row.offer.key, -row.offer.dated.toordinal())))
 
 
 def import_file(
     path: Path, *, dated: date | None = None, source: str | None = None, into: Path | None = None
-) -> tuple[Path, tuple[Offer, ...]]:
+) -> Imported:
     """Read a price file and keep its offers in the user's folder, in farthing's own columns.
 
     Importing the same file name again replaces what it brought before.
@@ -105,9 +122,6 @@ def import_file(
         source: What to cite for a public table.
         into: Folder to write to, None for :func:`farthing.load.prices.user_folder`.
 
-    Returns:
-        The table that was written, and the offers in it.
-
     Raises:
         InputError: when the file cannot be read or is the table itself.
         StoreError: when the table cannot be written.
@@ -116,7 +130,7 @@ def import_file(
     if target.resolve() == path.resolve():
         raise InputError(f"{path} is already in use", hint="edit it in place, or import another file")
     rows = import_rows(path, dated=dated, source=source)
-    return write_text(target, format_rows(rows)), tuple(row.offer for row in rows)
+    return Imported(path=write_text(target, format_rows(rows)), offers=tuple(row.offer for row in rows))
 
 
 def check() -> tuple[PriceProblem, ...]:
