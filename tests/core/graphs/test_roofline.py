@@ -14,7 +14,6 @@ from farthing.core.graphs.costs import NodeCost, Traffic
 from farthing.core.graphs.roofline import (
     attainable_gflops,
     build_profile,
-    covered_nodes,
     operator_precision,
     rate_operators,
 )
@@ -69,28 +68,6 @@ def test_attainable_rate_is_under_both_roofs(peak: float, intensity: float, band
 def test_attainable_rate_refuses_a_peak_of_zero() -> None:
     with pytest.raises(ValueError, match="must be > 0"):
         attainable_gflops(0, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "nodes"),
-    [
-        ("a", ("a",)),
-        ("a+b", ("a", "b")),
-        ("a,b", ("a", "b")),
-        ("b + a", ("a", "b")),
-        ("a_quant", ()),
-        ("a+a", ("a",)),
-        ("a/WithoutBiases,b", ("a", "b")),
-        ("b_token_12", ("b",)),
-        ("a_nchwc", ("a",)),
-    ],
-)
-def test_fused_names_are_taken_apart(name: str, nodes: tuple[str, ...]) -> None:
-    assert covered_nodes(name, COSTS) == nodes
-
-
-def test_a_name_that_holds_the_joint_itself_is_found_whole() -> None:
-    assert covered_nodes("x+y", {"x+y": 1, "x": 1, "y": 1}) == ("x+y",)
 
 
 @pytest.mark.parametrize(

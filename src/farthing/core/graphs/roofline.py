@@ -15,6 +15,7 @@ from typing import Literal
 
 from farthing.core.graphs.bottleneck import find_bottleneck
 from farthing.core.graphs.costs import NodeCost, fused_cost
+from farthing.core.graphs.covering import covered_nodes, original_name
 from farthing.core.graphs.int8 import int8_remarks
 from farthing.core.graphs.phrases import percent
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Precision, Profile
@@ -23,15 +24,11 @@ __all__ = [
     "RooflinePoint",
     "attainable_gflops",
     "build_profile",
-    "covered_nodes",
     "operator_precision",
     "rate_operators",
 ]
 
 _FLOAT_BYTES: Mapping[Precision, float | None] = {"fp32": None, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
-_APPENDED = re.compile(r"(/WithoutBiases|_nchwc|_token_\d+)$")
-"""OpenVINO names a convolution without its bias so, ONNX Runtime its blocked and its quantised operators."""
-_QUANTISERS = {"DequantizeLinear", "QuantizeLinear"}
 _CONVERSIONS = ("Reorder", "Convert", "Cast", "Quantize", "Dequantize", "FakeQuantize", "Transpose", "Copy", "to_copy")
 """Kinds that an engine adds around a node; the node's cost belongs to the operator that computes it."""
 
@@ -82,18 +79,6 @@ def attainable_gflops(peak_gflops: float, intensity: float, gb_per_s: float) -> 
     if peak_gflops <= 0 or gb_per_s <= 0 or intensity < 0:
         raise ValueError(f"peak {peak_gflops} and bandwidth {gb_per_s} must be > 0, intensity {intensity} ≥ 0")
     return min(peak_gflops, intensity * gb_per_s)
-
-
-def covered_nodes(name: str, known: Mapping[str, object]) -> tuple[str, ...]:
-    """Nodes that an engine operator stands for, in the order of ``known``.
-
-    Its own name, or several joined by ``+``, ``,`` or ``;``; what an engine is known to append is taken off.
-    """
-    if name in known:
-        return (name,)
-    parts = {part.strip() for part in re.split(r"[+,;]", name)}
-    found = parts & known.keys() | {_APPENDED.sub("", part) for part in parts} & known.keys()
-    return tuple(node for node in known if node in found) if len(found) > 1 else tuple(found)
 
 
 def operator_precision(operator: OperatorTime, otherwise: Precision) -> Precision:
@@ -148,7 +133,7 @@ def rate_operators(
     order = sorted(range(len(operators)), key=lambda i: (_is_conversion(operators[i].kind), -operators[i].time_ms))
     for index in order:
         operator = operators[index]
-        nodes = covered_nodes(operator.name, costs)
+        nodes = covered_nodes(operator.name, operator.kind, costs)
         precision = operator_precision(operator, candidate.precision)
         fresh = [costs[node] for node in nodes if node not in claimed]
         claimed.update(nodes)
@@ -172,19 +157,13 @@ def _is_conversion(kind: str) -> bool:
     return any(word in kind for word in _CONVERSIONS)
 
 
-def _original_name(operator: OperatorTime, nodes: Sequence[str], costs: Mapping[str, NodeCost]) -> str:
-    """Nodes in the graph's order, those that only quantise left out where there are others."""
-    working = [node for node in nodes if not _QUANTISERS.issuperset(costs[node].kinds)]
-    return "+".join(working or nodes) or operator.name
-
-
 def _rated(
     operator: OperatorTime, point: RooflinePoint, costs: Mapping[str, NodeCost], total_ms: float
 ) -> OperatorTime:
     least = point.least_ms
     return replace(
         operator,
-        name=_original_name(operator, point.nodes, costs),
+        name=original_name(operator.name, point.nodes, costs),
         share_frac=operator.time_ms / total_ms if total_ms > 0 else 0.0,
         flops=point.flops,
         bytes_moved=point.bytes_moved,
