@@ -237,7 +237,7 @@ class Dataset:
 
     Attributes:
         kind: As in :class:`PipelineSpec`.
-        items: File paths (image), strings (text), or one path of an ``.npz`` file (tensor).
+        items: File paths (image), strings (text), or the path of an ``.npz`` file and its input arrays (tensor).
         n: Number of samples.
         labels: One class index or number a sample, or None when there are none.
         ids: A name for each sample, for reports and leakage checks.

@@ -255,5 +255,11 @@ def _tensors(path: Path, labels: Path | None, label_column: str | None, classes:
     else:
         encoded, order = _row_labels(None, labels, label_column, n, classes)
     return Dataset(
-        kind="tensor", items=(str(path.absolute()),), n=n, labels=encoded, ids=ids, classes=order, source=str(path)
+        kind="tensor",
+        items=(str(path.absolute()), *samples),
+        n=n,
+        labels=encoded,
+        ids=ids,
+        classes=order,
+        source=str(path),
     )

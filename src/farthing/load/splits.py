@@ -93,7 +93,7 @@ def _stratified(dataset: Dataset, rows: NDArray[np.int64], rng: np.random.Genera
 def _unseen(calibration: Dataset, holdout: Dataset) -> NDArray[np.int64]:
     """Calibration samples that the holdout does not hold: calibrating on what judges would flatter the result."""
     if calibration.kind == "tensor":
-        if calibration.items == holdout.items:
+        if calibration.items[:1] == holdout.items[:1]:
             raise DataError(
                 f"calibration and holdout are the same file {holdout.source}",
                 hint="leave calibration out to calibrate on the search split",

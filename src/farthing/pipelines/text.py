@@ -1,0 +1,156 @@
+"""Texts to token tensors with a Hugging Face ``tokenizer.json``: cut, padded to the batch's longest only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.errors import DataError, InputError
+from farthing.nouns import PipelineSpec, TensorSpec
+from farthing.pipelines.inputs import chosen_inputs, describe, numpy_dtype
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+__all__ = ["TextBatches", "TextPipeline"]
+
+_ROLES = ("input_ids", "attention_mask", "token_type_ids")
+_PAD_TOKENS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
+
+
+class TextPipeline:
+    """Opens text pipelines."""
+
+    def open(self, spec: PipelineSpec) -> TextBatches:
+        """Make a pipeline ready for batches; tokenising stays on the calling thread.
+
+        Raises:
+            InputError: when the tokenizers package is not installed.
+            DataError: when the tokenizer file is missing or unreadable.
+        """
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as e:
+            raise InputError("texts need the package tokenizers", hint="pip install 'farthing[text]'") from e
+        path = Path(str(spec.tokenizer))
+        if not path.is_file():
+            raise DataError(f"there is no tokenizer {path}", hint="inputs.tokenizer names a tokenizer.json")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as e:  # the library raises bare Exception
+            raise DataError(f"{path} is no readable tokenizer.json: {e}") from e
+        return TextBatches(spec, tokenizer)
+
+
+class TextBatches:
+    """Turns texts into the tensors that the model asks for.
+
+    Args:
+        spec: How.
+        tokenizer: Opened; its own truncation and padding are replaced.
+    """
+
+    def __init__(self, spec: PipelineSpec, tokenizer: Tokenizer) -> None:
+        self.spec = spec
+        padding = tokenizer.padding
+        self._pad_id = _pad_id(tokenizer) if padding is None else int(padding["pad_id"])
+        self._pad_type_id = 0 if padding is None else int(padding["pad_type_id"])
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(spec.max_length)
+        self._tokenizer = tokenizer
+        self._waiting: dict[str, Encoding] = {}
+
+    def lengths(self, payloads: Sequence[Any]) -> list[int] | None:
+        """Tokens of each text after cutting, or None when texts are not grouped.
+
+        The tokens are kept until a batch takes them or the next call: each text is tokenised once, and a text
+        that comes again is tokenised again, so that measured time is served time.
+
+        Raises:
+            DataError: when a payload is no text or over the byte limit.
+        """
+        if not self.spec.group_by_length:
+            return None
+        encodings = self._encode(payloads)
+        self._waiting = dict(zip(payloads, encodings, strict=True))
+        return [len(encoding) for encoding in encodings]
+
+    def __call__(self, payloads: Sequence[Any], inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+        """Tokenise and pad one batch.
+
+        Args:
+            payloads: Texts.
+            inputs: The model's inputs, filled by name (``input_ids``, ``attention_mask``, ``token_type_ids``), or in
+                this order when the spec names them.
+
+        Raises:
+            DataError: when a payload is no text or over the byte limit, or the model asks for something else.
+        """
+        if not payloads:
+            raise DataError("a batch without texts")
+        roles = self._roles(inputs)
+        known = {text: self._waiting.pop(text) for text in dict.fromkeys(payloads) if text in self._waiting}
+        fresh = [text for text in payloads if text not in known]
+        encoded = iter(self._encode(fresh))
+        encodings = [known[text] if text in known else next(encoded) for text in payloads]
+        width = self._width(encodings, [spec for spec, _ in roles])
+        return {spec.name: self._tensor(spec, role, encodings, width) for spec, role in roles}
+
+    def _encode(self, texts: Sequence[Any]) -> list[Encoding]:
+        limit = self.spec.max_payload_bytes
+        for k, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise DataError(f"text {k} of the batch is {type(text).__name__}, not a text")
+            if len(text) > limit or (4 * len(text) > limit and len(text.encode("utf-8", "replace")) > limit):
+                raise DataError(f"text {k} of the batch has {len(text):,} characters; the limit is {limit:,} bytes")
+        found: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts)) if texts else []
+        return found
+
+    def _roles(self, inputs: Sequence[TensorSpec]) -> list[tuple[TensorSpec, str]]:
+        """Say what each input that is filled gets."""
+        chosen = chosen_inputs(inputs, self.spec.input_names)
+        if len(chosen) == 1:
+            return [(chosen[0], "input_ids")]
+        by_name = all(spec.name in _ROLES for spec in chosen)
+        if not by_name and (not self.spec.input_names or len(chosen) > len(_ROLES)):
+            said = ", ".join(describe(spec) for spec in chosen)
+            raise DataError(
+                f"the model has the inputs {said}; a text fills {', '.join(_ROLES)}",
+                hint="inputs.input_names names the model's inputs in this order",
+            )
+        return [(spec, spec.name if by_name else role) for spec, role in zip(chosen, _ROLES)]
+
+    def _width(self, encodings: Sequence[Encoding], specs: Sequence[TensorSpec]) -> int:
+        """Tokens of each row: the longest, or what the model fixes."""
+        longest = max(1, *(len(encoding) for encoding in encodings))
+        fixed = {spec.shape[1] for spec in specs if len(spec.shape) == 2 and spec.shape[1] is not None}
+        if not fixed:
+            return longest
+        width = min(w for w in fixed if w is not None)
+        if longest > width:
+            raise DataError(
+                f"a text has {longest:,} tokens, the model takes {width:,}", hint=f"inputs.max_length: {width}"
+            )
+        return width
+
+    def _tensor(self, spec: TensorSpec, role: str, encodings: Sequence[Encoding], width: int) -> NDArray[Any]:
+        fill = {"input_ids": self._pad_id, "token_type_ids": self._pad_type_id}.get(role, 0)
+        batch = np.full((len(encodings), width), fill, dtype=numpy_dtype(spec))
+        for row, encoding in zip(batch, encodings, strict=True):
+            if role == "attention_mask":
+                row[: len(encoding)] = 1
+            else:
+                row[: len(encoding)] = encoding.ids if role == "input_ids" else encoding.type_ids
+        return batch
+
+
+def _pad_id(tokenizer: Tokenizer) -> int:
+    """Id of the padding token; 0 when it has none, since the attention mask hides it."""
+    found = (tokenizer.token_to_id(token) for token in _PAD_TOKENS)
+    return next((int(k) for k in found if k is not None), 0)
