@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from farthing.core.search.findings import Facts
 from farthing.core.search.trials import Curve, curve
 from farthing.measure import builder, scenarios
-from farthing.measure.replica import Replica
+from farthing.measure.canary import Canary
+from farthing.measure.replica import Block, Replica
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
 from farthing.plugins import find
@@ -100,11 +101,14 @@ class Workbench:
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     model: ModelRef | None = None
     root: Path | None = None
+    contended: int = 0
     _replicas: dict[Candidate, Replica] = field(default_factory=dict)
     _opened_s: float = 0.0
+    canary: Canary = field(init=False)
 
     def __post_init__(self) -> None:
         self._opened_s = self.clock.monotonic_s()
+        self.canary = Canary()
         (self.out / "work").mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Workbench:
@@ -281,9 +285,14 @@ class Workbench:
 
         def run() -> list[float]:
             pairs = [(self.replica(c), c.max_batch) for c in candidates]
-            return [b.rps for b in scenarios.run_round(pairs, length)]
+            return [b.rps for b in self._round(pairs, length)]
 
         return dict(zip(candidates, self.keep(key, list[float], "measure", run), strict=True))
+
+    def _round(self, pairs: Sequence[tuple[Replica, int]], seconds: float) -> list[Block]:
+        blocks = scenarios.run_round(pairs, seconds, self.canary)
+        self.contended += sum(b.contended for b in blocks)
+        return blocks
 
     def curve(self, candidate: Candidate, batches: Sequence[int]) -> Curve:
         """Service time by batch size, all cores loaded; sizes measured before are not measured again."""
@@ -329,7 +338,7 @@ class Workbench:
 
     def offline(self, candidate: Candidate, blocks: Sequence[float]) -> Measurement:
         """The Offline scenario's Measurement from blocks already run."""
-        return scenarios.offline(candidate, blocks, self.settings.block_s, **self._stamp())
+        return scenarios.offline(candidate, blocks, self.settings.block_s, [], **self._stamp())
 
     def _measured(self, key: str, run: Callable[[], Measurement]) -> Measurement:
         found = self.keep(key, Measurement, "measure", run)
