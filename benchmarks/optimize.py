@@ -21,7 +21,8 @@ from farthing.core.search.trials import throughput_rps
 from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
 from farthing.errors import FarthingError
-from farthing.load.plans import load_plan, load_resolved_workload
+from farthing.load.plans import load_plan
+from farthing.load.resolved import load_resolved_workload
 from farthing.load.splits import make_splits
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Candidate, Plan
@@ -102,7 +103,15 @@ def compare(path: Path) -> None:
     checked = verify(path, settings=settings)
     for c in checked.checks:
         off = c.seen.value / c.planned.value
-        emit(f"optimize/{name}/verify {c.name}", off, c.seen.lo / c.planned.value, c.seen.hi / c.planned.value, "seen over planned", 1.1, c.outcome == "met")
+        emit(
+            f"optimize/{name}/verify {c.name}",
+            off,
+            c.seen.lo / c.planned.value,
+            c.seen.hi / c.planned.value,
+            "seen over planned",
+            1.1,
+            c.outcome == "met",
+        )
     overhead(plan, name)
 
 

@@ -1,1 +1,85 @@
-"""farthing: inference savings you can audit."""
+"""farthing: inference savings you can audit.
+
+    import farthing as ft
+
+    plan = ft.optimize(ft.load_workload("workload.yaml"), on_progress=print)
+    plan.verdict
+    plan.saving_frac
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from farthing.load.plans import load_plan
+    from farthing.load.workload import load_workload, workload_from_flags
+    from farthing.measure.workbench import Settings
+    from farthing.nouns import (
+        Baseline,
+        Bill,
+        Candidate,
+        Estimate,
+        Evaluation,
+        Hardware,
+        Measurement,
+        Objective,
+        Offer,
+        Plan,
+        Trace,
+        Verdict,
+        Verification,
+        Workload,
+    )
+    from farthing.verbs.optimize import optimize
+    from farthing.verbs.profile import profile
+    from farthing.verbs.report import report
+    from farthing.verbs.verify import verify
+
+__all__ = [
+    "Baseline",
+    "Bill",
+    "Candidate",
+    "Estimate",
+    "Evaluation",
+    "Hardware",
+    "Measurement",
+    "Objective",
+    "Offer",
+    "Plan",
+    "Settings",
+    "Trace",
+    "Verdict",
+    "Verification",
+    "Workload",
+    "load_plan",
+    "load_workload",
+    "optimize",
+    "profile",
+    "report",
+    "verify",
+    "workload_from_flags",
+]
+
+_HOMES = {
+    "Settings": "farthing.measure.workbench",
+    "load_plan": "farthing.load.plans",
+    "load_workload": "farthing.load.workload",
+    "optimize": "farthing.verbs.optimize",
+    "profile": "farthing.verbs.profile",
+    "report": "farthing.verbs.report",
+    "verify": "farthing.verbs.verify",
+    "workload_from_flags": "farthing.load.workload",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and nothing heavy before."""
+    if name not in __all__:
+        raise AttributeError(f"module 'farthing' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "farthing.nouns")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

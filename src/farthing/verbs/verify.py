@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from farthing.core.search.holding import held
-from farthing.load.plans import load_plan, load_resolved_workload
+from farthing.load.plans import load_plan
+from farthing.load.resolved import load_resolved_workload
 from farthing.load.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings

@@ -1,0 +1,35 @@
+"""The workload of a finished run, as ``workload.json`` beside its plan: what ``verify`` replays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cattrs
+
+from farthing.codec import from_plain
+from farthing.errors import DataError, SchemaError
+from farthing.load.schema import read_document
+from farthing.nouns import Workload
+
+__all__ = ["load_resolved_workload"]
+
+
+def load_resolved_workload(path: Path) -> Workload:
+    """Read a resolved workload; nothing in it is imported or run.
+
+    Raises:
+        InputError: when the file is missing or unreadable.
+        SchemaError: when it is something else.
+        DataError: when payloads that it names are gone.
+    """
+    try:
+        workload = from_plain(Workload, read_document(path, "workload-resolved"))
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as e:
+        problems = cattrs.transform_error(e, path="workload")
+        raise SchemaError(f"{path} is no resolved workload: {'; '.join(problems[:5])}") from e
+    data = workload.holdout
+    files = data.items if data.kind == "image" else data.items[:1] if data.kind == "tensor" else ()
+    gone = next((f for f in files if not Path(f).exists()), None)
+    if gone is not None:
+        raise DataError(f"the payload {gone} of {workload.name} is gone", hint="put the data back where optimize read it")
+    return workload
