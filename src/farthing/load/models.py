@@ -137,11 +137,18 @@ def _home(ref: ModelRef) -> Path:
     return Path(ref.path) if ref.kind == "optimum" else Path(ref.path).parent
 
 
-def guess_pipeline(ref: ModelRef, kind: Literal["image", "text", "tensor"]) -> PipelineSpec:
+def guess_pipeline(
+    ref: ModelRef, kind: Literal["image", "text", "tensor"], *, tokenizer: Path | None = None
+) -> PipelineSpec:
     """Read the input pipeline that the files beside a model describe; what they do not say keeps its default.
 
     Images: ``preprocessor_config.json`` as Hugging Face's image processors write it. Texts: ``tokenizer.json``,
     cut at the model's longest sequence, at most 512 tokens.
+
+    Args:
+        ref: The model.
+        kind: What clients send.
+        tokenizer: The user's own tokenizer.json, None to look beside the model.
 
     Raises:
         ModelError: when a file cannot be read, or there is no tokenizer for texts.
@@ -151,13 +158,15 @@ def guess_pipeline(ref: ModelRef, kind: Literal["image", "text", "tensor"]) -> P
         return PipelineSpec(kind="tensor")
     if kind == "image":
         return PipelineSpec(kind="image", **_image_settings(_settings(home / "preprocessor_config.json")))
-    tokenizer = home / "tokenizer.json"
-    if not tokenizer.is_file():
+    if tokenizer is not None and tokenizer.is_dir():
+        tokenizer = tokenizer / "tokenizer.json"
+    found = tokenizer or home / "tokenizer.json"
+    if not found.is_file():
         raise ModelError(
-            f"there is no tokenizer.json in {home} for texts",
+            f"there is no tokenizer {found}" if tokenizer else f"there is no tokenizer.json in {home} for texts",
             hint="give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
         )
-    return PipelineSpec(kind="text", tokenizer=str(tokenizer.absolute()), max_length=_max_length(home))
+    return PipelineSpec(kind="text", tokenizer=str(found.absolute()), max_length=_max_length(home))
 
 
 def _max_length(home: Path) -> int:

@@ -1,0 +1,261 @@
+"""Workloads from a YAML file or from flags: one validation, everything looked up before any work starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from farthing import plugins
+from farthing.errors import DataError, InputError, TrustError
+from farthing.load.data import read_dataset
+from farthing.load.fields import Located, Origin, Parsed, merged, parse
+from farthing.load.labels import check_labels
+from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
+from farthing.load.schema import read_document
+from farthing.load.signature import onnx_signature
+from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, Objective, PipelineSpec, Trace, Workload
+
+__all__ = ["load_workload", "workload_from_flags", "workload_of"]
+
+T = TypeVar("T")
+_DATA_KINDS = {"data": None, "images": "image", "texts": "text", "tensors": "tensor"}
+_DATA_KEYS = {*_DATA_KINDS, "labels", "text_column", "label_column"}
+_CLASS_METRICS = ("accuracy", "f1_macro")
+_PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+def load_workload(path: Path | str, *, trust: bool = False, overrides: Mapping[str, Any] | None = None) -> Workload:
+    """Read a workload file (``schema: farthing/workload/1``; docs/workload.md has all keys).
+
+    Args:
+        path: YAML or JSON; paths in it are relative to its folder.
+        trust: Allows import paths in the file (a torch module, a metric of one's own).
+        overrides: Flags given beside the file, as in :func:`workload_from_flags`; they win.
+
+    Raises:
+        InputError: when something is missing, unknown, unreadable or does not match; a SchemaError, ModelError,
+            DataError or TraceError where it fits.
+        TrustError: for an import path in the file without trust.
+    """
+    path = Path(path)
+    values = parse(read_document(path, "workload"), Origin(name=path.name, folder=path.parent, trusted=trust))
+    if overrides:
+        values = merged(values, parse(overrides, _command_line()))
+    return _workload(values, path.stem)
+
+
+def workload_of(model: str, flags: Mapping[str, Any], *, trust: bool = False) -> Workload:
+    """Make a workload from the first word of a command and its flags.
+
+    Args:
+        model: A workload file (``.yaml``, ``.yml``, ``.json``), or a model.
+        flags: As in :func:`workload_from_flags`; beside a workload file they win over what it says.
+        trust: Allows import paths in the file.
+
+    Raises:
+        InputError: as :func:`load_workload` does.
+        TrustError: for an import path in the file without trust.
+    """
+    if Path(model).suffix.lower() in (".yaml", ".yml", ".json"):
+        return load_workload(model, trust=trust, overrides=flags)
+    return workload_from_flags({"model": model, **flags})
+
+
+def workload_from_flags(flags: Mapping[str, Any]) -> Workload:
+    """Make a workload from what was given on the command line; it is trusted, paths start at the working folder.
+
+    Args:
+        flags: Values by key, flat (``{"p99": "50ms"}``) or in sections; None counts as not given. ``labels`` alone
+            names the labelled data, ``bill`` alone the dollars a month.
+
+    Raises:
+        InputError: as :func:`load_workload` does.
+    """
+    return _workload(parse(flags, _command_line()), None)
+
+
+def _command_line() -> Origin:
+    return Origin(name="the command line", folder=Path(), trusted=True)
+
+
+def _checked(where: str, make: Callable[..., T], **values: Any) -> T:
+    """Make a noun; what it refuses becomes bad input, without the noun's whole value."""
+    try:
+        return make(**values)
+    except ValueError as e:
+        problem = str(e).split(": ")
+        raise InputError(f"{where}: {problem[1] if len(problem) > 1 else e}") from e
+
+
+def _workload(values: Parsed, name: str | None) -> Workload:
+    top = values[""]
+    if "model" not in top:
+        raise InputError("no model is given", hint="model: FILE.onnx, a folder by Optimum, or file.py:function")
+    named: Located = top["model"]
+    model = model_ref(
+        named.text,
+        trust=named.origin.trusted,
+        folder=named.origin.folder,
+        example_shape=top.get("example_shape"),
+    )
+    classes = model_classes(model)
+    holdout = _dataset(values["inputs"], "inputs", classes)
+    if holdout is None:
+        raise InputError(
+            "no data is given to judge answers by", hint="inputs: {images: FOLDER}, texts, tensors or labels"
+        )
+    metric, custom = _metric(values["objective"].get("metric"), holdout)
+    if metric in _CLASS_METRICS and model.onnx_path is not None:
+        _check_classes(holdout, model.onnx_path)
+    trace, per_month = _trace(values["traffic"])
+    return Workload(
+        name=top.get("name") or name or _stem(named.text),
+        model=model,
+        pipeline=_pipeline(values["inputs"], holdout, model),
+        holdout=holdout,
+        calibration=_calibration(values, classes, holdout),
+        baseline=_baseline(values["baseline"], model),
+        bill=_bill(values["bill"]),
+        objective=_objective(values["objective"], metric),
+        trace=trace,
+        shape=values["traffic"].get("shape", "day-night"),
+        requests_per_month=per_month if trace is None else None,
+        custom_metric=custom,
+        search_n=values["splits"].get("search"),
+        confirm_n=values["splits"].get("confirm"),
+        priced_as=top.get("priced_as"),
+    )
+
+
+def _stem(model: str) -> str:
+    return Path(model.rpartition(":")[0] or model).stem
+
+
+def _dataset(section: Mapping[str, Any], name: str, classes: tuple[str, ...]) -> Dataset | None:
+    """Read the data that a section names, None when it names none."""
+    given = [key for key in _DATA_KINDS if key in section]
+    if len(given) > 1:
+        raise InputError(f"{name} gives {' and '.join(given)}; a workload has one kind of data")
+    labels: Located | None = section.get("labels")
+    if not given and labels is None:
+        return None
+    data: Located = section[given[0] if given else "labels"]
+    kind: Any = _DATA_KINDS[given[0]] if given else None
+    settings = {key: section[key] for key in ("text_column", "label_column", "max_pixels") if key in section}
+    separate = labels.path if given and labels is not None else None
+    return read_dataset(data.path, kind, labels=separate, classes=classes, **settings)
+
+
+def _calibration(values: Parsed, classes: tuple[str, ...], holdout: Dataset) -> Dataset | None:
+    inputs, section = values["inputs"], values["calibration"]
+    shared: dict[str, Any] = {
+        key: inputs[key] for key in ("text_column", "label_column", "max_pixels") if key in inputs
+    }
+    found = _dataset({**shared, **section}, "calibration", classes)
+    if found is not None and found.kind != holdout.kind:
+        raise DataError(f"the calibration data {found.source} holds {found.kind}s, the holdout {holdout.kind}s")
+    return found
+
+
+def _pipeline(section: Mapping[str, Any], holdout: Dataset, model: ModelRef) -> PipelineSpec:
+    given = {key: value for key, value in section.items() if key not in _DATA_KEYS}
+    tokenizer: Located | None = given.pop("tokenizer", None)
+    guess = guess_pipeline(model, holdout.kind, tokenizer=None if tokenizer is None else tokenizer.path)
+    spec: PipelineSpec = _checked("inputs", lambda **changes: replace(guess, **changes), **given)
+    if spec.scale < 1 and max(map(abs, spec.mean)) > 2:
+        raise InputError(
+            f"inputs.mean is {list(spec.mean)} while the values are scaled by {spec.scale:.4g}",
+            hint="for mean and std in bytes (0 … 255) give inputs.scale: 1",
+        )
+    for key, values in (("mean", spec.mean), ("std", spec.std)):
+        if spec.kind == "image" and len(values) not in (1, spec.channels):
+            raise InputError(f"inputs.{key} has {len(values)} values for {spec.channels} channels")
+    return spec
+
+
+def _metric(given: Located | None, holdout: Dataset) -> tuple[str, str | None]:
+    """``(name, import path of one's own)`` of the metric."""
+    if given is None:
+        return ("agreement" if holdout.labels is None else "accuracy"), None
+    if is_import_path(given.text):
+        if not given.origin.trusted:
+            raise TrustError(
+                f"the metric {given.text} in {given.origin.name} is Python code that would run",
+                hint="give --trust if you trust it, or name it on the command line",
+            )
+        where, _, function = given.text.rpartition(":")
+        if where.endswith(".py"):
+            where = str(given.path.with_name(Path(where).name).absolute())
+        return function, f"{where}:{function}"
+    known = plugins.names("metrics")
+    if given.text not in known:
+        close = difflib.get_close_matches(given.text, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}, or file.py:function"
+        raise InputError(f"objective.metric is {given.text!r}, which is unknown", hint=hint)
+    if given.text in _CLASS_METRICS and holdout.labels is None:
+        raise DataError(
+            f"objective.metric is {given.text}, but {holdout.source} has no labels",
+            hint="give inputs.labels, or metric: agreement to compare with the baseline's own answers",
+        )
+    return given.text, None
+
+
+def _check_classes(holdout: Dataset, onnx_path: str) -> None:
+    shape = onnx_signature(Path(onnx_path)).outputs[0].shape
+    if len(shape) >= 2 and shape[1] is not None and shape[1] > 1 and all(d == 1 for d in shape[2:]):
+        check_labels(holdout, shape[1])
+
+
+def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
+    """Read the trace, scaled to the monthly volume where both are given, and that volume."""
+    per_month: float | None = section.get("per_month")
+    if "trace" not in section:
+        return None, per_month
+    if "shape" in section:
+        raise InputError(f"traffic gives a trace and the shape {section['shape']}", hint="leave one of them out")
+    trace: Trace = plugins.find("arrivals", "csv").trace(section["trace"].path)
+    return (trace if per_month is None else trace.scaled(per_month / trace.requests_per_month())), per_month
+
+
+def _baseline(section: Mapping[str, Any], model: ModelRef) -> BaselineSpec:
+    engine = section.get("engine", "pytorch" if model.kind == "torch" else "onnxruntime")
+    known = plugins.names("engines")
+    if engine not in known:
+        close = difflib.get_close_matches(engine, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        raise InputError(f"baseline.engine is {engine!r}, which is unknown", hint=hint)
+    if engine in ("pytorch", "torch-compile") and model.kind != "torch":
+        raise InputError(
+            f"baseline.engine is {engine}, but {model.path} is an ONNX model, which PyTorch cannot run",
+            hint="baseline.engine: onnxruntime, or give the PyTorch model as file.py:function",
+        )
+    return BaselineSpec(engine=engine, precision=section.get("precision", "fp32"), max_batch=section.get("batch", 1))
+
+
+def _bill(section: Mapping[str, Any]) -> Bill:
+    if "offer" not in section:
+        raise InputError("bill.offer is missing: on what the model runs today", hint="`farthing prices list` has them")
+    given = [key for key in ("usd_per_month", "replicas") if key in section]
+    if len(given) != 1:
+        said = "both usd_per_month and replicas" if given else "neither usd_per_month nor replicas"
+        raise InputError(f"bill gives {said}; one of them is needed", hint="bill: {offer: …, usd_per_month: 10000}")
+    return _checked("bill", Bill, **section)
+
+
+def _objective(section: Mapping[str, Any], metric: str) -> Objective:
+    bounds = [key for key in _PERCENTILES if key in section]
+    if len(bounds) > 1:
+        raise InputError(f"objective gives {' and '.join(bounds)}; one latency bound is held", hint="leave one out")
+    latency = {"latency_ms": section[bounds[0]], "percentile": _PERCENTILES[bounds[0]]} if bounds else {}
+    names = {
+        "max_drop": "max_drop_frac",
+        "confidence": "confidence",
+        "min_saving": "min_saving_frac",
+        "budget": "budget_usd_per_month",
+        "min_replicas": "min_replicas",
+    }
+    rest = {names[key]: value for key, value in section.items() if key in names}
+    return _checked("objective", Objective, metric=metric, **latency, **rest)
