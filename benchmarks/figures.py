@@ -13,7 +13,7 @@ __all__ = ["emit", "hardware"]
 
 @cache
 def hardware() -> str:
-    """The processor's name and its logical cores, such as ``"AMD EPYC × 2"``."""
+    """Name the processor and its logical cores, such as ``"AMD EPYC × 2"``."""
     name, cores = platform.processor() or platform.machine(), 0
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from farthing.nouns import Estimate
 
@@ -84,10 +84,10 @@ def quantile(samples: ArrayLike, q: float, *, confidence: float = 0.95) -> Estim
     _check_open_unit(q, "q")
     _check_open_unit(confidence, "confidence")
     n, alpha = x.size, 1 - confidence
-    at_most = stats.binom.cdf(np.arange(n + 1), n, q)
+    at_most = special.bdtr(np.arange(n + 1.0), n, q)
     # Rank l (from 1) misses below when at most l − 1 samples lie under the quantile, rank u above when at least u do.
     low_rank = int(np.searchsorted(at_most, alpha / 2, side="right"))
-    above = stats.binom.sf(np.arange(n), n, q)
+    above = special.bdtrc(np.arange(float(n)), n, q)
     high_rank = n + 1 - int(np.searchsorted(above[::-1], alpha / 2, side="right"))
     lo = float(x[low_rank - 1]) if low_rank >= 1 else -math.inf
     hi = float(x[high_rank - 1]) if high_rank <= n else math.inf
@@ -118,8 +118,8 @@ def proportion(
         raise ValueError(f"a proportion needs 0 ≤ k ≤ n and n ≥ 1: k = {k}, n = {n}")
     _check_open_unit(confidence, "confidence")
     alpha = (1 - confidence) / (2 if side == "both" else 1)
-    lo = float(stats.beta.ppf(alpha, k, n - k + 1)) if k > 0 and side != "upper" else 0.0
-    hi = float(stats.beta.isf(alpha, k + 1, n - k)) if k < n and side != "lower" else 1.0
+    lo = float(special.betaincinv(k, n - k + 1, alpha)) if k > 0 and side != "upper" else 0.0
+    hi = float(special.betainccinv(k + 1, n - k, alpha)) if k < n and side != "lower" else 1.0
     value = k / n
     name = "Clopper-Pearson" if side == "both" else f"Clopper-Pearson, {side} limit"
     return Estimate(value=value, lo=min(lo, value), hi=max(hi, value), n=n, method=name, confidence=confidence)
@@ -129,7 +129,7 @@ def _t_ends(x: Floats, confidence: float) -> tuple[float, float, float]:
     """Mean and the ends of its Student-t interval."""
     _check_open_unit(confidence, "confidence")
     mean = float(x.mean())
-    half = float(stats.t.isf((1 - confidence) / 2, x.size - 1)) * float(x.std(ddof=1)) / math.sqrt(x.size)
+    half = -float(special.stdtrit(x.size - 1, (1 - confidence) / 2)) * float(x.std(ddof=1)) / math.sqrt(x.size)
     return mean, mean - half, mean + half
 
 

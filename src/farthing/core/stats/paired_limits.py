@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
+
+from farthing.core.stats.compiled import compiled
 
 __all__ = ["exact_upper", "miss_probability", "tango_upper"]
 
@@ -29,7 +30,7 @@ _TIE = 1e-9
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@compiled
 def _tango_z(w: float, b: float, n: float, delta: float) -> float:
     """Tango's score statistic of drop ``delta``; increasing in w, decreasing in b and delta."""
     B = -w - b + (2 * n - w + b) * delta
@@ -42,7 +43,7 @@ def _tango_z(w: float, b: float, n: float, delta: float) -> float:
     return gap / math.sqrt(variance)
 
 
-@njit(cache=True)
+@compiled
 def _tango_root(w: float, b: float, n: float, z: float) -> float:
     """Smallest drop with a score at or below −z, by bisection."""
     lo, hi = (w - b) / n, 1.0
@@ -55,7 +56,7 @@ def _tango_root(w: float, b: float, n: float, z: float) -> float:
     return hi
 
 
-@njit(cache=True)
+@compiled
 def _region(w: int, b: int, n: int, delta: float, z: float, size: int) -> Ints:
     """Largest w of the outcomes ordered at or below (w, b), for 0, 1, … size − 1 better; −1 where there is none."""
     most = np.empty(size, np.int64)
@@ -69,7 +70,7 @@ def _region(w: int, b: int, n: int, delta: float, z: float, size: int) -> Ints:
     return most
 
 
-@njit(cache=True)
+@compiled
 def _log_binomial(k: int, n: int, p: float) -> float:
     if p <= 0.0:
         return 0.0 if k == 0 else -math.inf
@@ -79,7 +80,7 @@ def _log_binomial(k: int, n: int, p: float) -> float:
     return log_choose + k * math.log(p) + (n - k) * math.log1p(-p)
 
 
-@njit(cache=True)
+@compiled
 def _binomial_cdf(k: int, n: int, p: float) -> float:
     """P(X ≤ k), summed downwards from k until the rest is negligible."""
     if k < 0:
@@ -101,7 +102,7 @@ def _binomial_cdf(k: int, n: int, p: float) -> float:
         i -= 1
 
 
-@njit(cache=True)
+@compiled
 def _region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
     """P(w ≤ most[b]) for trinomial (w, b)."""
     rest = 1 - p_b
@@ -120,9 +121,9 @@ def _region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
     return total
 
 
-@njit(cache=True)
+@compiled
 def _worse_rate(most: Ints, n: int, p_b: float, alpha: float, start: float) -> float:
-    """The p_w at which the region's probability falls to alpha, ≥ start."""
+    """Find the p_w at which the region's probability falls to alpha, ≥ start."""
     lo, hi = start, 1 - p_b
     if _region_probability(most, n, hi, p_b) > alpha:
         return hi
@@ -140,13 +141,13 @@ def _worse_rate(most: Ints, n: int, p_b: float, alpha: float, start: float) -> f
     return hi
 
 
-@njit(cache=True)
+@compiled
 def _largest_drop(most: Ints, n: int, p_lo: float, p_hi: float, alpha: float, start: float) -> float:
     """Largest p_w − p_b over p_b in [p_lo, p_hi], on a grid of sqrt(n p_b) that is refined around the best."""
     left, right = math.sqrt(n * p_lo), math.sqrt(n * p_hi)
     step = min(_GRID_STEP, (right - left) / 50)
     best, where = start, (left + right) / 2
-    points = int(math.ceil((right - left) / step)) + 1
+    points = math.ceil((right - left) / step) + 1
     for level in range(4):
         centre = where
         for i in range(points if level == 0 else 9):
@@ -175,9 +176,9 @@ def exact_upper(w: int, b: int, n: int, *, confidence: float) -> float:
     """
     alpha = 1 - confidence
     gamma = alpha * _GAMMA_SHARE
-    z = float(stats.norm.isf(alpha))
-    p_lo = float(stats.beta.ppf(gamma / 2, b, n - b + 1)) if b > 0 else 0.0
-    p_hi = float(stats.beta.isf(gamma / 2, b + 1, n - b)) if b < n else 1.0
+    z = -float(special.ndtri(alpha))
+    p_lo = float(special.betaincinv(b, n - b + 1, gamma / 2)) if b > 0 else 0.0
+    p_hi = float(special.betainccinv(b + 1, n - b, gamma / 2)) if b < n else 1.0
     score_limit = _tango_root(w, b, n, z)
     size = min(n, int(n * p_hi + 9 * math.sqrt(n * p_hi) + 41)) + 1
     most = _region(w, b, n, score_limit, z, size)
@@ -186,7 +187,7 @@ def exact_upper(w: int, b: int, n: int, *, confidence: float) -> float:
 
 def tango_upper(w: float, b: float, n: float, *, confidence: float) -> float:
     """Tango's score upper limit of the drop (1998, eq. 4–6); counts may be fractional, approximate for few pairs."""
-    return float(_tango_root(w, b, n, float(stats.norm.isf(1 - confidence))))
+    return float(_tango_root(w, b, n, -float(special.ndtri(1 - confidence))))
 
 
 def miss_probability(n: int, p_w: float, p_b: float, *, confidence: float) -> float:
@@ -194,6 +195,6 @@ def miss_probability(n: int, p_w: float, p_b: float, *, confidence: float) -> fl
 
     The reason for the exact limit while discordant pairs are few: see ``EXACT_DISCORDANT``.
     """
-    z = float(stats.norm.isf(1 - confidence))
+    z = -float(special.ndtri(1 - confidence))
     size = min(n, int(n * p_b + 9 * math.sqrt(n * p_b) + 41)) + 1
     return float(_region_probability(_region(-1, 0, n, p_w - p_b, z, size), n, p_w, p_b))

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from farthing.core.stats.compiled import compiled
 
 __all__ = [
     "SAMPLE_RISK",
@@ -157,7 +158,7 @@ def betting_limits(x: ArrayLike, *, confidence: float) -> tuple[float, float]:
     return 1 - _betting_upper(1 - values, bets, threshold), upper
 
 
-@njit(cache=True)
+@compiled
 def predictable_bets(x: Floats, threshold: float, horizon: int) -> Floats:
     """Bets λ_t from the observations before t (WSR, eq. 15 and 26).
 
@@ -180,7 +181,7 @@ def predictable_bets(x: Floats, threshold: float, horizon: int) -> Floats:
     return lam
 
 
-@njit(cache=True)
+@compiled
 def log_wealth(x: Floats, bets: Floats, m: float, risk: float) -> float:
     """Greatest log wealth at any time of one who bets that the mean lies below m (WSR, eq. 22–24).
 
@@ -196,7 +197,7 @@ def log_wealth(x: Floats, bets: Floats, m: float, risk: float) -> float:
     return most
 
 
-@njit(cache=True)
+@compiled
 def _betting_upper(x: Floats, bets: Floats, threshold: float) -> float:
     lo, hi = 0.0, 1.0
     for _ in range(50):
@@ -208,9 +209,9 @@ def _betting_upper(x: Floats, bets: Floats, threshold: float) -> float:
     return hi
 
 
-@njit(cache=True)
+@compiled
 def _betting_ends(x: Floats, bets: Floats, threshold: float, grid_points: int) -> Any:
-    """Ends of the running intersection on the grid 0, 1/g, … 1, rounded outwards."""
+    """Find the ends of the running intersection on the grid 0, 1/g, … 1, rounded outwards."""
     above, below = np.zeros(grid_points + 1), np.zeros(grid_points + 1)
     first, last = 0, grid_points  # means 0 … first and last … 1 are rejected, but for the very ends
     lo, hi = np.empty(x.size), np.empty(x.size)

@@ -1,0 +1,80 @@
+"""Figures of DESIGN section 6: error rates at the null, power at named effects, the exact gate's limits and speed."""
+
+import sys
+
+# This file is called as a module of the standard library; with its folder last, `import statistics` finds that one.
+sys.path.append(sys.path.pop(0))
+
+from time import perf_counter  # noqa: E402
+
+import numpy as np  # noqa: E402
+from figures import emit  # noqa: E402
+from simulations import (  # noqa: E402
+    NULLS,
+    POWERS,
+    REPEATS,
+    correlated_pairs,
+    peeking_misses,
+    percentile_bootstrap,
+    student_gate_passes,
+)
+
+from farthing.core.stats.noninferiority import drop_upper, gate_of_counts  # noqa: E402
+
+LIMITS = ((450, 0.0105), (700, 0.0068))
+SPEED_S = 0.5
+
+
+def limits() -> None:
+    for n, target in LIMITS:
+        upper = drop_upper(1, 0, n, confidence=0.95)
+        emit(f"gate/limit/1 of {n}", upper, None, None, "frac", f"{target} ± 0.00005", abs(upper - target) < 5e-5)
+
+
+def speed() -> None:
+    worst = 0.0
+    drop_upper(1, 0, 10, confidence=0.95)
+    for worse in range(0, 41, 4):
+        start = perf_counter()
+        gate_of_counts(worse, 40 - worse, 10_000, allowed_drop_frac=0.01, confidence=0.95)
+        worst = max(worst, perf_counter() - start)
+    emit("gate/seconds/40 of 10000, slowest of 11", worst, None, None, "s", f"≤ {SPEED_S}", worst <= SPEED_S)
+
+
+def errors() -> None:
+    for case in NULLS:
+        seen = case.run()
+        emit(
+            f"error/{case.name}",
+            seen.value,
+            seen.lo,
+            seen.hi,
+            "frac",
+            f"lo ≤ {case.alpha}",
+            seen.lo <= (case.alpha or 1),
+        )
+
+
+def powers() -> None:
+    for case in POWERS:
+        seen = case.run()
+        emit(f"power/{case.name}", seen.value, seen.lo, seen.hi, "frac", None, None)
+
+
+def reasons() -> None:
+    rng = np.random.default_rng(0)
+    for name, seen in (
+        ("percentile bootstrap over 8 blocks", percentile_bootstrap(rng, REPEATS)),
+        ("t on 12 log ratios that are AR(1), 0.5", correlated_pairs(rng, REPEATS, n=12, phi=0.5)),
+        ("t at 99 looks", peeking_misses(rng, REPEATS, n=1000)),
+        ("Student's gate, 0.5 % of 450 differ", student_gate_passes(rng, REPEATS, n=450, share=0.005, mean=0.0025)),
+    ):
+        emit(f"instead/{name}", seen.value, seen.lo, seen.hi, "frac", None, None)
+
+
+if __name__ == "__main__":
+    limits()
+    speed()
+    errors()
+    powers()
+    reasons()
