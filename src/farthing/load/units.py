@@ -13,7 +13,7 @@ from farthing.errors import InputError
 
 __all__ = ["count", "duration_ms", "fraction", "usd"]
 
-_AMOUNT = re.compile(r"([+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s]*)")
+_AMOUNT = re.compile(r"([+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([^\d\s]*)")
 _MS: Mapping[str, Decimal] = {
     "ns": Decimal("1e-6"),
     "us": Decimal("1e-3"),
@@ -51,7 +51,7 @@ def _split(value: object, key: str, example: str) -> tuple[Decimal, str]:
     if found is None:
         raise wrong
     number = Decimal(found[1].replace(",", "").replace("_", ""))
-    if abs(number.adjusted()) > 300:
+    if number.adjusted() > 300:
         raise wrong
     return number, found[2]
 
