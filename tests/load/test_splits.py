@@ -17,7 +17,9 @@ LEAST = MIN_SEARCH_N + MIN_CONFIRM_N
 def data(labels: list[float] | None, n: int | None = None, name: str = "t") -> Dataset:
     n = len(labels) if labels is not None else (n or 0)
     items = tuple(f"{name}{k}" for k in range(n))
-    return Dataset(kind="text", items=items, n=n, labels=None if labels is None else tuple(labels), source="holdout.csv")
+    return Dataset(
+        kind="text", items=items, n=n, labels=None if labels is None else tuple(labels), source="holdout.csv"
+    )
 
 
 label_lists = st.lists(st.integers(0, 5).map(float), min_size=LEAST, max_size=400)

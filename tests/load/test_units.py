@@ -29,7 +29,8 @@ def test_fractions(value: object, frac: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "n"), [("14B", 14e9), ("460M", 460e6), ("460 M", 460e6), ("10k", 1e4), ("1,000", 1000), (7, 7), ("1e6", 1e6)]
+    ("value", "n"),
+    [("14B", 14e9), ("460M", 460e6), ("460 M", 460e6), ("10k", 1e4), ("1,000", 1000), (7, 7), ("1e6", 1e6)],
 )
 def test_counts(value: object, n: float) -> None:
     assert count(value, "per_month") == n
@@ -75,7 +76,20 @@ def test_a_bare_percentage_is_refused_with_a_hint() -> None:
     assert e.value.hint == "did you mean 95%?"
 
 
-@pytest.mark.parametrize(("read", "value"), [(duration_ms, "-5ms"), (count, "0"), (usd, "-$5"), (usd, "5 EUR"), (fraction, "101%"), (fraction, "-1%"), (duration_ms, "5h"), (count, "5q"), (fraction, "5x")])
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (duration_ms, "-5ms"),
+        (count, "0"),
+        (usd, "-$5"),
+        (usd, "5 EUR"),
+        (fraction, "101%"),
+        (fraction, "-1%"),
+        (duration_ms, "5h"),
+        (count, "5q"),
+        (fraction, "5x"),
+    ],
+)
 def test_out_of_range_or_foreign_units_are_refused(read: object, value: str) -> None:
     with pytest.raises(InputError):
         read(value, "k")  # type: ignore[operator]
