@@ -222,3 +222,9 @@ def test_profiles_of_different_batches_are_not_compared() -> None:
     other = replace(profile([op("a", 1.2)]), batch=8)
     with pytest.raises(ValueError, match="of batch 8"):
         profile([op("a", 1.0)], candidate=INT8, float_profile=other)
+
+
+@pytest.mark.parametrize(("isa", "said"), [(("avx2",), True), (VNNI, False), (("asimd",), False), ((), False)])
+def test_missing_int8_units_are_named_where_that_is_sure(isa: tuple[str, ...], said: bool) -> None:
+    found = profile([op("a", 1.0, precision="u8")], candidate=INT8, isa=isa)
+    assert any("no VNNI" in remark for remark in found.remarks) == said

@@ -12,6 +12,8 @@ __all__ = ["int8_remarks"]
 
 _DOT_PRODUCTS = {"amx_int8", "asimddp", "avx512_vnni", "avx_vnni", "i8mm"}
 """Instruction sets that multiply and add 8-bit integers in one go."""
+_UNDECIDED = {"asimd", "sve"}
+"""Arm: dot products are an option of their own that the short list of instruction sets may not hold."""
 _CONVERSIONS = ("Quantize", "Dequantize", "Reorder", "Convert", "Cast")
 _WORTH_SAYING_FRAC = 0.05
 """Share of the time from which a cause is named."""
@@ -58,7 +60,7 @@ def _comparison(gain: float, allowed: float | None, engine_ms: float, other: Pro
 
 
 def _no_unit(isa: Sequence[str]) -> str:
-    if not isa or _DOT_PRODUCTS & set(isa):
+    if not isa or (_DOT_PRODUCTS | _UNDECIDED) & set(isa):
         return ""
     return "this CPU has no INT8 dot products (no VNNI, AMX or I8MM): 8-bit products take several instructions each"
 
