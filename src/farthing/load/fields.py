@@ -8,7 +8,7 @@ they belong to the calibration data.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -98,22 +98,19 @@ def _whole(value: object, key: str, _: Origin) -> int:
     return int(number)
 
 
-def _listed(value: object) -> list[Any]:
-    if isinstance(value, str):
-        return [part.strip() for part in value.strip("[]").split(",")]
-    return list(value) if isinstance(value, Iterable) else [value]
+def _some(read: Parser) -> Parser:
+    """Make a parser of one or more values from a parser of one: a list, or a text with commas."""
 
+    def parser(value: object, key: str, origin: Origin) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            parts: list[Any] = [part.strip() for part in value.strip("[]() ").split(",")]
+        else:
+            parts = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not parts:
+            raise _wrong(value, key, "one value or more")
+        return tuple(read(part, key, origin) for part in parts)
 
-def _numbers(value: object, key: str, origin: Origin) -> tuple[float, ...]:
-    return tuple(_number(part, key, origin) for part in _listed(value))
-
-
-def _wholes(value: object, key: str, origin: Origin) -> tuple[int, ...]:
-    return tuple(_whole(part, key, origin) for part in _listed(value))
-
-
-def _texts(value: object, key: str, origin: Origin) -> tuple[str, ...]:
-    return tuple(_text(part, key, origin) for part in _listed(value))
+    return parser
 
 
 def _amount(read: Callable[[object, str], float]) -> Parser:
@@ -146,20 +143,20 @@ _PIPELINE: Mapping[str, Parser] = {
     "squash": _flag,
     "crop": _whole,
     "interpolation": _one_of("bilinear", "bicubic"),
-    "mean": _numbers,
-    "std": _numbers,
+    "mean": _some(_number),
+    "std": _some(_number),
     "scale": _number,
     "channels": _whole,
     "layout": _one_of("NCHW", "NHWC"),
     "tokenizer": _located,
     "max_length": _whole,
     "group_by_length": _flag,
-    "input_names": _texts,
+    "input_names": _some(_text),
     "max_pixels": _whole,
     "max_payload_bytes": _whole,
 }
 _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
-    "": {"name": _text, "model": _located, "example_shape": _wholes, "priced_as": _text},
+    "": {"name": _text, "model": _located, "example_shape": _some(_whole), "priced_as": _text},
     "inputs": {**_DATA, **_PIPELINE},
     "baseline": {"engine": _text, "precision": _one_of(*get_args(Precision)), "batch": _whole},
     "traffic": {"trace": _located, "shape": _one_of(*sorted(SHAPES)), "per_month": _amount(units.count)},

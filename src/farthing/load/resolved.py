@@ -31,5 +31,5 @@ def load_resolved_workload(path: Path) -> Workload:
     files = data.items if data.kind == "image" else data.items[:1] if data.kind == "tensor" else ()
     gone = next((f for f in files if not Path(f).exists()), None)
     if gone is not None:
-        raise DataError(f"the payload {gone} of {workload.name} is gone", hint="put the data back where optimize read it")
+        raise DataError(f"the payload {gone} of {workload.name} is gone", hint="put it back where optimize read it")
     return workload
