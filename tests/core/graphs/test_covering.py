@@ -43,6 +43,7 @@ BLOCK = {
         ("first/WithoutBiases,relu", ("first", "relu")),
         ("second_token_12", ("second",)),
         ("second_nchwc", ("second",)),
+        ("second/MatMulScaleFusion/", ("second",)),
         ("reorder_7", ()),
         ("first_quant", ()),
     ],

@@ -9,8 +9,9 @@ from farthing.core.graphs.costs import NodeCost
 
 __all__ = ["covered_nodes", "original_name"]
 
-_APPENDED = re.compile(r"(/WithoutBiases|_nchwc|_token_\d+)$")
-"""OpenVINO names a convolution without its bias so, ONNX Runtime its blocked and its quantised operators."""
+_APPENDED = re.compile(r"(/WithoutBiases|/MatMulScaleFusion/|_nchwc|_token_\d+)$")
+"""OpenVINO names a convolution without its bias so, ONNX Runtime its scaled products, its blocked
+and its quantised operators."""
 _QUANTISERS = {"DequantizeLinear", "QuantizeLinear"}
 _LONGEST_CHAIN = 4
 """Nodes behind one another that engines fuse into one operator: product, addition, activation, quantisation."""

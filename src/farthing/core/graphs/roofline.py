@@ -9,13 +9,14 @@ cache's bandwidth, the rest against the memory's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from farthing.core.graphs.bottleneck import find_bottleneck
 from farthing.core.graphs.costs import NodeCost, fused_cost
 from farthing.core.graphs.covering import covered_nodes, original_name
+from farthing.core.graphs.families import family_work
 from farthing.core.graphs.int8 import int8_remarks
 from farthing.core.graphs.phrases import percent
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Precision, Profile
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 _FLOAT_BYTES: Mapping[Precision, float | None] = {"fp32": None, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
+_Work = tuple[tuple[NodeCost, ...], float]
+"""What an operator does one after the other, and its share of it."""
 _CONVERSIONS = ("Reorder", "Convert", "Cast", "Quantize", "Dequantize", "FakeQuantize", "Transpose", "Copy", "to_copy")
 """Kinds that an engine adds around a node; the node's cost belongs to the operator that computes it."""
 
@@ -125,32 +128,64 @@ def rate_operators(
     """Hold each operator against the roof, in the order given.
 
     A node's work is counted once: where several operators carry its name, the longest that is no conversion
-    has done it. Compute peaks count for each thread of the candidate, bandwidth does not.
+    has done it. Where no operator carries any node's name, the work is told by kind. Compute peaks count for each
+    thread of the candidate, bandwidth does not.
     """
     cached = _weights_cached(costs, candidate.precision, peaks)
+    covered = [covered_nodes(operator.name, operator.kind, costs) for operator in operators]
+    work = _claimed(operators, covered, costs) if any(covered) else family_work(operators, costs)
+    return tuple(
+        _point(nodes, work.get(i), operator_precision(operator, candidate.precision), peaks, candidate.threads, cached)
+        for i, (operator, nodes) in enumerate(zip(operators, covered, strict=True))
+    )
+
+
+def _claimed(
+    operators: Sequence[OperatorTime], covered: Sequence[tuple[str, ...]], costs: Mapping[str, NodeCost]
+) -> dict[int, _Work]:
+    """Work of each operator by index; of several that carry a node, the longest that is no conversion has it."""
     claimed: set[str] = set()
-    points: dict[int, RooflinePoint] = {}
-    order = sorted(range(len(operators)), key=lambda i: (_is_conversion(operators[i].kind), -operators[i].time_ms))
-    for index in order:
-        operator = operators[index]
-        nodes = covered_nodes(operator.name, operator.kind, costs)
-        precision = operator_precision(operator, candidate.precision)
-        fresh = [costs[node] for node in nodes if node not in claimed]
-        claimed.update(nodes)
-        if not fresh:
-            points[index] = RooflinePoint(nodes=nodes, precision=precision)
-            continue
-        cost, width = fused_cost(fresh), _FLOAT_BYTES[precision]
-        peak = _peak_gflops(peaks, precision) * candidate.threads
-        points[index] = RooflinePoint(
-            nodes=nodes,
-            precision=precision,
-            flops=cost.flops,
-            bytes_moved=cost.bytes_moved(width),
-            compute_ms=None if cost.least_flops is None else cost.least_flops / peak / 1e6,
-            memory_ms=_memory_ms(cost, width, peaks, weights_cached=cached),
-        )
-    return tuple(points[i] for i in range(len(operators)))
+    work: dict[int, _Work] = {}
+    for i in sorted(range(len(operators)), key=lambda i: (_is_conversion(operators[i].kind), -operators[i].time_ms)):
+        fresh = [costs[node] for node in covered[i] if node not in claimed]
+        claimed.update(covered[i])
+        if fresh:
+            work[i] = (fused_cost(fresh),), 1.0
+    return work
+
+
+def _point(
+    nodes: tuple[str, ...],
+    work: _Work | None,
+    precision: Precision,
+    peaks: MachinePeaks,
+    threads: int,
+    weights_cached: bool,
+) -> RooflinePoint:
+    if work is None:
+        return RooflinePoint(nodes=nodes, precision=precision)
+    costs, share = work
+    width = _FLOAT_BYTES[precision]
+    peak = _peak_gflops(peaks, precision) * threads
+    least_flops = _total((c.least_flops for c in costs), share)
+    return RooflinePoint(
+        nodes=nodes,
+        precision=precision,
+        flops=_total((c.flops for c in costs), share),
+        bytes_moved=_total((c.bytes_moved(width) for c in costs), share),
+        compute_ms=None if least_flops is None else least_flops / peak / 1e6,
+        memory_ms=_total((_memory_ms(c, width, peaks, weights_cached=weights_cached) for c in costs), share),
+    )
+
+
+def _total(values: Iterable[float | None], share: float) -> float | None:
+    """Sum times the share; None as soon as one value is."""
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total * share
 
 
 def _is_conversion(kind: str) -> bool:
@@ -172,12 +207,13 @@ def _rated(
     )
 
 
-def _attained(points: Sequence[RooflinePoint], engine_ms: float, mapped_frac: float) -> str:
+def _attained(operators: Sequence[OperatorTime], points: Sequence[RooflinePoint], engine_ms: float) -> str:
     least = sum(p.least_ms or 0.0 for p in points)
     if least <= 0 or engine_ms <= 0:
         return ""
+    known = sum(o.share_frac for o, p in zip(operators, points, strict=True) if p.least_ms is not None)
     return (
-        f"the roofline allows {least:.3g} ms for the operators that were mapped ({percent(mapped_frac)} of the time), "
+        f"the roofline allows {least:.3g} ms for the operators whose work is known ({percent(known)} of the time), "
         f"the engine takes {engine_ms:.3g} ms: {percent(least / engine_ms)} attained"
     )
 
@@ -231,7 +267,7 @@ def build_profile(
         server=server,
     )
     ordered = tuple(sorted(rated, key=lambda o: -o.time_ms))
-    remarks = [_attained(points, wall_ms - pipeline_ms, mapped_frac), *findings]
+    remarks = [_attained(rated, points, wall_ms - pipeline_ms), *findings]
     if candidate.precision == "int8":
         remarks += int8_remarks(ordered, wall_ms - pipeline_ms, peaks, isa, float_profile)
     return Profile(
