@@ -156,7 +156,7 @@ def _check_image(path: Path, max_pixels: int) -> None:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         raise DataError(f"{path} is too large: {e}; the limit is {max_pixels:,} pixels") from e
-    except (OSError, ValueError, SyntaxError) as e:
+    except Exception as e:  # damaged files raise what they like in Pillow's plug-ins
         size = path.stat().st_size if path.exists() else 0
         raise DataError(f"{path} ({size:,} bytes) is no readable image", hint="remove it or save it again") from e
     if width * height > max_pixels:

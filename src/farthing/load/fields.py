@@ -18,7 +18,7 @@ from farthing.errors import InputError
 from farthing.load import units
 from farthing.nouns import Precision, Term
 
-__all__ = ["FLAGS", "Located", "Origin", "merged", "parse"]
+__all__ = ["FLAGS", "Located", "Origin", "merged", "parse", "sections"]
 
 Parsed = dict[str, dict[str, Any]]
 """Values by section and key; the top level is the section ``""``."""
@@ -202,6 +202,11 @@ _PLACES: Mapping[str, tuple[str, str]] = {
 }
 FLAGS: tuple[str, ...] = tuple(sorted({*_PLACES, *_SHORT}))
 """Keys that may stand on the top level; on the command line ``--`` and a hyphen for each underscore."""
+
+
+def sections() -> dict[str, tuple[str, ...]]:
+    """List the keys of each section, the top level as ``""``."""
+    return {section: tuple(keys) for section, keys in _SECTIONS.items()}
 
 
 def _unknown(key: object, section: str, origin: Origin) -> InputError:

@@ -124,7 +124,9 @@ class ImageBatches:
                 decoded = image.convert("L" if spec.channels == 1 else "RGB")
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
             raise DataError(f"image {k} of the batch is too large: {e}; the limit is {spec.max_pixels:,}") from e
-        except (OSError, ValueError, SyntaxError, EOFError) as e:
+        except (DataError, MemoryError):
+            raise
+        except Exception as e:  # damaged files raise what they like in Pillow's plug-ins, TypeError included
             raise DataError(f"image {k} of the batch ({size:,} bytes) cannot be decoded: {e}") from e
         pixels: NDArray[np.uint8] = np.asarray(_cropped(_resized(decoded, spec), spec.crop))
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
