@@ -1,0 +1,231 @@
+"""ONNX files: checked reading, external data kept inside the model's folder, inputs and outputs, kinds of work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from farthing.errors import ModelError
+from farthing.nouns import TensorSpec
+
+__all__ = [
+    "GraphSummary",
+    "check_external_data",
+    "check_onnx",
+    "input_specs",
+    "model_file",
+    "output_specs",
+    "summarize",
+    "tensor_dtype",
+]
+
+_CHUNK = 1 << 20
+_LOCATION = b"\n\x08location"
+"""Key of an external tensor on the wire: field 1 (StringStringEntryProto.key), 8 bytes, the word itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSummary:
+    """What a graph consists of, as far as quantization cares.
+
+    Attributes:
+        kinds: Nodes of each operator type, subgraphs included.
+        weighted_products: MatMul and Gemm nodes (quantized ones too) one of whose operands is a stored matrix.
+        convolutions: Conv and ConvTranspose nodes, quantized ones too.
+        unsigned_weights: Stored tensors of ≥ 2 dimensions that hold unsigned 8-bit numbers.
+    """
+
+    kinds: Counter[str]
+    weighted_products: int
+    convolutions: int
+    unsigned_weights: tuple[str, ...]
+
+    @property
+    def is_matmul_model(self) -> bool:
+        """True when weighted matrix products outnumber convolutions (a transformer, not a CNN with a head)."""
+        return self.weighted_products > self.convolutions
+
+
+def model_file(path: Path, names: tuple[str, ...]) -> Path:
+    """The file itself, or the one of ``names`` that lies in the folder.
+
+    Raises:
+        ModelError: when there is no such file.
+    """
+    if path.is_dir():
+        found = next((path / n for n in names if (path / n).is_file()), None)
+        if found is None:
+            raise ModelError(f"{path} holds none of {', '.join(names)}")
+        return found
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist")
+    return path
+
+
+def _mentions_external_data(path: Path) -> bool:
+    """Search the raw bytes in small pieces, so that large weights are never held in memory."""
+    tail = b""
+    with path.open("rb") as f:
+        while chunk := f.read(_CHUNK):
+            if _LOCATION in tail + chunk:
+                return True
+            tail = chunk[-len(_LOCATION) :]
+    return False
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    for graph in _graphs(model.graph):
+        yield from graph.node
+    for function in model.functions:
+        yield from function.node
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    for graph in _graphs(model.graph):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def check_external_data(path: Path) -> tuple[Path, ...]:
+    """External data files of a model, all found to lie inside its folder.
+
+    Args:
+        path: The ``.onnx`` file.
+
+    Raises:
+        ModelError: when the file is no ONNX model, or a location is absolute, leaves the folder (also through a
+            symbolic link), is missing, is no regular file, or has a second hard link elsewhere.
+    """
+    if not _mentions_external_data(path):
+        return ()
+    model = _parse(path)
+    locations = {
+        entry.value
+        for tensor in _tensors(model)
+        if tensor.data_location == tensor.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return tuple(_inside(path, location) for location in sorted(locations))
+
+
+def _inside(path: Path, location: str) -> Path:
+    folder = path.resolve().parent
+    target = (folder / location).resolve()
+    outside = PurePosixPath(location).is_absolute() or "\\" in location or not target.is_relative_to(folder)
+    if outside:
+        raise ModelError(
+            f"{path}: external data {location!r} lies outside the model's folder {folder}",
+            hint="keep the data beside the model",
+        )
+    if not target.is_file():
+        raise ModelError(f"{path}: external data {location!r} is missing in {folder}")
+    links = target.stat().st_nlink
+    if links > 1:
+        raise ModelError(
+            f"{path}: external data {location!r} has {links} hard links; the limit is 1",
+            hint="copy the file: another name of it may lie outside the model's folder",
+        )
+    return target
+
+
+def _parse(path: Path) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(str(path), load_external_data=False)
+    except (DecodeError, OSError, ValueError) as e:
+        raise ModelError(f"{path} is no readable ONNX model: {_first_line(e)}", hint="export the model again") from e
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def check_onnx(path: Path) -> Any:
+    """Check a model with ONNX's own checker and return it without its external data.
+
+    Raises:
+        ModelError: when it is missing, corrupt or reaches outside its folder.
+    """
+    import onnx
+
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist")
+    check_external_data(path)
+    model = _parse(path)
+    if not model.graph.node:
+        raise ModelError(f"{path} has no nodes", hint="is this an ONNX model?")
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as e:
+        raise ModelError(f"{path} is corrupt: {_first_line(e)}", hint="export the model again") from e
+    return model
+
+
+def tensor_dtype(element_type: int) -> str:
+    """NumPy's name of an ONNX element type (``bfloat16`` and the like keep ONNX's own)."""
+    import onnx
+
+    name = onnx.TensorProto.DataType.Name(element_type).lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _spec(value: Any) -> TensorSpec:
+    kind = value.type.tensor_type
+    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
+    return TensorSpec(name=value.name, dtype=tensor_dtype(kind.elem_type), shape=shape)
+
+
+def input_specs(model: Any) -> tuple[TensorSpec, ...]:
+    """Inputs that are fed (stored weights that are also listed as inputs are left out)."""
+    stored = {t.name for t in model.graph.initializer}
+    return tuple(_spec(v) for v in model.graph.input if v.name not in stored)
+
+
+def output_specs(model: Any) -> tuple[TensorSpec, ...]:
+    """Outputs in the model's order."""
+    return tuple(_spec(v) for v in model.graph.output)
+
+
+def summarize(model: Any) -> GraphSummary:
+    """Count what matters for quantization; the weights themselves are not needed."""
+    import onnx
+
+    stored = {t.name: t for t in _tensors(model) if t.name}
+    matrices = {name for name, t in stored.items() if len(t.dims) >= 2}
+    kinds: Counter[str] = Counter()
+    products = 0
+    for node in _nodes(model):
+        kinds[node.op_type] += 1
+        if node.op_type == "DequantizeLinear" and node.input[0] in matrices:
+            matrices.update(node.output)
+        if node.op_type in ("Transpose", "Identity", "Cast") and node.input[0] in matrices:
+            matrices.update(node.output)
+        if ("MatMul" in node.op_type or "Gemm" in node.op_type) and matrices.intersection(node.input):
+            products += 1
+    unsigned = (n for n, t in stored.items() if t.data_type == onnx.TensorProto.UINT8 and len(t.dims) >= 2)
+    return GraphSummary(
+        kinds=kinds,
+        weighted_products=products,
+        convolutions=sum(n for k, n in kinds.items() if "Conv" in k and k not in ("ConvertLike",)),
+        unsigned_weights=tuple(sorted(unsigned)),
+    )

@@ -1,0 +1,119 @@
+"""PyTorch modules: the user's own code run only when trusted, answers flattened to arrays with stable names."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farthing.codec import from_plain, to_plain
+from farthing.errors import ModelError, TrustError
+from farthing.nouns import TensorSpec
+from farthing.plugins import import_callable
+
+__all__ = ["PROGRAM", "SIGNATURE", "ModuleSignature", "as_flat", "flatten", "read_signature", "user_module"]
+
+PROGRAM = "module.pt2"
+"""File of an exported program inside its folder."""
+SIGNATURE = "signature.json"
+"""File beside it that names inputs and outputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleSignature:
+    """Inputs and outputs of a module, in order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write it as JSON into the folder of the exported program."""
+        (folder / SIGNATURE).write_text(json.dumps(to_plain(self), indent=1) + "\n", encoding="utf-8")
+
+
+def read_signature(folder: Path) -> ModuleSignature:
+    """Read what :meth:`ModuleSignature.write` wrote.
+
+    Raises:
+        ModelError: when it is missing or malformed.
+    """
+    path = folder / SIGNATURE
+    try:
+        return from_plain(ModuleSignature, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as e:
+        raise ModelError(f"{path} is missing", hint="export the module again with `farthing optimize`") from e
+    except Exception as e:  # noqa: BLE001 - cattrs raises groups of any kind
+        raise ModelError(f"{path} is malformed: {type(e).__name__}") from e
+
+
+def user_module(import_path: str, *, trust: bool) -> Any:
+    """Call ``package.module:callable`` or ``file.py:callable`` and return its ``nn.Module`` in evaluation mode.
+
+    Raises:
+        TrustError: when ``trust`` is not given: this runs the user's code.
+        ModelError: when the callable fails or returns something else.
+    """
+    if not trust:
+        raise TrustError(
+            f"the model {import_path} is Python code that loading would run",
+            hint="give --trust if you trust it, or name it on the command line",
+        )
+    import torch
+
+    make = import_callable(import_path)
+    try:
+        module = make if isinstance(make, torch.nn.Module) else make()
+    except Exception as e:
+        raise ModelError(f"{import_path} failed: {type(e).__name__}: {e}") from e
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(f"{import_path} returned {type(module).__name__}, not an nn.Module")
+    return module.eval()
+
+
+def flatten(answer: Any, name: str = "output") -> Iterator[tuple[str, Any]]:
+    """Tensors of an answer with stable names, ``logits`` first.
+
+    A tensor is called ``output``; the fields of a mapping or of a Hugging Face output keep their names; the k-th
+    item of a sequence is called ``<name>_k``. None and things that are no tensors are left out.
+    """
+    import torch
+
+    if isinstance(answer, torch.Tensor):
+        yield name, answer
+    elif isinstance(answer, Mapping):
+        for key in sorted(answer, key=lambda k: k != "logits"):  # stable: only logits moves
+            yield from flatten(answer[key], str(key))
+    elif hasattr(answer, "logits") and isinstance(answer.logits, torch.Tensor):
+        yield "logits", answer.logits
+    elif isinstance(answer, Sequence) and not isinstance(answer, str):
+        for k, item in enumerate(answer):
+            yield from flatten(item, f"{name}_{k}" if len(answer) > 1 else name)
+
+
+def _keywords(module: Any, names: Sequence[str]) -> bool:
+    parameters = inspect.signature(module.forward).parameters
+    return all(n in parameters for n in names)
+
+
+def as_flat(module: Any, names: Sequence[str]) -> Any:
+    """A module that takes tensors in the order of ``names`` and returns a flat tuple of tensors.
+
+    Inputs go in by keyword when ``forward`` has parameters of those names, else by position.
+    """
+    import torch
+
+    by_keyword = _keywords(module, names)
+
+    class Flat(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *inputs: Any) -> tuple[Any, ...]:
+            answer = self.inner(**dict(zip(names, inputs))) if by_keyword else self.inner(*inputs)
+            return tuple(tensor for _, tensor in flatten(answer))
+
+    return Flat().eval()
