@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 
@@ -139,3 +140,20 @@ def test_jitter_within_a_tenth_of_a_step_is_put_on_the_grid(tmp_path: Path) -> N
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"cannot read the trace .*none\.csv"):
         CsvArrivals().trace(tmp_path / "none.csv")
+
+
+cells = st.sampled_from(
+    ["2026-01-01", "2026-01-01 00:01", "1700000000", "1e300", "-5", "3", "x", "", "timestamp", "value", "\0", '"']
+)
+
+
+@given(st.lists(st.lists(cells, min_size=1, max_size=3), max_size=6))
+def test_nothing_but_a_trace_or_its_error(tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]) -> None:
+    text = "\n".join(",".join(row) for row in rows)
+    with contextlib.suppress(TraceError):
+        assert read(tmp_path_factory.mktemp("t"), text).counts.sum() > 0
+
+
+def test_times_that_cannot_be_meant(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="the limit is 20 years"):
+        read(tmp_path, "ts\n0\n1e9\n")

@@ -23,6 +23,8 @@ _MAX_MISSING_FRAC = 0.05
 _GRID_TOLERANCE = 0.1
 _SHORT_LOG_S = 600.0
 _MAX_STEP_S = 3600.0
+_MAX_SPAN_S = 20 * 365.25 * 86_400
+_MAX_MOMENT_S = 253_402_300_799.0  # the last second of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,12 @@ def _times(rows: _Rows, column: int) -> tuple[NDArray[np.float64], datetime | No
                 f"line {rows.lines[k - 1]} ({rows.cells[k - 1][column]})",
                 hint="sort it by time; a local clock set back in autumn needs times in UTC",
             )
-    if numeric and seconds[0] >= 1e9:
+    if seconds[-1] - seconds[0] > _MAX_SPAN_S:
+        raise TraceError(
+            f"the trace {rows.path} lasts from {first} to {rows.cells[-1][column]}; the limit is 20 years",
+            hint="times as numbers are seconds or milliseconds since 1970",
+        )
+    if numeric and 1e9 <= seconds[0] < _MAX_MOMENT_S:
         start = datetime.fromtimestamp(seconds[0], UTC)
     return seconds, start
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from farthing import plugins
 from farthing.errors import DataError, InputError, TrustError
 from farthing.load.data import read_dataset
 from farthing.load.fields import Located, Origin, Parsed, merged, parse
@@ -17,6 +16,8 @@ from farthing.load.models import guess_pipeline, is_import_path, model_classes, 
 from farthing.load.schema import read_document
 from farthing.load.signature import onnx_signature
 from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, Objective, PipelineSpec, Trace, Workload
+from farthing.plugins import find
+from farthing.plugins import names as plugin_names
 
 __all__ = ["load_workload", "workload_from_flags", "workload_of"]
 
@@ -190,7 +191,7 @@ def _metric(given: Located | None, holdout: Dataset) -> tuple[str, str | None]:
         if where.endswith(".py"):
             where = str(given.path.with_name(Path(where).name).absolute())
         return function, f"{where}:{function}"
-    known = plugins.names("metrics")
+    known = plugin_names("metrics")
     if given.text not in known:
         close = difflib.get_close_matches(given.text, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}, or file.py:function"
@@ -216,13 +217,13 @@ def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
         return None, per_month
     if "shape" in section:
         raise InputError(f"traffic gives a trace and the shape {section['shape']}", hint="leave one of them out")
-    trace: Trace = plugins.find("arrivals", "csv").trace(section["trace"].path)
+    trace: Trace = find("arrivals", "csv").trace(section["trace"].path)
     return (trace if per_month is None else trace.scaled(per_month / trace.requests_per_month())), per_month
 
 
 def _baseline(section: Mapping[str, Any], model: ModelRef) -> BaselineSpec:
     engine = section.get("engine", "pytorch" if model.kind == "torch" else "onnxruntime")
-    known = plugins.names("engines")
+    known = plugin_names("engines")
     if engine not in known:
         close = difflib.get_close_matches(engine, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
@@ -250,12 +251,12 @@ def _objective(section: Mapping[str, Any], metric: str) -> Objective:
     if len(bounds) > 1:
         raise InputError(f"objective gives {' and '.join(bounds)}; one latency bound is held", hint="leave one out")
     latency = {"latency_ms": section[bounds[0]], "percentile": _PERCENTILES[bounds[0]]} if bounds else {}
-    names = {
+    fields = {
         "max_drop": "max_drop_frac",
         "confidence": "confidence",
         "min_saving": "min_saving_frac",
         "budget": "budget_usd_per_month",
         "min_replicas": "min_replicas",
     }
-    rest = {names[key]: value for key, value in section.items() if key in names}
+    rest = {fields[key]: value for key, value in section.items() if key in fields}
     return _checked("objective", Objective, metric=metric, **latency, **rest)
