@@ -213,6 +213,8 @@ def test_labels_outside_the_models_classes(tmp_path: Path) -> None:
 
 
 def test_numbers_stay_numbers() -> None:
+    assert encode_labels(["1", "0", "2", "0"], source="s", names=list("abcd")) == ((1, 0, 2, 0), ("0", "1", "2"))
+    assert encode_labels([5, 3], source="s", names=["a", "b"]) == ((5, 3), ())
     assert encode_labels(["0.5", 1, 2.5], source="s", names=["a", "b", "c"])[0] == (0.5, 1, 2.5)
     assert encode_labels([True, False], source="s", names=["a", "b"])[0] == (1, 0)
 

@@ -44,7 +44,8 @@ def encode_labels(
         classes: Class names of the model in index order, empty when unknown.
 
     Returns:
-        ``(labels, class names in index order)``; the names are empty for numeric labels.
+        ``(labels, class names in index order)``; numeric labels are their own names where they are exactly
+        0 … k − 1, else the names are empty.
 
     Raises:
         DataError: when a label is missing or not finite, or all labels are the same.
@@ -58,7 +59,7 @@ def encode_labels(
         bad = next((k for k, x in enumerate(known) if not math.isfinite(x)), None)
         if bad is not None:
             raise DataError(f"{source}: {names[bad]} has the label {values[bad]!r}, which is no finite number")
-        labels, order = tuple(known), tuple(classes)
+        labels, order = tuple(known), tuple(classes) or _numbered(known)
     else:
         texts = [str(value).strip() for value in values]
         order = tuple(classes) if set(texts) <= set(classes) else tuple(sorted(set(texts)))
@@ -66,6 +67,11 @@ def encode_labels(
         labels = tuple(index[text] for text in texts)
     _require_two(labels, values, source)
     return labels, order
+
+
+def _numbered(labels: Sequence[float]) -> tuple[str, ...]:
+    found = sorted(set(labels))
+    return tuple(str(k) for k in range(len(found))) if found == list(range(len(found))) else ()
 
 
 def _require_two(labels: Sequence[float], values: Sequence[Any], source: str) -> None:
