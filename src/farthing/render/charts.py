@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from farthing.nouns import Estimate, Evaluation, HourlyPlan, Plan, Profile
-from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words
+from farthing.nouns import Estimate, Evaluation, HourlyPlan, OperatorTime, Plan, Profile
+from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.frontier import frontier
 from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent, percentile_name
 from farthing.render.palette import LIGHT
@@ -121,11 +121,8 @@ def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     bound = plan.objective.latency_ms
     values = [r["ms"] for r in curves + marks] + ([bound] if bound else [])
     low, high = min(values) * 0.8, max(values) * 1.35
-    y_scale, x_scale = alt.Scale(type="log", domain=[low, high], nice=False), alt.Scale(domain=[0, _depth(0.9936)], nice=False)
-    x_axis = alt.Axis(
-        values=[0, _depth(0.5), 1, 2], labelExpr="datum.value == 0 ? 'fastest' : 'p' + format(100 * (1 - pow(10, -datum.value)), '.3~r')"
-    )
-    x = alt.X("depth:Q", scale=x_scale, axis=x_axis, title="requests answered within")
+    y_scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    x = _percentile_axis(max(0.99, plan.objective.percentile))
     y = alt.Y("ms:Q", scale=y_scale, axis=alt.Axis(values=round_ticks(low, high), format="~g", title=None))
     colour = alt.Color("colour:N", scale=None)
     lines = alt.Chart(data(curves)).mark_line(strokeWidth=2, aria=False).encode(x=x, y=y, color=colour, detail="name:N")
@@ -135,7 +132,7 @@ def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
         x=x, y=y, color=colour, shape=alt.Shape("shape:N", scale=None), description="d:N"
     )
     chart = alt.layer(
-        *_promise_mark(plan, x_scale, y_scale), lines, whiskers, dots, *_line_names(curves, x, y), title=panel_title("latency in ms, logarithmic")
+        *_promise_mark(plan, y_scale), lines, whiskers, dots, *_line_names(curves, marks, x, y), title=panel_title("latency in ms, logarithmic")
     ).properties(width=width - AXIS_PX - 16, height=240)
     return styled(chart, "Latency by percentile, now and planned, against the promise")
 
@@ -165,7 +162,17 @@ def _known(name: str, colour: str, e: Evaluation, percentile: float) -> list[Row
     ]
 
 
-def _promise_mark(plan: Plan, x_scale: Any, y_scale: Any) -> list[Any]:
+def _percentile_axis(last: float) -> Any:
+    import altair as alt
+
+    levels = [0.0, 0.5, 0.9, 0.99] + ([last] if last > 0.99 else [])
+    text = "datum.value == 0 ? 'min' : 'p' + format(100 * (1 - pow(10, -datum.value)), '.4~r')"
+    axis = alt.Axis(values=[_depth(level) for level in levels], labelExpr=text, labelOverlap=False)
+    scale = alt.Scale(domain=[0, _depth(last) * 1.06], nice=False)
+    return alt.X("depth:Q", scale=scale, axis=axis, title="requests answered within")
+
+
+def _promise_mark(plan: Plan, y_scale: Any) -> list[Any]:
     import altair as alt
 
     bound = plan.objective.latency_ms
@@ -177,12 +184,16 @@ def _promise_mark(plan: Plan, x_scale: Any, y_scale: Any) -> list[Any]:
     return [dashed(rows, y=y), words(rows, colour="muted", align="left", baseline="bottom", dx=2, dy=-4).encode(y=y, x=alt.value(0))]
 
 
-def _line_names(curves: list[Row], x: Any, y: Any) -> list[Any]:
+def _line_names(curves: list[Row], marks: list[Row], x: Any, y: Any) -> list[Any]:
     ends = {row["name"]: row for row in curves if row["depth"] <= _depth(0.8)}
-    return [
-        words([{**row, "text": name}], colour="now" if name == "now" else "plan", dy=-9, align="right", fontWeight=600).encode(x=x, y=y)
-        for name, row in ends.items()
-    ]
+    layers = []
+    for name, row in ends.items():
+        colour = "now" if name == "now" else "plan"
+        layers.extend(words_on_ground([{**row, "text": name}], colour=colour, dy=-10, align="right", fontWeight=600))
+    for row in marks:
+        if row["shape"] == "diamond" and row["colour"] == LIGHT["plan"]:
+            layers.extend(words_on_ground([{**row, "text": "at the peak rate"}], colour="plan", dx=-9, align="right"))
+    return [layer.encode(x=x, y=y) for layer in layers]
 
 
 def cost_by_hour(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
@@ -202,10 +213,10 @@ def cost_by_hour(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     x_axis = alt.Axis(values=days[:-1] if len(rows) > 48 else days, labelExpr=label, labelAlign="left", title=None, labelFlush=False)
     x = alt.X("hour:Q", scale=alt.Scale(domain=[0, len(rows)], nice=False), axis=x_axis)
     inner = width - AXIS_PX - 16
+    areas = [("now_usd", "now", 0.16), ("plan_usd", "plan", 0.75)]
     top = alt.layer(
-        _steps_area(rows, x, "now_usd", "now", 0.16),
-        _steps_area(rows, x, "plan_usd", "plan", 0.75),
-        _hover(rows, x, "now_usd"),
+        *(_steps_area(rows, x, field, colour, opacity) for field, colour, opacity in areas if field in rows[0]),
+        _hover(rows, x),
         title=panel_title("dollars an hour: now above, planned below" if hourly.planned_usd else "dollars an hour, now"),
     ).properties(width=inner, height=170)
     field, colour = ("plan_n", "plan") if hourly.planned_replicas else ("now_n", "now")
@@ -236,8 +247,6 @@ def _hours(hourly: HourlyPlan) -> list[Row]:
 def _steps_area(rows: list[Row], x: Any, field: str, colour: str, opacity: float) -> Any:
     import altair as alt
 
-    if field not in rows[0]:
-        return alt.Chart(data([])).mark_rule()
     closed = [*rows, {**rows[-1], "hour": len(rows)}]
     mark = alt.Chart(data(closed)).mark_area(
         interpolate="step-after", color=LIGHT[colour], fillOpacity=opacity, line={"color": LIGHT[colour], "strokeWidth": 1.4}, aria=False
@@ -246,7 +255,7 @@ def _steps_area(rows: list[Row], x: Any, field: str, colour: str, opacity: float
     return mark.encode(x=x, y=alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(nice=True, zero=True)))
 
 
-def _hover(rows: list[Row], x: Any, field: str) -> Any:
+def _hover(rows: list[Row], x: Any) -> Any:
     """An unseen bar over each hour that carries its sentence."""
     import altair as alt
 
@@ -264,7 +273,7 @@ def operators(profile: Profile, *, width: int = 720) -> alt.LayerChart:
 
     if not profile.operators:
         raise ValueError(f"{profile.candidate.label}: no operators were profiled")
-    rows = [_operator(i, o) for i, o in enumerate(profile.operators[:OPERATORS_SHOWN])]
+    rows = [_operator(i, o, width // 10) for i, o in enumerate(profile.operators[:OPERATORS_SHOWN])]
     y = alt.Y("i:O", axis=None)
     most = max(r["ms"] for r in rows)
     x_axis = alt.Axis(tickCount=5, title=f"ms a batch of {profile.batch}")
@@ -273,12 +282,12 @@ def operators(profile: Profile, *, width: int = 720) -> alt.LayerChart:
     full = chart.mark_bar(height=8, yOffset=7).encode(x=x, y=y, color=alt.Color("colour:N", scale=None), description="d:N")
     won = chart.mark_bar(height=8, yOffset=7, color=LIGHT["plan"], aria=False).encode(x=alt.X("at_roof:Q"), y=y)
     names = words(rows, colour="ink", align="left", baseline="bottom", dy=1).encode(x=alt.value(0), y=y)
-    shares = words([{**r, "text": r["share"]} for r in rows], colour="muted", align="left", dx=5, dy=7).encode(x=x, y=y)
-    chart = alt.layer(full, won, names, shares).properties(width=width - 20, height=alt.Step(31))
+    shares = words([{**r, "text": r["share"]} for r in rows], colour="muted", align="left", dx=5, dy=7, fontSize=10).encode(x=x, y=y)
+    chart = alt.layer(full, won, names, shares).properties(width=width - 20, height=alt.Step(33))
     return styled(chart, f"Time of the {len(rows)} longest operators against the roofline").configure_axisY(minExtent=0)
 
 
-def _operator(i: int, o: Any) -> Row:
+def _operator(i: int, o: OperatorTime, room: int) -> Row:
     known = o.roofline_frac is not None
     name, kind = printable(o.name), printable(o.kind)
     roof = f"{percent(o.roofline_frac, decimals=0)} of the roofline" if known else "roofline unknown"
@@ -288,7 +297,7 @@ def _operator(i: int, o: Any) -> Row:
         "ms": o.time_ms,
         "at_roof": o.time_ms * min(1.0, o.roofline_frac) if known else None,
         "colour": LIGHT["kept" if known else "faint"],
-        "text": f"{name if len(name) <= 40 else '…' + name[-39:]} · {kind[:24]}",
+        "text": f"{name if len(name) <= room else '…' + name[1 - room :]} · {kind[:24]}",
         "share": percent(o.roofline_frac, decimals=0) if known else "",
         "d": f"{name}, {kind}{precision}: {milliseconds(o.time_ms)}, {percent(o.share_frac)} of operator time, {roof}",
     }

@@ -10,7 +10,7 @@ from farthing.render.palette import LIGHT
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["AXIS_PX", "dashed", "data", "panel_title", "round_ticks", "styled", "words"]
+__all__ = ["AXIS_PX", "dashed", "data", "panel_title", "round_ticks", "styled", "words", "words_on_ground"]
 
 AXIS_PX = 46
 """Room left of a plot for its axis labels; a chart's width includes it."""
@@ -71,6 +71,12 @@ def words(rows: list[dict[str, Any]], *, colour: str, **options: Any) -> Any:
 
     settings: dict[str, Any] = {"fontSize": 11, "aria": False, **options}
     return alt.Chart(data(rows)).mark_text(color=LIGHT[colour], **settings).encode(text="text:N")
+
+
+def words_on_ground(rows: list[dict[str, Any]], *, colour: str, **options: Any) -> list[Any]:
+    """Text over a rim of the ground's colour, readable where it crosses marks."""
+    rim = words(rows, colour="paper", stroke=LIGHT["paper"], strokeWidth=4, strokeJoin="round", **options)
+    return [rim, words(rows, colour=colour, **options)]
 
 
 def round_ticks(low: float, high: float, *, most: int = 6) -> list[float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from farthing.nouns import Estimate, Evaluation, Plan
-from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words
+from farthing.nouns import Evaluation, Plan
+from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.numbers import milliseconds, money, number, percentile_name
 from farthing.render.palette import LIGHT
 from farthing.render.sentences import accuracy_change, p99_at_load, printable
@@ -17,12 +17,13 @@ __all__ = ["describe", "frontier"]
 
 _LOOK = {
     # kind: colour, size, shape, filled
-    "infeasible": ("faint", 34, "cross", True),
+    "infeasible": ("faint", 30, "M-1,-1L1,1M-1,1L1,-1", False),
     "lost": ("lost", 44, "circle", False),
-    "nearest": ("ink", 80, "diamond", True),
     "baseline": ("now", 110, "circle", True),
+    "nearest": ("plan", 90, "diamond", True),
     "chosen": ("plan", 130, "circle", True),
 }
+_NAMED = ("baseline", "nearest", "chosen")
 Row = dict[str, Any]
 
 
@@ -90,7 +91,7 @@ def _rows(plan: Plan) -> list[Row]:
                 "label": _label(kind, e, len(group)),
                 "d": describe(e, percentile=plan.objective.percentile, also=names),
                 **_place(e, kind),
-                **_reach((e, *group)),
+                "tied": [_place(t, "tied") for t in group if t.cost_usd_per_month is not None],
             }
         )
     return sorted(rows, key=lambda r: list(_LOOK).index(r["kind"]))
@@ -114,20 +115,6 @@ def _place(e: Evaluation, kind: str) -> Row:
     return row
 
 
-def _ends(values: list[float], name: str) -> Row:
-    return {f"{name}_from": min(values), f"{name}_to": max(values)} if values else {}
-
-
-def _reach(group: tuple[Evaluation, ...]) -> Row:
-    """Ends of what cannot be told apart, on each axis."""
-    tails: list[Estimate | None] = [p99_at_load(e) for e in group]
-    return {
-        **_ends([e.cost_usd_per_month.value for e in group if e.cost_usd_per_month], "group_cost"),
-        **_ends([-100 * e.accuracy.drop_frac.value for e in group if e.accuracy], "group_change"),
-        **_ends([t.value for t in tails if t], "group_p99"),
-    }
-
-
 def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float]) -> Any:
     import altair as alt
 
@@ -138,14 +125,15 @@ def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list
     low = min([allowed * 1.5, *usable, *(r["change"] for r in rows)])
     high = max(r["change"] for r in rows)
     span = max(high - low, 0.5)
-    scale = alt.Scale(domain=[low - span * 0.06, high + span * 0.18], nice=False)
+    scale = alt.Scale(domain=[low - span * 0.06, high + span * 0.22], nice=False)
     y_axis = alt.Axis(tickCount=5, labelExpr="replace(format(datum.value, '+'), /^\\+0$/, '0')", title=None)
     promise = [{"y": allowed, "text": f"allowed {number(allowed, 0 if allowed == round(allowed) else 2)}"}]
     return alt.layer(
         dashed(promise, y=alt.Y("y:Q", scale=scale)),
         words(promise, colour="muted", align="right", baseline="top", dy=4).encode(y=alt.Y("y:Q", scale=scale), x=alt.value("width")),
         *_marks(rows, "change", x_scale, scale, y_axis, alt.Axis(values=ticks, labels=False, title=None)),
-        title=panel_title(f"{printable(plan.objective.metric)}, change in points; whisker down to its upper limit"),
+        *_names(rows, x_scale, scale),
+        title=panel_title(f"{printable(plan.objective.metric)}, change in points"),
     )
 
 
@@ -179,43 +167,42 @@ def _marks(rows: list[Row], name: str, x_scale: Any, y_scale: Any, y_axis: Any, 
         some = [r for r in rows if r["kind"] == kind]
         if not some:
             continue
-        strong = kind in ("chosen", "baseline", "nearest")
+        strong = kind in _NAMED
         whisker: dict[str, Any] = {"color": LIGHT[colour], "strokeWidth": 1.5 if strong else 0.7, "aria": False, "clip": True}
         chart = alt.Chart(data(some))
         top = f"{name}_hi:Q" if name == "p99" else "change:Q"
         layers.append(chart.mark_rule(**whisker).encode(x=x, y=alt.Y(f"{name}_lo:Q", scale=y_scale, axis=y_axis), y2=top))
         layers.append(chart.mark_rule(**whisker).encode(x=alt.X("cost_lo:Q", scale=x_scale, axis=x_axis), x2="cost_hi:Q", y=y))
-        point = chart.mark_point(
-            color=LIGHT[colour], filled=filled, size=size, shape=shape, opacity=1, strokeWidth=1.4, angle=45 if shape == "cross" else 0
-        )
+        inside = LIGHT[colour] if filled else LIGHT["paper"]
+        point = chart.mark_point(stroke=LIGHT[colour], fill=inside, size=size, shape=shape, opacity=1, strokeWidth=1.4)
         layers.append(point.encode(x=x, y=y, description="d:N"))
-        if strong:
-            layers.extend(_names(some, x, y, x_scale.domain, colour))
     return layers
 
 
 def _band(rows: list[Row], name: str, x_scale: Any, y_scale: Any) -> Any:
+    """Broad strokes from the chosen one to those that cannot be told apart from it."""
     import altair as alt
 
-    some = [r for r in rows if r["kind"] == "chosen" and r.get(f"group_{name}_from") is not None]
-    band = alt.Chart(data(some)).mark_rect(
-        color=LIGHT["band"], stroke=LIGHT["band"], strokeWidth=16, strokeJoin="round", opacity=1, aria=False, clip=True
-    )
-    return band.encode(
-        x=alt.X("group_cost_from:Q", scale=x_scale),
-        x2="group_cost_to:Q",
-        y=alt.Y(f"group_{name}_from:Q", scale=y_scale),
-        y2=f"group_{name}_to:Q",
-    )
+    spokes = [
+        {"x": row["cost"], "x2": tied["cost"], "y": row[name], "y2": tied[name]}
+        for row in rows
+        for tied in row["tied"]
+        if tied[name] is not None
+    ]
+    stroke = alt.Chart(data(spokes)).mark_rule(color=LIGHT["band"], strokeWidth=20, strokeCap="round", aria=False, clip=True)
+    return stroke.encode(x=alt.X("x:Q", scale=x_scale), x2="x2:Q", y=alt.Y("y:Q", scale=y_scale), y2="y2:Q")
 
 
-def _names(rows: list[Row], x: Any, y: Any, domain: list[float], colour: str) -> list[Any]:
-    """Labels that run towards the middle of the plot."""
+def _names(rows: list[Row], x_scale: Any, y_scale: Any) -> list[Any]:
+    """Names of the points that matter: the chosen one at the upper edge, today's below its point."""
+    import altair as alt
+
     layers = []
-    for row in rows:
-        left = row["cost"] ** 2 < domain[0] * domain[1]
-        text = words(
-            [{**row, "text": row["label"]}], colour=colour, align="left" if left else "right", dx=-4 if left else 4, dy=-15, fontWeight=600
-        )
-        layers.append(text.encode(x=x, y=y))
+    for row in (r for r in rows if r["kind"] in _NAMED):
+        left = row["cost"] ** 2 < x_scale.domain[0] * x_scale.domain[1]
+        below = row["kind"] == "baseline"
+        side: dict[str, Any] = {"align": "left", "dx": -5} if left else {"align": "right", "dx": 5}
+        texts = words_on_ground([{**row, "text": row["label"]}], colour=_LOOK[row["kind"]][0], dy=18 if below else 0, fontWeight=600, **side)
+        place = alt.Y("change:Q", scale=y_scale) if below else alt.value(8)
+        layers.extend(text.encode(x=alt.X("cost:Q", scale=x_scale), y=place) for text in texts)
     return layers

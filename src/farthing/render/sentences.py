@@ -20,6 +20,7 @@ from farthing.render.numbers import (
 
 __all__ = [
     "MARKS",
+    "WORDS",
     "SummaryRow",
     "accuracy_change",
     "best_fp32_sentence",

@@ -9,56 +9,69 @@ from xml.etree import ElementTree
 __all__ = ["svg"]
 
 _NS = "{http://www.w3.org/2000/svg}"
-_ELEMENTS = frozenset(
-    ("svg", "g", "path", "rect", "line", "text", "tspan", "circle", "defs", "clipPath", "linearGradient", "stop", "title")
-)
+_ELEMENTS = frozenset(("circle", "clipPath", "defs", "g", "line", "path", "rect", "svg", "text", "tspan"))
 _ATTRIBUTES = frozenset(
     (
-        "aria-hidden", "aria-label", "aria-roledescription", "class", "clip-path", "cx", "cy", "d", "dx", "dy", "fill",
-        "fill-opacity", "font-family", "font-size", "font-style", "font-weight", "height", "id", "offset", "opacity",
-        "pointer-events", "r", "role", "rx", "ry", "stroke", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap",
-        "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width", "text-anchor", "transform", "version",
-        "viewBox", "width", "x", "x1", "x2", "y", "y1", "y2",
+        "aria-hidden", "aria-label", "clip-path", "cx", "cy", "d", "dx", "dy", "fill", "fill-opacity", "font-size",
+        "font-style", "font-weight", "height", "id", "opacity", "r", "rx", "ry", "stroke", "stroke-dasharray",
+        "stroke-linecap", "stroke-linejoin", "stroke-opacity", "stroke-width", "text-anchor", "transform", "viewBox",
+        "width", "x", "x1", "x2", "y", "y1", "y2",
     )
 )  # fmt: skip
-_DROPPED_EVERYWHERE = frozenset(("font-family", "stroke-miterlimit", "pointer-events", "version"))
+_NUMBERS = ("d", "transform", "x", "x1", "x2", "y", "y1", "y2", "width", "height", "viewBox")
+_LONG = re.compile(r"-?\d+\.\d{2,}")
+_NOTHING = {"opacity": "1", "stroke-width": "1"}
 
 
 def svg(chart: Any, *, name: str = "chart") -> str:
     """A chart as static SVG: known elements and attributes only, no style attribute, no link, no script.
 
-    Args:
-        chart: An ``altair.Chart`` or a chart composed of several.
-        name: Prefix of the ids in it, so that several charts can stand in one page.
+    Every mark that describes itself has ``class="mark"``, ``role="img"`` and an ``aria-label``; colours are the
+    light ones of :mod:`farthing.render.palette`, which CSS can override.
 
-    Returns:
-        One ``<svg>`` element with ``xmlns``, ``viewBox`` and ``role="img"`` removed in favour of the marks' own labels.
+    Args:
+        chart: An ``altair.Chart`` or a composition of charts.
+        name: Prefix of the ids in it, so that several charts can stand in one page.
     """
     import vl_convert
 
-    return clean(vl_convert.vegalite_to_svg(chart.to_dict(), show_warnings=False), name=name)
-
-
-def clean(text: str, *, name: str) -> str:
-    """Keep what :data:`_ELEMENTS` and :data:`_ATTRIBUTES` allow, prefix ids, hide axes from screen readers."""
-    root = ElementTree.fromstring(text)  # noqa: S314 - made by vl-convert in this process, not read from outside
+    spec = chart.to_dict()
+    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(spec, show_warnings=False))  # noqa: S314 - our own output
     _walk(root, name)
-    root.set("xmlns", "http://www.w3.org/2000/svg")
-    root.set("class", "chart")
-    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
+    root.attrib |= {"xmlns": "http://www.w3.org/2000/svg", "class": "chart", "role": "group"}
+    if "description" in spec:
+        root.set("aria-label", spec["description"])
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _walk(element: ElementTree.Element, name: str) -> None:
+    """Keep what is allowed, mark what describes itself, prefix ids, round, drop what draws nothing."""
     element.tag = element.tag.removeprefix(_NS)
-    for key in list(element.attrib):
-        if key not in _ATTRIBUTES or key in _DROPPED_EVERYWHERE:
-            del element.attrib[key]
+    role = element.get("role"), element.get("aria-roledescription")
+    is_mark = role[0] == "graphics-symbol" and role[1] != "axis" and bool(element.get("aria-label"))
+    element.attrib = {k: v for k, v in element.attrib.items() if k in _ATTRIBUTES and _NOTHING.get(k) != v}
+    if is_mark:
+        element.attrib |= {"class": "mark", "role": "img"}
+    else:
+        element.attrib.pop("aria-label", None)
     if "id" in element.attrib:
         element.set("id", f"{name}-{element.attrib['id']}")
     if "clip-path" in element.attrib:
         element.set("clip-path", re.sub(r"url\(#([\w-]+)\)", rf"url(#{name}-\1)", element.attrib["clip-path"]))
+    for key in _NUMBERS:
+        if key in element.attrib:
+            element.set(key, _LONG.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), element.attrib[key]))
     for child in list(element):
         if child.tag.removeprefix(_NS) in _ELEMENTS:
             _walk(child, name)
-        else:
+        if child.tag.removeprefix(_NS) not in _ELEMENTS or _draws_nothing(child):
             element.remove(child)
+
+
+def _draws_nothing(element: ElementTree.Element) -> bool:
+    if element.tag == "g":
+        return len(element) == 0
+    if element.tag != "path":
+        return False
+    painted = any(element.get(key, "none") not in ("none", "transparent") for key in ("fill", "stroke"))
+    return element.get("d", "") in ("", "M0,0h0v0h0Z") or (not painted and element.get("class") != "mark")

@@ -1,0 +1,297 @@
+"""A plan as one HTML page that needs nothing else: no network, no file beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from farthing.nouns import AccuracyEvidence, Plan, Profile
+from farthing.render.numbers import count, duration, interval, milliseconds, moment, money, money_change, number, percent
+from farthing.render.palette import DARK, LIGHT, svg_rules
+from farthing.render.sentences import (
+    MARKS,
+    WORDS,
+    best_fp32_sentence,
+    headline,
+    nearest_sentence,
+    offer_price,
+    printable,
+    promise,
+    summary_rows,
+    term_name,
+)
+from farthing.render.sentences import accuracy_change as change_text
+from farthing.render.tables import candidate_columns, candidate_rows, evidence_rows, offer_rows, seconds_rows
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["plan_html", "report_html"]
+
+BROAD_PX, NARROW_PX = 720, 343
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|µs|s|min|h|points?|×|M|B|T|MiB|GiB|GB/s)(?!\w))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One chart drawn twice: for a page and for a phone; both are safe markup."""
+
+    broad: str
+    narrow: str
+
+
+def report_html(plan: Plan) -> str:
+    """The whole report.
+
+    Returns:
+        A complete HTML document, under 1 MB, whose content security policy allows its own style and script by
+        hash and nothing else. Every name in the plan is escaped.
+    """
+    css, js = _css(), _text("report.js")
+    environment = _environment()
+    page = environment.get_template("report.html.j2")
+    return page.render(**_facts(plan), css=_markup(css), js=_markup(js), policy=_policy(css, js))
+
+
+def plan_html(plan: Plan) -> str:
+    """A plan as a few lines for a notebook's cell: verdict and the table “now and planned”. No script, no style sheet."""
+    template = _environment().get_template("plan.html.j2")
+    return template.render(
+        plan=plan,
+        sentence=headline(plan),
+        sign=MARKS[plan.verdict.outcome],
+        summary=summary_rows(plan),
+        nearest=nearest_sentence(plan),
+        best_fp32=best_fp32_sentence(plan),
+    )
+
+
+def _text(name: str) -> str:
+    return (files("farthing.render") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _css() -> str:
+    def properties(colours: Any) -> str:
+        return "".join(f"--c-{name}:{colour};" for name, colour in colours.items())
+
+    css = _text("report.css").replace("/*LIGHT*/", properties(LIGHT)).replace("/*PRINT*/", properties(LIGHT))
+    return css.replace("/*DARK*/", properties(DARK)).replace("/*SVG*/", svg_rules())
+
+
+def _policy(css: str, js: str) -> str:
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    allowed = f"style-src 'sha256-{digest(css)}'; script-src 'sha256-{digest(js)}'; img-src data:"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - only our own files and cleaned SVG come here
+
+
+def _tight(text: str) -> str:
+    """Numbers keep together with their units."""
+    return _UNIT.sub("\u00a0", text)
+
+
+def _ticked(text: str) -> Any:
+    """Backticks become ``<code>``; all else is escaped."""
+    from markupsafe import Markup, escape
+
+    pieces = str(text).split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(pieces))
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("farthing.render", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"tight": _tight, "ticked": _ticked, "shown": printable}
+    return environment
+
+
+def _picture(draw: Any, subject: Any, name: str) -> Picture:
+    from farthing.render.svg import svg
+
+    broad, narrow = (svg(draw(subject, width=px), name=f"{name}-{px}") for px in (BROAD_PX, NARROW_PX))
+    return Picture(broad=_markup(broad), narrow=_markup(narrow))
+
+
+def _pictures(plan: Plan) -> dict[str, Picture | None]:
+    from farthing.render import charts
+
+    drawn = {
+        "frontier": any(e.cost_usd_per_month for e in plan.evaluations),
+        "waterfall": plan.planned_usd_per_month is not None,
+        "latency": bool(plan.baseline.quantiles_ms or (plan.chosen and plan.chosen.quantiles_ms)),
+        "hours": bool(plan.hourly.baseline_usd),
+    }
+    draw = {"frontier": charts.frontier, "waterfall": charts.waterfall, "latency": charts.latency, "hours": charts.cost_by_hour}
+    pictures = {name: _picture(draw[name], plan, name) if wanted else None for name, wanted in drawn.items()}
+    for i, profile in enumerate(_shown_profiles(plan)):
+        pictures[f"operators{i}"] = _picture(charts.operators, profile, f"operators{i}") if profile.operators else None
+    return pictures
+
+
+def _shown_profiles(plan: Plan) -> tuple[Profile, ...]:
+    """What is planned first, then what runs today."""
+    return tuple(reversed(plan.profiles))
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    hours = len(plan.hourly.baseline_usd)
+    from farthing.render.charts import HOURS_SHOWN
+
+    best = best_fp32_sentence(plan)
+    return {
+        "plan": plan,
+        "sentence": printable(headline(plan)),
+        "sign": MARKS[plan.verdict.outcome],
+        "promise": printable(promise(plan.objective)),
+        "nearest": nearest_sentence(plan),
+        "more_reasons": plan.verdict.reasons if plan.verdict.outcome == "met" else plan.verdict.reasons[1:],
+        "summary": summary_rows(plan),
+        "best_fp32": best,
+        "moment": moment(plan.provenance.started_at),
+        "pictures": _pictures(plan),
+        "n_tied": sum(e.status == "tied" for e in plan.evaluations) if plan.chosen else 0,
+        "n_without_cost": sum(e.cost_usd_per_month is None for e in plan.evaluations),
+        "unclaimed": any(not p.claimed for p in plan.parts),
+        "parts": _parts(plan),
+        "at_peak": bool(plan.chosen and plan.chosen.p99_at_peak_ms),
+        "requests": count(plan.requests_per_month),
+        "hours_shown": HOURS_SHOWN,
+        "hours_total": count(hours),
+        "hours_hidden": hours > HOURS_SHOWN,
+        "profiles": [_profile(i, p) for i, p in enumerate(_shown_profiles(plan))],
+        "columns": candidate_columns(plan),
+        "candidates": [(e.status, cells) for e, cells in candidate_rows(plan)],
+        **_evidence(plan),
+        "offers": offer_rows(plan),
+        "elsewhere": _elsewhere(plan),
+        "facts": _run_facts(plan),
+        "artefacts": plan.artefacts,
+        "seconds": seconds_rows(plan),
+    }
+
+
+def _parts(plan: Plan) -> list[dict[str, str]]:
+    return [
+        {
+            "name": printable(part.name),
+            "change": money_change(part.usd_per_month.value),
+            "ends": interval(part.usd_per_month.scaled(-1), decimals=0),
+            "note": printable(part.note) + ("" if part.claimed else " (shown, not credited)"),
+        }
+        for part in plan.parts
+    ]
+
+
+def _profile(i: int, profile: Profile) -> dict[str, Any]:
+    from farthing.render.charts import OPERATORS_SHOWN
+
+    shown = profile.operators[:OPERATORS_SHOWN]
+    share = sum(o.share_frac for o in shown)
+    caption = (
+        f"The {len(shown)} longest of {len(profile.operators)} operators, {percent(share)} of operator time; "
+        f"{percent(profile.mapped_frac)} of the time is mapped to the model’s own nodes. "
+        f"One batch of {profile.batch}: {milliseconds(profile.wall_ms)}, {milliseconds(profile.pipeline_ms)} of it before the engine. "
+        f"Peaks of one thread: {peaks_sentence(profile)}."
+    )
+    return {
+        "label": printable(profile.candidate.label),
+        "bottleneck": profile.bottleneck,
+        "why": printable(profile.why),
+        "remarks": [printable(r) for r in profile.remarks],
+        "picture": f"operators{i}" if shown else None,
+        "caption": caption,
+    }
+
+
+def peaks_sentence(profile: Profile) -> str:
+    """``FP32 104 GFLOP/s, BF16 822 GFLOP/s, INT8 1,590 GOP/s, memory 11.9 GB/s``."""
+    peaks = profile.peaks
+    known = (
+        ("FP32", peaks.fp32_gflops, "GFLOP/s"),
+        ("BF16", peaks.bf16_gflops, "GFLOP/s"),
+        ("INT8", peaks.int8_gops, "GOP/s"),
+        ("memory", peaks.memory_gb_per_s, "GB/s"),
+    )
+    return ", ".join(f"{name} {number(v, 0 if v >= 100 else 1)} {unit}" for name, v, unit in known if v is not None)
+
+
+def _evidence(plan: Plan) -> dict[str, Any]:
+    rows = evidence_rows(plan)
+    sizes = ", ".join(f"{printable(name)} {count(n)}" for name, n in plan.splits.items())
+    confidence = percent(plan.objective.confidence)
+    needed = sorted({e.n_needed for _, e in rows if e.verdict == "unproven" and e.n_needed})
+    note = f"“At most” is the one-sided {confidence} limit of the change; it must be within {percent(plan.objective.max_drop_frac, decimals=2)}."
+    if needed:
+        note += f" Unproven on the search split only means that {count(needed[0])} samples or more would be needed to settle it there."
+    return {
+        "evidence": [_evidence_row(build, e) for build, e in rows],
+        "evidence_note": note.replace(".00 %", " %"),
+        "splits": f"Sizes: {sizes}." if sizes else "",
+    }
+
+
+def _evidence_row(build: str, e: AccuracyEvidence) -> dict[str, Any]:
+    change, _, rest = change_text(e, decimals=2).partition(" points (at most ")
+    levels = [percent(x, decimals=2, bounds=False) for x in (e.baseline_frac, e.candidate_frac)]
+    figures = [count(n) for n in (e.n, e.n_differ, e.n_worse, e.n_better)]
+    return {
+        "build": build,
+        "split": e.split,
+        "figures": [*figures, *levels, change, rest.partition(",")[0]],
+        "verdict": WORDS[e.verdict],
+        "outcome": e.verdict,
+    }
+
+
+def _elsewhere(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": printable(other.offer.name),
+            "region": printable(other.offer.region),
+            "term": term_name(other.offer.term),
+            "price": offer_price(other.offer),
+            "dated": other.offer.dated.isoformat(),
+            "cost": money(other.cost_usd_per_month),
+            "sort": other.cost_usd_per_month.value,
+            "rule": printable(other.rule),
+        }
+        for other in plan.elsewhere
+    ]
+
+
+def _run_facts(plan: Plan) -> list[tuple[str, str]]:
+    run, machine = plan.provenance, plan.provenance.hardware
+    facts = [machine.cpu or machine.name]
+    if machine.vcpus:
+        facts.append(f"{machine.vcpus:g} vCPU")
+    if machine.memory_gib:
+        facts.append(f"{machine.memory_gib:.3g} GiB")
+    if machine.accelerator:
+        facts.append(f"{machine.accelerators:g} × {machine.accelerator}")
+    facts.append(" ".join(machine.isa))
+    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    rows = [
+        ("seed", str(run.seed)),
+        ("hardware", ", ".join(f for f in facts if f)),
+        ("fingerprint", run.fingerprint),
+        ("versions", versions),
+        ("started", moment(run.started_at)),
+        ("took", duration(run.seconds.get("total", sum(run.seconds.values())))),
+    ]
+    if run.parent_peak_mib:
+        rows.append(("peak memory of the parent", f"{number(run.parent_peak_mib, 0)} MiB"))
+    return [(name, printable(text)) for name, text in rows]
