@@ -64,22 +64,20 @@ class TextBatches:
         tokenizer.no_padding()
         tokenizer.enable_truncation(spec.max_length)
         self._tokenizer = tokenizer
-        self._waiting: dict[str, Encoding] = {}
 
     def lengths(self, payloads: Sequence[Any]) -> list[int] | None:
         """Tokens of each text after cutting, or None when texts are not grouped.
 
-        The tokens are kept until a batch takes them or the next call: each text is tokenised once, and a text
-        that comes again is tokenised again, so that measured time is served time.
+        Nothing is kept: a batch tokenises its texts again, so that whoever times batches alone counts the work of
+        tokenising each text once, as a server does that groups what it has tokenised. (Characters would cost
+        nothing but group badly: on CLINC's questions they leave 28 % padding where tokens leave 2 %.)
 
         Raises:
             DataError: when a payload is no text or over the byte limit.
         """
         if not self.spec.group_by_length:
             return None
-        encodings = self._encode(payloads)
-        self._waiting = dict(zip(payloads, encodings, strict=True))
-        return [len(encoding) for encoding in encodings]
+        return [len(encoding) for encoding in self._encode(payloads)]
 
     def __call__(self, payloads: Sequence[Any], inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
         """Tokenise and pad one batch.
@@ -95,10 +93,7 @@ class TextBatches:
         if not payloads:
             raise DataError("a batch without texts")
         roles = self._roles(inputs)
-        known = {text: self._waiting.pop(text) for text in dict.fromkeys(payloads) if text in self._waiting}
-        fresh = [text for text in payloads if text not in known]
-        encoded = iter(self._encode(fresh))
-        encodings = [known[text] if text in known else next(encoded) for text in payloads]
+        encodings = self._encode(payloads)
         width = self._width(encodings, [spec for spec, _ in roles])
         return {spec.name: self._tensor(spec, role, encodings, width) for spec, role in roles}
 
@@ -109,7 +104,7 @@ class TextBatches:
                 raise DataError(f"text {k} of the batch is {type(text).__name__}, not a text")
             if len(text) > limit or (4 * len(text) > limit and len(text.encode("utf-8", "replace")) > limit):
                 raise DataError(f"text {k} of the batch has {len(text):,} characters; the limit is {limit:,} bytes")
-        found: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts)) if texts else []
+        found: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
         return found
 
     def _roles(self, inputs: Sequence[TensorSpec]) -> list[tuple[TensorSpec, str]]:
