@@ -20,7 +20,7 @@ OK, ERROR, BAD_INPUT, NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Date(click.ParamType):
+class _Date(click.ParamType[date]):
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
@@ -232,6 +232,7 @@ def prices() -> None:
 @click.option("--term")
 @click.option("--max-usd", type=float, help="Most per hour.")
 @click.option("--name", help="Pattern such as 'aws/m7*'.")
+@click.option("--as-of", type=_Date(), help="Prices of that day.")
 @json_option
 def prices_list(as_json: bool, **given: Any) -> None:
     """Offers with price, date and source."""
@@ -248,13 +249,14 @@ def prices_list(as_json: bool, **given: Any) -> None:
 @prices.command("show")
 @click.argument("name")
 @click.option("--region")
+@click.option("--as-of", type=_Date(), help="Prices of that day.")
 @json_option
-def prices_show(name: str, region: str | None, as_json: bool) -> None:
+def prices_show(name: str, region: str | None, as_of: date | None, as_json: bool) -> None:
     """Every term and date of one offer."""
     from farthing.render import terminal
     from farthing.verbs.prices import show
 
-    offers = show(name, region=region)
+    offers = show(name, region=region, as_of=as_of)
     if as_json:
         _print_json("offers", offers)
     else:
@@ -263,12 +265,15 @@ def prices_show(name: str, region: str | None, as_json: bool) -> None:
 
 @prices.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-def prices_import(file: Path) -> None:
+@click.option("--dated", type=_Date(), help="Day of a public table; default: the one in the file's name.")
+@click.option("--source", help="What to cite for a public table.")
+def prices_import(file: Path, dated: date | None, source: str | None) -> None:
     """Import a price list (CSV) or your own prices (YAML)."""
     from farthing.render import terminal
     from farthing.verbs.prices import import_file
 
-    terminal.print_import(import_file(file))
+    done = import_file(file, dated=dated, source=source)
+    terminal.print_import(done.offers, done.path)
 
 
 @prices.command("check")

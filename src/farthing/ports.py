@@ -189,7 +189,7 @@ class Clock(Protocol):
 class Progress(Protocol):
     """Told what is going on; the terminal draws it, Python callers may print it."""
 
-    def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+    def __call__(self, stage: str, done: int, total: int, note: str, /) -> object:
         """``done`` of ``total`` steps of ``stage`` are finished; ``note`` is one short line."""
         ...
 

@@ -38,8 +38,8 @@ class FakeClock:
 class _FakeSession:
     """Answers ``2 × the input`` after ``service_ms + per_item_ms × batch``, or misbehaves as told."""
 
-    inputs = (TensorSpec(name="x", dtype="float32", shape=(None, 2)),)
-    outputs = (TensorSpec(name="y", dtype="float32", shape=(None, 2)),)
+    inputs: tuple[TensorSpec, ...] = (TensorSpec(name="x", dtype="float32", shape=(None, 2)),)
+    outputs: tuple[TensorSpec, ...] = (TensorSpec(name="y", dtype="float32", shape=(None, 2)),)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = dict(options)

@@ -92,7 +92,7 @@ class Instance:
             return [[int(k) for k in order[i : i + size]] for i in range(0, whole, size)]
         groups = self._group(lengths, size)
         found = [[int(order[k]) for k in g] for g in groups if len(g) == size]
-        self.rng.shuffle(found)  # type: ignore[arg-type]
+        self.rng.shuffle(found)
         return found
 
     def warm_up(self, size: int) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from farthing.codec import to_plain
 from farthing.nouns import Baseline, Measurement, Plan, Workload
-from farthing.render.chrome_trace import chrome_trace
 from farthing.render.report import report_html
 from farthing.store.documents import write_json, write_text, write_yaml
 from farthing.store.measurements import write_measurements
@@ -34,6 +33,8 @@ def write_baseline(out: Path, baseline: Baseline) -> None:
     Raises:
         StoreError: when the disk is full; the journal still holds every measurement.
     """
+    from farthing.render.chrome_trace import chrome_trace
+
     write_measurements(out / "measurements.parquet", baseline.measurements)
     write_yaml(out / "baseline.yaml", "farthing/baseline/1", to_plain(baseline))
     write_text(out / "trace.json", json.dumps(chrome_trace(baseline.profile)))

@@ -13,7 +13,6 @@ from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import fingerprint, this_machine, versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
-from farthing.ports import Progress
 from farthing.store.journal import Journal
 
 __all__ = ["open_bench", "provenance_of"]
@@ -29,7 +28,7 @@ def open_bench(
     settings: Settings,
     out: Path,
     fresh: bool,
-    on_progress: Progress | Callable[..., object] | None,
+    on_progress: Callable[[str, int, int, str], object] | None,
 ) -> Workbench:
     """A workbench on this machine whose journal lies in ``out``."""
     machine = this_machine()

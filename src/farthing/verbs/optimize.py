@@ -13,7 +13,6 @@ from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.plugins import Kind, find
-from farthing.ports import Progress
 from farthing.verbs._market import market_of, trace_of
 from farthing.verbs._outputs import write_run
 from farthing.verbs._run import open_bench, provenance_of
@@ -73,7 +72,7 @@ def optimize(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "farthing.optimize(…)",
-    on_progress: Progress | Callable[..., object] | None = None,
+    on_progress: Callable[[str, int, int, str], object] | None = None,
 ) -> Plan:
     """Measure the baseline, search, prove on untouched data, price at the workload's arrivals, write the plan.
 
@@ -90,7 +89,7 @@ def optimize(
     Raises:
         FarthingError: for bad input, before any work starts, and when the baseline cannot be measured.
     """
-    settings = settings or Settings()
+    settings = replace(settings or Settings(), trust=True)  # loading the workload was the gate
     market = market_of(workload, as_of, max_price_age_days)
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from farthing.load.splits import make_splits
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Baseline, Workload
-from farthing.ports import Progress
 from farthing.verbs._market import market_of, trace_of
 from farthing.verbs._outputs import write_baseline
 from farthing.verbs._run import open_bench, provenance_of
@@ -28,7 +28,7 @@ def profile(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "farthing.profile(…)",
-    on_progress: Progress | Callable[..., object] | None = None,
+    on_progress: Callable[[str, int, int, str], object] | None = None,
 ) -> Baseline:
     """Measure the baseline in every scenario, price it at the workload's arrivals, and profile its operators.
 
@@ -45,7 +45,8 @@ def profile(
     Raises:
         FarthingError: for bad input, before any work starts, and when the baseline cannot be measured.
     """
-    settings, out = settings or Settings(), Path(output_dir)
+    settings = replace(settings or Settings(), trust=True)  # loading the workload was the gate
+    out = Path(output_dir)
     market = market_of(workload, as_of, max_price_age_days)
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed

@@ -12,7 +12,6 @@ from farthing.load.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings
 from farthing.nouns import Verification
-from farthing.ports import Progress
 from farthing.store.artefacts import check_artefact
 from farthing.verbs._run import open_bench
 
@@ -23,7 +22,7 @@ def verify(
     plan_path: Path | str,
     *,
     settings: Settings | None = None,
-    on_progress: Progress | Callable[..., object] | None = None,
+    on_progress: Callable[[str, int, int, str], object] | None = None,
 ) -> Verification:
     """Measure service time, per-replica capacity and p99 at the plan's peak rate again.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from farthing.nouns import Artefact, BaselineSpec, Candidate, Precision
 
-__all__ = ["BATCHES", "baseline_candidate", "builds", "layouts", "with_batches"]
+__all__ = ["BATCHES", "baseline_candidates", "builds", "layouts", "with_batches"]
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Batch sizes tried, before the latency bound cuts the list."""
@@ -24,17 +24,11 @@ def layouts(cores: int) -> tuple[tuple[int, int], ...]:
     return tuple((cores // threads, threads) for threads in range(1, cores + 1) if cores % threads == 0)
 
 
-def baseline_candidate(spec: BaselineSpec, cores: int) -> Candidate:
-    """What serves today, on all cores: one worker a core, which is the fair reading of “one at a time”."""
+def baseline_candidates(spec: BaselineSpec, cores: int) -> tuple[Candidate, ...]:
+    """What serves today on all cores, in every layout: the fastest of them is the baseline, so that it is a fair one."""
     variant = "torch-module" if spec.engine in ("pytorch", "torch-compile") else "fp32"
-    return Candidate(
-        engine=spec.engine,
-        variant=variant,
-        precision=spec.precision,
-        max_batch=spec.max_batch,
-        instances=cores,
-        threads=1,
-    )
+    one = Candidate(engine=spec.engine, variant=variant, precision=spec.precision)
+    return with_batches(one, (spec.max_batch,), layouts(cores))
 
 
 def _precisions(engine: str, artefact: Artefact, isa: Sequence[str]) -> tuple[Precision, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Objective, Verdict
+from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Objective, Outcome, Verdict
 
 __all__ = ["decide", "nearest"]
 
@@ -74,7 +74,7 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
         return Verdict(outcome="not_met", reasons=("nothing is cheaper than the baseline", *reasons))
     wanted = objective.min_saving_frac or 0.0
     if saving.lo < wanted or saving.lo <= 0:
-        outcome = "not_met" if saving.hi < wanted else "unproven"
+        outcome: Outcome = "not_met" if saving.hi < wanted else "unproven"
         text = f"the saving is {saving.value:.1%} [{saving.lo:.1%}, {saving.hi:.1%}], wanted {wanted:.0%}"
         return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
     cost = chosen.cost_usd_per_month
