@@ -5,21 +5,20 @@ import sys
 # This file is called as a module of the standard library; with its folder last, `import statistics` finds that one.
 sys.path.append(sys.path.pop(0))
 
-from time import perf_counter  # noqa: E402
+from time import perf_counter
 
-import numpy as np  # noqa: E402
-from figures import emit  # noqa: E402
-from simulations import (  # noqa: E402
-    NULLS,
-    POWERS,
+import numpy as np
+
+from cases import NULLS, POWERS
+from farthing.core.stats.noninferiority import drop_upper, gate_of_counts
+from figures import emit
+from simulations import (
     REPEATS,
     correlated_pairs,
     peeking_misses,
     percentile_bootstrap,
     student_gate_passes,
 )
-
-from farthing.core.stats.noninferiority import drop_upper, gate_of_counts  # noqa: E402
 
 LIMITS = ((450, 0.0105), (700, 0.0068))
 SPEED_S = 0.5

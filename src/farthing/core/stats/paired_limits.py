@@ -7,7 +7,8 @@ The exact limit is Buehler's (Lloyd & Kabaila, Aust. N. Z. J. Stat. 45, 2003): o
 limit (Statist. Med. 17, 1998, eq. 4–6), let R be all outcomes at or below the observed one, and report the largest
 δ for which sup over p_b of P(R) exceeds α. The supremum is taken over a Clopper–Pearson interval of p_b of
 confidence 1 − γ and α is reduced by γ = α / 1000 (Berger & Boos, JASA 89, 1994), which keeps the guarantee for
-every p_b.
+every p_b. Since that interval moves with b, one more better answer may raise the limit by a fraction of a percent of
+its distance from the estimate.
 """
 
 from __future__ import annotations
