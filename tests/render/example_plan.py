@@ -168,7 +168,7 @@ def evaluation(engine: str, variant: str, batch: int, instances: int, threads: i
         latency_p90_ms=est(one * 1.12, 0.02, 400),
         latency_p99_ms=est(one * 1.37, 0.05, 400),
         p99_at_peak_ms=est(p99, 0.06, 400),
-        ratio=est(capacity / 73.4, 0.02),
+        ratio=est(capacity / 83.0, 0.02),
         accuracy=accuracy(700, *ANSWERS[variant], "confirm") if final else accuracy(200, *ANSWERS[variant], "search") if tested else None,
         cost_usd_per_month=None if cost is None else est(cost, 0.03),
         usd_per_million=None if cost is None else est(cost / 19990.0, 0.03),

@@ -39,7 +39,12 @@ def waterfall(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     rows = _steps(plan, plan.planned_usd_per_month)
     most = max(r["to"] for r in rows) * 1.02
     scale = alt.Scale(domain=[0, most], nice=False)
-    y = alt.Y("row:N", sort=None, title=None, axis=alt.Axis(grid=False, labelLimit=NAME_PX, labelColor=LIGHT["ink"], labelFontSize=12))
+    y = alt.Y(
+        "row:N",
+        sort=None,
+        title=None,
+        axis=alt.Axis(grid=False, labelLimit=NAME_PX, labelColor=LIGHT["ink"], labelFontSize=12),
+    )
     x = alt.X("from:Q", scale=scale, title=None, axis=alt.Axis(format="$,.6~r", tickCount=5 if width > 500 else 3))
     chart = alt.Chart(data(rows))
     bars = chart.mark_bar(height=18, cornerRadius=1).encode(
@@ -50,7 +55,9 @@ def waterfall(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     )
     labels = [_beside(row, most, scale, y) for row in rows]
     chart = alt.layer(bars, whiskers, *labels).properties(width=width - NAME_PX - 18, height=alt.Step(30))
-    return styled(chart, "From the bill to the plan, in dollars a month").configure_axisY(minExtent=NAME_PX, maxExtent=NAME_PX)
+    return styled(chart, "From the bill to the plan, in dollars a month").configure_axisY(
+        minExtent=NAME_PX, maxExtent=NAME_PX
+    )
 
 
 def _steps(plan: Plan, planned: Estimate) -> list[Row]:
@@ -63,7 +70,9 @@ def _steps(plan: Plan, planned: Estimate) -> list[Row]:
         colour = "faint" if not part.claimed else "now" if saved.value < 0 else "kept"
         note = printable(part.note) + ("" if part.claimed else ". Shown, not credited")
         ends_text = f" {interval(saved, decimals=0)}" if saved.hi > saved.lo else ""
-        row = _step(printable(part.name), left - saved.value, left, ends, colour, money_change(saved.value), note, ends_text)
+        row = _step(
+            printable(part.name), left - saved.value, left, ends, colour, money_change(saved.value), note, ends_text
+        )
         rows.append(row)
         left -= saved.value
     ends = (planned.lo, planned.hi)
@@ -71,7 +80,14 @@ def _steps(plan: Plan, planned: Estimate) -> list[Row]:
 
 
 def _step(
-    name: str, start: float, end: float, ends: tuple[float, float] | None, colour: str, text: str, note: str, detail: str = ""
+    name: str,
+    start: float,
+    end: float,
+    ends: tuple[float, float] | None,
+    colour: str,
+    text: str,
+    note: str,
+    detail: str = "",
 ) -> Row:
     lo, hi = sorted((start, end))
     row: Row = {"row": name, "from": lo, "to": hi, "colour": LIGHT[colour], "text": text}
@@ -91,7 +107,11 @@ def _beside(row: Row, most: float, scale: Any, y: Any) -> Any:
     elif reach_lo > 0.3 * most:
         options, colour, at = {"align": "right", "dx": -7}, "ink", reach_lo
     else:
-        options, colour, at = {"align": "right", "dx": -8}, "paper" if row["colour"] in (LIGHT["now"], LIGHT["plan"]) else "ink", row["to"]
+        options, colour, at = (
+            {"align": "right", "dx": -8},
+            "paper" if row["colour"] in (LIGHT["now"], LIGHT["plan"]) else "ink",
+            row["to"],
+        )
     text = words([{**row, "at": at}], colour=colour, **options)
     return text.encode(x=alt.X("at:Q", scale=scale), y=y)
 
@@ -127,12 +147,19 @@ def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     colour = alt.Color("colour:N", scale=None)
     lines = alt.Chart(data(curves)).mark_line(strokeWidth=2, aria=False).encode(x=x, y=y, color=colour, detail="name:N")
     points = alt.Chart(data(marks))
-    whiskers = points.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, y=alt.Y("lo:Q", scale=y_scale), y2="hi:Q", color=colour)
+    whiskers = points.mark_rule(strokeWidth=1.5, aria=False).encode(
+        x=x, y=alt.Y("lo:Q", scale=y_scale), y2="hi:Q", color=colour
+    )
     dots = points.mark_point(filled=True, opacity=1, size=60).encode(
         x=x, y=y, color=colour, shape=alt.Shape("shape:N", scale=None), description="d:N"
     )
     chart = alt.layer(
-        *_promise_mark(plan, y_scale), lines, whiskers, dots, *_line_names(curves, marks, x, y), title=panel_title("latency in ms, logarithmic")
+        *_promise_mark(plan, y_scale),
+        lines,
+        whiskers,
+        dots,
+        *_line_names(curves, marks, x, y),
+        title=panel_title("latency in ms, logarithmic"),
     ).properties(width=width - AXIS_PX - 16, height=240)
     return styled(chart, "Latency by percentile, now and planned, against the promise")
 
@@ -181,7 +208,10 @@ def _promise_mark(plan: Plan, y_scale: Any) -> list[Any]:
     name = percentile_name(plan.objective.percentile)
     rows = [{"ms": bound, "text": f"promised: {name} ≤ {milliseconds(bound)}"}]
     y = alt.Y("ms:Q", scale=y_scale)
-    return [dashed(rows, y=y), words(rows, colour="muted", align="left", baseline="bottom", dx=2, dy=-4).encode(y=y, x=alt.value(0))]
+    return [
+        dashed(rows, y=y),
+        words(rows, colour="muted", align="left", baseline="bottom", dx=2, dy=-4).encode(y=y, x=alt.value(0)),
+    ]
 
 
 def _line_names(curves: list[Row], marks: list[Row], x: Any, y: Any) -> list[Any]:
@@ -210,20 +240,26 @@ def cost_by_hour(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     rows = _hours(hourly)
     days = list(range(0, len(rows) + 1, 24 if len(rows) > 48 else 6))
     label = "'day ' + (datum.value / 24 + 1)" if len(rows) > 48 else "datum.value + ' h'"
-    x_axis = alt.Axis(values=days[:-1] if len(rows) > 48 else days, labelExpr=label, labelAlign="left", title=None, labelFlush=False)
+    x_axis = alt.Axis(
+        values=days[:-1] if len(rows) > 48 else days, labelExpr=label, labelAlign="left", title=None, labelFlush=False
+    )
     x = alt.X("hour:Q", scale=alt.Scale(domain=[0, len(rows)], nice=False), axis=x_axis)
     inner = width - AXIS_PX - 16
     areas = [("now_usd", "now", 0.16), ("plan_usd", "plan", 0.75)]
     top = alt.layer(
         *(_steps_area(rows, x, field, colour, opacity) for field, colour, opacity in areas if field in rows[0]),
         _hover(rows, x),
-        title=panel_title("dollars an hour: now above, planned below" if hourly.planned_usd else "dollars an hour, now"),
+        title=panel_title(
+            "dollars an hour: now above, planned below" if hourly.planned_usd else "dollars an hour, now"
+        ),
     ).properties(width=inner, height=170)
     field, colour = ("plan_n", "plan") if hourly.planned_replicas else ("now_n", "now")
     layers = [_steps_area(rows, x, field, colour, 0.16)]
     if hourly.committed_replicas:
         layers.append(_steps_area(rows, x, "committed", colour, 0.55))
-    committed = f", {hourly.committed_replicas} of them {term_name(hourly.committed_term)}" if hourly.committed_term else ""
+    committed = (
+        f", {hourly.committed_replicas} of them {term_name(hourly.committed_term)}" if hourly.committed_term else ""
+    )
     title = f"replicas planned{committed}" if hourly.planned_replicas else "replicas now"
     bottom = alt.layer(*layers, title=panel_title(title)).properties(width=inner, height=80)
     return styled(alt.vconcat(top, bottom), f"Cost and replicas by hour over {len(rows)} hours of the trace")
@@ -238,7 +274,11 @@ def _hours(hourly: HourlyPlan) -> list[Row]:
         text = f"day {h // 24 + 1}, {h % 24}:00, {count(round(hourly.mean_rps[h]))} requests/s (peak {count(round(hourly.peak_rps[h]))}): "
         text += f"now {hourly.baseline_replicas[h]} replicas, {money(hourly.baseline_usd[h])}"
         if planned:
-            row |= {"plan_usd": hourly.planned_usd[h], "plan_n": hourly.planned_replicas[h], "committed": hourly.committed_replicas}
+            row |= {
+                "plan_usd": hourly.planned_usd[h],
+                "plan_n": hourly.planned_replicas[h],
+                "committed": hourly.committed_replicas,
+            }
             text += f"; planned {hourly.planned_replicas[h]}, {money(hourly.planned_usd[h])}"
         rows.append({**row, "next": h + 1, "d": text})
     return rows
@@ -249,7 +289,11 @@ def _steps_area(rows: list[Row], x: Any, field: str, colour: str, opacity: float
 
     closed = [*rows, {**rows[-1], "hour": len(rows)}]
     mark = alt.Chart(data(closed)).mark_area(
-        interpolate="step-after", color=LIGHT[colour], fillOpacity=opacity, line={"color": LIGHT[colour], "strokeWidth": 1.4}, aria=False
+        interpolate="step-after",
+        color=LIGHT[colour],
+        fillOpacity=opacity,
+        line={"color": LIGHT[colour], "strokeWidth": 1.4},
+        aria=False,
     )
     axis = alt.Axis(tickCount=4, format="~s" if field.endswith("usd") else "d", title=None)
     return mark.encode(x=x, y=alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(nice=True, zero=True)))
@@ -279,10 +323,14 @@ def operators(profile: Profile, *, width: int = 720) -> alt.LayerChart:
     x_axis = alt.Axis(tickCount=5, title=f"ms a batch of {profile.batch}")
     x = alt.X("ms:Q", scale=alt.Scale(domain=[0, most * 1.14], nice=False), axis=x_axis)
     chart = alt.Chart(data(rows))
-    full = chart.mark_bar(height=8, yOffset=7).encode(x=x, y=y, color=alt.Color("colour:N", scale=None), description="d:N")
+    full = chart.mark_bar(height=8, yOffset=7).encode(
+        x=x, y=y, color=alt.Color("colour:N", scale=None), description="d:N"
+    )
     won = chart.mark_bar(height=8, yOffset=7, color=LIGHT["plan"], aria=False).encode(x=alt.X("at_roof:Q"), y=y)
     names = words(rows, colour="ink", align="left", baseline="bottom", dy=1).encode(x=alt.value(0), y=y)
-    shares = words([{**r, "text": r["share"]} for r in rows], colour="muted", align="left", dx=5, dy=7, fontSize=10).encode(x=x, y=y)
+    shares = words(
+        [{**r, "text": r["share"]} for r in rows], colour="muted", align="left", dx=5, dy=7, fontSize=10
+    ).encode(x=x, y=y)
     chart = alt.layer(full, won, names, shares).properties(width=width - 20, height=alt.Step(33))
     return styled(chart, f"Time of the {len(rows)} longest operators against the roofline").configure_axisY(minExtent=0)
 

@@ -40,7 +40,9 @@ def styled(chart: Any, description: str) -> Any:
         "titlePadding": 8,
     }
     return (
-        chart.properties(description=description, background="transparent", padding={"left": 0, "right": 8, "top": 4, "bottom": 2})
+        chart.properties(
+            description=description, background="transparent", padding={"left": 0, "right": 8, "top": 4, "bottom": 2}
+        )
         .configure(font=FONT)
         .configure_view(stroke=None)
         .configure_axis(**axis)

@@ -49,7 +49,9 @@ def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     bottom = _latency_panel(plan, [r for r in rows if r["p99"] is not None], x_scale, ticks)
     inner = width - AXIS_PX - 16
     panels = [panel.properties(width=inner, height=height) for panel, height in ((top, 230), (bottom, 150)) if panel]
-    return styled(alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates")
+    return styled(
+        alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates"
+    )
 
 
 def describe(evaluation: Evaluation, *, percentile: float = 0.99, also: tuple[str, ...] = ()) -> str:
@@ -130,7 +132,9 @@ def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list
     promise = [{"y": allowed, "text": f"allowed {number(allowed, 0 if allowed == round(allowed) else 2)}"}]
     return alt.layer(
         dashed(promise, y=alt.Y("y:Q", scale=scale)),
-        words(promise, colour="muted", align="right", baseline="top", dy=4).encode(y=alt.Y("y:Q", scale=scale), x=alt.value("width")),
+        words(promise, colour="muted", align="right", baseline="top", dy=4).encode(
+            y=alt.Y("y:Q", scale=scale), x=alt.value("width")
+        ),
         *_marks(rows, "change", x_scale, scale, y_axis, alt.Axis(values=ticks, labels=False, title=None)),
         *_names(rows, x_scale, scale),
         title=panel_title(f"{printable(plan.objective.metric)}, change in points"),
@@ -151,7 +155,9 @@ def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[
     promise = [{"y": bound, "text": f"promised {milliseconds(bound)}"}] if bound else []
     return alt.layer(
         dashed(promise, y=alt.Y("y:Q", scale=scale)),
-        words(promise, colour="muted", align="left", baseline="bottom", dy=-4).encode(y=alt.Y("y:Q", scale=scale), x=alt.value(0)),
+        words(promise, colour="muted", align="left", baseline="bottom", dy=-4).encode(
+            y=alt.Y("y:Q", scale=scale), x=alt.value(0)
+        ),
         *_marks(rows, "p99", x_scale, scale, y_axis, x_axis),
         title=panel_title(f"{percentile_name(plan.objective.percentile)} latency in ms, logarithmic"),
     )
@@ -168,11 +174,20 @@ def _marks(rows: list[Row], name: str, x_scale: Any, y_scale: Any, y_axis: Any, 
         if not some:
             continue
         strong = kind in _NAMED
-        whisker: dict[str, Any] = {"color": LIGHT[colour], "strokeWidth": 1.5 if strong else 0.7, "aria": False, "clip": True}
+        whisker: dict[str, Any] = {
+            "color": LIGHT[colour],
+            "strokeWidth": 1.5 if strong else 0.7,
+            "aria": False,
+            "clip": True,
+        }
         chart = alt.Chart(data(some))
         top = f"{name}_hi:Q" if name == "p99" else "change:Q"
-        layers.append(chart.mark_rule(**whisker).encode(x=x, y=alt.Y(f"{name}_lo:Q", scale=y_scale, axis=y_axis), y2=top))
-        layers.append(chart.mark_rule(**whisker).encode(x=alt.X("cost_lo:Q", scale=x_scale, axis=x_axis), x2="cost_hi:Q", y=y))
+        layers.append(
+            chart.mark_rule(**whisker).encode(x=x, y=alt.Y(f"{name}_lo:Q", scale=y_scale, axis=y_axis), y2=top)
+        )
+        layers.append(
+            chart.mark_rule(**whisker).encode(x=alt.X("cost_lo:Q", scale=x_scale, axis=x_axis), x2="cost_hi:Q", y=y)
+        )
         inside = LIGHT[colour] if filled else LIGHT["paper"]
         point = chart.mark_point(stroke=LIGHT[colour], fill=inside, size=size, shape=shape, opacity=1, strokeWidth=1.4)
         layers.append(point.encode(x=x, y=y, description="d:N"))
@@ -189,7 +204,9 @@ def _band(rows: list[Row], name: str, x_scale: Any, y_scale: Any) -> Any:
         for tied in row["tied"]
         if tied[name] is not None
     ]
-    stroke = alt.Chart(data(spokes)).mark_rule(color=LIGHT["band"], strokeWidth=20, strokeCap="round", aria=False, clip=True)
+    stroke = alt.Chart(data(spokes)).mark_rule(
+        color=LIGHT["band"], strokeWidth=20, strokeCap="round", aria=False, clip=True
+    )
     return stroke.encode(x=alt.X("x:Q", scale=x_scale), x2="x2:Q", y=alt.Y("y:Q", scale=y_scale), y2="y2:Q")
 
 
@@ -202,7 +219,9 @@ def _names(rows: list[Row], x_scale: Any, y_scale: Any) -> list[Any]:
         left = row["cost"] ** 2 < x_scale.domain[0] * x_scale.domain[1]
         below = row["kind"] == "baseline"
         side: dict[str, Any] = {"align": "left", "dx": -5} if left else {"align": "right", "dx": 5}
-        texts = words_on_ground([{**row, "text": row["label"]}], colour=_LOOK[row["kind"]][0], dy=18 if below else 0, fontWeight=600, **side)
+        texts = words_on_ground(
+            [{**row, "text": row["label"]}], colour=_LOOK[row["kind"]][0], dy=18 if below else 0, fontWeight=600, **side
+        )
         place = alt.Y("change:Q", scale=y_scale) if below else alt.value(8)
         layers.extend(text.encode(x=alt.X("cost:Q", scale=x_scale), y=place) for text in texts)
     return layers

@@ -1,42 +1,78 @@
-"""What is going on, on stderr: bars with the time left in a terminal, plain lines elsewhere."""
+"""Progress on standard error: bars with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import IO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
-__all__ = ["TerminalProgress"]
+from farthing.render.numbers import clock_time
+from farthing.render.sentences import printable
+from farthing.render.terminal import console
 
-EVERY_S = 5.0
-"""Outside a terminal a stage says something at most this often."""
+__all__ = ["TerminalProgress", "time_left"]
+
+
+def time_left(elapsed_s: float, done: int, total: int) -> float | None:
+    """Seconds left if the rest goes like what is done; None while nothing is done or the total is unknown."""
+    if done <= 0 or total <= 0:
+        return None
+    return elapsed_s / done * max(0, total - done)
+
+
+class _Left(ProgressColumn):
+    """``0:48 left`` while a stage runs, its whole time once it is done."""
+
+    def render(self, task: Task) -> Text:
+        if task.finished:
+            return Text(clock_time(task.finished_time or 0.0), style="dim")
+        left = time_left(task.elapsed or 0.0, int(task.completed), int(task.total or 0))
+        return Text("" if left is None else f"{clock_time(left)} left", style="dim")
+
+
+class _Count(ProgressColumn):
+    """``23/36``, or nothing where the total is unknown."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{int(task.completed)}/{int(task.total)}" if task.total else "")
 
 
 class TerminalProgress:
-    """Implements :class:`farthing.ports.Progress`; a context manager.
+    """Implements :class:`farthing.ports.Progress`; use it as a context manager.
+
+    On a terminal each stage is one line with a bar that stays when the stage is done. Elsewhere a stage says one
+    line when it starts, one at most every ``every_s`` seconds, and one when it is done.
 
     Args:
-        console: Where to draw; None for stderr.
+        stream: Where it is drawn, standard error as a rule.
+        every_s: Least seconds between two plain lines of one stage.
+        monotonic_s: The clock.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+    def __init__(
+        self, stream: IO[str], *, every_s: float = 5.0, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console: Console = console(stream)
+        self._every_s = every_s
+        self._monotonic_s = monotonic_s
         self._bars: Progress | None = None
-        self._tasks: dict[str, Any] = {}
-        self._said: dict[str, float] = {}
-        self._started: dict[str, float] = {}
-        if self._console.is_terminal:
+        self._tasks: dict[str, TaskID] = {}
+        self._started_s: dict[str, float] = {}
+        self._said_s: dict[str, float] = {}
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bars = Progress(
-                TextColumn("  {task.description:<12}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
+                TextColumn("  {task.description:<14}", markup=False),
+                BarColumn(bar_width=20),
+                _Count(),
                 TextColumn("{task.fields[note]}", markup=False),
+                _Left(),
                 console=self._console,
+                get_time=monotonic_s,
             )
 
     def __enter__(self) -> TerminalProgress:
@@ -44,25 +80,37 @@ class TerminalProgress:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bars is not None:
             self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int, note: str) -> None:
-        """``done`` of ``total`` steps of ``stage`` are finished."""
-        if self._bars is None:
-            self._line(stage, done, total, note)
-            return
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total, note=note)
-        self._bars.update(self._tasks[stage], completed=done, total=total, note=note)
+        """``done`` of ``total`` steps of ``stage`` are finished; a total of 0 means that it is unknown."""
+        stage, note = printable(stage), printable(note)
+        if self._bars is not None:
+            self._draw(self._bars, stage, done, total, note)
+        else:
+            self._say(stage, done, total, note)
 
-    def _line(self, stage: str, done: int, total: int, note: str) -> None:
-        now = time.monotonic()
-        self._started.setdefault(stage, now)
-        first, last = stage not in self._said, done >= total
-        if not (first or last or now - self._said[stage] >= EVERY_S):
+    def _draw(self, bars: Progress, stage: str, done: int, total: int, note: str) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = bars.add_task(stage, total=total or None, note=note)
+        bars.update(self._tasks[stage], completed=done, total=total or None, note=note)
+
+    def _say(self, stage: str, done: int, total: int, note: str) -> None:
+        now_s = self._monotonic_s()
+        last_s = self._said_s.get(stage)
+        self._started_s.setdefault(stage, now_s)
+        if last_s == float("inf"):
             return
-        self._said[stage] = now
-        took = f"  {now - self._started[stage]:.0f} s" if last else ""
-        self._console.print(f"  {stage:<12} {done}/{total}  {note}{took}", markup=False, soft_wrap=True)
+        finished = total > 0 and done >= total
+        if last_s is not None and not finished and now_s - last_s < self._every_s:
+            return
+        self._said_s[stage] = float("inf") if finished else now_s
+        elapsed_s = now_s - self._started_s[stage]
+        left = time_left(elapsed_s, done, total)
+        when = clock_time(elapsed_s) if finished else "" if left is None else f"{clock_time(left)} left"
+        steps = f"{done}/{total}" if total > 0 else ""
+        self._console.print(Text("  ".join(s for s in (f"{stage:<14}", steps, note, when) if s)), soft_wrap=True)

@@ -10,7 +10,17 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from farthing.nouns import AccuracyEvidence, Plan, Profile
-from farthing.render.numbers import count, duration, interval, milliseconds, moment, money, money_change, number, percent
+from farthing.render.numbers import (
+    count,
+    duration,
+    interval,
+    milliseconds,
+    moment,
+    money,
+    money_change,
+    number,
+    percent,
+)
 from farthing.render.palette import DARK, LIGHT, svg_rules
 from farthing.render.sentences import (
     MARKS,
@@ -19,6 +29,7 @@ from farthing.render.sentences import (
     headline,
     nearest_sentence,
     offer_price,
+    peaks_sentence,
     printable,
     promise,
     summary_rows,
@@ -34,6 +45,7 @@ __all__ = ["plan_html", "report_html"]
 
 BROAD_PX, NARROW_PX = 720, 343
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|µs|s|min|h|points?|×|M|B|T|MiB|GiB|GB/s)(?!\w))")
+_SIGN = re.compile(r"(?<=[≤≥≈]) | (?=[−+][$\d])|(?<=\bat) (?=most\b)|(?<=\d,) (?=[−\d.,]+\])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +109,8 @@ def _markup(text: str) -> Any:
 
 
 def _tight(text: str) -> str:
-    """Numbers keep together with their units."""
-    return _UNIT.sub("\u00a0", text)
+    """Numbers keep together with their units and signs."""
+    return _SIGN.sub("\u00a0", _UNIT.sub("\u00a0", text)).replace("−$", "−\u2060$")
 
 
 def _ticked(text: str) -> Any:
@@ -113,7 +125,10 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("farthing.render", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("farthing.render", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters |= {"tight": _tight, "ticked": _ticked, "shown": printable}
     return environment
@@ -135,7 +150,12 @@ def _pictures(plan: Plan) -> dict[str, Picture | None]:
         "latency": bool(plan.baseline.quantiles_ms or (plan.chosen and plan.chosen.quantiles_ms)),
         "hours": bool(plan.hourly.baseline_usd),
     }
-    draw = {"frontier": charts.frontier, "waterfall": charts.waterfall, "latency": charts.latency, "hours": charts.cost_by_hour}
+    draw = {
+        "frontier": charts.frontier,
+        "waterfall": charts.waterfall,
+        "latency": charts.latency,
+        "hours": charts.cost_by_hour,
+    }
     pictures = {name: _picture(draw[name], plan, name) if wanted else None for name, wanted in drawn.items()}
     for i, profile in enumerate(_shown_profiles(plan)):
         pictures[f"operators{i}"] = _picture(charts.operators, profile, f"operators{i}") if profile.operators else None
@@ -205,7 +225,7 @@ def _profile(i: int, profile: Profile) -> dict[str, Any]:
         f"The {len(shown)} longest of {len(profile.operators)} operators, {percent(share)} of operator time; "
         f"{percent(profile.mapped_frac)} of the time is mapped to the model’s own nodes. "
         f"One batch of {profile.batch}: {milliseconds(profile.wall_ms)}, {milliseconds(profile.pipeline_ms)} of it before the engine. "
-        f"Peaks of one thread: {peaks_sentence(profile)}."
+        f"Peaks of one thread: {peaks_sentence(profile.peaks)}."
     )
     return {
         "label": printable(profile.candidate.label),
@@ -217,29 +237,17 @@ def _profile(i: int, profile: Profile) -> dict[str, Any]:
     }
 
 
-def peaks_sentence(profile: Profile) -> str:
-    """``FP32 104 GFLOP/s, BF16 822 GFLOP/s, INT8 1,590 GOP/s, memory 11.9 GB/s``."""
-    peaks = profile.peaks
-    known = (
-        ("FP32", peaks.fp32_gflops, "GFLOP/s"),
-        ("BF16", peaks.bf16_gflops, "GFLOP/s"),
-        ("INT8", peaks.int8_gops, "GOP/s"),
-        ("memory", peaks.memory_gb_per_s, "GB/s"),
-    )
-    return ", ".join(f"{name} {number(v, 0 if v >= 100 else 1)} {unit}" for name, v, unit in known if v is not None)
-
-
 def _evidence(plan: Plan) -> dict[str, Any]:
     rows = evidence_rows(plan)
     sizes = ", ".join(f"{printable(name)} {count(n)}" for name, n in plan.splits.items())
     confidence = percent(plan.objective.confidence)
     needed = sorted({e.n_needed for _, e in rows if e.verdict == "unproven" and e.n_needed})
-    note = f"“At most” is the one-sided {confidence} limit of the change; it must be within {percent(plan.objective.max_drop_frac, decimals=2)}."
+    note = f"“At most” is the one-sided {confidence} limit of the change; it must be within {plan.objective.max_drop_frac * 100:g} points."
     if needed:
         note += f" Unproven on the search split only means that {count(needed[0])} samples or more would be needed to settle it there."
     return {
         "evidence": [_evidence_row(build, e) for build, e in rows],
-        "evidence_note": note.replace(".00 %", " %"),
+        "evidence_note": note,
         "splits": f"Sizes: {sizes}." if sizes else "",
     }
 
@@ -264,6 +272,7 @@ def _elsewhere(plan: Plan) -> list[dict[str, Any]]:
             "region": printable(other.offer.region),
             "term": term_name(other.offer.term),
             "price": offer_price(other.offer),
+            "usd": other.offer.usd_per_hour,
             "dated": other.offer.dated.isoformat(),
             "cost": money(other.cost_usd_per_month),
             "sort": other.cost_usd_per_month.value,

@@ -5,13 +5,25 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, HourlyPlan, Objective, Offer, Outcome, Plan, Term
+from farthing.nouns import (
+    AccuracyEvidence,
+    Estimate,
+    Evaluation,
+    HourlyPlan,
+    MachinePeaks,
+    Objective,
+    Offer,
+    Outcome,
+    Plan,
+    Term,
+)
 from farthing.render.numbers import (
     count,
     milliseconds,
     moment,
     money,
     money_change,
+    number,
     percent,
     percentile_name,
     points,
@@ -29,6 +41,7 @@ __all__ = [
     "nearest_sentence",
     "offer_price",
     "p99_at_load",
+    "peaks_sentence",
     "price_sentence",
     "printable",
     "promise",
@@ -213,7 +226,9 @@ def summary_rows(plan: Plan) -> tuple[SummaryRow, ...]:
     ]
     evidence = plan.chosen.accuracy if plan.chosen else None
     if evidence is not None:
-        before, after = (percent(e, decimals=1, bounds=False) for e in (evidence.baseline_frac, evidence.candidate_frac))
+        before, after = (
+            percent(e, decimals=1, bounds=False) for e in (evidence.baseline_frac, evidence.candidate_frac)
+        )
         rows.append(SummaryRow(name=printable(evidence.metric), now=before, planned=after, note=_differ(evidence)))
     now, then = p99_at_load(plan.baseline), p99_at_load(plan.chosen) if plan.chosen else None
     if now is not None:
@@ -234,3 +249,14 @@ def price_sentence(offer: Offer) -> str:
         f"{printable(offer.name)} {term_name(offer.term)} in {printable(offer.region)}: "
         f"{offer_price(offer)} (price of {moment(offer.dated)})"
     )
+
+
+def peaks_sentence(peaks: MachinePeaks) -> str:
+    """``FP32 104 GFLOP/s, BF16 822 GFLOP/s, INT8 1,590 GOP/s, memory 11.9 GB/s``."""
+    known = (
+        ("FP32", peaks.fp32_gflops, "GFLOP/s"),
+        ("BF16", peaks.bf16_gflops, "GFLOP/s"),
+        ("INT8", peaks.int8_gops, "GOP/s"),
+        ("memory", peaks.memory_gb_per_s, "GB/s"),
+    )
+    return ", ".join(f"{name} {number(v, 0 if v >= 100 else 1)} {unit}" for name, v, unit in known if v is not None)

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Plan
-from farthing.render.numbers import count, duration, interval, milliseconds, money, number, percent, percentile_name, points, times
+from farthing.render.numbers import (
+    count,
+    duration,
+    interval,
+    milliseconds,
+    money,
+    number,
+    percent,
+    percentile_name,
+    points,
+    times,
+)
 from farthing.render.sentences import accuracy_change, offer_price, p99_at_load, printable, term_name
 
 __all__ = ["Cell", "Column", "candidate_columns", "candidate_rows", "evidence_rows", "offer_rows", "seconds_rows"]
@@ -39,7 +50,15 @@ class Column:
 
 def candidate_columns(plan: Plan) -> tuple[Column, ...]:
     """Heads of the table of all candidates."""
-    numeric = ("cost a month", "per million", f"{printable(plan.objective.metric)} change", "p99 at peak", "capacity", "against now", "memory")
+    numeric = (
+        "cost a month",
+        "per million",
+        f"{printable(plan.objective.metric)} change",
+        "p99 at peak",
+        "capacity",
+        "against now",
+        "memory",
+    )
     tail = percentile_name(plan.objective.percentile)
     titles = tuple(t.replace("p99", tail) for t in numeric)
     return (
@@ -110,7 +129,14 @@ def evidence_rows(plan: Plan) -> list[tuple[str, AccuracyEvidence]]:
 def offer_rows(plan: Plan) -> list[tuple[str, str, str, str, str, str]]:
     """Name, region, term, price, date and source of every price used."""
     return [
-        (printable(o.name), printable(o.region), term_name(o.term), offer_price(o), o.dated.isoformat(), printable(o.source))
+        (
+            printable(o.name),
+            printable(o.region),
+            term_name(o.term),
+            offer_price(o),
+            o.dated.isoformat(),
+            printable(o.source),
+        )
         for o in plan.offers
     ]
 
@@ -120,5 +146,7 @@ def seconds_rows(plan: Plan) -> list[tuple[str, str, str]]:
     seconds = plan.provenance.seconds
     total = seconds.get("total", sum(seconds.values()))
     items = sorted(((k, v) for k, v in seconds.items() if k != "total"), key=lambda kv: -kv[1])
-    rows = [(printable(k).replace("_", " "), duration(v), percent(v / total, decimals=1) if total else "") for k, v in items]
+    rows = [
+        (printable(k).replace("_", " "), duration(v), percent(v / total, decimals=1) if total else "") for k, v in items
+    ]
     return [*rows, ("total", duration(total), "")]

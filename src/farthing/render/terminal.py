@@ -1,21 +1,23 @@
-"""What a person reads in the terminal: results on stdout, words about them on stderr, all of it without colour too."""
+"""What people read in a terminal. Every function returns something rich can print; nothing is printed here.
+
+Names come from models and price lists, so all text goes in as :class:`rich.text.Text`, never as markup, and control
+characters are made visible. Colour repeats what the words say.
+"""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterable, Sequence
+from typing import IO, TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from farthing.errors import FarthingError
-from farthing.nouns import Baseline, Estimate, Measurement, Offer, Plan, Profile, Verification
-from farthing.render import numbers
-from farthing.render.progress import TerminalProgress
+from farthing.nouns import Estimate, Offer, Outcome, Plan
+from farthing.render.checks import Check
+from farthing.render.numbers import milliseconds, moment, money, number, percent
 from farthing.render.sentences import (
     MARKS,
     WORDS,
@@ -23,226 +25,222 @@ from farthing.render.sentences import (
     headline,
     nearest_sentence,
     offer_price,
-    price_sentence,
     printable,
-    promise,
     summary_rows,
     term_name,
 )
 
 if TYPE_CHECKING:
-    from farthing.load.prices import PriceProblem, PriceRow
+    from datetime import date
 
 __all__ = [
-    "TerminalProgress",
-    "command_line",
-    "print_baseline",
-    "print_error",
-    "print_import",
-    "print_offer",
-    "print_offers",
-    "print_plan",
-    "print_problems",
-    "print_verification",
+    "COLOURS",
+    "console",
+    "error",
+    "grid",
+    "plan_block",
+    "price_check",
+    "price_list",
+    "price_page",
+    "spoken",
+    "verify_block",
 ]
 
-_COLOURS = {"met": "green", "not_met": "red", "unproven": "yellow"}
-SHOWN_OPERATORS = 12
-PIPE_WIDTH = 240
+COLOURS: dict[Outcome, str] = {"met": "green", "not_met": "red", "unproven": "yellow"}
+_PIPE_WIDTH = 160
 
 
-def _out() -> Console:
-    """Stdout; a pipe or a file has no width that anything should be cut to."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(highlight=False, soft_wrap=True, width=width)
+def console(stream: IO[str], *, width: int | None = None) -> Console:
+    """A console without markup, emoji or guessed highlights; colour only on a terminal and without NO_COLOR.
+
+    Args:
+        stream: Standard output for data, standard error for words.
+        width: Columns; None for the terminal's own, or 160 where there is none, so that pipes see whole lines.
+    """
+    if width is None and not stream.isatty():
+        width = int(os.environ.get("COLUMNS", _PIPE_WIDTH))
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
-def command_line(argv: Sequence[str]) -> str:
-    """The command as typed, quoted so that it can be pasted."""
-    return shlex.join([Path(argv[0]).name, *argv[1:]])
+def spoken(text: str, style: str = "") -> Text:
+    """Text from anywhere, safe to print."""
+    return Text("\n".join(printable(line) for line in text.split("\n")), style=style)
 
 
-def print_error(error: FarthingError) -> None:
-    """``error: …`` and, after a blank line, ``hint: …`` on stderr."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text.assemble(("error: ", "bold red"), printable_lines(error.message)))
-    if error.hint:
-        console.print(Text.assemble(("\nhint: ", "bold"), printable_lines(error.hint)))
+def grid(*, indent: int = 2, gap: int = 3) -> Table:
+    """A table without lines."""
+    return Table(
+        box=None, show_header=False, show_edge=False, pad_edge=True, padding=(0, gap, 0, 0 if indent == 0 else indent)
+    )
 
 
-def printable_lines(text: str) -> str:
-    """As :func:`printable`, line by line."""
-    return "\n".join(printable(line) for line in text.splitlines())
-
-
-def print_plan(plan: Plan, folder: Path) -> None:
-    """The verdict block: one screen, the verdict in one line, each dollar with its price's date."""
-    console = _out()
-    outcome = plan.verdict.outcome
-    console.print()
-    console.print(Text(printable(plan.description)), style="dim")
-    console.print(Text(f"Bill {numbers.money(plan.bill_usd_per_month)}/month on {price_sentence(plan.offers[0])}"), style="dim")
-    trace = f"{printable(plan.trace_name)}, {numbers.count(plan.requests_per_month)} requests a month"
-    console.print(Text(f"Arrivals {trace} · promise {promise(plan.objective)}"), style="dim")
-    console.print()
-    console.print(Text.assemble((f"{MARKS[outcome]} ", _COLOURS[outcome]), (headline(plan), "bold")))
-    if nearest_sentence(plan):
-        console.print(f"  nearest: {nearest_sentence(plan)}", markup=False)
-    console.print()
-    if plan.chosen is not None:
-        console.print(f"  chosen  {printable(plan.chosen.candidate.label)}", markup=False)
-        console.print(_summary(plan))
-    if best_fp32_sentence(plan):
-        console.print(f"  {best_fp32_sentence(plan)}", markup=False)
-    console.print()
-    if plan.chosen is not None:
-        path = folder / "plan.yaml"
-        console.print(f"  plan    {path}", markup=False)
-        console.print(f"  check   farthing verify {path}", markup=False)
-    console.print(f"  report  {folder / 'report.html'}", markup=False)
-    if plan.verdict.hint:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"\nhint: {plan.verdict.hint}", markup=False)
-
-
-def _summary(plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=True)
-    table.add_column("  ", no_wrap=True)
-    table.add_column("now", justify="right", no_wrap=True)
-    table.add_column("planned", justify="right", no_wrap=True)
-    table.add_column("")
-    for row in summary_rows(plan):
-        table.add_row(f"  {row.name}", row.now, row.planned, Text(row.note, style="dim"))
+def _listing(*columns: tuple[str, bool]) -> Table:
+    """A table with a quiet head; the second of each pair says whether numbers stand in it."""
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title, numeric in columns:
+        table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     return table
 
 
-def print_baseline(baseline: Baseline, folder: Path) -> None:
-    """The profile page: scenarios, money, operators against the roofline, the bottleneck."""
-    console = _out()
-    e = baseline.evaluation
-    console.print()
-    console.print(Text(printable(baseline.description)), style="dim")
-    console.print(Text(price_sentence(baseline.offers[0])), style="dim")
-    console.print()
-    console.print(_scenarios(baseline.measurements))
-    console.print()
+def plan_block(plan: Plan, *, plan_path: str = "", report_path: str = "") -> RenderableType:
+    """The verdict, then now and planned, then what to do next.
+
+    Args:
+        plan: Any outcome.
+        plan_path: Where plan.yaml was written, empty to leave the commands out.
+        report_path: Where the report was written, empty to leave it out.
+    """
+    outcome = plan.verdict.outcome
+    head = Text.assemble((f"{MARKS[outcome]} ", f"bold {COLOURS[outcome]}"), (printable(headline(plan)), "bold"))
+    lines: list[RenderableType] = [head]
+    if outcome == "met":
+        lines += [Text(""), _summary(plan)]
+    else:
+        lines += [spoken(f"  {reason}") for reason in plan.verdict.reasons[1:]]
+        near = nearest_sentence(plan)
+        if near:
+            lines.append(spoken(f"  nearest: {near}"))
+        if plan.chosen is not None:
+            lines += [Text(""), _summary(plan)]
+        if plan.verdict.hint:
+            lines.append(_hint(plan.verdict.hint))
+    if plan_path or report_path:
+        lines += [Text(""), _next(plan_path, report_path, servable=plan.chosen is not None)]
+    return Group(*lines)
+
+
+def _summary(plan: Plan) -> RenderableType:
+    rows = summary_rows(plan)
+    table = Table(box=None, show_edge=False, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+    for title, right in (("", False), ("now", True), ("planned", True), ("", False)):
+        table.add_column(title, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(
+            Text(f"  {row.name}"), Text(row.now), Text(row.planned, style="bold"), Text(row.note, style="dim")
+        )
+    best = best_fp32_sentence(plan)
+    return Group(table, spoken(f"  {best}")) if best else table
+
+
+def _next(plan_path: str, report_path: str, *, servable: bool) -> Table:
+    table = grid(indent=2, gap=2)
+    serve = [("serve it", f"farthing serve {plan_path}")] if plan_path and servable else []
+    check = [("check it", f"farthing verify {plan_path}")] if plan_path and servable else []
+    left = [(name, path) for name, path in (("plan", plan_path), ("report", report_path)) if path]
+    right = serve + check
+    for i in range(max(len(left), len(right))):
+        cells = [*(left[i] if i < len(left) else ("", "")), *(right[i] if i < len(right) else ("", ""))]
+        table.add_row(*(spoken(text, "dim" if j % 2 == 0 else "") for j, text in enumerate(cells)))
+    return table
+
+
+def _hint(text: str) -> Text:
+    return Text.assemble(("hint: ", "cyan"), printable(text))
+
+
+def error(problem: FarthingError) -> RenderableType:
+    """``error: …``, and after a blank line ``hint: …``."""
+    lines = [Text.assemble(("error: ", "bold red"), spoken(problem.message))]
+    if problem.hint:
+        lines += [Text(""), _hint(problem.hint)]
+    return Group(*lines)
+
+
+def price_list(offers: Sequence[Offer]) -> RenderableType:
+    """One line an offer: name, region, term, price, what one gets, date."""
+    table = _listing(
+        ("offer", False),
+        ("region", False),
+        ("term", False),
+        ("price", True),
+        ("vCPU", True),
+        ("memory", True),
+        ("dated", True),
+    )
+    for o in offers:
+        vcpus = "" if o.hardware.vcpus is None else f"{o.hardware.vcpus:g}"
+        memory = "" if o.hardware.memory_gib is None else f"{o.hardware.memory_gib:g} GiB"
+        name = printable(o.name) + (
+            f" ({o.hardware.accelerators:g} × {printable(o.hardware.accelerator)})" if o.hardware.accelerator else ""
+        )
+        table.add_row(
+            Text(name),
+            spoken(o.region),
+            Text(term_name(o.term)),
+            Text(offer_price(o)),
+            Text(vcpus),
+            Text(memory),
+            Text(moment(o.dated)),
+        )
+    return table
+
+
+def price_page(offer: Offer, *, today: date) -> RenderableType:
+    """All that is known of one offer, with the age of its price."""
+    hardware, age = offer.hardware, (today - offer.dated).days
+    table = grid()
     facts = [
-        ("memory", f"{e.peak_memory_mib:,.0f} MiB" if e.peak_memory_mib else "unknown"),
-        ("load", numbers.duration(e.load_s) if e.load_s is not None else "unknown"),
-        (baseline.metric, numbers.percent(baseline.score_frac) if baseline.score_frac else "no labels"),
-        ("cost a million", numbers.money(e.usd_per_million) if e.usd_per_million else "unknown"),
-        ("needed a month", numbers.money(e.cost_usd_per_month) if e.cost_usd_per_month else "unknown"),
-        ("billed a month", numbers.money(baseline.bill_usd_per_month)),
+        ("price", offer_price(offer)),
+        ("up front", money(offer.upfront_usd) if offer.upfront_usd else ""),
+        ("term", term_name(offer.term)),
+        ("region", offer.region),
+        ("processor", " · ".join(s for s in (hardware.cpu or "", hardware.arch or "") if s)),
+        ("vCPU", "" if hardware.vcpus is None else f"{hardware.vcpus:g}"),
+        ("memory", "" if hardware.memory_gib is None else f"{hardware.memory_gib:g} GiB"),
+        ("accelerator", f"{hardware.accelerators:g} × {hardware.accelerator}" if hardware.accelerator else ""),
+        ("instructions", " ".join(hardware.isa)),
+        ("parts", " + ".join(f"{name} ${usd:g}/h" for name, usd in offer.parts_usd_per_hour.items())),
+        ("interruptions", "" if offer.interruptions_per_hour is None else f"{offer.interruptions_per_hour:g} an hour"),
+        ("dated", f"{moment(offer.dated)}, {number(age, 0)} days old"),
+        ("source", offer.source),
     ]
     for name, text in facts:
-        console.print(f"  {name:<15}{text}", markup=False)
-    console.print(f"  {baseline.gap.note}", markup=False)
-    console.print()
-    _print_profile(console, baseline.profile)
-    console.print(f"\n  saved   {folder / 'baseline.yaml'} · {folder / 'measurements.parquet'} · {folder / 'trace.json'}", markup=False)
+        if text:
+            table.add_row(Text(name, style="dim"), spoken(text))
+    return Group(spoken(offer.key, "bold"), table)
 
 
-def _scenarios(measurements: Sequence[Measurement]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("  scenario", "n", "p50 ms", "p90 ms", "p99 ms", "requests/s"):
-        table.add_column(title, justify="left" if title.strip() == "scenario" else "right", no_wrap=True)
-    for m in measurements:
-        cells = [_cell(m.metrics.get(f"latency_p{p}_ms")) for p in (50, 90, 99)]
-        table.add_row(f"  {m.scenario}", f"{m.n:,}", *cells, _cell(m.metrics.get("throughput_rps")))
-    return table
-
-
-def _cell(value: Estimate | None) -> str:
-    return "" if value is None else numbers.interval(value)
-
-
-def _print_profile(console: Console, profile: Profile) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("  operator", "kind", "ms", "share", "precision", "MFLOP", "of roofline"):
-        table.add_column(title, justify="left" if title.strip() in ("operator", "kind", "precision") else "right")
-    for o in profile.operators[:SHOWN_OPERATORS]:
-        table.add_row(
-            Text(f"  {printable(o.name)[:48]}"),
-            printable(o.kind),
-            f"{o.time_ms:.3f}",
-            f"{o.share_frac:.1%}",
-            o.precision,
-            "" if o.flops is None else f"{o.flops / 1e6:,.1f}",
-            "" if o.roofline_frac is None else f"{o.roofline_frac:.0%}",
-        )
-    console.print(table)
-    left = len(profile.operators) - SHOWN_OPERATORS
-    if left > 0:
-        console.print(f"  … and {left} more", markup=False)
-    p = profile.peaks
-    peaks = [f"FP32 {p.fp32_gflops:,.0f} GFLOP/s"]
-    peaks += [f"BF16 {p.bf16_gflops:,.0f} GFLOP/s"] if p.bf16_gflops else []
-    peaks += [f"INT8 {p.int8_gops:,.0f} GOP/s"] if p.int8_gops else []
-    console.print(f"\n  peaks (one thread, measured)  {' · '.join(peaks)} · memory {p.memory_gb_per_s:,.0f} GB/s", markup=False)
-    if profile.mapped_frac > 0:
-        console.print(f"  {profile.mapped_frac:.0%} of the operator time mapped back to the model's nodes", markup=False)
-    console.print(Text.assemble("  bottleneck: ", (profile.bottleneck, "bold"), f" — {profile.why}"))
-    for remark in profile.remarks:
-        console.print(f"  · {remark}", markup=False)
-
-
-def print_verification(result: Verification) -> None:
-    """Each check with planned and seen figures, then the verdict."""
-    console = _out()
-    console.print(f"\n  {printable(result.workload)} · {printable(result.candidate.label)}", markup=False)
-    console.print(f"  this machine now runs at {result.machine_speed.value:.2f} × its speed when the plan was made", markup=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("  check", "planned", "seen", "", ""):
-        table.add_column(title, justify="right" if title in ("planned", "seen") else "left")
-    for c in result.checks:
-        table.add_row(
-            f"  {c.name}",
-            f"{numbers.interval(c.planned)} {c.unit}",
-            f"{numbers.interval(c.seen)} {c.unit}",
-            c.limit,
-            f"{MARKS[c.outcome]} {WORDS[c.outcome]}",
-        )
-    console.print(table)
-    outcome = result.verdict.outcome
-    said = "; ".join(result.verdict.reasons)
-    console.print(Text.assemble((f"\n{MARKS[outcome]} ", _COLOURS[outcome]), (f"{WORDS[outcome]}: {said}", "bold")))
-    if result.verdict.hint:
-        Console(stderr=True, highlight=False).print(f"\nhint: {result.verdict.hint}", markup=False)
-
-
-def _offer_table(rows: Sequence[tuple[Offer, str]], *, sources: bool) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("offer", "region", "term", "price", "vCPU", "GiB", "GPU", "dated", *(("source", "note") if sources else ())):
-        table.add_column(title, justify="right" if title in ("price", "vCPU", "GiB") else "left", no_wrap=not sources)
-    for o, note in rows:
-        h = o.hardware
-        gpu = f"{h.accelerators:g} × {printable(h.accelerator)}" if h.accelerator else ""
-        cells = [printable(o.name), o.region, term_name(o.term), offer_price(o), _plain(h.vcpus), _plain(h.memory_gib), gpu]
-        table.add_row(*cells, o.dated.isoformat(), *((printable(o.source), printable(note)) if sources else ()))
-    return table
-
-
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def print_offers(offers: Sequence[Offer]) -> None:
-    """A line an offer."""
-    _out().print(_offer_table([(o, "") for o in offers], sources=False))
-
-
-def print_offer(rows: Sequence[PriceRow]) -> None:
-    """Every term and date of one offer, with source and what a second source says."""
-    _out().print(_offer_table([(r.offer, r.note) for r in rows], sources=True))
-
-
-def print_import(offers: Sequence[Offer], path: Path) -> None:
-    """What was imported, and where it lies."""
-    _out().print(f"{len(offers):,} prices imported into {path}", markup=False)
-
-
-def print_problems(problems: Sequence[PriceProblem]) -> None:
-    """One line a problem; a word when there is none."""
-    for p in problems:
-        _out().print(f"{p.key} ({p.dated}): {p.problem}", markup=False)
+def price_check(problems: Sequence[str], *, n_offers: int, oldest: date, newest: date) -> RenderableType:
+    """Result of the integrity checks on the price list."""
+    span = f"{number(n_offers, 0)} offers, dated {moment(oldest)} to {moment(newest)}"
     if not problems:
-        print("every price is positive, dated, sourced and in order", file=sys.stderr)
+        return Text.assemble((f"{MARKS['met']} ", "bold green"), f"prices hold together: {span}")
+    head = Text.assemble((f"{MARKS['not_met']} ", "bold red"), f"{len(problems)} of the checks on prices fail: {span}")
+    return Group(head, *(spoken(f"  {problem}") for problem in problems))
+
+
+def _value(value: Estimate | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if unit == "ms":
+        return milliseconds(value)
+    if unit == "frac":
+        return percent(value)
+    if unit == "usd_per_month":
+        return money(value)
+    return f"{number(value.value, 0 if value.value >= 100 else 1)}/s"
+
+
+def verify_block(checks: Iterable[Check]) -> RenderableType:
+    """Each promise beside what was seen, then the verdict on all of them."""
+    table = _listing(
+        ("", False), ("check", False), ("planned", True), ("seen now", True), ("limit", False), ("", False)
+    )
+    rows = list(checks)
+    for c in rows:
+        mark = Text(f"{MARKS[c.outcome]} {WORDS[c.outcome]}", style=COLOURS[c.outcome])
+        note = spoken(c.note, "dim")
+        table.add_row(
+            mark, spoken(c.name), Text(_value(c.planned, c.unit)), Text(_value(c.seen, c.unit)), spoken(c.limit), note
+        )
+    bad = [c for c in rows if c.outcome != "met"]
+    outcome: Outcome = "met" if not bad else "not_met" if any(c.outcome == "not_met" for c in bad) else "unproven"
+    said = (
+        f"all {len(rows)} checks hold"
+        if not bad
+        else f"{len(bad)} of {len(rows)} checks do not hold: {', '.join(c.name for c in bad)}"
+    )
+    head = Text.assemble(
+        (f"{MARKS[outcome]} ", f"bold {COLOURS[outcome]}"), (f"{WORDS[outcome]}: {printable(said)}", "bold")
+    )
+    return Group(head, Text(""), table)
