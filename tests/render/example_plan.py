@@ -40,7 +40,9 @@ DAY = date(2026, 7, 20)
 
 
 def est(value: float, rel: float = 0.02, n: int = 24, method: str = "t on 24 log ratios") -> Estimate:
-    return Estimate(value=value, lo=value * (1 - rel), hi=value * (1 + rel), n=n, method=method, source="measurement 5f0c")
+    return Estimate(
+        value=value, lo=value * (1 - rel), hi=value * (1 + rel), n=n, method=method, source="measurement 5f0c"
+    )
 
 
 def hardware(name: str, vcpus: float = 2, memory: float = 8) -> Hardware:
@@ -99,9 +101,15 @@ def accuracy(n: int, worse: int, better: int, split: str, *, allowed: float = 0.
         n_differ=worse + better,
         n_worse=worse,
         n_better=better,
-        baseline_frac=Estimate(value=right / n, lo=right / n - 0.008, hi=min(1.0, right / n + 0.004), n=n, method="Wilson"),
+        baseline_frac=Estimate(
+            value=right / n, lo=right / n - 0.008, hi=min(1.0, right / n + 0.004), n=n, method="Wilson"
+        ),
         candidate_frac=Estimate(
-            value=right / n - drop, lo=right / n - drop - 0.009, hi=min(1.0, right / n - drop + 0.004), n=n, method="Wilson"
+            value=right / n - drop,
+            lo=right / n - drop - 0.009,
+            hi=min(1.0, right / n - drop + 0.004),
+            n=n,
+            method="Wilson",
         ),
         drop_frac=Estimate(value=drop, lo=-math.inf, hi=hi, n=n, method="exact paired, one-sided 95 %"),
         verdict=outcome,
@@ -136,7 +144,9 @@ ANSWERS = {"fp32": (0, 0), "bf16": (0, 1), "int8-dynamic": (9, 1), "int8-qdq": (
 PRECISION = {"fp32": "fp32", "bf16": "bf16", "int8-dynamic": "int8", "int8-qdq": "int8", "int8-nncf": "int8"}
 
 
-def evaluation(engine: str, variant: str, batch: int, instances: int, threads: int, status: str, reason: str) -> Evaluation:
+def evaluation(
+    engine: str, variant: str, batch: int, instances: int, threads: int, status: str, reason: str
+) -> Evaluation:
     candidate = Candidate(
         engine=engine,
         variant=variant,
@@ -161,7 +171,9 @@ def evaluation(engine: str, variant: str, batch: int, instances: int, threads: i
         candidate=candidate,
         status=status,  # type: ignore[arg-type]
         reason=reason,
-        service_ms=tuple((b, est(one * b / (1 + (gain - 1) * (1 - 1 / b) if b > 1 else 1))) for b in (1, 2, 4, 8, 16) if b <= batch),
+        service_ms=tuple(
+            (b, est(one * b / (1 + (gain - 1) * (1 - 1 / b) if b > 1 else 1))) for b in (1, 2, 4, 8, 16) if b <= batch
+        ),
         capacity_rps=est(capacity),
         sla_rps=None if sla is None else est(sla, 0.03),
         latency_p50_ms=est(one, 0.01, 400),
@@ -169,7 +181,11 @@ def evaluation(engine: str, variant: str, batch: int, instances: int, threads: i
         latency_p99_ms=est(one * 1.37, 0.05, 400),
         p99_at_peak_ms=est(p99, 0.06, 400),
         ratio=est(capacity / 83.0, 0.02),
-        accuracy=accuracy(700, *ANSWERS[variant], "confirm") if final else accuracy(200, *ANSWERS[variant], "search") if tested else None,
+        accuracy=accuracy(700, *ANSWERS[variant], "confirm")
+        if final
+        else accuracy(200, *ANSWERS[variant], "search")
+        if tested
+        else None,
         cost_usd_per_month=None if cost is None else est(cost, 0.03),
         usd_per_million=None if cost is None else est(cost / 19990.0, 0.03),
         peak_memory_mib=410.0 + 90 * instances,
@@ -192,10 +208,16 @@ def evaluations() -> tuple[Evaluation, ...]:
     rows = [("pytorch", "fp32", 1, 2, 1, "baseline", "")]
     for engine in ("onnxruntime", "openvino"):
         for variant in ("fp32", "bf16", "int8-dynamic", "int8-qdq", "int8-nncf"):
-            if (engine, variant) in (("onnxruntime", "bf16"), ("onnxruntime", "int8-nncf"), ("openvino", "int8-dynamic")):
+            if (engine, variant) in (
+                ("onnxruntime", "bf16"),
+                ("onnxruntime", "int8-nncf"),
+                ("openvino", "int8-dynamic"),
+            ):
                 continue
             for batch, instances, threads in ((1, 2, 1), (4, 2, 1), (8, 2, 1), (8, 1, 2), (16, 2, 1)):
-                rows.append((engine, variant, batch, instances, threads, "lost", "costs more than openvino int8-nncf b8 2×1"))
+                rows.append(
+                    (engine, variant, batch, instances, threads, "lost", "costs more than openvino int8-nncf b8 2×1")
+                )
     out = []
     for engine, variant, batch, instances, threads, status, reason in rows:
         key = (engine, variant, batch, instances)
@@ -212,7 +234,9 @@ def evaluations() -> tuple[Evaluation, ...]:
             made = replace(made, p99_at_peak_ms=est(57, 0.05, 400), sla_rps=None)
         out.append(made)
     crashed = Candidate(engine="torch-compile", variant="fp32", precision="fp32", max_batch=8, instances=2, threads=1)
-    out.append(Evaluation(candidate=crashed, status="failed", reason="child ended by signal 9 after 41 s; memory limit 4 GiB"))
+    out.append(
+        Evaluation(candidate=crashed, status="failed", reason="child ended by signal 9 after 41 s; memory limit 4 GiB")
+    )
     return tuple(out)
 
 
@@ -222,7 +246,9 @@ def profile(engine: str = "openvino", variant: str = "int8-nncf") -> Profile:
     times = np.sort(rng.gamma(1.1, 0.05, 54))[::-1] * scale
     operators = tuple(
         OperatorTime(
-            name=f"/resnet/encoder/stages.{i % 4}/layers.{i % 6}/layer/layer.{i % 3}/convolution/Conv" if i % 9 else f"/resnet/pooler/Reduce_{i}",
+            name=f"/resnet/encoder/stages.{i % 4}/layers.{i % 6}/layer/layer.{i % 3}/convolution/Conv"
+            if i % 9
+            else f"/resnet/pooler/Reduce_{i}",
             kind="Conv" if i % 9 else "ReduceMean",
             time_ms=float(t),
             share_frac=float(t / times.sum()),
@@ -236,7 +262,12 @@ def profile(engine: str = "openvino", variant: str = "int8-nncf") -> Profile:
     )
     return Profile(
         candidate=Candidate(
-            engine=engine, variant=variant, precision="int8" if variant.startswith("int8") else "fp32", max_batch=8, instances=2, threads=1
+            engine=engine,
+            variant=variant,
+            precision="int8" if variant.startswith("int8") else "fp32",
+            max_batch=8,
+            instances=2,
+            threads=1,
         ),
         batch=1,
         operators=operators,
@@ -256,11 +287,15 @@ def _parts(bill: float, baseline: float, at_equal: float, planned: float) -> tup
     return (
         SavingPart(
             name="right-sizing",
-            usd_per_month=Estimate(value=bill - baseline, lo=bill - baseline, hi=bill - baseline, n=0, method="bill − baseline"),
+            usd_per_month=Estimate(
+                value=bill - baseline, lo=bill - baseline, hi=bill - baseline, n=0, method="bill − baseline"
+            ),
             claimed=False,
             note="136 replicas all month against the baseline's own need hour by hour",
         ),
-        SavingPart(name="efficiency", usd_per_month=est(efficiency, 0.006), claimed=True, note="same offer, same term, batch 1"),
+        SavingPart(
+            name="efficiency", usd_per_month=est(efficiency, 0.006), claimed=True, note="same offer, same term, batch 1"
+        ),
         SavingPart(name="batching", usd_per_month=est(batching, 0.05), claimed=True, note="batches of up to 8"),
         SavingPart(
             name="purchase terms",
@@ -286,14 +321,20 @@ def met_plan() -> Plan:
     return Plan(
         workload="resnet50-digits",
         description="ResNet-50, 10 classes · 900 held-out images · today FP32 in PyTorch, one image at a time",
-        verdict=Verdict(outcome="met", reasons=("p99 at the peak rate is within 50 ms", "the drop is at most 0.7 points")),
+        verdict=Verdict(
+            outcome="met", reasons=("p99 at the peak rate is within 50 ms", "the drop is at most 0.7 points")
+        ),
         objective=Objective(latency_ms=50, max_drop_frac=0.01, min_saving_frac=0.3),
         pipeline=PipelineSpec(kind="image", resize=64, crop=64),
         bill_usd_per_month=bill,
         baseline_usd_per_month=est(base_usd, 0.02),
         planned_usd_per_month=est(plan_usd, 0.04),
         saving_frac=Estimate(
-            value=1 - equal_usd / base_usd, lo=1 - equal_usd / base_usd * 1.15, hi=1 - equal_usd / base_usd * 0.88, n=24, method="t on 24 log ratios"
+            value=1 - equal_usd / base_usd,
+            lo=1 - equal_usd / base_usd * 1.15,
+            hi=1 - equal_usd / base_usd * 0.88,
+            n=24,
+            method="t on 24 log ratios",
         ),
         saving_versus_best_fp32_frac=Estimate(value=0.762, lo=0.741, hi=0.781, n=24, method="t on 24 log ratios"),
         parts=_parts(bill, base_usd, equal_usd, plan_usd),
@@ -307,9 +348,17 @@ def met_plan() -> Plan:
         offers=price[:2],
         priced_as="aws/m7i.large",
         elsewhere=(
-            OfferEstimate(offer=price[3], cost_usd_per_month=est(plan_usd * 0.93, 0.3), rule="capacity in proportion to cores of the same family"),
-            OfferEstimate(offer=price[4], cost_usd_per_month=est(plan_usd * 1.1, 0.35), rule="capacity in proportion to cores"),
-            OfferEstimate(offer=price[5], cost_usd_per_month=est(plan_usd * 1.2, 0.4), rule="capacity in proportion to cores"),
+            OfferEstimate(
+                offer=price[3],
+                cost_usd_per_month=est(plan_usd * 0.93, 0.3),
+                rule="capacity in proportion to cores of the same family",
+            ),
+            OfferEstimate(
+                offer=price[4], cost_usd_per_month=est(plan_usd * 1.1, 0.35), rule="capacity in proportion to cores"
+            ),
+            OfferEstimate(
+                offer=price[5], cost_usd_per_month=est(plan_usd * 1.2, 0.4), rule="capacity in proportion to cores"
+            ),
         ),
         profiles=(profile("pytorch", "fp32"), profile()),
         assumptions=(
@@ -322,11 +371,24 @@ def met_plan() -> Plan:
         provenance=Provenance(
             command="farthing optimize demo/workload.yaml --seed 7 --output-dir demo",
             seed=7,
-            versions={"farthing": "0.1.0", "onnxruntime": "1.22.0", "openvino": "2025.2.0", "torch": "2.7.1", "nncf": "2.17.0"},
+            versions={
+                "farthing": "0.1.0",
+                "onnxruntime": "1.22.0",
+                "openvino": "2025.2.0",
+                "torch": "2.7.1",
+                "nncf": "2.17.0",
+            },
             hardware=hardware("this machine"),
             fingerprint="a41f09c2",
             started_at=datetime(2026, 7, 21, 9, 30, tzinfo=UTC),
-            seconds={"measure": 241.2, "build": 61.0, "compile": 12.4, "child_start": 33.1, "parent": 14.2, "total": 361.9},
+            seconds={
+                "measure": 241.2,
+                "build": 61.0,
+                "compile": 12.4,
+                "child_start": 33.1,
+                "parent": 14.2,
+                "total": 361.9,
+            },
             parent_peak_mib=212.0,
         ),
     )
@@ -395,7 +457,9 @@ def hostile_plan() -> Plan:
 
     chosen = rename(plan.chosen)
     base = replace(plan.baseline, candidate=replace(plan.baseline.candidate, engine=HOSTILE))
-    rows = tuple(chosen if e.status == "chosen" else base if e.status == "baseline" else rename(e) for e in plan.evaluations)
+    rows = tuple(
+        chosen if e.status == "chosen" else base if e.status == "baseline" else rename(e) for e in plan.evaluations
+    )
     prof = plan.profiles[1]
     operators = tuple(replace(o, name=HOSTILE + o.name, kind=HOSTILE) for o in prof.operators)
     return replace(
@@ -407,7 +471,10 @@ def hostile_plan() -> Plan:
         chosen=chosen,
         baseline=base,
         evaluations=rows,
-        profiles=(plan.profiles[0], replace(prof, operators=operators, why=HOSTILE, remarks=(HOSTILE,), candidate=chosen.candidate)),
+        profiles=(
+            plan.profiles[0],
+            replace(prof, operators=operators, why=HOSTILE, remarks=(HOSTILE,), candidate=chosen.candidate),
+        ),
         assumptions=(HOSTILE,),
         excluded=(HOSTILE,),
         parts=tuple(replace(p, note=HOSTILE) for p in plan.parts),

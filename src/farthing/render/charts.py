@@ -10,7 +10,7 @@ from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ti
 from farthing.render.frontier import frontier
 from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent, percentile_name
 from farthing.render.palette import LIGHT
-from farthing.render.sentences import p99_at_load, printable, term_name
+from farthing.render.sentences import printable, term_name
 from farthing.render.svg import svg
 
 if TYPE_CHECKING:
@@ -271,7 +271,8 @@ def _hours(hourly: HourlyPlan) -> list[Row]:
     rows = []
     for h in range(n):
         row: Row = {"hour": h, "now_usd": hourly.baseline_usd[h], "now_n": hourly.baseline_replicas[h]}
-        text = f"day {h // 24 + 1}, {h % 24}:00, {count(round(hourly.mean_rps[h]))} requests/s (peak {count(round(hourly.peak_rps[h]))}): "
+        rates = f"{count(round(hourly.mean_rps[h]))} requests/s (peak {count(round(hourly.peak_rps[h]))})"
+        text = f"day {h // 24 + 1}, {h % 24}:00, {rates}: "
         text += f"now {hourly.baseline_replicas[h]} replicas, {money(hourly.baseline_usd[h])}"
         if planned:
             row |= {
@@ -308,7 +309,7 @@ def _hover(rows: list[Row], x: Any) -> Any:
 
 
 def operators(profile: Profile, *, width: int = 720) -> alt.LayerChart:
-    """The longest operators: the dark part is the time that the machine's roofline allows, the light part is left to win.
+    """Draw the longest operators: dark is the time that the machine's roofline allows, light is left to win.
 
     Raises:
         ValueError: when no operator was profiled.
@@ -336,16 +337,16 @@ def operators(profile: Profile, *, width: int = 720) -> alt.LayerChart:
 
 
 def _operator(i: int, o: OperatorTime, room: int) -> Row:
-    known = o.roofline_frac is not None
     name, kind = printable(o.name), printable(o.kind)
-    roof = f"{percent(o.roofline_frac, decimals=0)} of the roofline" if known else "roofline unknown"
+    at_roof = None if o.roofline_frac is None else percent(o.roofline_frac, decimals=0)
     precision = f" in {printable(o.precision)}" if o.precision else ""
+    roof = "roofline unknown" if at_roof is None else f"{at_roof} of the roofline"
     return {
         "i": i,
         "ms": o.time_ms,
-        "at_roof": o.time_ms * min(1.0, o.roofline_frac) if known else None,
-        "colour": LIGHT["kept" if known else "faint"],
+        "at_roof": None if o.roofline_frac is None else o.time_ms * min(1.0, o.roofline_frac),
+        "colour": LIGHT["faint" if at_roof is None else "kept"],
         "text": f"{name if len(name) <= room else '…' + name[1 - room :]} · {kind[:24]}",
-        "share": percent(o.roofline_frac, decimals=0) if known else "",
+        "share": at_roof or "",
         "d": f"{name}, {kind}{precision}: {milliseconds(o.time_ms)}, {percent(o.share_frac)} of operator time, {roof}",
     }

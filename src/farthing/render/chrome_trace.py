@@ -50,7 +50,9 @@ def profile_spans(profile: Profile) -> tuple[Span, ...]:
         seconds=profile.wall_ms / 1e3,
         args={"candidate": label, "bottleneck": profile.bottleneck, "why": profile.why},
     )
-    spans = [whole, Span(name="input pipeline", track="operators", start_s=0.0, seconds=profile.pipeline_ms / 1e3)]
+    spans = [whole]
+    if profile.pipeline_ms:
+        spans.append(Span(name="input pipeline", track="operators", start_s=0.0, seconds=profile.pipeline_ms / 1e3))
     start_s = profile.pipeline_ms / 1e3
     for operator in profile.operators:
         seconds = operator.time_ms / 1e3
@@ -75,7 +77,7 @@ def _args(operator: OperatorTime) -> dict[str, str | float | int | bool]:
 
 
 def chrome_trace(source: Profile | Iterable[Span], *, name: str = "") -> dict[str, Any]:
-    """A trace as JSON-ready dicts.
+    """Make a trace as JSON-ready dicts.
 
     Args:
         source: A profile, or spans of a run.

@@ -214,7 +214,7 @@ def _names(rows: list[Row], x_scale: Any, y_scale: Any) -> list[Any]:
     """Names of the points that matter: the chosen one at the upper edge, today's below its point."""
     import altair as alt
 
-    layers = []
+    layers: list[Any] = []
     for row in (r for r in rows if r["kind"] in _NAMED):
         left = row["cost"] ** 2 < x_scale.domain[0] * x_scale.domain[1]
         below = row["kind"] == "baseline"

@@ -1,82 +1,111 @@
-"""The page of ``farthing profile`` in a terminal: scenarios, operators, peaks and the bottleneck."""
+"""The page of ``farthing profile`` in a terminal: scenarios, money, operators, peaks and the bottleneck."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from farthing.nouns import Estimate, Measurement, OperatorTime, Profile
-from farthing.render.numbers import count, duration, milliseconds, money, number, percent
-from farthing.render.sentences import peaks_sentence, printable
-from farthing.render.terminal import grid, spoken
+from farthing.nouns import Baseline, Estimate, Measurement, OperatorTime, Profile
+from farthing.render.numbers import (
+    count,
+    duration,
+    interval,
+    milliseconds,
+    money,
+    number,
+    percent,
+    significant_decimals,
+)
+from farthing.render.screen import grid, listing, spoken
+from farthing.render.sentences import peaks_sentence, price_sentence, printable
 
-__all__ = ["profile_page"]
+__all__ = ["baseline_page", "profile_block"]
+
+NAME_WIDTH = 52
 
 
-def profile_page(profile: Profile, measurements: Sequence[Measurement] = (), *, operators: int = 15) -> RenderableType:
-    """What one candidate does and where its time goes.
+def baseline_page(baseline: Baseline, folder: Path) -> RenderableType:
+    """What serves today: measured, held against the bill, and taken apart.
+
+    Args:
+        baseline: What ``farthing profile`` found.
+        folder: Where its files lie.
+    """
+    files = " · ".join(str(folder / name) for name in ("baseline.yaml", "measurements.parquet", "trace.json"))
+    saved = grid()
+    saved.add_row(Text("saved", style="dim"), spoken(files))
+    return Group(
+        spoken(baseline.description, "dim"),
+        spoken(price_sentence(baseline.offers[0]), "dim"),
+        Text(""),
+        _scenarios(baseline.measurements),
+        Text(""),
+        _facts(baseline),
+        Text(""),
+        profile_block(baseline.profile),
+        Text(""),
+        saved,
+    )
+
+
+def profile_block(profile: Profile, *, operators: int = 15) -> RenderableType:
+    """Where the time of one candidate goes.
 
     Args:
         profile: Per-operator times, peaks and bottleneck.
-        measurements: Of the same candidate, one a scenario.
-        operators: How many of the longest operators are listed.
+        operators: How many of the longest are listed.
     """
-    lines: list[RenderableType] = [spoken(profile.candidate.label, "bold")]
-    if measurements:
-        lines += [Text(""), _scenarios(measurements)]
-    lines += [Text(""), _operators(profile, operators), Text(""), _bottom(profile)]
-    lines += [spoken(f"  {remark}") for remark in profile.remarks]
-    return Group(*lines)
+    lines: list[RenderableType] = [spoken(profile.candidate.label, "bold"), _operators(profile, operators)]
+    lines += [Text(""), _bottom(profile)]
+    return Group(*lines, *(spoken(f"  · {remark}") for remark in profile.remarks))
 
 
-def _metric(name: str, value: Estimate) -> str:
-    """``p99 31.4 ms [29.8, 33.0]`` from ``latency_p99_ms``; units as the name's ending says."""
-    for ending, write in (
-        ("_ms", milliseconds),
-        ("_rps", lambda v: f"{number(v.value, 0 if v.value >= 100 else 1)}/s"),
-        ("_mib", lambda v: f"{number(v.value, 0)} MiB"),
-        ("_frac", percent),
-        ("_s", lambda v: duration(v.value)),
-        ("_usd", money),
-    ):
-        if name.endswith(ending):
-            return f"{name.removesuffix(ending).removeprefix('latency_').replace('_', ' ')} {write(value)}"
-    return f"{name.replace('_', ' ')} {count(value.value)}"
+def _rate(value: Estimate | None) -> str:
+    if value is None:
+        return ""
+    places = 0 if value.value >= 100 else significant_decimals(value.value)
+    return f"{number(value.value, places)}/s {interval(value, decimals=places)}".rstrip()
 
 
 def _scenarios(measurements: Sequence[Measurement]) -> Table:
-    table = grid()
+    heads = [("  scenario", False), ("batch", True), ("n", True), ("p50", True), ("p90", True), ("p99", True)]
+    table = listing(*heads, ("throughput", True), ("", False))
     for m in measurements:
-        figures = " · ".join(_metric(printable(name), value) for name, value in m.metrics.items())
-        busy = " · machine was busy, intervals are wide" if m.contended else ""
-        table.add_row(
-            Text(m.scenario),
-            Text(f"b{m.batch}", style="dim"),
-            Text(f"n {count(m.n)}", style="dim"),
-            Text(figures + busy),
-        )
+        tails = [m.metrics.get(f"latency_p{p}_ms") for p in (50, 90, 99)]
+        texts = ["" if t is None else milliseconds(t) for t in tails]
+        busy = "machine was busy, intervals are wide" if m.contended else ""
+        cells = (f"  {m.scenario}", str(m.batch), count(m.n), *texts, _rate(m.metrics.get("throughput_rps")), busy)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _facts(baseline: Baseline) -> Table:
+    e = baseline.evaluation
+    facts = (
+        (printable(baseline.metric), "" if baseline.score_frac is None else percent(baseline.score_frac)),
+        ("peak memory", "" if e.peak_memory_mib is None else f"{number(e.peak_memory_mib, 0)} MiB"),
+        ("load time", "" if e.load_s is None else duration(e.load_s)),
+        ("first inference", "" if e.first_inference_s is None else milliseconds(e.first_inference_s * 1000)),
+        ("cost a million", "" if e.usd_per_million is None else money(e.usd_per_million)),
+        ("needed a month", "" if e.cost_usd_per_month is None else money(e.cost_usd_per_month)),
+        ("billed a month", money(baseline.bill_usd_per_month)),
+        ("", printable(baseline.gap.note)),
+    )
+    table = grid()
+    for name, text in facts:
+        if text:
+            table.add_row(Text(name, style="dim"), Text(text))
     return table
 
 
 def _operators(profile: Profile, most: int) -> RenderableType:
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    heads = (
-        ("  operator", 0),
-        ("type", 0),
-        ("in", 0),
-        ("time", 1),
-        ("share", 1),
-        ("FLOPs", 1),
-        ("bytes", 1),
-        ("roofline", 1),
-    )
-    for title, right in heads:
-        table.add_column(title, justify="right" if right else "left", no_wrap=bool(right), overflow="fold")
-    shown = profile.operators[:most]
-    for o in shown:
+    heads = [("  operator", False), ("type", False), ("in", False), ("time", True), ("share", True), ("FLOP", True)]
+    table = listing(*heads, ("bytes", True), ("of roofline", True))
+    for o in profile.operators[:most]:
         table.add_row(*(Text(cell) for cell in _row(o)))
     rest = profile.operators[most:]
     if not rest:
@@ -87,13 +116,13 @@ def _operators(profile: Profile, most: int) -> RenderableType:
 
 def _row(o: OperatorTime) -> tuple[str, ...]:
     name = printable(o.name)
-    if len(name) > 52:
-        name = f"…{name[-51:]}"
+    if len(name) > NAME_WIDTH:
+        name = f"…{name[1 - NAME_WIDTH :]}"
     return (
         f"  {name}{'' if o.mapped else ' (engine’s own)'}",
         printable(o.kind),
         printable(o.precision),
-        milliseconds(o.time_ms),
+        f"{number(o.time_ms, 3)} ms",
         percent(o.share_frac, decimals=1),
         "" if o.flops is None else count(o.flops),
         "" if o.bytes_moved is None else count(o.bytes_moved),
@@ -102,14 +131,15 @@ def _row(o: OperatorTime) -> tuple[str, ...]:
 
 
 def _bottom(profile: Profile) -> Table:
-    table = grid()
     before = f"{milliseconds(profile.pipeline_ms)} of it before the engine"
-    facts = (
+    facts = [
         ("one batch", f"of {profile.batch}: {milliseconds(profile.wall_ms)}, {before}"),
-        ("mapped", f"{percent(profile.mapped_frac)} of operator time to nodes of the model"),
-        ("peaks", f"{peaks_sentence(profile.peaks)}, one thread"),
-        ("bottleneck", f"{profile.bottleneck}: {printable(profile.why)}"),
-    )
+        ("peaks", f"{peaks_sentence(profile.peaks)}, one thread, measured"),
+    ]
+    if profile.mapped_frac > 0:
+        facts.append(("mapped", f"{percent(profile.mapped_frac)} of operator time to nodes of the model"))
+    facts.append(("bottleneck", f"{profile.bottleneck}: {printable(profile.why)}"))
+    table = grid()
     for name, text in facts:
         table.add_row(Text(name, style="dim"), Text(text, style="bold" if name == "bottleneck" else ""))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,8 +13,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from farthing.render.numbers import clock_time
+from farthing.render.screen import console
 from farthing.render.sentences import printable
-from farthing.render.terminal import console
 
 __all__ = ["TerminalProgress", "time_left"]
 
@@ -49,15 +50,15 @@ class TerminalProgress:
     line when it starts, one at most every ``every_s`` seconds, and one when it is done.
 
     Args:
-        stream: Where it is drawn, standard error as a rule.
+        stream: Where it is drawn, None for standard error.
         every_s: Least seconds between two plain lines of one stage.
         monotonic_s: The clock.
     """
 
     def __init__(
-        self, stream: IO[str], *, every_s: float = 5.0, monotonic_s: Callable[[], float] = time.monotonic
+        self, stream: IO[str] | None = None, *, every_s: float = 5.0, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._console: Console = console(stream)
+        self._console: Console = console(stream or sys.stderr)
         self._every_s = every_s
         self._monotonic_s = monotonic_s
         self._bars: Progress | None = None

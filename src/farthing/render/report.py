@@ -70,7 +70,7 @@ def report_html(plan: Plan) -> str:
 
 
 def plan_html(plan: Plan) -> str:
-    """A plan as a few lines for a notebook's cell: verdict and the table “now and planned”. No script, no style sheet."""
+    """A plan as a few lines for a notebook's cell: the verdict, now and planned; no script, no style sheet."""
     template = _environment().get_template("plan.html.j2")
     return template.render(
         plan=plan,
@@ -224,7 +224,8 @@ def _profile(i: int, profile: Profile) -> dict[str, Any]:
     caption = (
         f"The {len(shown)} longest of {len(profile.operators)} operators, {percent(share)} of operator time; "
         f"{percent(profile.mapped_frac)} of the time is mapped to the model’s own nodes. "
-        f"One batch of {profile.batch}: {milliseconds(profile.wall_ms)}, {milliseconds(profile.pipeline_ms)} of it before the engine. "
+        f"One batch of {profile.batch}: {milliseconds(profile.wall_ms)}, "
+        f"{milliseconds(profile.pipeline_ms)} of it before the engine. "
         f"Peaks of one thread: {peaks_sentence(profile.peaks)}."
     )
     return {
@@ -242,9 +243,10 @@ def _evidence(plan: Plan) -> dict[str, Any]:
     sizes = ", ".join(f"{printable(name)} {count(n)}" for name, n in plan.splits.items())
     confidence = percent(plan.objective.confidence)
     needed = sorted({e.n_needed for _, e in rows if e.verdict == "unproven" and e.n_needed})
-    note = f"“At most” is the one-sided {confidence} limit of the change; it must be within {plan.objective.max_drop_frac * 100:g} points."
+    allowed = f"{plan.objective.max_drop_frac * 100:g}"
+    note = f"“At most” is the one-sided {confidence} limit of the change; a loss of {allowed} is allowed."
     if needed:
-        note += f" Unproven on the search split only means that {count(needed[0])} samples or more would be needed to settle it there."
+        note += f" What is unproven would take {count(needed[0])} samples or more to settle."
     return {
         "evidence": [_evidence_row(build, e) for build, e in rows],
         "evidence_note": note,

@@ -74,12 +74,12 @@ class SummaryRow:
 
 
 def printable(name: str) -> str:
-    """A name with control and formatting characters made visible as ``\\x1b``, so that none reaches a terminal."""
+    """A name with control and formatting characters made visible, so that none reaches a terminal."""
     return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in name)
 
 
 def term_name(term: Term) -> str:
-    """``on demand``, ``reserved 1 year``, ``spot`` …"""
+    """``on demand``, ``reserved 1 year``, ``spot`` and so on."""
     years = {"reserved_1y": "reserved 1 year", "reserved_3y": "reserved 3 years"}
     return years.get(term, term.replace("_", " "))
 
@@ -258,5 +258,6 @@ def peaks_sentence(peaks: MachinePeaks) -> str:
         ("BF16", peaks.bf16_gflops, "GFLOP/s"),
         ("INT8", peaks.int8_gops, "GOP/s"),
         ("memory", peaks.memory_gb_per_s, "GB/s"),
+        ("caches", peaks.cache_gb_per_s, "GB/s"),
     )
     return ", ".join(f"{name} {number(v, 0 if v >= 100 else 1)} {unit}" for name, v, unit in known if v is not None)

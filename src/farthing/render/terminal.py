@@ -1,246 +1,198 @@
-"""What people read in a terminal. Every function returns something rich can print; nothing is printed here.
+"""What a person reads in the terminal: results on stdout, words about them on stderr, all of it without colour too.
 
-Names come from models and price lists, so all text goes in as :class:`rich.text.Text`, never as markup, and control
-characters are made visible. Colour repeats what the words say.
+The ``…_block`` functions return what is shown; the ``print_…`` functions show it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from typing import IO, TYPE_CHECKING
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from farthing.errors import FarthingError
-from farthing.nouns import Estimate, Offer, Outcome, Plan
-from farthing.render.checks import Check
-from farthing.render.numbers import milliseconds, moment, money, number, percent
+from farthing.nouns import Baseline, Check, Offer, Plan, Verification
+from farthing.render import numbers
+from farthing.render.offers import offer_list, offer_page, problem_list
+from farthing.render.profiles import baseline_page
+from farthing.render.progress import TerminalProgress
+from farthing.render.screen import COLOURS, console, grid, hint, listing, say, spoken, verdict_line
 from farthing.render.sentences import (
     MARKS,
     WORDS,
     best_fp32_sentence,
     headline,
     nearest_sentence,
-    offer_price,
+    price_sentence,
     printable,
+    promise,
     summary_rows,
-    term_name,
 )
 
 if TYPE_CHECKING:
-    from datetime import date
+    from farthing.load.prices import PriceProblem, PriceRow
 
 __all__ = [
-    "COLOURS",
-    "console",
-    "error",
-    "grid",
+    "TerminalProgress",
+    "command_line",
+    "error_block",
     "plan_block",
-    "price_check",
-    "price_list",
-    "price_page",
-    "spoken",
-    "verify_block",
+    "print_baseline",
+    "print_error",
+    "print_import",
+    "print_offer",
+    "print_offers",
+    "print_plan",
+    "print_problems",
+    "print_verification",
+    "verification_block",
 ]
 
-COLOURS: dict[Outcome, str] = {"met": "green", "not_met": "red", "unproven": "yellow"}
-_PIPE_WIDTH = 160
+
+def command_line(argv: Sequence[str]) -> str:
+    """The command as typed, quoted so that it can be pasted."""
+    return shlex.join([Path(argv[0]).name, *argv[1:]])
 
 
-def console(stream: IO[str], *, width: int | None = None) -> Console:
-    """A console without markup, emoji or guessed highlights; colour only on a terminal and without NO_COLOR.
-
-    Args:
-        stream: Standard output for data, standard error for words.
-        width: Columns; None for the terminal's own, or 160 where there is none, so that pipes see whole lines.
-    """
-    if width is None and not stream.isatty():
-        width = int(os.environ.get("COLUMNS", _PIPE_WIDTH))
-    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+def error_block(error: FarthingError) -> RenderableType:
+    """``error: …`` and, after a blank line, ``hint: …``."""
+    lines = [Text.assemble(("error: ", "bold red"), spoken(error.message))]
+    if error.hint:
+        lines += [Text(""), hint(error.hint)]
+    return Group(*lines)
 
 
-def spoken(text: str, style: str = "") -> Text:
-    """Text from anywhere, safe to print."""
-    return Text("\n".join(printable(line) for line in text.split("\n")), style=style)
+def print_error(error: FarthingError) -> None:
+    """The error on stderr."""
+    say(console(sys.stderr), error_block(error))
 
 
-def grid(*, indent: int = 2, gap: int = 3) -> Table:
-    """A table without lines."""
-    return Table(
-        box=None, show_header=False, show_edge=False, pad_edge=True, padding=(0, gap, 0, 0 if indent == 0 else indent)
-    )
-
-
-def _listing(*columns: tuple[str, bool]) -> Table:
-    """A table with a quiet head; the second of each pair says whether numbers stand in it."""
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title, numeric in columns:
-        table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
-    return table
-
-
-def plan_block(plan: Plan, *, plan_path: str = "", report_path: str = "") -> RenderableType:
-    """The verdict, then now and planned, then what to do next.
+def plan_block(plan: Plan, folder: Path) -> RenderableType:
+    """One screen: what was asked, the verdict in one line, now and planned, where the files are.
 
     Args:
         plan: Any outcome.
-        plan_path: Where plan.yaml was written, empty to leave the commands out.
-        report_path: Where the report was written, empty to leave it out.
+        folder: Where plan.yaml and report.html lie.
     """
     outcome = plan.verdict.outcome
-    head = Text.assemble((f"{MARKS[outcome]} ", f"bold {COLOURS[outcome]}"), (printable(headline(plan)), "bold"))
-    lines: list[RenderableType] = [head]
-    if outcome == "met":
-        lines += [Text(""), _summary(plan)]
-    else:
+    lines: list[RenderableType] = [*_asked(plan), Text(""), verdict_line(outcome, headline(plan))]
+    if outcome != "met":
         lines += [spoken(f"  {reason}") for reason in plan.verdict.reasons[1:]]
-        near = nearest_sentence(plan)
-        if near:
-            lines.append(spoken(f"  nearest: {near}"))
-        if plan.chosen is not None:
-            lines += [Text(""), _summary(plan)]
-        if plan.verdict.hint:
-            lines.append(_hint(plan.verdict.hint))
-    if plan_path or report_path:
-        lines += [Text(""), _next(plan_path, report_path, servable=plan.chosen is not None)]
-    return Group(*lines)
+    near = nearest_sentence(plan)
+    if near:
+        lines.append(spoken(f"  nearest: {near}"))
+    if plan.chosen is not None:
+        lines += [Text(""), _summary(plan), spoken(f"  chosen: {plan.chosen.candidate.label}")]
+    best = best_fp32_sentence(plan)
+    if best:
+        lines.append(spoken(f"  {best}"))
+    return Group(*lines, Text(""), _files(plan, folder))
 
 
-def _summary(plan: Plan) -> RenderableType:
-    rows = summary_rows(plan)
-    table = Table(box=None, show_edge=False, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
-    for title, right in (("", False), ("now", True), ("planned", True), ("", False)):
-        table.add_column(title, justify="right" if right else "left", no_wrap=right)
-    for row in rows:
+def _asked(plan: Plan) -> list[RenderableType]:
+    bill = f"Bill {numbers.money(plan.bill_usd_per_month)}/month on {price_sentence(plan.offers[0])}"
+    trace = f"{plan.trace_name}, {numbers.count(plan.requests_per_month)} requests a month"
+    texts = (plan.description, bill, f"Arrivals {trace} · promise {promise(plan.objective)}")
+    return [spoken(text, "dim") for text in texts]
+
+
+def _summary(plan: Plan) -> Table:
+    table = listing(("", False), ("now", True), ("planned", True), ("", False))
+    for row in summary_rows(plan):
         table.add_row(
             Text(f"  {row.name}"), Text(row.now), Text(row.planned, style="bold"), Text(row.note, style="dim")
         )
-    best = best_fp32_sentence(plan)
-    return Group(table, spoken(f"  {best}")) if best else table
-
-
-def _next(plan_path: str, report_path: str, *, servable: bool) -> Table:
-    table = grid(indent=2, gap=2)
-    serve = [("serve it", f"farthing serve {plan_path}")] if plan_path and servable else []
-    check = [("check it", f"farthing verify {plan_path}")] if plan_path and servable else []
-    left = [(name, path) for name, path in (("plan", plan_path), ("report", report_path)) if path]
-    right = serve + check
-    for i in range(max(len(left), len(right))):
-        cells = [*(left[i] if i < len(left) else ("", "")), *(right[i] if i < len(right) else ("", ""))]
-        table.add_row(*(spoken(text, "dim" if j % 2 == 0 else "") for j, text in enumerate(cells)))
     return table
 
 
-def _hint(text: str) -> Text:
-    return Text.assemble(("hint: ", "cyan"), printable(text))
-
-
-def error(problem: FarthingError) -> RenderableType:
-    """``error: …``, and after a blank line ``hint: …``."""
-    lines = [Text.assemble(("error: ", "bold red"), spoken(problem.message))]
-    if problem.hint:
-        lines += [Text(""), _hint(problem.hint)]
-    return Group(*lines)
-
-
-def price_list(offers: Sequence[Offer]) -> RenderableType:
-    """One line an offer: name, region, term, price, what one gets, date."""
-    table = _listing(
-        ("offer", False),
-        ("region", False),
-        ("term", False),
-        ("price", True),
-        ("vCPU", True),
-        ("memory", True),
-        ("dated", True),
-    )
-    for o in offers:
-        vcpus = "" if o.hardware.vcpus is None else f"{o.hardware.vcpus:g}"
-        memory = "" if o.hardware.memory_gib is None else f"{o.hardware.memory_gib:g} GiB"
-        name = printable(o.name) + (
-            f" ({o.hardware.accelerators:g} × {printable(o.hardware.accelerator)})" if o.hardware.accelerator else ""
-        )
-        table.add_row(
-            Text(name),
-            spoken(o.region),
-            Text(term_name(o.term)),
-            Text(offer_price(o)),
-            Text(vcpus),
-            Text(memory),
-            Text(moment(o.dated)),
-        )
-    return table
-
-
-def price_page(offer: Offer, *, today: date) -> RenderableType:
-    """All that is known of one offer, with the age of its price."""
-    hardware, age = offer.hardware, (today - offer.dated).days
+def _files(plan: Plan, folder: Path) -> Table:
     table = grid()
-    facts = [
-        ("price", offer_price(offer)),
-        ("up front", money(offer.upfront_usd) if offer.upfront_usd else ""),
-        ("term", term_name(offer.term)),
-        ("region", offer.region),
-        ("processor", " · ".join(s for s in (hardware.cpu or "", hardware.arch or "") if s)),
-        ("vCPU", "" if hardware.vcpus is None else f"{hardware.vcpus:g}"),
-        ("memory", "" if hardware.memory_gib is None else f"{hardware.memory_gib:g} GiB"),
-        ("accelerator", f"{hardware.accelerators:g} × {hardware.accelerator}" if hardware.accelerator else ""),
-        ("instructions", " ".join(hardware.isa)),
-        ("parts", " + ".join(f"{name} ${usd:g}/h" for name, usd in offer.parts_usd_per_hour.items())),
-        ("interruptions", "" if offer.interruptions_per_hour is None else f"{offer.interruptions_per_hour:g} an hour"),
-        ("dated", f"{moment(offer.dated)}, {number(age, 0)} days old"),
-        ("source", offer.source),
-    ]
-    for name, text in facts:
-        if text:
-            table.add_row(Text(name, style="dim"), spoken(text))
-    return Group(spoken(offer.key, "bold"), table)
-
-
-def price_check(problems: Sequence[str], *, n_offers: int, oldest: date, newest: date) -> RenderableType:
-    """Result of the integrity checks on the price list."""
-    span = f"{number(n_offers, 0)} offers, dated {moment(oldest)} to {moment(newest)}"
-    if not problems:
-        return Text.assemble((f"{MARKS['met']} ", "bold green"), f"prices hold together: {span}")
-    head = Text.assemble((f"{MARKS['not_met']} ", "bold red"), f"{len(problems)} of the checks on prices fail: {span}")
-    return Group(head, *(spoken(f"  {problem}") for problem in problems))
-
-
-def _value(value: Estimate | None, unit: str) -> str:
-    if value is None:
-        return ""
-    if unit == "ms":
-        return milliseconds(value)
-    if unit == "frac":
-        return percent(value)
-    if unit == "usd_per_month":
-        return money(value)
-    return f"{number(value.value, 0 if value.value >= 100 else 1)}/s"
-
-
-def verify_block(checks: Iterable[Check]) -> RenderableType:
-    """Each promise beside what was seen, then the verdict on all of them."""
-    table = _listing(
-        ("", False), ("check", False), ("planned", True), ("seen now", True), ("limit", False), ("", False)
-    )
-    rows = list(checks)
-    for c in rows:
-        mark = Text(f"{MARKS[c.outcome]} {WORDS[c.outcome]}", style=COLOURS[c.outcome])
-        note = spoken(c.note, "dim")
+    table.add_row(Text("plan", style="dim"), spoken(str(folder / "plan.yaml")))
+    table.add_row(Text("report", style="dim"), spoken(str(folder / "report.html")))
+    if plan.chosen is not None:
         table.add_row(
-            mark, spoken(c.name), Text(_value(c.planned, c.unit)), Text(_value(c.seen, c.unit)), spoken(c.limit), note
+            Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(folder / 'plan.yaml'))}")
         )
-    bad = [c for c in rows if c.outcome != "met"]
-    outcome: Outcome = "met" if not bad else "not_met" if any(c.outcome == "not_met" for c in bad) else "unproven"
-    said = (
-        f"all {len(rows)} checks hold"
-        if not bad
-        else f"{len(bad)} of {len(rows)} checks do not hold: {', '.join(c.name for c in bad)}"
+    return table
+
+
+def _print_hint(text: str) -> None:
+    if text:
+        say(console(sys.stderr), hint(text))
+
+
+def print_plan(plan: Plan, folder: Path) -> None:
+    """The plan on stdout, what to do about it on stderr."""
+    say(console(sys.stdout), plan_block(plan, folder))
+    _print_hint(plan.verdict.hint)
+
+
+def print_baseline(baseline: Baseline, folder: Path) -> None:
+    """The profile page on stdout."""
+    say(console(sys.stdout), baseline_page(baseline, folder))
+
+
+def verification_block(result: Verification) -> RenderableType:
+    """Each figure of the plan beside the one seen now, then the verdict on all of them."""
+    speed = numbers.number(result.machine_speed.value, 2)
+    table = listing(("  check", False), ("planned", True), ("seen now", True), ("limit", False), ("", False))
+    for c in result.checks:
+        mark = Text(f"{MARKS[c.outcome]} {WORDS[c.outcome]}", style=COLOURS[c.outcome])
+        planned, seen = _pair(c)
+        table.add_row(spoken(f"  {c.name}"), spoken(planned), spoken(seen), spoken(c.limit), mark)
+    return Group(
+        spoken(f"{result.workload} · {result.candidate.label}", "bold"),
+        Text(f"this machine now runs at {speed} × its speed when the plan was made", style="dim"),
+        Text(""),
+        table,
+        Text(""),
+        verdict_line(result.verdict.outcome, "; ".join(printable(r) for r in result.verdict.reasons)),
     )
-    head = Text.assemble(
-        (f"{MARKS[outcome]} ", f"bold {COLOURS[outcome]}"), (f"{WORDS[outcome]}: {printable(said)}", "bold")
-    )
-    return Group(head, Text(""), table)
+
+
+def _pair(c: Check) -> tuple[str, str]:
+    """Both figures with the same number of decimals."""
+    if c.unit == "ms":
+        return numbers.milliseconds(c.planned), numbers.milliseconds(c.seen)
+    places = min(numbers.decimals_for(c.planned), numbers.decimals_for(c.seen))
+    texts = [
+        f"{numbers.number(e.value, places)} {c.unit} {numbers.interval(e, decimals=places)}"
+        for e in (c.planned, c.seen)
+    ]
+    return texts[0].rstrip(), texts[1].rstrip()
+
+
+def print_verification(result: Verification) -> None:
+    """The verification on stdout, what to do about it on stderr."""
+    say(console(sys.stdout), verification_block(result))
+    _print_hint(result.verdict.hint)
+
+
+def print_offers(offers: Sequence[Offer]) -> None:
+    """A line an offer on stdout; how many on stderr."""
+    say(console(sys.stdout), offer_list(offers))
+    say(console(sys.stderr), Text(f"{len(offers):,} {'offer' if len(offers) == 1 else 'offers'}", style="dim"))
+
+
+def print_offer(rows: Sequence[PriceRow]) -> None:
+    """Every term and date of one offer on stdout."""
+    say(console(sys.stdout), offer_page(rows))
+
+
+def print_import(offers: Sequence[Offer], path: Path) -> None:
+    """What was imported, and where it lies, on stdout."""
+    say(console(sys.stdout), spoken(f"{len(offers):,} prices imported into {path}"))
+
+
+def print_problems(problems: Sequence[PriceProblem]) -> None:
+    """Problems on stdout; on stderr one line when there is none."""
+    if problems:
+        say(console(sys.stdout), problem_list(problems))
+    else:
+        text = Text.assemble((f"{MARKS['met']} ", "bold green"), "every price is positive, dated, sourced and in order")
+        say(console(sys.stderr), text)
