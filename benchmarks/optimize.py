@@ -14,8 +14,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from figures import emit
-
 from farthing.core.search.space import builds, layouts, with_batches
 from farthing.core.search.trials import throughput_rps
 from farthing.core.stats.intervals import ratio_of_blocks
@@ -29,6 +27,7 @@ from farthing.nouns import Candidate, Plan
 from farthing.plugins import find
 from farthing.verbs._run import open_bench
 from farthing.verbs.verify import verify
+from figures import emit
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 BLOCKS = 20
@@ -102,6 +101,8 @@ def compare(path: Path) -> None:
         emit(f"optimize/{name}/over by hand", middle, t.lo, t.hi, "ratio of medians", 0.98, middle >= 0.98)
     checked = verify(path, settings=settings)
     for c in checked.checks:
+        if c.seen is None or c.planned is None:
+            continue
         off = c.seen.value / c.planned.value
         emit(
             f"optimize/{name}/verify {c.name}",

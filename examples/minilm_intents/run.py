@@ -1,6 +1,6 @@
 """MiniLM-L6 as an intent classifier on CLINC150: texts in, tokenizer and length-grouped batches measured with it.
 
-    python run.py --out demo-minilm
+python run.py --out demo-minilm
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-import assets
 import classifier
 import torch
 from tokenizers import Tokenizer
+
+import assets
 
 PER_CLASS = 20
 WORKLOAD = """\

@@ -95,7 +95,10 @@ def train(x: torch.Tensor, y: torch.Tensor, epochs: int, seed: int) -> ResNetFor
             schedule.step()
             total += loss.item()
         left = (time.monotonic() - started) / (epoch + 1) * (epochs - epoch - 1)
-        print(f"  training  epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.3f}  {left:.0f} s left", file=sys.stderr)
+        print(
+            f"  training  epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.3f}  {left:.0f} s left",
+            file=sys.stderr,
+        )
     return model.eval().to(memory_format=torch.contiguous_format)
 
 
@@ -114,7 +117,9 @@ def main() -> None:
     model = train(tensor(train_x), torch.from_numpy(train_y), args.epochs, args.seed)
     with torch.inference_mode():
         answers = torch.cat([model(pixel_values=b).logits.argmax(1) for b in tensor(holdout_x).split(50)]).numpy()
-    print(f"  training  accuracy {np.mean(answers == holdout_y):.1%} on {len(holdout_y)} held-out images", file=sys.stderr)
+    print(
+        f"  training  accuracy {np.mean(answers == holdout_y):.1%} on {len(holdout_y)} held-out images", file=sys.stderr
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     for name, x, y in (("train", train_x, train_y), ("holdout", holdout_x, holdout_y)):
         shutil.rmtree(args.out / name, ignore_errors=True)

@@ -1,10 +1,10 @@
 """farthing: inference savings you can audit.
 
-    import farthing as ft
+import farthing as ft
 
-    plan = ft.optimize(ft.load_workload("workload.yaml"), on_progress=print)
-    plan.verdict
-    plan.saving_frac
+plan = ft.optimize(ft.load_workload("workload.yaml"), on_progress=print)
+plan.verdict
+plan.saving_frac
 """
 
 from __future__ import annotations

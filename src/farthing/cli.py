@@ -50,7 +50,9 @@ output_option = click.option(
 trust_option = click.option("--trust", is_flag=True, help="Run Python code that a file names (model, metric).")
 workload_options = _options(
     click.argument("model"),
-    click.option("--data", "data", metavar="PATH", help="Payloads that judge candidates: folder, CSV, JSONL, Parquet, npz."),
+    click.option(
+        "--data", "data", metavar="PATH", help="Payloads that judge candidates: folder, CSV, JSONL, Parquet, npz."
+    ),
     click.option("--labels", metavar="PATH", help="Their labels, or the folder of labelled data itself."),
     click.option("--calibration", metavar="PATH", help="Data to calibrate quantisation on; default: the search split."),
     click.option("--metric", metavar="NAME", help="accuracy, f1_macro, agreement, or file.py:function."),
@@ -126,11 +128,12 @@ def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool
     """Find and prove the cheapest way to serve MODEL: a workload.yaml, an ONNX file, a model folder, file.py:callable."""
     from farthing.load.workload import workload_of
     from farthing.render import terminal
+    from farthing.render.progress import TerminalProgress
     from farthing.verbs.optimize import optimize as run
 
     flags = _flags({k: v for k, v in given.items() if k not in _RUN_KEYS})
     workload = workload_of(model, flags, trust=trust)
-    with terminal.TerminalProgress() as progress:
+    with TerminalProgress() as progress:
         plan = run(
             workload,
             output_dir=output_dir,
@@ -159,11 +162,12 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
     """Measure the baseline of MODEL and show where its time and money go."""
     from farthing.load.workload import workload_of
     from farthing.render import terminal
+    from farthing.render.progress import TerminalProgress
     from farthing.verbs.profile import profile as run
 
     flags = _flags({k: v for k, v in given.items() if k not in _RUN_KEYS})
     workload = workload_of(model, flags, trust=trust)
-    with terminal.TerminalProgress() as progress:
+    with TerminalProgress() as progress:
         result = run(
             workload,
             output_dir=output_dir,
@@ -188,9 +192,10 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
     """Measure a plan.yaml again: service time, capacity, and p99 at its peak rate."""
     from farthing.render import terminal
+    from farthing.render.progress import TerminalProgress
     from farthing.verbs.verify import verify as run
 
-    with terminal.TerminalProgress() as progress:
+    with TerminalProgress() as progress:
         result = run(plan, settings=_settings(seed, trust, {}), on_progress=progress)
     if as_json:
         _print_json("verification", result)

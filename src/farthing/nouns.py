@@ -911,14 +911,16 @@ class Check:
         seen: Measured now.
         limit: The rule in words (``within 10 %``).
         outcome: ``met``, ``not_met``, or ``unproven`` when the machine was too busy to say.
+        note: One sentence more, empty when there is nothing to add.
     """
 
     name: str
-    unit: str
-    planned: Estimate
-    seen: Estimate
+    unit: Literal["ms", "requests/s", "frac", "usd_per_month", "text"]
+    planned: Estimate | None
+    seen: Estimate | None
     limit: str
     outcome: Outcome
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

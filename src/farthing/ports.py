@@ -10,7 +10,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.nouns import Artefact, Dataset, ModelRef, Offer, OperatorTime, PipelineSpec, Plan, Precision, TensorSpec, Trace
+from farthing.nouns import (
+    Artefact,
+    Dataset,
+    ModelRef,
+    Offer,
+    OperatorTime,
+    PipelineSpec,
+    Plan,
+    Precision,
+    TensorSpec,
+    Trace,
+)
 
 __all__ = [
     "Arrivals",
@@ -73,7 +84,9 @@ class Engine(Protocol):
         """Devices it can use here: ``("cpu",)`` or ``("cpu", "cuda:0")``."""
         ...
 
-    def load(self, path: Path, *, precision: Precision, threads: int, device: str, options: Mapping[str, Any]) -> Session:
+    def load(
+        self, path: Path, *, precision: Precision, threads: int, device: str, options: Mapping[str, Any]
+    ) -> Session:
         """Load an artefact for inference with that many threads.
 
         Raises:

@@ -120,9 +120,10 @@ def test_faults_are_named_and_leave_no_process(
 ) -> None:
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     timeout_s = 3 if options.get("load_fault") == "hang" else 60
-    with pytest.raises(error, match=text), start(
-        dataset, tmp_path, options=options, memory_limit_mib=600, start_timeout_s=timeout_s
-    ) as replica:
+    with (
+        pytest.raises(error, match=text),
+        start(dataset, tmp_path, options=options, memory_limit_mib=600, start_timeout_s=timeout_s) as replica,
+    ):
         replica.offline_block(1, 0.2)
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
     assert all(p.status() == psutil.STATUS_ZOMBIE for p in left)

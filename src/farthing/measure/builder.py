@@ -144,7 +144,9 @@ def _example_inputs(spec: PipelineSpec, model: ModelRef) -> tuple[TensorSpec, ..
     name = (spec.input_names or ("images",))[0]
     shape = model.example_shape
     if shape is None and spec.crop is not None:
-        shape = (spec.channels, spec.crop, spec.crop) if spec.layout == "NCHW" else (spec.crop, spec.crop, spec.channels)
+        shape = (
+            (spec.channels, spec.crop, spec.crop) if spec.layout == "NCHW" else (spec.crop, spec.crop, spec.channels)
+        )
     return (TensorSpec(name=name, dtype="float32", shape=(None, *shape)),) if shape else ()
 
 
@@ -155,7 +157,9 @@ def _step(request: dict[str, Any]) -> dict[str, Any]:
     if request["do"] == "resolve":
         from farthing.variants.export import resolve_model
 
-        return {"model": to_plain(resolve_model(model, out, list(_calibration(request, model)), trust=request["trust"]))}
+        return {
+            "model": to_plain(resolve_model(model, out, list(_calibration(request, model)), trust=request["trust"]))
+        }
     return {"artefact": to_plain(find("variants", request["variant"]).build(model, out, _calibration(request, model)))}
 
 

@@ -122,7 +122,12 @@ class Instance:
                 pipeline_s += before
                 if len(service_s) >= 3 and time.monotonic() >= end:
                     took = time.monotonic() - start_s
-                    return {"service_s": service_s, "pipeline_s": pipeline_s, "n": batch * len(service_s), "took_s": took}
+                    return {
+                        "service_s": service_s,
+                        "pipeline_s": pipeline_s,
+                        "n": batch * len(service_s),
+                        "took_s": took,
+                    }
 
     def single(self, n: int) -> dict[str, Any]:
         """Requests one at a time."""

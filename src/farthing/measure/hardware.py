@@ -16,7 +16,19 @@ from farthing.nouns import Hardware
 
 __all__ = ["fingerprint", "this_machine", "versions"]
 
-ISA = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8", "asimd", "sve", "i8mm", "bf16")
+ISA = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "sve",
+    "i8mm",
+    "bf16",
+)
 PACKAGES = ("farthing", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "torch", "tokenizers", "transformers")
 
 

@@ -103,7 +103,14 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], *, cpus: Sequence[int], threads: int, log: Path, label: str, memory_limit_mib: float
+        self,
+        command: Sequence[str],
+        *,
+        cpus: Sequence[int],
+        threads: int,
+        log: Path,
+        label: str,
+        memory_limit_mib: float,
     ) -> None:
         self.label, self.log, self._limit_mib = label, log, memory_limit_mib
         read_commands, write_commands = os.pipe()
@@ -118,7 +125,7 @@ class Child:
                 pass_fds=(read_commands, write_answers),
                 env=child_environment(threads),
                 process_group=0,
-                preexec_fn=_pin(cpus),  # noqa: PLW1509 - affinity must be set before the child imports anything
+                preexec_fn=_pin(cpus),
             )
         os.close(read_commands)
         os.close(write_answers)
@@ -223,8 +230,6 @@ def _pin(cpus: Sequence[int]) -> Any:
     return apply
 
 
-
-
 def _error(label: str, answer: Mapping[str, Any]) -> FarthingError:
     import farthing.errors as errors
 
@@ -247,7 +252,9 @@ class Replica:
         child_start_s: From process start to the start of loading.
     """
 
-    def __init__(self, candidate: Candidate, children: Sequence[Child], run_dir: Path, started_s: float, seed: int) -> None:
+    def __init__(
+        self, candidate: Candidate, children: Sequence[Child], run_dir: Path, started_s: float, seed: int
+    ) -> None:
         self.candidate = candidate
         self.children = list(children)
         self._run_dir = run_dir
@@ -367,9 +374,7 @@ class Replica:
         answer = self._ask(self.children[:1], 120 + 10 * n, do="single", n=n)[0]
         return np.asarray(answer["latency_s"]) * 1000
 
-    def server(
-        self, rate_rps: float, n: int, *, max_batch: int, seed: int, limit_s: float | None = None
-    ) -> ServerRun:
+    def server(self, rate_rps: float, n: int, *, max_batch: int, seed: int, limit_s: float | None = None) -> ServerRun:
         """Poisson arrivals in an open loop, timer-free batching over all instances.
 
         Args:

@@ -41,7 +41,13 @@ def _block(replica: Replica, batch: int, seconds: float, canary: Canary) -> Bloc
 
 
 def offline(
-    candidate: Candidate, blocks: Sequence[float], seconds: float, contended: Sequence[bool], *, seed: int, hardware: str
+    candidate: Candidate,
+    blocks: Sequence[float],
+    seconds: float,
+    contended: Sequence[bool],
+    *,
+    seed: int,
+    hardware: str,
 ) -> Measurement:
     """The Offline scenario from blocks already run, in requests/s.
 

@@ -280,7 +280,9 @@ class Workbench:
 
         return self.keep(f"facts/{_layout(candidate).label}/{candidate.precision}", Facts, "measure", read)
 
-    def throughput(self, key: str, candidates: Sequence[Candidate], seconds: float | None = None) -> dict[Candidate, float]:
+    def throughput(
+        self, key: str, candidates: Sequence[Candidate], seconds: float | None = None
+    ) -> dict[Candidate, float]:
         """One interleaved round: a block of each candidate in turn, in requests/s."""
         length = seconds or self.settings.block_s
 
@@ -333,7 +335,9 @@ class Workbench:
         """The Server scenario at a Poisson rate, with the candidate's own batch limit."""
 
         def run() -> Measurement:
-            return scenarios.server(self.replica(candidate), rate_rps, n, max_batch=candidate.max_batch, **self._stamp())
+            return scenarios.server(
+                self.replica(candidate), rate_rps, n, max_batch=candidate.max_batch, **self._stamp()
+            )
 
         return self._measured(f"server/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}", run)
 
@@ -360,4 +364,3 @@ def _layout(c: Candidate) -> Candidate:
         threads=c.threads,
         device=c.device,
     )
-

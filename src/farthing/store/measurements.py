@@ -88,7 +88,9 @@ def read_measurements(path: Path) -> Sequence[Measurement]:
 
 
 def _measurement(row: dict[str, Any]) -> Measurement:
-    candidate = {k: row.pop(k) for k in ("engine", "variant", "precision", "device", "max_batch", "instances", "threads")}
+    candidate = {
+        k: row.pop(k) for k in ("engine", "variant", "precision", "device", "max_batch", "instances", "threads")
+    }
     metrics = {m.pop("name"): m for m in row.pop("metrics")}
     taken: datetime = row.pop("taken_at")
     return from_plain(Measurement, {**row, "candidate": candidate, "metrics": metrics, "taken_at": taken})

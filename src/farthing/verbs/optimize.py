@@ -62,7 +62,6 @@ def _known(kind: Kind, text: str | None, usual: tuple[str, ...]) -> tuple[str, .
     return wanted
 
 
-
 def optimize(
     workload: Workload,
     *,

@@ -195,7 +195,9 @@ def _spread(
     low, high = (0.9, 1.1) if capacity is None else (capacity.lo / capacity.value, capacity.hi / capacity.value)
     ends = [_cost(found, c, market, trace, workload, max(f, 1e-6)) for f in (high, low)]
     values = [e.usd_per_month for e in ends if e is not None]
-    method = "capacity interval through whole replicas" if capacity else "screened capacity ± 10 % through whole replicas"
+    method = (
+        "capacity interval through whole replicas" if capacity else "screened capacity ± 10 % through whole replicas"
+    )
     return Estimate(
         value=cost.usd_per_month,
         lo=min(cost.usd_per_month, *values),
@@ -367,7 +369,8 @@ def _elsewhere(found: Findings, market: Market, trace: Trace, workload: Workload
             continue
         guess = rate * offer.hardware.vcpus / own
         mid, low, high = (
-            cost_at_trace(trace, guess * f, offer, workload.objective.min_replicas).usd_per_month for f in (1.0, 2.0, 0.5)
+            cost_at_trace(trace, guess * f, offer, workload.objective.min_replicas).usd_per_month
+            for f in (1.0, 2.0, 0.5)
         )
         cost = Estimate(value=mid, lo=min(low, mid), hi=max(high, mid), n=0, method=rule, source=offer.key)
         estimates.append(OfferEstimate(offer=offer, cost_usd_per_month=cost, rule=rule))

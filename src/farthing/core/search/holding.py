@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from farthing.core.search.trials import Curve
 from farthing.core.stats.intervals import mean_t
@@ -71,14 +72,19 @@ def _speed(plan: Plan, seen: Remeasured) -> Estimate:
     return now.scaled(1 / then.value)
 
 
-def _within(name: str, unit: str, planned: Estimate, seen: Estimate) -> Check:
+def _within(name: str, unit: Literal["ms", "requests/s"], planned: Estimate, seen: Estimate) -> Check:
     off = seen.value / planned.value - 1
     low, high = (1 - TOLERANCE_FRAC) * planned.value, (1 + TOLERANCE_FRAC) * planned.value
     outcome: Outcome = "met" if abs(off) <= TOLERANCE_FRAC else "not_met"
     if outcome == "not_met" and seen.lo <= high and seen.hi >= low:
         outcome = "unproven"
     return Check(
-        name=name, unit=unit, planned=planned, seen=seen, limit=f"within {TOLERANCE_FRAC:.0%}, is {off:+.1%}", outcome=outcome
+        name=name,
+        unit=unit,
+        planned=planned,
+        seen=seen,
+        limit=f"within {TOLERANCE_FRAC:.0%}, is {off:+.1%}",
+        outcome=outcome,
     )
 
 
@@ -87,12 +93,19 @@ def _p99(plan: Plan, server: Measurement) -> Check:
     bound = plan.objective.latency_ms
     planned = plan.chosen.p99_at_peak_ms if plan.chosen and plan.chosen.p99_at_peak_ms else seen
     if bound is None:
-        return Check(name="p99 at the peak rate", unit="ms", planned=planned, seen=seen, limit="no bound", outcome="met")
+        return Check(
+            name="p99 at the peak rate", unit="ms", planned=planned, seen=seen, limit="no bound", outcome="met"
+        )
     outcome: Outcome = "met" if seen.hi <= bound else "not_met" if seen.lo > bound else "unproven"
     if seen.value <= bound and outcome == "unproven":
         outcome = "met"
     return Check(
-        name="p99 at the peak rate", unit="ms", planned=planned, seen=seen, limit=f"at most {bound:g} ms", outcome=outcome
+        name="p99 at the peak rate",
+        unit="ms",
+        planned=planned,
+        seen=seen,
+        limit=f"at most {bound:g} ms",
+        outcome=outcome,
     )
 
 
@@ -100,6 +113,10 @@ def _verdict(checks: Sequence[Check]) -> Verdict:
     failed = [c for c in checks if c.outcome == "not_met"]
     open_ = [c for c in checks if c.outcome == "unproven"]
     worst: Outcome = "not_met" if failed else "unproven" if open_ else "met"
-    reasons = tuple(f"{c.name}: {c.seen.value:.4g} {c.unit}, planned {c.planned.value:.4g} ({c.limit})" for c in failed + open_)
+    reasons = tuple(
+        f"{c.name}: {c.seen.value:.4g} {c.unit}, planned {c.planned.value:.4g} ({c.limit})"
+        for c in failed + open_
+        if c.seen is not None and c.planned is not None
+    )
     hint = "run it again on a quiet machine, or `farthing optimize` anew" if worst != "met" else ""
     return Verdict(outcome=worst, reasons=reasons or ("every figure of the plan holds",), hint=hint)

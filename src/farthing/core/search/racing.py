@@ -78,7 +78,7 @@ def start(weights: Mapping[Candidate, float], *, confidence: float = 0.95, looks
     if min(looks) < 8:
         raise ValueError(f"the first look needs at least 8 rounds, is after {min(looks)}")
     return Race(
-        scores={c: () for c in weights},
+        scores=dict.fromkeys(weights, ()),
         weights=dict(weights),
         running=tuple(weights),
         confidence=confidence,
@@ -105,9 +105,7 @@ def step(race: Race, throughput_rps: Mapping[Candidate, float]) -> Race:
     missing = [c.label for c in race.running if not throughput_rps.get(c, 0) > 0]
     if missing:
         raise ValueError(f"the round has no throughput of {', '.join(missing)}")
-    scores = {
-        c: (*s, throughput_rps[c] * race.weights[c]) if c in race.running else s for c, s in race.scores.items()
-    }
+    scores = {c: (*s, throughput_rps[c] * race.weights[c]) if c in race.running else s for c, s in race.scores.items()}
     race = replace(race, scores=scores)
     return _look(race) if race.rounds in race.looks else race
 

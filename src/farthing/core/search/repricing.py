@@ -96,4 +96,9 @@ def _unbatched(plan: Plan, factor: float, batched: Estimate) -> Estimate:
     if batching is None:
         return batched
     value = batched.value + batching.value * factor
-    return replace(batched, value=value, lo=min(value, batched.lo + batching.lo * factor), hi=max(value, batched.hi + batching.hi * factor))
+    return replace(
+        batched,
+        value=value,
+        lo=min(value, batched.lo + batching.lo * factor),
+        hi=max(value, batched.hi + batching.hi * factor),
+    )

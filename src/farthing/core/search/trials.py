@@ -84,5 +84,7 @@ def promising(screens: Iterable[Screen], *, keep_at_least: int = 3) -> tuple[Can
     if not ranked:
         return ()
     bar = max(s.ratio.lo for s in ranked) * (1 - SCREEN_NOISE_FRAC)
-    kept = [s.candidate for k, s in enumerate(ranked) if k < keep_at_least or s.ratio.hi * (1 + SCREEN_NOISE_FRAC) >= bar]
+    kept = [
+        s.candidate for k, s in enumerate(ranked) if k < keep_at_least or s.ratio.hi * (1 + SCREEN_NOISE_FRAC) >= bar
+    ]
     return tuple(kept)

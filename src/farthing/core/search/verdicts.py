@@ -30,8 +30,10 @@ def decide(
     if evidence.verdict == "not_met":
         return Verdict(
             outcome="not_met",
-            reasons=(f"{chosen.candidate.variant} loses {_points(evidence.drop_frac.value)} points, "
-                     f"more than {_points(objective.max_drop_frac)} allowed",),
+            reasons=(
+                f"{chosen.candidate.variant} loses {_points(evidence.drop_frac.value)} points, "
+                f"more than {_points(objective.max_drop_frac)} allowed",
+            ),
             hint=f"--max-drop {_up(evidence.drop_frac.hi)}pt",
         )
     if evidence.verdict == "unproven":
@@ -41,7 +43,9 @@ def decide(
 
 def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
     if other is None:
-        return Verdict(outcome="not_met", reasons=("no candidate could be run",), hint="see why each failed in the report")
+        return Verdict(
+            outcome="not_met", reasons=("no candidate could be run",), hint="see why each failed in the report"
+        )
     if objective.latency_ms is None or other.latency_p99_ms is None:
         return Verdict(outcome="not_met", reasons=(f"no candidate is usable: {other.reason}",))
     p99 = other.latency_p99_ms
@@ -62,7 +66,9 @@ def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> 
         f"“at most {_points(objective.max_drop_frac)} points” cannot be shown (upper limit {_points(e.drop_frac.hi)})"
     )
     more = f"about {e.n_needed:,} labelled samples would settle it; or " if e.n_needed else ""
-    return Verdict(outcome="unproven", reasons=(reason,), hint=f"{more}allow more with --max-drop {_up(e.drop_frac.hi)}pt")
+    return Verdict(
+        outcome="unproven", reasons=(reason,), hint=f"{more}allow more with --max-drop {_up(e.drop_frac.hi)}pt"
+    )
 
 
 def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
