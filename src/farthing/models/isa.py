@@ -14,7 +14,7 @@ _INT8_DOT = {"amx_int8", "asimddp", "avx512_vnni", "avx_vnni", "i8mm"}
 
 @cache
 def isa_flags() -> frozenset[str]:
-    """Flags of the first processor; empty where there is no /proc/cpuinfo."""
+    """List the flags of the first processor; empty where there is no /proc/cpuinfo."""
     if not _CPUINFO.exists():
         return frozenset()
     for line in _CPUINFO.read_text(encoding="ascii", errors="replace").splitlines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.machinery
 import os
 import sys
@@ -31,8 +32,7 @@ class _Blocked:
 
 def _mute_loaded(module: Any) -> None:
     """Replace the one method through which ``openvino_telemetry`` sends, when someone has imported it already."""
-    from openvino_telemetry.utils import sender
-
+    sender = importlib.import_module(f"{module.__name__}.utils.sender")
     sender.TelemetrySender.send = lambda *_args, **_kwargs: None
 
 

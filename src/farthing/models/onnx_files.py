@@ -18,8 +18,10 @@ __all__ = [
     "input_specs",
     "model_file",
     "output_specs",
+    "stored_values",
     "summarize",
     "tensor_dtype",
+    "tensor_names",
 ]
 
 _CHUNK = 1 << 20
@@ -50,7 +52,7 @@ class GraphSummary:
 
 
 def model_file(path: Path, names: tuple[str, ...]) -> Path:
-    """The file itself, or the one of ``names`` that lies in the folder.
+    """Find the file itself, or the one of ``names`` that lies in the folder.
 
     Raises:
         ModelError: when there is no such file.
@@ -148,7 +150,7 @@ def _inside(path: Path, location: str) -> Path:
 
 def _parse(path: Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         return onnx.load(str(path), load_external_data=False)
@@ -186,7 +188,7 @@ def tensor_dtype(element_type: int) -> str:
     import onnx
 
     name = onnx.TensorProto.DataType.Name(element_type).lower()
-    return {"float": "float32", "double": "float64"}.get(name, name)
+    return str({"float": "float32", "double": "float64"}.get(name, name))
 
 
 def _spec(value: Any) -> TensorSpec:
@@ -196,13 +198,13 @@ def _spec(value: Any) -> TensorSpec:
 
 
 def input_specs(model: Any) -> tuple[TensorSpec, ...]:
-    """Inputs that are fed (stored weights that are also listed as inputs are left out)."""
+    """Describe the inputs that are fed (stored weights that are also listed as inputs are left out)."""
     stored = {t.name for t in model.graph.initializer}
     return tuple(_spec(v) for v in model.graph.input if v.name not in stored)
 
 
 def output_specs(model: Any) -> tuple[TensorSpec, ...]:
-    """Outputs in the model's order."""
+    """Describe the outputs in the model's order."""
     return tuple(_spec(v) for v in model.graph.output)
 
 
@@ -229,3 +231,22 @@ def summarize(model: Any) -> GraphSummary:
         convolutions=sum(n for k, n in kinds.items() if "Conv" in k and k not in ("ConvertLike",)),
         unsigned_weights=tuple(sorted(unsigned)),
     )
+
+
+def stored_values(model: Any) -> dict[str, Any]:
+    """Constant tensors of the main graph by the name under which nodes read them, as they stand in the model."""
+    found = {t.name: t for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            found.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+    return found
+
+
+def tensor_names(path: Path) -> frozenset[str]:
+    """Names of all nodes of the main graph and of what they write; weights are not read.
+
+    Raises:
+        ModelError: when the file is no ONNX model.
+    """
+    graph = _parse(path).graph
+    return frozenset(name for node in graph.node for name in (node.name, *node.output) if name)

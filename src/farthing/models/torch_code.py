@@ -9,12 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from farthing.codec import from_plain, to_plain
 from farthing.errors import ModelError, TrustError
 from farthing.nouns import TensorSpec
 from farthing.plugins import import_callable
+from farthing.ports import Feeds
 
-__all__ = ["PROGRAM", "SIGNATURE", "ModuleSignature", "as_flat", "flatten", "read_signature", "user_module"]
+__all__ = [
+    "PROGRAM",
+    "SIGNATURE",
+    "ModuleSignature",
+    "as_flat",
+    "flatten",
+    "named_answers",
+    "read_signature",
+    "user_module",
+]
 
 PROGRAM = "module.pt2"
 """File of an exported program inside its folder."""
@@ -45,7 +58,7 @@ def read_signature(folder: Path) -> ModuleSignature:
         return from_plain(ModuleSignature, json.loads(path.read_text(encoding="utf-8")))
     except OSError as e:
         raise ModelError(f"{path} is missing", hint="export the module again with `farthing optimize`") from e
-    except Exception as e:  # noqa: BLE001 - cattrs raises groups of any kind
+    except Exception as e:
         raise ModelError(f"{path} is malformed: {type(e).__name__}") from e
 
 
@@ -98,8 +111,18 @@ def _keywords(module: Any, names: Sequence[str]) -> bool:
     return all(n in parameters for n in names)
 
 
+def named_answers(module: Any, feeds: Feeds) -> dict[str, NDArray[Any]]:
+    """Run a module once on the CPU; its answers as arrays by name."""
+    import torch
+
+    given = {n: torch.from_numpy(np.require(a, requirements=["C", "W"])) for n, a in feeds.items()}
+    with torch.inference_mode():
+        answer = module(**given) if _keywords(module, list(given)) else module(*given.values())
+        return {n: t.float().numpy() if t.is_floating_point() else t.numpy() for n, t in flatten(answer)}
+
+
 def as_flat(module: Any, names: Sequence[str]) -> Any:
-    """A module that takes tensors in the order of ``names`` and returns a flat tuple of tensors.
+    """Wrap a module so that it takes tensors in the order of ``names`` and returns a flat tuple of tensors.
 
     Inputs go in by keyword when ``forward`` has parameters of those names, else by position.
     """

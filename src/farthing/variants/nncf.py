@@ -59,7 +59,8 @@ class NncfInt8:
             sha256=digest(folder),
             size_mib=size_mib(folder),
             engines=self.engines,
-            note=f"{len(feeds)} calibration samples, " + ("transformer scheme" if graph.is_matmul_model else "performance preset"),
+            note=f"{len(feeds)} calibration samples, "
+            + ("transformer scheme" if graph.is_matmul_model else "performance preset"),
         )
 
 

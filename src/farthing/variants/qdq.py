@@ -69,7 +69,13 @@ class QdqInt8:
 def _quantize(
     source: Path, work: Path, target: Path, feeds: list[dict[str, Any]], *, transformer: bool, grouped: bool
 ) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     logging.disable(logging.WARNING)
