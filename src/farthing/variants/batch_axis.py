@@ -22,8 +22,7 @@ TOLERANCE = 1e-3
 def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
     """Batch size that a model was exported for; None when it is free or the inputs do not agree on one."""
     sizes = {s.shape[0] for s in inputs if s.shape}
-    only = next(iter(sizes)) if len(sizes) == 1 else None
-    return only
+    return next(iter(sizes)) if len(sizes) == 1 else None
 
 
 def run_onnx(path: Path, feeds: Feeds) -> list[NDArray[Any]]:

@@ -90,11 +90,12 @@ def _export(ref: ModelRef, out: Path, examples: Sequence[Feeds], trust: bool) ->
     module = user_module(ref.path, trust=trust)
     if not examples or not examples[0]:
         raise ModelError(f"{ref.path} cannot be exported without its inputs' shape", hint="--example-shape 3,224,224")
-    example = _example(module, ref, _pair(examples))
+    pair = _pair(examples)
     try:
+        example = _example(module, ref, pair)
         program = _program(module, example.feeds, free=True)
-    except ModelError:
-        example = _example(module, ref, {n: a[:1] for n, a in example.feeds.items()})
+    except ModelError:  # the module's own code may fix the batch
+        example = _example(module, ref, {n: a[:1] for n, a in pair.items()})
         program = _program(module, example.feeds, free=False)
     target = _write_onnx(program, example, out)
     _compare(target, module, example, ref)
@@ -192,7 +193,8 @@ def _compare(path: Path, module: Any, example: _Example, ref: ModelRef) -> None:
         off = worst_difference(list(named_answers(module, feeds).values()), got)
         if off > TOLERANCE:
             raise ModelError(
-                f"the export of {ref.path} answers differently: off by {off:.2%} of the range, the limit is {TOLERANCE:.2%}"
+                f"the export of {ref.path} answers differently: off by {off:.2%} of the range, "
+                f"the limit is {TOLERANCE:.2%}"
             )
 
 
