@@ -293,7 +293,7 @@ def _steps_area(rows: list[Row], x: Any, field: str, colour: str, opacity: float
         interpolate="step-after",
         color=LIGHT[colour],
         fillOpacity=opacity,
-        line={"color": LIGHT[colour], "strokeWidth": 1.4},
+        line={"color": LIGHT[colour], "strokeWidth": 1.4, "aria": False},
         aria=False,
     )
     axis = alt.Axis(tickCount=4, format="~s" if field.endswith("usd") else "d", title=None)
@@ -348,5 +348,5 @@ def _operator(i: int, o: OperatorTime, room: int) -> Row:
         "colour": LIGHT["faint" if at_roof is None else "kept"],
         "text": f"{name if len(name) <= room else '…' + name[1 - room :]} · {kind[:24]}",
         "share": at_roof or "",
-        "d": f"{name}, {kind}{precision}: {milliseconds(o.time_ms)}, {percent(o.share_frac)} of operator time, {roof}",
+        "d": f"{name}, {kind}{precision}: {milliseconds(o.time_ms)}, {percent(o.share_frac, decimals=1)} of operator time, {roof}",
     }

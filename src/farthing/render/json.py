@@ -1,41 +1,28 @@
-"""Plans and prices for programs: the same facts as the report, nothing rounded."""
+"""Nouns for programs: the same facts as on the screen, nothing rounded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from farthing.codec import to_plain
-from farthing.errors import FarthingError
-from farthing.nouns import Measurement, Offer, Plan, Profile
+from farthing.nouns import Plan
 
-__all__ = ["error_json", "offers_json", "plan_json", "profile_json"]
+__all__ = ["document", "plan_json"]
 
-PLAN_SCHEMA = "farthing/plan/1"
-PROFILE_SCHEMA = "farthing/profile/1"
-OFFERS_SCHEMA = "farthing/offers/1"
-ERROR_SCHEMA = "farthing/error/1"
+
+def document(kind: str, noun: Any, *, version: int = 1) -> dict[str, Any]:
+    """A noun, or several of one kind, as dicts, lists, strings and numbers with the schema first.
+
+    Args:
+        kind: Part of the schema ``farthing/<kind>/<version>``; several nouns stand below it as a key.
+        noun: One noun or a sequence of them; infinite numbers become ``"inf"`` and ``"-inf"``.
+        version: Of the schema.
+    """
+    plain = to_plain(noun)
+    body = plain if isinstance(plain, dict) else {kind: plain}
+    return {"schema": f"farthing/{kind}/{version}", **body}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as dicts, lists, strings and numbers, its schema first; infinite ends are ``"inf"`` and ``"-inf"``."""
-    return {"schema": PLAN_SCHEMA, **to_plain(plan)}
-
-
-def profile_json(profiles: Sequence[Profile], measurements: Sequence[Measurement] = ()) -> dict[str, Any]:
-    """Profiles and the measurements beside them."""
-    return {
-        "schema": PROFILE_SCHEMA,
-        "profiles": [to_plain(p) for p in profiles],
-        "measurements": [to_plain(m) for m in measurements],
-    }
-
-
-def offers_json(offers: Sequence[Offer]) -> dict[str, Any]:
-    """Offers, each with its ``key``."""
-    return {"schema": OFFERS_SCHEMA, "offers": [{"key": o.key, **to_plain(o)} for o in offers]}
-
-
-def error_json(problem: FarthingError) -> dict[str, Any]:
-    """What went wrong: the kind of error, its message and its hint."""
-    return {"schema": ERROR_SCHEMA, "error": type(problem).__name__, "message": problem.message, "hint": problem.hint}
+    """The plan as plan.yaml holds it."""
+    return document("plan", plan)

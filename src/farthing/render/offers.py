@@ -83,8 +83,6 @@ def _opinion(row: PriceRow) -> str:
 def problem_list(problems: Sequence[PriceProblem]) -> RenderableType:
     """One line a problem under a line that counts them."""
     n = len(problems)
-    head = Text.assemble(
-        (f"{MARKS['not_met']} ", f"bold {COLOURS['not_met']}"),
-        (f"{n} {'price' if n == 1 else 'prices'} cannot be used as they are", "bold"),
-    )
+    said = "1 price cannot be used as it is" if n == 1 else f"{n} prices cannot be used as they are"
+    head = Text.assemble((f"{MARKS['not_met']} ", f"bold {COLOURS['not_met']}"), (said, "bold"))
     return Group(head, *(spoken(f"  {p.key} ({p.dated.isoformat()}): {p.problem}") for p in problems))

@@ -65,6 +65,7 @@ class TerminalProgress:
         self._tasks: dict[str, TaskID] = {}
         self._started_s: dict[str, float] = {}
         self._said_s: dict[str, float] = {}
+        self._finished: set[str] = set()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bars = Progress(
                 TextColumn("  {task.description:<14}", markup=False),
@@ -98,20 +99,26 @@ class TerminalProgress:
     def _draw(self, bars: Progress, stage: str, done: int, total: int, note: str) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = bars.add_task(stage, total=total or None, note=note)
+        elif stage in self._finished and done < total:
+            bars.reset(self._tasks[stage], total=total, completed=done)
         bars.update(self._tasks[stage], completed=done, total=total or None, note=note)
+        self._note_finish(stage, done, total)
+
+    def _note_finish(self, stage: str, done: int, total: int) -> None:
+        (self._finished.add if 0 < total <= done else self._finished.discard)(stage)
 
     def _say(self, stage: str, done: int, total: int, note: str) -> None:
-        now_s = self._monotonic_s()
-        last_s = self._said_s.get(stage)
-        self._started_s.setdefault(stage, now_s)
-        if last_s == float("inf"):
+        now_s, finished = self._monotonic_s(), 0 < total <= done
+        if stage in self._finished:
+            if finished:
+                return
+            del self._started_s[stage], self._said_s[stage]
+        self._note_finish(stage, done, total)
+        started_s = self._started_s.setdefault(stage, now_s)
+        if stage in self._said_s and not finished and now_s - self._said_s[stage] < self._every_s:
             return
-        finished = total > 0 and done >= total
-        if last_s is not None and not finished and now_s - last_s < self._every_s:
-            return
-        self._said_s[stage] = float("inf") if finished else now_s
-        elapsed_s = now_s - self._started_s[stage]
-        left = time_left(elapsed_s, done, total)
-        when = clock_time(elapsed_s) if finished else "" if left is None else f"{clock_time(left)} left"
+        self._said_s[stage] = now_s
+        left = time_left(now_s - started_s, done, total)
+        when = clock_time(now_s - started_s) if finished else "" if not left else f"{clock_time(left)} left"
         steps = f"{done}/{total}" if total > 0 else ""
         self._console.print(Text("  ".join(s for s in (f"{stage:<14}", steps, note, when) if s)), soft_wrap=True)

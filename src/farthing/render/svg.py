@@ -37,15 +37,16 @@ def svg(chart: Any, *, name: str = "chart") -> str:
 
     spec = chart.to_dict()
     root = ElementTree.fromstring(vl_convert.vegalite_to_svg(spec, show_warnings=False))  # noqa: S314 - our own output
-    _walk(root, name)
+    _walk(root)
+    _number_ids(root, name)
     root.attrib |= {"xmlns": "http://www.w3.org/2000/svg", "class": "chart", "role": "group"}
     if "description" in spec:
         root.set("aria-label", spec["description"])
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _walk(element: ElementTree.Element, name: str) -> None:
-    """Keep what is allowed, mark what describes itself, prefix ids, round, drop what draws nothing."""
+def _walk(element: ElementTree.Element) -> None:
+    """Keep what is allowed, mark what describes itself, round, drop what draws nothing."""
     element.tag = element.tag.removeprefix(_NS)
     role = element.get("role"), element.get("aria-roledescription")
     is_mark = role[0] == "graphics-symbol" and role[1] != "axis" and bool(element.get("aria-label"))
@@ -54,18 +55,25 @@ def _walk(element: ElementTree.Element, name: str) -> None:
         element.attrib |= {"class": "mark", "role": "img"}
     else:
         element.attrib.pop("aria-label", None)
-    if "id" in element.attrib:
-        element.set("id", f"{name}-{element.attrib['id']}")
-    if "clip-path" in element.attrib:
-        element.set("clip-path", re.sub(r"url\(#([\w-]+)\)", rf"url(#{name}-\1)", element.attrib["clip-path"]))
     for key in _NUMBERS:
         if key in element.attrib:
             element.set(key, _LONG.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), element.attrib[key]))
     for child in list(element):
         if child.tag.removeprefix(_NS) in _ELEMENTS:
-            _walk(child, name)
+            _walk(child)
         if child.tag.removeprefix(_NS) not in _ELEMENTS or _draws_nothing(child):
             element.remove(child)
+
+
+def _number_ids(root: ElementTree.Element, name: str) -> None:
+    """Number ids in their order, so that the same chart is the same text every time, and prefix them."""
+    new = {e.attrib["id"]: f"{name}-{i}" for i, e in enumerate(e for e in root.iter() if "id" in e.attrib)}
+    for element in root.iter():
+        if "id" in element.attrib:
+            element.set("id", new[element.attrib["id"]])
+        if "clip-path" in element.attrib:
+            used = element.attrib["clip-path"].removeprefix("url(#").removesuffix(")")
+            element.set("clip-path", f"url(#{new[used]})")
 
 
 def _draws_nothing(element: ElementTree.Element) -> bool:

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date
+
+from example_plan import hardware, met_plan, not_met_plan, unproven_plan
+
+from farthing.nouns import Estimate, MachinePeaks, Offer
+from farthing.render import sentences as s
+
+
+def test_met_headline_names_saving_accuracy_and_latency():
+    assert s.headline(met_plan()) == (
+        "met: 95.7 % cheaper [95.0, 96.2], accuracy +0.1 points (at most −0.6, 95 %), p99 12.2 ms ≤ 50 ms"
+    )
+
+
+def test_not_met_says_the_reason_and_the_nearest():
+    plan = not_met_plan()
+    assert s.headline(plan) == "not met: no candidate answers within 5 ms at p99 on aws/m7i.large"
+    assert s.nearest_sentence(plan).startswith("openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5], ")
+    assert s.nearest_sentence(plan).endswith("91 % cheaper")
+    assert s.nearest_sentence(met_plan()) == ""
+
+
+def test_unproven_headline():
+    assert s.headline(unproven_plan()).startswith("unproven: INT8 loses 0.75 points on 400 images;")
+
+
+def test_a_latency_above_the_promise_is_said():
+    plan = met_plan()
+    assert plan.chosen is not None
+    slow = replace(plan.chosen, p99_at_peak_ms=Estimate(value=60, lo=58, hi=62, n=9, method="t"))
+    assert s.headline(replace(plan, chosen=slow)).endswith("p99 60 ms > 50 ms")
+
+
+def test_cheaper_and_dearer():
+    assert s.cheaper(0.762) == "76 % cheaper"
+    assert s.cheaper(Estimate(value=-0.03, lo=-0.05, hi=-0.01, n=8, method="t")) == "3 % dearer [1, 5]"
+    assert s.cheaper(Estimate(value=0.941, lo=0.932, hi=0.948, n=8, method="t")) == "94.1 % cheaper [93.2, 94.8]"
+
+
+def test_summary_rows():
+    rows = {r.name: r for r in s.summary_rows(met_plan())}
+    assert list(rows) == ["cost a month", "replicas", "accuracy", "p99"]
+    assert rows["cost a month"].now == "$10,000"
+    assert "efficiency −$" in rows["cost a month"].note
+    assert rows["replicas"].note == "4 of them reserved 1 year"
+    assert rows["accuracy"].note == "700 held-out samples, 1 answer differs"
+    assert all(r.planned == "" for r in s.summary_rows(not_met_plan()))
+
+
+def test_promise_words_every_condition():
+    objective = replace(met_plan().objective, budget_usd_per_month=500, min_replicas=2, max_drop_frac=0.005)
+    assert s.promise(objective) == (
+        "p99 ≤ 50 ms, accuracy drop ≤ 0.5 points at 95 % confidence, saving ≥ 30 %, cost ≤ $500 a month, at least 2 replicas"
+    )
+
+
+def test_control_characters_become_visible():
+    assert s.printable("a\x1b[31mb\u202ec\n") == "a\\x1b[31mb\\u202ec\\n"
+    assert s.printable("ÄÖ–−×🙂") == "ÄÖ–−×🙂"
+
+
+def test_prices_in_their_own_units():
+    offer = Offer(
+        name="aws/lambda",
+        provider="aws",
+        region="us-east-1",
+        term="serverless",
+        hardware=hardware("aws/lambda"),
+        dated=date(2026, 7, 20),
+        source="list",
+        usd_per_request=2e-7,
+        usd_per_gib_s=1.66667e-5,
+    )
+    assert s.offer_price(offer) == "$0.20 per M requests + $0.06 per GiB-hour"
+    assert (
+        s.price_sentence(met_plan().offers[0])
+        == "aws/m7i.large on demand in us-east-1: $0.1008/h (price of 2026-07-20)"
+    )
+
+
+def test_unknown_peaks_are_left_out():
+    peaks = MachinePeaks(fp32_gflops=104.2, bf16_gflops=None, int8_gops=None, memory_gb_per_s=11.9)
+    assert s.peaks_sentence(peaks) == "FP32 104 GFLOP/s, memory 11.9 GB/s"
+
+
+def test_infinite_interval_in_a_plan_is_printable():
+    plan = met_plan()
+    assert plan.planned_usd_per_month is not None
+    open_ended = replace(plan.planned_usd_per_month, hi=math.inf)
+    assert "≥" in s.summary_rows(replace(plan, planned_usd_per_month=open_ended))[0].planned

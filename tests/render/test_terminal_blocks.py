@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from example_plan import HOSTILE, PLANS, est, measurements, met_plan, offers, profile
+
+from farthing.errors import StalePriceError
+from farthing.load.prices import PriceProblem, PriceRow
+from farthing.nouns import Baseline, Check, SavingPart, Verdict, Verification
+from farthing.render import terminal
+from farthing.render.screen import console, say
+
+FOLDER = Path("demo")
+
+
+def text(block, **options) -> str:
+    stream = io.StringIO()
+    say(console(stream, **options), block)
+    return stream.getvalue()
+
+
+def baseline() -> Baseline:
+    plan = met_plan()
+    return Baseline(
+        workload=plan.workload,
+        description=plan.description,
+        evaluation=plan.baseline,
+        metric="accuracy",
+        score_frac=est(0.99, 0.005),
+        measurements=measurements(),
+        profile=profile("pytorch", "fp32"),
+        bill_usd_per_month=10_000.0,
+        gap=SavingPart(
+            name="right-sizing", usd_per_month=est(625), claimed=False, note="the bill is 7 % above the need"
+        ),
+        offers=plan.offers,
+        assumptions=(),
+        provenance=plan.provenance,
+    )
+
+
+MET = """\
+ResNet-50, 10 classes · 900 held-out images · today FP32 in PyTorch, one image at a time
+Bill $10,000/month on aws/m7i.large on demand in us-east-1: $0.1008/h (price of 2026-07-20)
+Arrivals day-night, 20 B requests a month · promise p99 ≤ 50 ms, accuracy drop ≤ 1 point at 95 % confidence, saving ≥ 30 %
+
+✔ met: 95.7 % cheaper [95.0, 96.2], accuracy +0.1 points (at most −0.6, 95 %), p99 12.2 ms ≤ 50 ms
+
+                            now                planned
+  cost a month          $10,000        $305 [293, 317]   right-sizing −$625 · efficiency −$8,074 · batching −$897 · purchase terms −$100
+  replicas       93–158 by hour            4–7 by hour   4 of them reserved 1 year
+  accuracy               99.3 %                 99.4 %   700 held-out samples, 1 answer differs
+  p99                   30.9 ms   12.2 ms [11.5, 13.0]   promised 50 ms
+  chosen: openvino int8-nncf b8 2×1
+  against the best FP32 engine instead of pytorch: 76 % cheaper [74, 78]
+
+  plan         demo/plan.yaml
+  report       demo/report.html
+  check it     farthing verify demo/plan.yaml
+"""
+
+
+def test_met_block():
+    assert text(terminal.plan_block(met_plan(), FOLDER)) == MET
+
+
+def test_not_met_block():
+    lines = text(terminal.plan_block(PLANS["not_met"](), FOLDER)).splitlines()
+    assert lines[4] == "✘ not met: no candidate answers within 5 ms at p99 on aws/m7i.large"
+    assert lines[5].startswith("  nearest: openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5], ")
+    assert not any("verify" in line for line in lines)
+
+
+def test_hints_go_to_stderr(capsys):
+    terminal.print_plan(PLANS["unproven"](), FOLDER)
+    out, err = capsys.readouterr()
+    assert "? unproven: INT8 loses 0.75 points on 400 images" in out
+    assert "hint" not in out
+    assert err == "hint: about 1,400 labelled images would settle it; or allow 3 points with --max-drop 3pt\n"
+
+
+def test_a_terminal_of_80_columns_holds_every_line():
+    for make in PLANS.values():
+        assert max(map(len, text(terminal.plan_block(make(), FOLDER), width=80).splitlines())) <= 80
+
+
+def test_error_block(capsys):
+    error = StalePriceError(
+        "prices of aws/m7i.large are 412 days old (2025-10-08); the limit is 180 days",
+        hint="`farthing prices import FILE`, or --as-of 2025-10-08 to price the past",
+    )
+    terminal.print_error(error)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "error: prices of aws/m7i.large are 412 days old (2025-10-08); the limit is 180 days\n\n"
+        "hint: `farthing prices import FILE`, or --as-of 2025-10-08 to price the past\n"
+    )
+
+
+def test_names_are_neither_markup_nor_escape_codes():
+    plan = PLANS["hostile"]()
+    shown = text(terminal.plan_block(replace(plan, description="\x1b[2J[bold]x[/bold]"), FOLDER))
+    assert "\x1b" not in shown
+    assert "\\x1b[2J[bold]x[/bold]" in shown
+    assert HOSTILE in shown
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_repeats_what_words_say(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = Tty(), Tty()
+    say(console(coloured, width=200), terminal.plan_block(met_plan(), FOLDER))
+    monkeypatch.setenv("NO_COLOR", "1")
+    say(console(plain, width=200), terminal.plan_block(met_plan(), FOLDER))
+    assert "\x1b[1;32m" in coloured.getvalue()
+    assert "32m" not in plain.getvalue()
+    assert "met" in plain.getvalue()
+
+
+def test_baseline_page(capsys):
+    terminal.print_baseline(baseline(), FOLDER)
+    out = capsys.readouterr().out
+    for piece in (
+        "SingleStream",
+        "22.9 ms [22.4, 23.4]",
+        "machine was busy, intervals are wide",
+        "billed a month",
+        "the bill is 7 % above the need",
+        "and 39 more, 39 % of operator time",
+        "FP32 104 GFLOP/s, BF16 822 GFLOP/s, INT8 1,590 GOP/s, memory 11.9 GB/s, one thread, measured",
+        "compute: 81 % of the time",
+        "demo/trace.json",
+    ):
+        assert piece in out
+
+
+def test_verification(capsys):
+    plan = met_plan()
+    assert plan.chosen is not None
+    checks = (
+        Check(name="service time", unit="ms", planned=est(7.5), seen=est(7.7), limit="within 10 %", outcome="met"),
+        Check(
+            name="capacity",
+            unit="requests/s",
+            planned=est(1838),
+            seen=est(1500),
+            limit="within 10 %",
+            outcome="not_met",
+        ),
+    )
+    result = Verification(
+        workload="resnet50-digits",
+        candidate=plan.chosen.candidate,
+        verdict=Verdict(outcome="not_met", reasons=("capacity is 18 % below the plan's",), hint="measure again"),
+        checks=checks,
+        machine_speed=est(0.97),
+        hardware="a41f09c2",
+    )
+    terminal.print_verification(result)
+    out, err = capsys.readouterr()
+    assert "7.50 ms [7.35, 7.65]" in out
+    assert "1,838 requests/s [1,801, 1,875]" in out
+    assert "✘ not met: capacity is 18 % below the plan's" in out
+    assert "0.97 × its speed" in out
+    assert err == "hint: measure again\n"
+
+
+def test_offers(capsys):
+    terminal.print_offers(offers())
+    out, err = capsys.readouterr()
+    assert (
+        out.splitlines()[1]
+        == "aws/m7i.large       us-east-1     on demand          $0.1008/h      2     8         2026-07-20"
+    )
+    assert err == "6 offers\n"
+
+
+def test_one_offer_with_its_second_source(capsys):
+    first, reserved, *_ = offers()
+    rows = (
+        PriceRow(offer=first, check_source="another list", check_diff_frac=0.0),
+        PriceRow(
+            offer=replace(reserved, upfront_usd=300.0),
+            check_source="another list",
+            check_diff_frac=0.031,
+            negotiated=True,
+        ),
+    )
+    terminal.print_offer(rows)
+    out = capsys.readouterr().out
+    assert "Intel Xeon Platinum 8488C · x86_64" in out
+    assert "another list agrees" in out
+    assert "$0.0667/h, $300 of it up front" in out
+    assert "negotiated; another list differs by 3.1 %" in out
+    with pytest.raises(ValueError, match="at least one price"):
+        terminal.print_offer(())
+
+
+def test_problems(capsys):
+    terminal.print_problems(())
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "✔ every price is positive, dated, sourced and in order\n")
+    problem = PriceProblem(key="aws/x@r:spot", dated=date(2026, 7, 20), problem="$1.2/h is above on demand, $1.0/h")
+    terminal.print_problems((problem,))
+    assert capsys.readouterr().out == (
+        "✘ 1 price cannot be used as it is\n  aws/x@r:spot (2026-07-20): $1.2/h is above on demand, $1.0/h\n"
+    )
+
+
+def test_import_and_command_line(capsys):
+    terminal.print_import(offers(), Path("own.csv"))
+    assert capsys.readouterr().out == "6 prices imported into own.csv\n"
+    assert (
+        terminal.command_line(["/usr/bin/farthing", "optimize", "my model.onnx"]) == "farthing optimize 'my model.onnx'"
+    )
