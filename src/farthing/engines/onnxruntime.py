@@ -26,6 +26,8 @@ __all__ = ["OnnxRuntime"]
 _DTYPES = {"float": "float32", "double": "float64"}
 _APPENDED = re.compile(r"(_nchwc|_token_\d+)$")
 """Its layout passes name blocked convolutions after their output, and number quantized operators."""
+_FUSED = re.compile(r"(/+\w*Fusion/*)+$")
+"""Appended to the name of the node that a fusion kept."""
 _CONVERSIONS = {"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear", "ReorderInput", "ReorderOutput"}
 _INTEGER_KINDS = {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
 """Take and give floats, multiply 8-bit integers in between."""
@@ -178,7 +180,8 @@ def _events(trace: Sequence[Mapping[str, Any]], repeats: int, known: frozenset[s
     first = starts[-repeats] if len(starts) >= repeats else 0
     for event in trace:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= first:
-            name, kind = event["name"].removesuffix("_kernel_time"), event["args"].get("op_name", "")
+            name = _FUSED.sub("", event["name"].removesuffix("_kernel_time"))
+            kind = event["args"].get("op_name", "")
             mapped = kind not in _CONVERSIONS and (name in known or _APPENDED.sub("", name) in known)
             yield Event(
                 name=name, kind=kind, precision=_precision(event, kind), mapped=mapped, time_ms=event["dur"] / 1000

@@ -1,14 +1,19 @@
-"""Keeps the libraries that farthing loads from calling home."""
+"""Keeps the libraries that farthing loads from calling home, and from talking while they build."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
+import io
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["go_offline"]
+__all__ = ["go_offline", "quiet"]
 
 _SETTINGS = {
     "HF_HUB_OFFLINE": "1",
@@ -48,3 +53,16 @@ def go_offline() -> None:
         _mute_loaded(loaded)
     elif not any(isinstance(f, _Blocked) for f in sys.meta_path):
         sys.meta_path.insert(0, _Blocked())
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the progress bars, prints, log lines and warnings of a library; exceptions still pass."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

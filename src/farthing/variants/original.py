@@ -5,34 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from farthing.models.digests import digest, size_mib
-from farthing.models.onnx_files import check_onnx
+from farthing.models.onnx_files import check_external_data, check_onnx, input_specs
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
+from farthing.variants.batch_axis import fixed_batch
+from farthing.variants.calibration import describe, onnx_of
 
-__all__ = ["Original", "onnx_of"]
-
-
-def onnx_of(model: ModelRef) -> Path:
-    """The resolved ONNX file.
-
-    Raises:
-        ValueError: when the model was not resolved.
-    """
-    if model.onnx_path is None:
-        raise ValueError(f"{model.path} was not resolved to ONNX")
-    return Path(model.onnx_path)
+__all__ = ["Original"]
 
 
 class Original:
-    """The resolved ONNX file itself."""
+    """The resolved ONNX file itself; its folder where weights lie beside it."""
 
     name = "fp32"
     precision: Precision = "fp32"
     engines = ("onnxruntime", "openvino")
 
     def missing(self) -> str | None:
-        """Needs nothing."""
+        """None: it needs nothing."""
         return None
 
     def build(self, model: ModelRef, out: Path, calibration: Iterable[Feeds]) -> Artefact:
@@ -42,12 +32,8 @@ class Original:
             ModelError: when it is corrupt.
         """
         path = onnx_of(model)
-        check_onnx(path)
-        return Artefact(
-            variant=self.name,
-            precision=self.precision,
-            path=str(path.resolve().relative_to(out.resolve())),
-            sha256=digest(path),
-            size_mib=size_mib(path),
-            engines=self.engines,
+        batch = fixed_batch(input_specs(check_onnx(path)))
+        note = "" if batch is None else f"the model takes batches of {batch} only"
+        return describe(
+            self.name, self.precision, path.parent if check_external_data(path) else path, out, self.engines, note
         )

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from farthing.errors import EngineError
-from farthing.models.digests import digest, size_mib
 from farthing.models.torch_code import PROGRAM
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
-from farthing.variants.original import onnx_of
+from farthing.variants.calibration import describe, onnx_of
+from farthing.variants.export import MODULE_FOLDER
 
 __all__ = ["TorchModule"]
 
@@ -33,14 +33,12 @@ class TorchModule:
         Raises:
             EngineError: when the model came as ONNX and there is no module.
         """
-        folder = onnx_of(model).parent / "module"
-        if not (folder / PROGRAM).is_file():
-            raise EngineError(f"{model.path} came as ONNX: there is no PyTorch module to run")
-        return Artefact(
-            variant=self.name,
-            precision=self.precision,
-            path=str(folder.resolve().relative_to(out.resolve())),
-            sha256=digest(folder),
-            size_mib=size_mib(folder),
-            engines=self.engines,
-        )
+        source = onnx_of(model)
+        places = (source.parent / MODULE_FOLDER, source.parent.parent / MODULE_FOLDER)
+        folder = next((p for p in places if (p / PROGRAM).is_file()), None)
+        if model.kind != "torch" or folder is None:
+            raise EngineError(
+                f"{model.path} came as ONNX: there is no PyTorch module to run",
+                hint="name the module as file.py:function or package.module:function",
+            )
+        return describe(self.name, self.precision, folder, out, self.engines, "exported program, eager")
