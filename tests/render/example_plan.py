@@ -311,7 +311,8 @@ def met_plan() -> Plan:
     every = evaluations()
     baseline = next(e for e in every if e.status == "baseline")
     chosen = next(e for e in every if e.status == "chosen")
-    assert baseline.sla_rps is not None and chosen.sla_rps is not None
+    assert baseline.sla_rps is not None
+    assert chosen.sla_rps is not None
     hours = hourly(baseline.sla_rps.value, chosen.sla_rps.value)
     month = HOURS_PER_MONTH / len(hours.mean_rps)
     base_usd, plan_usd = sum(hours.baseline_usd) * month, sum(hours.planned_usd) * month
@@ -438,7 +439,8 @@ def unproven_plan() -> Plan:
         verdict=Verdict(
             outcome="unproven",
             reasons=(
-                "INT8 loses 0.75 points on 400 images; with 400 images “at most 1 point” cannot be shown (upper limit 2.8)",
+                "INT8 loses 0.75 points on 400 images; "
+                "with 400 images “at most 1 point” cannot be shown (upper limit 2.8)",
             ),
             hint="about 1,400 labelled images would settle it; or allow 3 points with --max-drop 3pt",
         ),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from example_plan import HOSTILE, hostile_plan, met_plan, not_met_plan, profile, unproven_plan
+from example_plan import HOSTILE, est, hostile_plan, met_plan, not_met_plan, profile, unproven_plan
 
 from farthing.nouns import HourlyPlan
 from farthing.render import charts
@@ -103,6 +103,23 @@ def test_waterfall_walks_from_bill_to_plan():
     assert said[-1] == "plan: $305 [293, 317] a month"
     with pytest.raises(ValueError, match="nothing is planned"):
         charts.waterfall(not_met_plan())
+
+
+def test_intervals_that_reach_beyond_the_bill_stay_in_the_picture():
+    plan = met_plan()
+    wide = replace(plan.parts[0].usd_per_month, lo=-1400.0, hi=1900.0)
+    chart = charts.waterfall(replace(plan, parts=(replace(plan.parts[0], usd_per_month=wide), *plan.parts[1:])))
+    domain = chart.to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert domain[0] == 0
+    assert domain[1] > 11_400
+
+
+def test_those_drawn_as_one_stay_in_the_picture():
+    plan = met_plan()
+    rows = tuple(replace(e, p99_at_peak_ms=est(413)) if e.status == "tied" else e for e in plan.evaluations)
+    panels = charts.frontier(replace(plan, evaluations=rows)).to_dict()["vconcat"]
+    domain = panels[1]["layer"][2]["encoding"]["y"]["scale"]["domain"]
+    assert domain[1] > 413
 
 
 def test_a_part_that_costs_money_is_drawn_to_the_right():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ def test_a_profile_is_laid_end_to_end_in_microseconds():
     operators = [e for e in events if e["cat"] == "operators"]
     assert len(operators) == len(p.operators) + 1
     assert operators[0]["name"] == "input pipeline"
-    for before, after in zip(operators, operators[1:]):
+    for before, after in itertools.pairwise(operators):
         assert after["ts"] == pytest.approx(before["ts"] + before["dur"])
     assert operators[1]["dur"] == pytest.approx(p.operators[0].time_ms * 1000)
     assert operators[1]["args"]["kind"] == p.operators[0].kind

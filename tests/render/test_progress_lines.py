@@ -20,7 +20,7 @@ class Tty(io.StringIO):
 def test_plain_lines_are_few_and_say_the_time_left():
     stream, clock = io.StringIO(), Clock()
     with TerminalProgress(stream, every_s=5, monotonic_s=clock) as progress:
-        for done in range(0, 37):
+        for done in range(37):
             progress("screening", done, 36, "openvino int8 b8" if done < 36 else "3 left behind")
             clock.now_s += 1
         progress("screening", 36, 36, "again")
@@ -44,7 +44,7 @@ def test_a_stage_may_run_again():
         progress("racing", 4, 4, "round 1")
         progress("racing", 1, 4, "round 2")
         progress("racing", 4, 4, "round 2")
-    assert [line.split("  ")[-2:] for line in stream.getvalue().splitlines()][0] == ["round 1", "0:00"]
+    assert next(line.split("  ")[-2:] for line in stream.getvalue().splitlines()) == ["round 1", "0:00"]
     assert len(stream.getvalue().splitlines()) == 3
 
 

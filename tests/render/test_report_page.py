@@ -248,5 +248,6 @@ def test_tables_sort_and_marks_are_reached_by_keyboard(page, tmp_path):
     assert said == ""
     title = html.unescape(re.search(r"<title>(TEST [^<]+)</title>", dom)[1])
     assert title == (
-        'TEST ["openvino int8-nncf b16 2×1","ascending","torch-compile fp32 b8 2×1","pytorch fp32 b1 2×1","descending",true,true,0]'
+        'TEST ["openvino int8-nncf b16 2×1","ascending","torch-compile fp32 b8 2×1",'
+        '"pytorch fp32 b1 2×1","descending",true,true,0]'
     )

@@ -54,7 +54,8 @@ def test_summary_rows():
 def test_promise_words_every_condition():
     objective = replace(met_plan().objective, budget_usd_per_month=500, min_replicas=2, max_drop_frac=0.005)
     assert s.promise(objective) == (
-        "p99 ≤ 50 ms, accuracy drop ≤ 0.5 points at 95 % confidence, saving ≥ 30 %, cost ≤ $500 a month, at least 2 replicas"
+        "p99 ≤ 50 ms, accuracy drop ≤ 0.5 points at 95 % confidence, saving ≥ 30 %, "
+        "cost ≤ $500 a month, at least 2 replicas"
     )
 
 

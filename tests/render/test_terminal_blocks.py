@@ -43,29 +43,11 @@ def baseline() -> Baseline:
     )
 
 
-MET = """\
-ResNet-50, 10 classes · 900 held-out images · today FP32 in PyTorch, one image at a time
-Bill $10,000/month on aws/m7i.large on demand in us-east-1: $0.1008/h (price of 2026-07-20)
-Arrivals day-night, 20 B requests a month · promise p99 ≤ 50 ms, accuracy drop ≤ 1 point at 95 % confidence, saving ≥ 30 %
-
-✔ met: 95.7 % cheaper [95.0, 96.2], accuracy +0.1 points (at most −0.6, 95 %), p99 12.2 ms ≤ 50 ms
-
-                            now                planned
-  cost a month          $10,000        $305 [293, 317]   right-sizing −$625 · efficiency −$8,074 · batching −$897 · purchase terms −$100
-  replicas       93–158 by hour            4–7 by hour   4 of them reserved 1 year
-  accuracy               99.3 %                 99.4 %   700 held-out samples, 1 answer differs
-  p99                   30.9 ms   12.2 ms [11.5, 13.0]   promised 50 ms
-  chosen: openvino int8-nncf b8 2×1
-  against the best FP32 engine instead of pytorch: 76 % cheaper [74, 78]
-
-  plan         demo/plan.yaml
-  report       demo/report.html
-  check it     farthing verify demo/plan.yaml
-"""
+GOLDEN = Path(__file__).parents[1] / "golden" / "terminal"
 
 
 def test_met_block():
-    assert text(terminal.plan_block(met_plan(), FOLDER)) == MET
+    assert text(terminal.plan_block(met_plan(), FOLDER)) == (GOLDEN / "met.txt").read_text(encoding="utf-8")
 
 
 def test_not_met_block():

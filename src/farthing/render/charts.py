@@ -37,8 +37,9 @@ def waterfall(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     if plan.planned_usd_per_month is None:
         raise ValueError(f"Plan {plan.workload}: nothing is planned, there is no saving to draw")
     rows = _steps(plan, plan.planned_usd_per_month)
-    most = max(r["to"] for r in rows) * 1.02
-    scale = alt.Scale(domain=[0, most], nice=False)
+    ends = [r[key] for r in rows for key in ("from", "to", "end_lo", "end_hi") if r[key] is not None]
+    most = max(ends) * 1.02
+    scale = alt.Scale(domain=[min(ends), most], nice=False)
     y = alt.Y(
         "row:N",
         sort=None,
@@ -289,15 +290,10 @@ def _steps_area(rows: list[Row], x: Any, field: str, colour: str, opacity: float
     import altair as alt
 
     closed = [*rows, {**rows[-1], "hour": len(rows)}]
-    mark = alt.Chart(data(closed)).mark_area(
-        interpolate="step-after",
-        color=LIGHT[colour],
-        fillOpacity=opacity,
-        line={"color": LIGHT[colour], "strokeWidth": 1.4, "aria": False},
-        aria=False,
-    )
     axis = alt.Axis(tickCount=4, format="~s" if field.endswith("usd") else "d", title=None)
-    return mark.encode(x=x, y=alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(nice=True, zero=True)))
+    steps: dict[str, Any] = {"interpolate": "step-after", "color": LIGHT[colour], "aria": False}
+    chart = alt.Chart(data(closed)).encode(x=x, y=alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(nice=True, zero=True)))
+    return chart.mark_area(fillOpacity=opacity, **steps) + chart.mark_line(strokeWidth=1.4, **steps)
 
 
 def _hover(rows: list[Row], x: Any) -> Any:
@@ -340,13 +336,14 @@ def _operator(i: int, o: OperatorTime, room: int) -> Row:
     name, kind = printable(o.name), printable(o.kind)
     at_roof = None if o.roofline_frac is None else percent(o.roofline_frac, decimals=0)
     precision = f" in {printable(o.precision)}" if o.precision else ""
+    share = percent(o.share_frac, decimals=1)
     roof = "roofline unknown" if at_roof is None else f"{at_roof} of the roofline"
     return {
         "i": i,
         "ms": o.time_ms,
         "at_roof": None if o.roofline_frac is None else o.time_ms * min(1.0, o.roofline_frac),
         "colour": LIGHT["faint" if at_roof is None else "kept"],
-        "text": f"{name if len(name) <= room else '…' + name[1 - room :]} · {kind[:24]}",
+        "text": f"{name if len(name) <= room else '…' + name[1 - room :]}{'' if kind in name else f' · {kind[:24]}'}",
         "share": at_roof or "",
-        "d": f"{name}, {kind}{precision}: {milliseconds(o.time_ms)}, {percent(o.share_frac, decimals=1)} of operator time, {roof}",
+        "d": f"{name}, {kind}{precision}: {milliseconds(o.time_ms)}, {share} of operator time, {roof}",
     }

@@ -42,7 +42,7 @@ def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     rows = _rows(plan)
     if not rows:
         raise ValueError(f"Plan {plan.workload}: no candidate has a cost, nothing to draw")
-    low, high = min(r["cost_lo"] for r in rows) * 0.8, max(r["cost_hi"] for r in rows) * 1.25
+    low, high = min(_known(rows, "cost_lo")) * 0.8, max(_known(rows, "cost_hi")) * 1.25
     ticks = round_ticks(low, high, most=7 if width > 500 else 4)
     x_scale = alt.Scale(type="log", domain=[low, high], nice=False)
     top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks)
@@ -99,6 +99,11 @@ def _rows(plan: Plan) -> list[Row]:
     return sorted(rows, key=lambda r: list(_LOOK).index(r["kind"]))
 
 
+def _known(rows: list[Row], name: str) -> list[float]:
+    """Values of a field over all rows and those that are drawn as one with them."""
+    return [r[name] for row in rows for r in (row, *row["tied"]) if r[name] is not None]
+
+
 def _label(kind: str, e: Evaluation, n_tied: int) -> str:
     prefix = {"baseline": "now: ", "nearest": "nearest: "}.get(kind, "")
     return f"{prefix}{printable(e.candidate.label)[:40]}{f' + {n_tied} like it' if n_tied else ''}"
@@ -124,8 +129,8 @@ def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list
         return None
     allowed = -100 * plan.objective.max_drop_frac
     usable = [r["change_lo"] for r in rows if r["kind"] != "infeasible"]
-    low = min([allowed * 1.5, *usable, *(r["change"] for r in rows)])
-    high = max(r["change"] for r in rows)
+    low = min([allowed * 1.5, *usable, *_known(rows, "change")])
+    high = max(_known(rows, "change"))
     span = max(high - low, 0.5)
     scale = alt.Scale(domain=[low - span * 0.06, high + span * 0.22], nice=False)
     y_axis = alt.Axis(tickCount=5, labelExpr="replace(format(datum.value, '+'), /^\\+0$/, '0')", title=None)
@@ -147,18 +152,17 @@ def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[
     if not rows:
         return None
     bound = plan.objective.latency_ms
-    values = [r["p99"] for r in rows] + ([bound] if bound else [])
+    values = _known(rows, "p99") + ([bound] if bound else [])
     low, high = min(values) * 0.75, max(values) * 1.5
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     y_axis = alt.Axis(values=round_ticks(low, high, most=5), format="~g", title=None)
     x_axis = alt.Axis(values=ticks, format="$,.6~r", title="cost a month, logarithmic")
     promise = [{"y": bound, "text": f"promised {milliseconds(bound)}"}] if bound else []
+    labels = words_on_ground(promise, colour="muted", align="left", baseline="bottom", dy=-4)
     return alt.layer(
         dashed(promise, y=alt.Y("y:Q", scale=scale)),
-        words(promise, colour="muted", align="left", baseline="bottom", dy=-4).encode(
-            y=alt.Y("y:Q", scale=scale), x=alt.value(0)
-        ),
         *_marks(rows, "p99", x_scale, scale, y_axis, x_axis),
+        *(label.encode(y=alt.Y("y:Q", scale=scale), x=alt.value(0)) for label in labels),
         title=panel_title(f"{percentile_name(plan.objective.percentile)} latency in ms, logarithmic"),
     )
 

@@ -221,9 +221,12 @@ def _profile(i: int, profile: Profile) -> dict[str, Any]:
 
     shown = profile.operators[:OPERATORS_SHOWN]
     share = sum(o.share_frac for o in shown)
+    mapped = "they bear the engine’s names"
+    if profile.mapped_frac > 0:
+        mapped = f"{percent(profile.mapped_frac)} of the time is mapped to the model’s own nodes"
     caption = (
         f"The {len(shown)} longest of {len(profile.operators)} operators, {percent(share)} of operator time; "
-        f"{percent(profile.mapped_frac)} of the time is mapped to the model’s own nodes. "
+        f"{mapped}. "
         f"One batch of {profile.batch}: {milliseconds(profile.wall_ms)}, "
         f"{milliseconds(profile.pipeline_ms)} of it before the engine. "
         f"Peaks of one thread: {peaks_sentence(profile.peaks)}."

@@ -49,7 +49,9 @@ def _walk(element: ElementTree.Element) -> None:
     """Keep what is allowed, mark what describes itself, round, drop what draws nothing."""
     element.tag = element.tag.removeprefix(_NS)
     role = element.get("role"), element.get("aria-roledescription")
-    is_mark = role[0] == "graphics-symbol" and role[1] != "axis" and bool(element.get("aria-label"))
+    is_mark = (
+        role[0] == "graphics-symbol" and role[1] not in ("axis", "legend", "title") and bool(element.get("aria-label"))
+    )
     element.attrib = {k: v for k, v in element.attrib.items() if k in _ATTRIBUTES and _NOTHING.get(k) != v}
     if is_mark:
         element.attrib |= {"class": "mark", "role": "img"}

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.errors import FarthingError
-from farthing.nouns import Baseline, Check, Offer, Plan, Verification
+from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification
 from farthing.render import numbers
 from farthing.render.offers import offer_list, offer_page, problem_list
 from farthing.render.profiles import baseline_page
@@ -140,11 +140,14 @@ def print_baseline(baseline: Baseline, folder: Path) -> None:
 def verification_block(result: Verification) -> RenderableType:
     """Each figure of the plan beside the one seen now, then the verdict on all of them."""
     speed = numbers.number(result.machine_speed.value, 2)
-    table = listing(("  check", False), ("planned", True), ("seen now", True), ("limit", False), ("", False))
+    table = listing(
+        ("  check", False), ("planned", True), ("seen now", True), ("limit", False), ("", False), ("", False)
+    )
     for c in result.checks:
         mark = Text(f"{MARKS[c.outcome]} {WORDS[c.outcome]}", style=COLOURS[c.outcome])
-        planned, seen = _pair(c)
-        table.add_row(spoken(f"  {c.name}"), spoken(planned), spoken(seen), spoken(c.limit), mark)
+        planned, seen = _figure(c.planned, c.unit), _figure(c.seen, c.unit)
+        cells = (f"  {c.name}", planned, seen, c.limit)
+        table.add_row(*(spoken(cell) for cell in cells), mark, spoken(c.note, "dim"))
     return Group(
         spoken(f"{result.workload} · {result.candidate.label}", "bold"),
         Text(f"this machine now runs at {speed} × its speed when the plan was made", style="dim"),
@@ -155,16 +158,17 @@ def verification_block(result: Verification) -> RenderableType:
     )
 
 
-def _pair(c: Check) -> tuple[str, str]:
-    """Both figures with the same number of decimals."""
-    if c.unit == "ms":
-        return numbers.milliseconds(c.planned), numbers.milliseconds(c.seen)
-    places = min(numbers.decimals_for(c.planned), numbers.decimals_for(c.seen))
-    texts = [
-        f"{numbers.number(e.value, places)} {c.unit} {numbers.interval(e, decimals=places)}"
-        for e in (c.planned, c.seen)
-    ]
-    return texts[0].rstrip(), texts[1].rstrip()
+def _figure(value: Estimate | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if unit == "ms":
+        return numbers.milliseconds(value)
+    if unit == "frac":
+        return numbers.percent(value)
+    if unit == "usd_per_month":
+        return numbers.money(value)
+    places = min(numbers.decimals_for(value), numbers.significant_decimals(value.value, digits=4))
+    return f"{numbers.number(value.value, places)} {unit} {numbers.interval(value, decimals=places)}".rstrip()
 
 
 def print_verification(result: Verification) -> None:
