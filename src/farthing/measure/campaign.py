@@ -25,6 +25,8 @@ CONTENDERS = 5
 """At most so many run the race, chosen by interval first."""
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
+MOST_SERVED = 20_000
+"""Requests of one Server run at the most: p99 needs no more."""
 CUTS = 6
 """How often a rate is cut by 12 % before the candidate is given up."""
 LAYOUT_ROUNDS = 3
@@ -452,7 +454,7 @@ def _hold(run_: _Run, c: Candidate, rate_rps: float) -> None:
     """Serve at a rate, cut until p99 is within the promise; the rate kept becomes the candidate's."""
     bench, bound = run_.bench, run_.bench.workload.objective.latency_ms
     for _ in range(CUTS):
-        n = max(bench.settings.server_n, int(rate_rps * 3))
+        n = min(MOST_SERVED, max(bench.settings.server_n, int(rate_rps * 3)))
         run_.server[c] = bench.server(c, rate_rps, n)
         run_.sla[c] = rate_rps
         if bound is None or run_.server[c].metrics["latency_p99_ms"].hi <= bound:

@@ -48,7 +48,7 @@ def read_graph(
         ModelError: when the file is missing, is no ONNX model or contradicts itself.
     """
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load(onnx_path, load_external_data=False)

@@ -382,8 +382,8 @@ class Replica:
             n: Requests.
             max_batch: Largest batch.
             seed: Of the arrivals.
-            limit_s: The run is cut short after this time, None for 30 s more than three times the schedule's
-                length; requests without an answer count as infinitely late.
+            limit_s: The run is cut short after this time, None for 5 s more than one and a half times the
+                schedule's length; requests without an answer count as infinitely late.
 
         Raises:
             ValueError: when the rate is not positive.
@@ -396,7 +396,7 @@ class Replica:
         path = self._run_dir / f"schedule-{os.getpid()}-{id(self)}-{self._counter}.bin"
         gaps = np.random.default_rng(seed).exponential(1 / rate_rps, n)
         scheduled = time.monotonic() + 0.05 + np.cumsum(gaps)
-        limit_s = limit_s or 30 + 3 * float(scheduled[-1] - scheduled[0])
+        limit_s = limit_s or 5 + 1.5 * float(scheduled[-1] - scheduled[0])
         with Schedule.create(path, scheduled) as schedule:
             try:
                 parts = self._ask(

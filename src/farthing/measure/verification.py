@@ -6,6 +6,7 @@ from pathlib import Path
 
 from farthing.core.search.holding import Remeasured
 from farthing.errors import FarthingError
+from farthing.measure.campaign import MOST_SERVED
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Plan
 
@@ -40,7 +41,7 @@ def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
     bench.tell("verifying", ROUNDS, ROUNDS + 1, "p99 at the peak rate")
     bench.retire([chosen])
     rate = _peak_of_one(plan)
-    server = bench.server(chosen, rate, max(bench.settings.server_n, int(rate * 3))) if rate else None
+    server = bench.server(chosen, rate, min(MOST_SERVED, max(bench.settings.server_n, int(rate * 3)))) if rate else None
     bench.tell("verifying", ROUNDS + 1, ROUNDS + 1, "")
     return Remeasured(
         curve=curve,

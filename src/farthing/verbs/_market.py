@@ -94,7 +94,8 @@ class Arrived:
         ]
         if self.workload.trace is None and self.workload.requests_per_month is None:
             said.append(
-                f"the arrivals are inferred: a {self.workload.shape} week whose volume makes the measured baseline cost the bill"
+                f"the arrivals are inferred: a {self.workload.shape} week "
+                "whose volume makes the measured baseline cost the bill"
             )
         elif self.workload.trace is None:
             said.append(f"the arrivals follow a {self.workload.shape} week at the stated monthly volume")

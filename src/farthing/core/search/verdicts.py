@@ -74,7 +74,7 @@ def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> 
 def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
     reasons = [
         f"accuracy −{_points(max(0.0, e.drop_frac.value))} points (at most −{_points(e.drop_frac.hi)}, "
-        f"{objective.confidence:.0%}) on {e.n:,} untouched samples"
+        f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
         return Verdict(outcome="not_met", reasons=("nothing is cheaper than the baseline", *reasons))

@@ -1,0 +1,161 @@
+"""The main job on a small real model, from the command line: measured, proven, priced, written, verified, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import farthing as ft
+from farthing.store.measurements import read_measurements
+
+FARTHING = [str(Path(sys.executable).with_name("farthing"))]
+BILL = ["--bill", "10000", "--offer", "aws/m7i.large", "--as-of", "2026-11-24"]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [*FARTHING, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    small_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("run")
+    done = run(
+        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "50ms",
+        "--max-drop", "2pt", "--engines", "onnxruntime,openvino", "--variants", "fp32,int8-dynamic", "--rounds", "8",
+        "--output-dir", out,
+    )  # fmt: skip
+    return out, done
+
+
+def test_the_verdict_is_on_stdout_and_the_status_says_the_same(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, done = finished
+    plan = ft.load_plan(out / "plan.yaml")
+    assert done.returncode == {"met": 0}.get(plan.verdict.outcome, 3), done.stderr
+    assert plan.verdict.outcome.replace("_", " ") in done.stdout
+    assert "price of 2026-07-20" in done.stdout
+    assert "screening" in done.stderr
+    assert "screening" not in done.stdout
+
+
+def test_the_plan_adds_up_and_names_its_sources(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    plan = ft.load_plan(finished[0] / "plan.yaml")
+    assert plan.chosen is not None
+    assert plan.planned_usd_per_month is not None
+    saved = sum(p.usd_per_month.value for p in plan.parts)
+    assert saved == pytest.approx(plan.bill_usd_per_month - plan.planned_usd_per_month.value, abs=1e-5)
+    assert plan.baseline_usd_per_month.value == pytest.approx(10_000, rel=0.01)
+    assert all(o.source and o.dated for o in plan.offers)
+    assert plan.chosen.accuracy is not None
+    assert plan.chosen.accuracy.split == "confirm"
+    assert plan.chosen.accuracy.n == 700 - plan.splits["search"]
+    assert {e.status for e in plan.evaluations} >= {"baseline", "chosen"}
+    assert all(e.reason for e in plan.evaluations if e.status in ("lost", "failed", "infeasible"))
+    assert plan.provenance.seconds["parent"] < plan.provenance.seconds["total"]
+
+
+def test_what_is_left_behind_can_be_read_by_others(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out = finished[0]
+    assert {m.scenario for m in read_measurements(out / "measurements.parquet")} == {
+        "SingleStream",
+        "Offline",
+        "Server",
+    }
+    page = (out / "report.html").read_text()
+    assert "http-equiv" in page
+    assert 'src="http' not in page
+
+
+def test_the_plan_verifies_and_a_changed_artefact_does_not(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out = finished[0]
+    done = run("verify", out / "plan.yaml", "--json")
+    assert done.returncode in (0, 3), done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert [c["unit"] for c in checks] == ["ms", "requests/s", "ms"]
+    plan = ft.load_plan(out / "plan.yaml")
+    assert plan.chosen is not None
+    assert plan.chosen.artefact is not None
+    path = out / plan.chosen.artefact.path
+    file = path if path.is_file() else sorted(path.iterdir())[0]
+    kept = file.read_bytes()
+    file.write_bytes(kept + b"0")
+    try:
+        changed = run("verify", out / "plan.yaml")
+    finally:
+        file.write_bytes(kept)
+    assert changed.returncode == 1
+    assert "was changed" in changed.stderr
+
+
+def test_the_same_command_resumes_without_measuring(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], small_model: Path
+) -> None:
+    out = finished[0]
+    before = (out / "work" / "journal.jsonl").read_text()
+    again = run(
+        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "50ms",
+        "--max-drop", "2pt", "--engines", "onnxruntime,openvino", "--variants", "fp32,int8-dynamic", "--rounds", "8",
+        "--output-dir", out, "--json",
+    )  # fmt: skip
+    assert again.returncode in (0, 3), again.stderr
+    assert (out / "work" / "journal.jsonl").read_text() == before
+
+
+def test_a_plan_is_priced_again_for_another_day(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out = finished[0]
+    done = run("report", out / "plan.yaml", "--as-of", "2025-03-15")
+    assert done.returncode == 0, done.stderr
+    old = ft.load_plan(out / "plan-2025-03-15.yaml")
+    new = ft.load_plan(out / "plan.yaml")
+    assert old.offers[0].dated.isoformat() == "2025-03-02"
+    assert old.saving_frac == new.saving_frac
+    assert (out / "report-2025-03-15.html").exists()
+
+
+def test_ctrl_c_keeps_what_was_measured(small_model: Path, tmp_path: Path) -> None:
+    command = [
+        *FARTHING, "optimize", str(small_model / "model.onnx"), "--labels", str(small_model / "holdout.npz"), *BILL,
+        "--engines", "onnxruntime", "--variants", "fp32", "--rounds", "8", "--output-dir", str(tmp_path),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    journal = tmp_path / "work" / "journal.jsonl"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (journal.exists() and journal.read_text().count("\n") > 3):
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "resumes" in said
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+def test_nothing_feasible_names_the_nearest(small_model: Path, tmp_path: Path) -> None:
+    done = run(
+        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "0.001ms",
+        "--engines", "onnxruntime", "--variants", "fp32", "--rounds", "8", "--output-dir", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "not met" in done.stdout
+    assert "nearest" in done.stdout
+
+
+def test_profile_names_a_bottleneck_and_writes_a_trace(small_model: Path, tmp_path: Path) -> None:
+    done = run(
+        "profile", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--output-dir", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bottleneck" in done.stdout
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
