@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from exported_nets import Net
+from farthing.engines.onnxruntime import OnnxRuntime
+from farthing.errors import EngineError, ModelError
+
+
+def load(path: Path, precision="fp32", threads=1, device="cpu"):
+    return OnnxRuntime().load(path, precision=precision, threads=threads, device=device, options={})
+
+
+def external(folder: Path, location: str) -> Path:
+    weights = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    onnx.external_data_helper.set_external_data(weights, location)
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"], "m")], "g", [x], [y], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    folder.mkdir(exist_ok=True)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_answers_any_batch_alike(conv_net: Net, threads: int) -> None:
+    session = load(conv_net.onnx, threads=threads)
+    five = session.run(conv_net.batch(5))["output"]
+    for k in range(5):
+        one = session.run({"images": conv_net.batch(5)["images"][k : k + 1]})["output"]
+        np.testing.assert_allclose(one[0], five[k], atol=1e-5)
+    assert session.inputs[0].shape == (None, 3, 32, 32)
+    assert session.outputs[0].dtype == "float32"
+    assert session.device_memory_bytes() is None
+    session.close()
+
+
+def test_operators_lead_back_to_the_model(conv_net: Net) -> None:
+    rows = load(conv_net.onnx).operators(conv_net.batch(5), 4)
+    assert sum(o.share_frac for o in rows) == pytest.approx(1)
+    assert {"Conv"} <= {o.kind for o in rows}
+    assert all(o.precision == "float" for o in rows if o.kind == "Conv")
+    assert all(o.mapped for o in rows if o.kind in ("Conv", "Gemm"))
+    assert [o.time_ms for o in rows] == sorted((o.time_ms for o in rows), reverse=True)
+
+
+def test_fused_products_keep_their_node(transformer: Net) -> None:
+    rows = load(transformer.onnx).operators(transformer.batch(2), 2)
+    assert any(o.name == "node_matmul" and o.kind == "FusedMatMul" and o.mapped for o in rows)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_precisions_it_does_not_compute_are_refused(conv_net: Net, precision: str) -> None:
+    with pytest.raises(EngineError, match=precision):
+        load(conv_net.onnx, precision)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "tpu"])
+def test_devices_it_does_not_have_are_refused(conv_net: Net, device: str) -> None:
+    if device in OnnxRuntime().devices():
+        pytest.skip("there is such a device")
+    with pytest.raises(EngineError, match=device):
+        load(conv_net.onnx, device=device)
+
+
+def test_inputs_that_do_not_fit_name_the_model(conv_net: Net) -> None:
+    with pytest.raises(EngineError, match=r"model\.onnx"):
+        load(conv_net.onnx).run({"images": np.zeros((1, 4, 32, 32), np.float32)})
+
+
+def test_missing_and_corrupt_files(tmp_path: Path, conv_net: Net) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        load(tmp_path / "no.onnx")
+    with pytest.raises(ModelError, match=r"model\.onnx"):
+        load(tmp_path)
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(conv_net.onnx.read_bytes()[:5000])
+    with pytest.raises(EngineError, match=r"cut\.onnx"):
+        load(cut)
+
+
+def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
+    path = external(tmp_path / "m", "w.bin")
+    (tmp_path / "m" / "w.bin").write_bytes(np.eye(4, dtype=np.float32).tobytes())
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    np.testing.assert_array_equal(load(path).run({"x": x})["y"], x)
+    np.testing.assert_array_equal(load(path.parent).run({"x": x})["y"], x)
+
+
+@pytest.mark.parametrize("how", ["parent", "absolute", "symlink", "hardlink", "missing"])
+def test_external_data_cannot_leave_the_folder(tmp_path: Path, how: str) -> None:
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(np.eye(4, dtype=np.float32).tobytes())
+    location = {"parent": "../secret.bin", "absolute": str(secret)}.get(how, "w.bin")
+    path = external(tmp_path / "m", location)
+    if how == "symlink":
+        (tmp_path / "m" / "w.bin").symlink_to(secret)
+    if how == "hardlink":
+        os.link(secret, tmp_path / "m" / "w.bin")
+    with pytest.raises(ModelError, match="external data"):
+        load(path)
