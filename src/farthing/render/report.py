@@ -247,7 +247,8 @@ def _evidence(plan: Plan) -> dict[str, Any]:
     confidence = percent(plan.objective.confidence)
     needed = sorted({e.n_needed for _, e in rows if e.verdict == "unproven" and e.n_needed})
     allowed = f"{plan.objective.max_drop_frac * 100:g}"
-    note = f"“At most” is the one-sided {confidence} limit of the change; a loss of {allowed} is allowed."
+    unit = "point" if allowed == "1" else "points"
+    note = f"“At most” is the one-sided {confidence} limit of the change; a loss of {allowed} {unit} is allowed."
     if needed:
         note += f" What is unproven would take {count(needed[0])} samples or more to settle."
     return {
