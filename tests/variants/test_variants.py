@@ -66,7 +66,7 @@ def test_convolutions_really_run_in_int8(conv_net: Net, name: str) -> None:
     assert sum(o.name.count("node_Conv") > 0 for o in rows) == 4
 
 
-@pytest.mark.parametrize("name", ["int8-dynamic", "int8-qdq", "int8-nncf"])
+@pytest.mark.parametrize("name", ["int8-dynamic", "int8-qdq", pytest.param("int8-nncf", marks=pytest.mark.slow)])
 def test_building_twice_gives_the_same_bytes(transformer: Net, tmp_path: Path, name: str) -> None:
     """In processes of their own, as builds run: NNCF numbers its nodes by process."""
     code = (
