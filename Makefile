@@ -21,7 +21,7 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 
 demo: install ## train a ResNet-50, optimise it, print the verdict and the report's path
 	@$(BIN)/python examples/resnet50_digits/train.py --out demo
-	@$(BIN)/farthing optimize demo/workload.yaml --trust --output-dir demo
+	@$(BIN)/farthing optimize demo/workload.yaml --trust --as-of 2026-11-24 --output-dir demo
 
 example: install ## EfficientNet-Lite0 on 1,000 photographs
 	@$(BIN)/python examples/efficientnet_lite0/run.py --out demo-efficientnet

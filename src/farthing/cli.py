@@ -1,4 +1,7 @@
-"""The command line: parsing and exit status only. 0 met · 1 error · 2 bad input · 3 not met or unproven · 130 interrupted."""
+"""The command line: parsing and exit status only.
+
+0 met · 1 error · 2 bad input · 3 not met or unproven · 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,10 @@ _RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "as_of", "max_price_age"
 @output_option
 @json_option
 def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
-    """Find and prove the cheapest way to serve MODEL: a workload.yaml, an ONNX file, a model folder, file.py:callable."""
+    """Find and prove the cheapest way to serve MODEL.
+
+    MODEL is a workload.yaml, an ONNX file, a folder as Optimum writes it, or file.py:callable.
+    """
     from farthing.load.workload import workload_of
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress

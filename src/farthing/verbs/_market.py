@@ -96,6 +96,7 @@ class Arrived:
             said.append(
                 f"the arrivals are inferred: a {self.workload.shape} week "
                 "whose volume makes the measured baseline cost the bill"
+                "whose volume makes the measured baseline cost the bill"
             )
         elif self.workload.trace is None:
             said.append(f"the arrivals follow a {self.workload.shape} week at the stated monthly volume")

@@ -25,7 +25,7 @@ def layouts(cores: int) -> tuple[tuple[int, int], ...]:
 
 
 def baseline_candidates(spec: BaselineSpec, cores: int) -> tuple[Candidate, ...]:
-    """What serves today on all cores, in every layout: the fastest of them is the baseline, so that it is a fair one."""
+    """What serves today on all cores, in every layout; the fastest of them is the baseline."""
     variant = "torch-module" if spec.engine in ("pytorch", "torch-compile") else "fp32"
     one = Candidate(engine=spec.engine, variant=variant, precision=spec.precision)
     return with_batches(one, (spec.max_batch,), layouts(cores))
