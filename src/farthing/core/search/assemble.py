@@ -278,7 +278,7 @@ def _status(c: Candidate, found: Findings) -> tuple[Status, str]:
         return "tied", "cannot be told apart from the chosen one"
     reason = found.lost.get(c) or next((r for b, r in found.lost.items() if _build(b) == _build(c)), "")
     if c in found.sla_rps and found.sla_rps[c] is None:
-        return "infeasible", "does not keep the latency bound at any rate"
+        return "infeasible", found.lost.get(c, "does not keep the latency bound at any rate")
     return "lost", reason or "slower than the chosen one at every batch size tried"
 
 
