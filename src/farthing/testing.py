@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import EngineError
-from farthing.nouns import OperatorTime, Precision, TensorSpec
-from farthing.ports import Engine, Feeds, Session
+from farthing.nouns import ModelRef, OperatorTime, PipelineSpec, Precision, TensorSpec
+from farthing.ports import Engine, Feeds, Metric, Pipeline, Session, Variant
 
-__all__ = ["EngineContract", "FakeClock", "FakeEngine"]
+__all__ = ["EngineContract", "FakeClock", "FakeEngine", "MetricContract", "PipelineContract", "VariantContract"]
 
 
 class FakeClock:
@@ -50,9 +50,12 @@ class _FakeSession:
         """Answer one batch."""
         self._calls += 1
         x = np.asarray(feeds["x"])
-        if self._calls > self._options.get("fault_after", 1):
+        faulty = self._calls > self._options.get("fault_after", 1)
+        if faulty:
             self._misbehave()
         time.sleep((self._options.get("service_ms", 1.0) + self._options.get("per_item_ms", 0.0) * len(x)) / 1000)
+        if faulty and self._options.get("fault") == "shape":
+            return {"y": np.zeros((len(x) + 1, 2), dtype=np.float32)}
         return {"y": 2 * x}
 
     def _misbehave(self) -> None:
@@ -87,8 +90,9 @@ class _FakeSession:
 class FakeEngine:
     """An engine without a model; its options say how it behaves.
 
-    Options: ``service_ms``, ``per_item_ms``; ``fault`` (``segfault``, ``hang``, ``memory``, ``exception``) from call
-    ``fault_after`` on; ``load_fault`` (``refuse``, ``segfault``, ``hang``); ``noise`` prints to stdout and stderr.
+    Options: ``service_ms``, ``per_item_ms``; ``fault`` (``segfault``, ``hang``, ``memory``, ``exception``,
+    ``shape``) after call ``fault_after``; ``load_fault`` (``refuse``, ``segfault``, ``hang``); ``noise`` prints to
+    stdout and stderr.
     """
 
     name = "fake"
@@ -164,3 +168,99 @@ class EngineContract:
         assert operators
         assert abs(sum(o.share_frac for o in operators) - 1) < 1e-6
         session.close()
+
+
+class PipelineContract:
+    """What every pipeline must do; subclass it in a plug-in's tests.
+
+    Attributes:
+        opener: What ``plugins.find("pipelines", kind)`` gives.
+        spec: A pipeline to open.
+        payloads: At least two of them.
+        inputs: Of a model that takes them.
+    """
+
+    opener: Any
+    spec: PipelineSpec
+    payloads: Sequence[Any]
+    inputs: Sequence[TensorSpec]
+
+    def _pipeline(self) -> Pipeline:
+        found: Pipeline = self.opener.open(self.spec)
+        return found
+
+    def test_contract_protocol(self) -> None:
+        """It has all methods of the port and keeps its spec."""
+        pipeline = self._pipeline()
+        assert isinstance(pipeline, Pipeline)
+        assert pipeline.spec == self.spec
+
+    def test_contract_one_row_for_each_payload(self) -> None:
+        """Every input tensor has the batch as its first dimension, and names of the model's inputs."""
+        feeds = self._pipeline()(self.payloads, self.inputs)
+        assert set(feeds) <= {spec.name for spec in self.inputs}
+        assert {array.shape[0] for array in feeds.values()} == {len(self.payloads)}
+
+    def test_contract_same_payloads_same_tensors(self) -> None:
+        """Nothing is drawn or kept between calls."""
+        pipeline = self._pipeline()
+        first, second = pipeline(self.payloads, self.inputs), pipeline(self.payloads, self.inputs)
+        for name, array in first.items():
+            np.testing.assert_array_equal(array, second[name])
+
+    def test_contract_lengths(self) -> None:
+        """None, or one size ≥ 0 for each payload."""
+        lengths = self._pipeline().lengths(self.payloads)
+        assert lengths is None or (len(lengths) == len(self.payloads) and min(lengths) >= 0)
+
+
+class VariantContract:
+    """What every way of making a model cheaper must do; subclass it in a plug-in's tests.
+
+    Attributes:
+        variant: The variant under test.
+        model: A small model, resolved to ONNX.
+        calibration: Inputs for it.
+    """
+
+    variant: Variant
+    model: ModelRef
+    calibration: Sequence[Feeds]
+
+    def test_contract_protocol(self) -> None:
+        """It has all methods of the port and what it needs is installed."""
+        assert isinstance(self.variant, Variant)
+        assert self.variant.engines
+        assert self.variant.missing() is None
+
+    def test_contract_artefact_lies_where_it_says(self, tmp_path: Path) -> None:
+        """The path is relative to the output folder, exists, and carries digest and size."""
+        artefact = self.variant.build(self.model, tmp_path, self.calibration)
+        assert not Path(artefact.path).is_absolute()
+        assert (tmp_path / artefact.path).exists()
+        assert len(artefact.sha256) == 64
+        assert artefact.size_mib > 0
+        assert artefact.variant == self.variant.name
+        assert set(artefact.engines) <= set(self.variant.engines)
+
+
+class MetricContract:
+    """What every metric must do; subclass it in a plug-in's tests.
+
+    Attributes:
+        metric: The metric under test.
+        outputs: Model outputs, shape ``(n, …)``.
+        labels: Labels, shape ``(n,)``.
+    """
+
+    metric: Metric
+    outputs: NDArray[np.float64]
+    labels: NDArray[np.float64]
+
+    def test_contract_scores_lie_between_0_and_1(self) -> None:
+        """One score a sample, or one number; finite and in [0, 1]."""
+        assert isinstance(self.metric, Metric)
+        scores = self.metric(self.outputs, self.labels)
+        assert scores.shape == ((len(self.labels),) if self.metric.per_sample else ())
+        assert np.isfinite(scores).all()
+        assert ((scores >= 0) & (scores <= 1)).all()

@@ -1,185 +1,162 @@
-"""Replicas are real child processes: pinned, ended, watched; a fault in one is an error, never an end."""
+"""What replicas measure: all instances at once, one request at a time, a common schedule; answers in order."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 import pytest
+from starting import CANDIDATE, N, start
 
-from farthing.errors import CandidateCrashed, CandidateOutOfMemory, CandidateTimeout, EngineError, MeasureError
-from farthing.measure import scenarios
-from farthing.measure.canary import Canary
+from farthing.measure.answering import Line
+from farthing.measure.child import Instance
 from farthing.measure.replica import Replica
-from farthing.nouns import Candidate, Dataset, PipelineSpec
-
-CANDIDATE = Candidate(engine="fake", variant="fp32", precision="fp32")
-N = 40
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    path = tmp_path_factory.mktemp("data") / "x.npz"
-    x = np.arange(2 * N, dtype=np.float32).reshape(N, 2)
-    np.savez(path, x=x)
-    return Dataset(kind="tensor", items=(str(path), "x"), n=N)
+from farthing.measure.schedule import Schedule
+from farthing.nouns import Dataset, PipelineSpec
+from farthing.testing import FakeClock
 
 
-def start(dataset: Dataset, tmp_path: Path, candidate: Candidate = CANDIDATE, **more: Any) -> Replica:
-    settings: dict[str, Any] = {
-        "options": {},
-        "cpus": tuple(sorted(os.sched_getaffinity(0))),
-        "memory_limit_mib": 4096,
-        "start_timeout_s": 60,
-        "run_dir": tmp_path,
-        "seed": 0,
-        **more,
-    }
-    return Replica.start(candidate, tmp_path / "none", PipelineSpec(kind="tensor"), dataset, **settings)
+def test_a_start_is_itemised(pair: Replica) -> None:
+    assert pair.load_s >= 0
+    assert pair.first_inference_s >= 0.002
+    assert pair.child_start_s > 0
+    assert 10 < pair.start_memory_mib <= pair.peak_memory_mib()
+    assert pair.device_memory_mib() is None
+    assert pair.alive()
 
 
-@pytest.fixture
-def replica(dataset: Dataset, tmp_path: Path) -> Iterator[Replica]:
-    with start(dataset, tmp_path, replace(CANDIDATE, instances=2), options={"service_ms": 4.0}) as found:
-        yield found
+@pytest.mark.parametrize(("rows", "batch"), [([7, 3, 30, 0, 12], 2), ([5], 4), (list(range(N)), 16)])
+def test_answers_come_back_in_order(pair: Replica, rows: list[int], batch: int) -> None:
+    expected = np.array([[4.0 * k, 4.0 * k + 2] for k in rows], dtype=np.float32)
+    found = pair.answers(rows, batch)
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, expected)
 
 
-def test_answers_come_back_in_order(replica: Replica) -> None:
-    rows = [7, 3, 30, 0, 12]
-    expected = np.array([[4.0 * k, 4.0 * k + 2] for k in rows])
-    np.testing.assert_array_equal(replica.answers(rows, 2), expected)
+def test_no_files_are_left_but_logs(pair: Replica) -> None:
+    pair.answers([1, 2], 2)
+    pair.server(500.0, 5, max_batch=2, seed=0)
+    assert {p.suffix for p in pair._run_dir.iterdir()} == {".log"}
 
 
-def test_all_instances_are_loaded_at_once(replica: Replica) -> None:
-    block = replica.offline_block(4, 0.4)
-    assert block.n >= 2 * 3 * 4
-    assert min(block.service_ms) >= 4.0
-    one = 1000 / 4.0 * 4
-    assert one < block.rps <= 2 * one
+def test_answers_need_samples(pair: Replica) -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        pair.answers([], 2)
 
 
-def test_single_stream_is_one_request_at_a_time(replica: Replica) -> None:
-    latency_ms = replica.single_stream(20)
-    assert latency_ms.shape == (20,)
-    assert latency_ms.min() >= 4.0
+def test_offline_loads_all_instances_and_runs_at_least_three_batches(pair: Replica) -> None:
+    block = pair.offline_block(4, 0.0)
+    assert block.n == 2 * 3 * 4
+    assert len(block.service_ms) == 6
+    assert min(block.service_ms) >= 2.0
+    assert 0 < block.pipeline_frac < 1
+    assert block.rps <= 2 * 4 / 0.002
 
 
-def test_the_server_scenario_answers_each_request_once_and_batches_what_waits(replica: Replica) -> None:
-    run = replica.server(900.0, 400, max_batch=4, seed=1)
-    assert sum(run.batches) == 400
-    assert max(run.batches) <= 4
-    assert max(run.batches) > 1
-    assert np.isfinite(run.latency_ms).all()
-    assert run.latency_ms.min() >= 4.0
+def test_single_stream_is_one_request_at_a_time(pair: Replica) -> None:
+    latency_ms = pair.single_stream(60)
+    assert latency_ms.shape == (60,)
+    assert latency_ms.min() >= 2.0
 
 
-def test_a_server_that_cannot_keep_up_is_cut_short(dataset: Dataset, tmp_path: Path) -> None:
-    with start(dataset, tmp_path, options={"service_ms": 200.0}) as replica:
-        run = replica.server(2000.0, 600, max_batch=1, seed=1, limit_s=1.0)
-    assert np.isinf(run.latency_ms).any()
-    assert sum(run.batches) < 600
-
-
-def test_instances_are_pinned_to_their_own_cores(dataset: Dataset, tmp_path: Path) -> None:
-    cpus = tuple(sorted(os.sched_getaffinity(0)))
-    if len(cpus) < 2:
-        pytest.skip("one core only")
-    with start(dataset, tmp_path, replace(CANDIDATE, instances=2)) as replica:
-        pinned = [psutil.Process(c.process.pid).cpu_affinity() for c in replica.children]
-    assert pinned == [[cpus[0]], [cpus[1]]]
-
-
-def test_noise_on_stdout_does_not_reach_the_protocol(dataset: Dataset, tmp_path: Path) -> None:
-    with start(dataset, tmp_path, options={"noise": True}) as replica:
-        assert replica.answers([1], 1).shape == (1, 2)
-    assert "noise on stderr" in next(tmp_path.glob("*.log")).read_text()
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "text"),
-    [
-        ({"fault": "segfault"}, CandidateCrashed, "SIGSEGV"),
-        ({"fault": "exception"}, MeasureError, "the kernel said no"),
-        ({"fault": "memory"}, CandidateOutOfMemory, "limit is 600 MiB"),
-        ({"load_fault": "segfault"}, CandidateCrashed, "SIGSEGV"),
-        ({"load_fault": "refuse"}, EngineError, "fake cannot run none"),
-        ({"load_fault": "hang"}, CandidateTimeout, "did not answer within 3 s"),
-    ],
-)
-def test_faults_are_named_and_leave_no_process(
-    dataset: Dataset, tmp_path: Path, options: dict[str, Any], error: type[Exception], text: str
+@pytest.mark.parametrize(("instances", "max_batch"), [(1, 1), (2, 4)])
+def test_the_server_answers_each_request_once_and_none_before_its_service_time(
+    dataset: Dataset, tmp_path: Path, instances: int, max_batch: int
 ) -> None:
-    before = {p.pid for p in psutil.Process().children(recursive=True)}
-    timeout_s = 3 if options.get("load_fault") == "hang" else 60
-    with (
-        pytest.raises(error, match=text),
-        start(dataset, tmp_path, options=options, memory_limit_mib=600, start_timeout_s=timeout_s) as replica,
-    ):
-        replica.offline_block(1, 0.2)
-    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
-    assert all(p.status() == psutil.STATUS_ZOMBIE for p in left)
+    rate_rps = 0.5 * instances / 0.002  # half loaded when requests come one by one
+    candidate = replace(CANDIDATE, instances=instances)
+    with start(dataset, tmp_path, candidate, options={"service_ms": 2.0}) as replica:
+        run = replica.server(rate_rps, 300, max_batch=max_batch, seed=1, most_waiting=300)
+    assert run.stable
+    assert sum(run.batches) == 300
+    assert min(run.batches) >= 1
+    assert max(run.batches) <= max_batch
+    assert run.latency_ms.shape == (300,)
+    assert np.isfinite(run.latency_ms).all()
+    assert run.latency_ms.min() >= 2.0
+    assert run.offered_rps == rate_rps
+    assert run.achieved_rps > 0
 
 
-def test_a_hang_while_measuring_is_ended(dataset: Dataset, tmp_path: Path) -> None:
-    with start(dataset, tmp_path, options={"fault": "hang"}) as replica, pytest.raises(CandidateTimeout):
-        replica.offline_block(1, 0.1, timeout_s=2.0)
+def test_what_waits_becomes_the_next_batch(pair: Replica) -> None:
+    run = pair.server(20_000.0, 200, max_batch=8, seed=1, most_waiting=300)
+    assert max(run.batches) == 8
+    assert run.latency_ms[-1] > run.latency_ms[0] - 1000
 
 
-def test_children_end_with_a_killed_parent(dataset: Dataset, tmp_path: Path) -> None:
-    script = textwrap.dedent(
-        f"""
-        import sys, time
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from pathlib import Path
-        from test_replica import start
-        from farthing.nouns import Dataset
-        r = start(Dataset(kind="tensor", items={dataset.items!r}, n={dataset.n}), Path({str(tmp_path)!r}))
-        print(r.children[0].process.pid, flush=True)
-        time.sleep(60)
-        """
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = psutil.Process(int(parent.stdout.readline()))
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    gone, alive = psutil.wait_procs([child], timeout=10)
-    assert gone
-    assert not alive
+@pytest.mark.parametrize("limit", [{"most_waiting": 20}, {"limit_s": 0.5}])
+def test_a_server_that_cannot_keep_up_is_given_up(dataset: Dataset, tmp_path: Path, limit: dict[str, float]) -> None:
+    with start(dataset, tmp_path, options={"service_ms": 100.0}) as replica:
+        run = replica.server(1000.0, 2000, max_batch=1, seed=1, **limit)  # type: ignore[arg-type]
+    assert not run.stable
+    answered = np.isfinite(run.latency_ms)
+    assert answered.sum() == sum(run.batches) < 100
+    assert np.isinf(run.latency_ms[-1])
+    assert run.achieved_rps < 100
 
 
-def test_the_parent_stays_light() -> None:
-    script = "import sys, farthing.measure.campaign; print([m for m in ('torch','onnx','openvino','onnxruntime','duckdb','altair') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def test_a_server_needs_a_rate(pair: Replica) -> None:
+    with pytest.raises(ValueError, match="rate_rps must be > 0"):
+        pair.server(0.0, 10, max_batch=1, seed=0)
 
 
-def test_rounds_measure_each_in_turn_and_mark_what_was_contended(replica: Replica) -> None:
-    class Busy(Canary):
-        def busy(self) -> bool:
-            return True
-
-    quiet = scenarios.run_round([(replica, 1), (replica, 4)], 0.1, Canary())
-    assert len(quiet) == 2
-    assert quiet[1].rps > quiet[0].rps
-    assert all(b.contended for b in scenarios.run_round([(replica, 1)], 0.05, Busy()))
+def test_operators_come_from_the_engine(pair: Replica) -> None:
+    (found,) = pair.operators(2, 3)
+    assert (found.kind, found.share_frac) == ("Mul", 1.0)
 
 
-def test_measurements_carry_intervals(replica: Replica) -> None:
-    stamp = {"seed": 0, "hardware": "abc"}
-    seen = scenarios.server(replica, 300.0, 200, max_batch=4, **stamp)
-    assert seen.scenario == "Server"
-    assert seen.metrics["latency_p50_ms"].value >= 4.0
-    assert len(seen.quantiles_ms) == 101
-    off = scenarios.offline(replica.candidate, [10.0, 11.0, 30.0], 0.1, [False, False, True], **stamp)
-    assert off.contended
-    assert off.metrics["throughput_rps"].hi >= 30.0
+def test_two_workers_share_a_schedule_without_gap_or_overlap(tmp_path: Path) -> None:
+    path = tmp_path / "schedule"
+    with Schedule.create(path, np.arange(10.0), 100) as one, Schedule.open(path) as other:
+        taken = [one.take(4), other.take(3), one.take(8), other.take(8)]
+        assert taken == [(0, 4), (4, 3), (7, 3), (10, 0)]
+        one.finish(0, 4)
+        assert np.isinf(other.latency_s()[4:]).all()
+        assert np.isfinite(other.latency_s()[:4]).all()
+        assert not one.given_up
+
+
+def test_a_schedule_is_given_up_by_all_when_too_many_wait(tmp_path: Path) -> None:
+    path = tmp_path / "schedule"
+    with Schedule.create(path, np.arange(10.0), 9) as one, Schedule.open(path) as other:
+        assert one.take(4) == (0, 0)
+        assert other.given_up
+        assert other.take(4) == (0, 0)
+
+
+def instance(dataset: Dataset, folder: Path) -> Instance:
+    from farthing.codec import to_plain
+
+    spec = {
+        "candidate": to_plain(CANDIDATE),
+        "dataset": to_plain(dataset),
+        "pipeline": to_plain(PipelineSpec(kind="tensor")),
+        "artefact": str(folder),
+        "options": {"service_ms": 0.0},
+        "seed": 3,
+        "index": 0,
+    }
+    with (folder / "line").open("wb") as sink:
+        import os
+
+        return Instance(spec, Line(os.dup(sink.fileno()), FakeClock()))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_batches_are_whole_and_leave_no_payload_out_for_good(dataset: Dataset, tmp_path: Path, grouped: bool) -> None:
+    seen = instance(dataset, tmp_path)
+    if grouped:
+        seen._lengths = list(range(N))
+    counts = np.zeros(N)
+    for _ in range(60):
+        batches = seen.batches(16)
+        assert [len(b) for b in batches] == [16, 16]
+        rows = [r for b in batches for r in b]
+        assert len(set(rows)) == 32
+        counts[rows] += 1
+        if grouped:
+            first, second = sorted(batches, key=min)
+            assert max(first) < min(second)
+    assert counts.min() > 20
+    assert [len(b) for b in seen.batches(64)] == [64]

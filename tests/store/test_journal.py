@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import StoreError
+from farthing.models.digests import digest, size_mib
 from farthing.nouns import Artefact, Candidate, Estimate, Measurement
-from farthing.store.artefacts import check_artefact, digest, size_mib
+from farthing.store.artefacts import check_artefact
 from farthing.store.documents import disk_errors, write_yaml
 from farthing.store.journal import Journal
 from farthing.store.measurements import read_measurements, write_measurements

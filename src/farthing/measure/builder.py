@@ -2,26 +2,79 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from farthing.codec import from_plain, to_plain
-from farthing.measure.child import die_with_parent
-from farthing.measure.replica import Child
-from farthing.models.digests import digest, size_mib
+from farthing.measure.clock import MonotonicClock
+from farthing.measure.hardware import usable_cpus
+from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Artefact, Dataset, ModelRef, PipelineSpec, TensorSpec
-from farthing.ports import Feeds
+from farthing.ports import Clock, Feeds
 
-__all__ = ["build_variant", "resolve"]
+__all__ = ["Built", "build", "build_variant", "resolve"]
 
-CALIBRATION_BATCH = 1
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build step gave, and what it took.
+
+    Attributes:
+        answer: The step's own.
+        seconds: Wall time: ``start`` until the child was ready, ``inputs`` making calibration inputs, ``work`` the
+            rest.
+        peak_memory_mib: Of the child, resident.
+    """
+
+    answer: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    peak_memory_mib: float
+
+
+def build(
+    step: str,
+    request: Mapping[str, Any],
+    *,
+    label: str,
+    timeout_s: float,
+    memory_limit_mib: float,
+    run_dir: Path,
+    seed: int = 0,
+    clock: Clock | None = None,
+) -> Built:
+    """Run one step in a child of its own that may use all cores.
+
+    Args:
+        step: Import path ``package.module:callable`` of a function from a JSON object to a JSON object. It comes
+            from farthing or from the command line, never from a file that was received.
+        request: Its argument.
+        label: For the log's name and error messages.
+        timeout_s: Longest time.
+        memory_limit_mib: Most resident memory.
+        run_dir: For the log.
+        seed: Of NumPy's global generator, from which libraries draw.
+        clock: Time, None for the real one.
+
+    Raises:
+        FarthingError: what the step raised.
+        MeasureError: when the child crashes, hangs or eats memory, or the step raised what is not ours.
+    """
+    clock = clock or MonotonicClock()
+    started_s = clock.monotonic_s()
+    cpus = usable_cpus()
+    child = Child(f"building {label}", cpus=cpus, threads=len(cpus), log=run_dir / f"build-{label}.log")
+    try:
+        message = {"do": "build", "step": step, "request": dict(request), "seed": seed}
+        (found,) = ask([child], [message], silence_s=timeout_s, memory_limit_mib=memory_limit_mib, clock=clock)
+    finally:
+        end([child])
+    answer = dict(found["answer"])
+    inputs_s = float(answer.pop("inputs_s", 0.0))
+    seconds = {"start": found["ready_s"] - started_s, "inputs": inputs_s, "work": found["took_s"] - inputs_s}
+    return Built(answer=answer, seconds=seconds, peak_memory_mib=found["rss_mib"])
 
 
 def resolve(
@@ -35,6 +88,7 @@ def resolve(
     timeout_s: float,
     memory_limit_mib: float,
     run_dir: Path,
+    clock: Clock | None = None,
 ) -> ModelRef:
     """The model as ONNX, exported where needed, in a child.
 
@@ -46,15 +100,25 @@ def resolve(
         indices: Which of them, at least two.
         trust: Whether the user's code may run.
         timeout_s: Longest time.
-        memory_limit_mib: Most memory.
+        memory_limit_mib: Most resident memory.
         run_dir: For the log.
+        clock: Time, None for the real one.
 
     Raises:
         ModelError: when the model is corrupt or cannot be exported.
         MeasureError: when the child crashes, hangs or eats memory.
     """
-    request = _request(model, out, pipeline, dataset, indices, 0, trust)
-    return from_plain(ModelRef, _run("resolve", request, timeout_s, memory_limit_mib, run_dir)["model"])
+    request = {**_request(model, out, pipeline, dataset, indices, 1), "trust": trust}
+    found = build(
+        f"{__name__}:resolve_step",
+        request,
+        label="export",
+        timeout_s=timeout_s,
+        memory_limit_mib=memory_limit_mib,
+        run_dir=run_dir,
+        clock=clock,
+    )
+    return from_plain(ModelRef, found.answer["model"])
 
 
 def build_variant(
@@ -70,22 +134,49 @@ def build_variant(
     timeout_s: float,
     memory_limit_mib: float,
     run_dir: Path,
+    batch: int = 1,
+    clock: Clock | None = None,
 ) -> Artefact:
-    """Build one variant in a child; its digest and build time are filled in here.
+    """Build one variant in a child, which makes the calibration inputs too.
+
+    Args:
+        name: Variant's name.
+        model: With its ONNX file where there is one.
+        out: The run's output folder.
+        pipeline: Makes calibration inputs.
+        dataset: Their payloads.
+        indices: Which of them.
+        seed: Of whatever the builder draws.
+        trust: Whether the user's code may run.
+        timeout_s: Longest time.
+        memory_limit_mib: Most resident memory.
+        run_dir: For the log.
+        batch: Samples in a calibration batch.
+        clock: Time, None for the real one.
+
+    Returns:
+        The artefact; ``build_s`` is the wall time, the child's start included.
 
     Raises:
         EngineError: when the variant cannot help this model.
         MeasureError: when the child crashes, hangs or eats memory.
     """
-    request = {"variant": name, **_request(model, out, pipeline, dataset, indices, seed, trust)}
-    start = time.monotonic()
-    artefact = from_plain(Artefact, _run("build", request, timeout_s, memory_limit_mib, run_dir)["artefact"])
-    path = out / artefact.path
-    return replace(artefact, sha256=digest(path), size_mib=size_mib(path), build_s=time.monotonic() - start)
+    request = {**_request(model, out, pipeline, dataset, indices, batch), "trust": trust, "variant": name}
+    found = build(
+        f"{__name__}:variant_step",
+        request,
+        label=name,
+        timeout_s=timeout_s,
+        memory_limit_mib=memory_limit_mib,
+        run_dir=run_dir,
+        seed=seed,
+        clock=clock,
+    )
+    return replace(from_plain(Artefact, found.answer["artefact"]), build_s=sum(found.seconds.values()))
 
 
 def _request(
-    model: ModelRef, out: Path, pipeline: PipelineSpec, dataset: Dataset, indices: Sequence[int], seed: int, trust: bool
+    model: ModelRef, out: Path, pipeline: PipelineSpec, dataset: Dataset, indices: Sequence[int], batch: int
 ) -> dict[str, Any]:
     return {
         "model": to_plain(model),
@@ -93,47 +184,35 @@ def _request(
         "pipeline": to_plain(pipeline),
         "dataset": to_plain(dataset),
         "indices": list(indices),
-        "seed": seed,
-        "trust": trust,
+        "batch": batch,
     }
-
-
-def _run(do: str, request: dict[str, Any], timeout_s: float, memory_limit_mib: float, run_dir: Path) -> dict[str, Any]:
-    name = request.get("variant", "export")
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    child = Child(
-        ["-m", "farthing.measure.builder"],
-        cpus=cpus,
-        threads=max(1, len(cpus)),
-        log=run_dir / f"build-{name}.log",
-        label=f"building {name}",
-        memory_limit_mib=memory_limit_mib,
-    )
-    try:
-        child.say({"do": do, **request})
-        return child.hear(timeout_s)
-    except BaseException:
-        child.kill()
-        raise
-    finally:
-        child.close()
 
 
 # — in the child ———————————————————————————————————————————————————————————————————————————————————————
 
 
-def _calibration(request: dict[str, Any], model: ModelRef) -> Iterator[Feeds]:
-    from farthing.load.signature import onnx_signature
-    from farthing.pipelines.payloads import read
-    from farthing.plugins import find
+class _Calibration:
+    """Inputs of the model for some samples, made when they are asked for; may be gone through more than once."""
 
-    spec = from_plain(PipelineSpec, request["pipeline"])
-    dataset = from_plain(Dataset, request["dataset"])
-    pipeline = find("pipelines", spec.kind).open(spec)
-    path = model.onnx_path or (model.path if model.kind == "onnx" else None)
-    inputs = onnx_signature(Path(path)).inputs if path else _example_inputs(spec, model)
-    for k in request["indices"]:
-        yield pipeline(read(dataset, [k]), inputs)
+    def __init__(self, request: Mapping[str, Any], model: ModelRef) -> None:
+        from farthing.load.signature import onnx_signature
+        from farthing.pipelines.payloads import read
+        from farthing.plugins import find
+
+        spec = from_plain(PipelineSpec, request["pipeline"])
+        self._dataset = from_plain(Dataset, request["dataset"])
+        self._indices, self._batch = request["indices"], request["batch"]
+        self._pipeline, self._read = find("pipelines", spec.kind).open(spec), read
+        path = model.onnx_path or (model.path if model.kind == "onnx" else None)
+        self._inputs = onnx_signature(Path(path)).inputs if path else _example_inputs(spec, model)
+        self.spent_s = 0.0
+
+    def __iter__(self) -> Iterator[Feeds]:
+        for k in range(0, len(self._indices), self._batch):
+            start = time.monotonic()
+            feeds = self._pipeline(self._read(self._dataset, self._indices[k : k + self._batch]), self._inputs)
+            self.spent_s += time.monotonic() - start
+            yield feeds
 
 
 def _example_inputs(spec: PipelineSpec, model: ModelRef) -> tuple[TensorSpec, ...]:
@@ -144,39 +223,26 @@ def _example_inputs(spec: PipelineSpec, model: ModelRef) -> tuple[TensorSpec, ..
     name = (spec.input_names or ("images",))[0]
     shape = model.example_shape
     if shape is None and spec.crop is not None:
-        shape = (
-            (spec.channels, spec.crop, spec.crop) if spec.layout == "NCHW" else (spec.crop, spec.crop, spec.channels)
-        )
+        size = (spec.crop, spec.crop)
+        shape = (spec.channels, *size) if spec.layout == "NCHW" else (*size, spec.channels)
     return (TensorSpec(name=name, dtype="float32", shape=(None, *shape)),) if shape else ()
 
 
-def _step(request: dict[str, Any]) -> dict[str, Any]:
+def resolve_step(request: Mapping[str, Any]) -> dict[str, Any]:
+    """In the child: find or export the ONNX file."""
+    from farthing.variants.export import resolve_model
+
+    model = from_plain(ModelRef, request["model"])
+    samples = _Calibration(request, model)
+    found = resolve_model(model, Path(request["out"]), list(samples), trust=request["trust"])
+    return {"model": to_plain(found), "inputs_s": samples.spent_s}
+
+
+def variant_step(request: Mapping[str, Any]) -> dict[str, Any]:
+    """In the child: build the variant."""
     from farthing.plugins import find
 
     model, out = from_plain(ModelRef, request["model"]), Path(request["out"])
-    if request["do"] == "resolve":
-        from farthing.variants.export import resolve_model
-
-        return {
-            "model": to_plain(resolve_model(model, out, list(_calibration(request, model)), trust=request["trust"]))
-        }
-    return {"artefact": to_plain(find("variants", request["variant"]).build(model, out, _calibration(request, model)))}
-
-
-def main(argv: Sequence[str]) -> int:
-    """Answer one request and leave."""
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with os.fdopen(int(argv[0]), "r") as commands, os.fdopen(int(argv[1]), "w") as answers:
-        try:
-            answer = _step(json.loads(commands.readline()))
-        except Exception as e:
-            answers.write(json.dumps({"error": type(e).__name__, "message": str(e)}) + "\n")
-            answers.flush()
-            raise
-        answers.write(json.dumps(answer) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    samples = _Calibration(request, model)
+    artefact: Artefact = find("variants", request["variant"]).build(model, out, samples)
+    return {"artefact": to_plain(artefact), "inputs_s": samples.spent_s}

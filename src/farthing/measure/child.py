@@ -1,20 +1,12 @@
-"""The child process that runs one instance of a candidate: ``python -m farthing.measure.child``.
-
-Commands come as one JSON line each on one pipe and are answered by one JSON line on another; libraries may print
-what they like on stdout and stderr. Threads and affinity are set by the parent before anything is imported here.
-"""
+"""The child process that runs one instance of a candidate, or one build step: ``python -m farthing.measure.child``."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
-import os
 import resource
-import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.codec import from_plain, to_plain
+from farthing.errors import MeasureError
+from farthing.measure.answering import Line, answer_commands
 from farthing.measure.schedule import Schedule
 from farthing.nouns import Candidate, Dataset, PipelineSpec
-from farthing.plugins import find
+from farthing.plugins import find, import_callable
 
-__all__ = ["die_with_parent", "main"]
+__all__ = ["Instance", "main", "peak_memory_mib"]
 
-PR_SET_PDEATHSIG = 1
 POOL = 512
 """Payloads kept in memory, so that reading files is not measured: a server gets its payloads over the network."""
+FEWEST = 3
+"""Batches of an Offline block, however short it is."""
+
+Command = Callable[..., Mapping[str, Any]]
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def peak_memory_mib() -> float:
+    """Peak resident memory of this process.
+
+    Linux counts what the parent held when it forked into ``ru_maxrss``; ``VmHWM`` begins with this program.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for entry in status.read_text().splitlines():
+            if entry.startswith("VmHWM:"):
+                return int(entry.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
 
 
 class Instance:
@@ -44,139 +49,152 @@ class Instance:
 
     Args:
         spec: What :class:`farthing.measure.replica.Replica` sends first.
+        line: To show signs of life on.
     """
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: Mapping[str, Any], line: Line) -> None:
         from farthing.pipelines.grouping import batches_by_length
         from farthing.pipelines.payloads import read
 
-        self._read = read
-        self._group = batches_by_length
-        self.candidate = from_plain(Candidate, spec["candidate"])
+        self._read, self._group, self._line = read, batches_by_length, line
+        candidate = from_plain(Candidate, spec["candidate"])
         self.dataset = from_plain(Dataset, spec["dataset"])
         pipeline = from_plain(PipelineSpec, spec["pipeline"])
         self.pipeline = find("pipelines", pipeline.kind).open(pipeline)
         self.rng = np.random.default_rng([spec["seed"], spec["index"]])
+        self.pool = read(self.dataset, [int(k) for k in self.rng.permutation(self.dataset.n)[:POOL]])
+        self._lengths = self.pipeline.lengths(self.pool)
+        self._warm: set[int] = set()
         start = time.monotonic()
-        self.session = find("engines", self.candidate.engine).load(
+        self.session = find("engines", candidate.engine).load(
             Path(spec["artefact"]),
-            precision=self.candidate.precision,
-            threads=self.candidate.threads,
-            device=self.candidate.device,
+            precision=candidate.precision,
+            threads=candidate.threads,
+            device=candidate.device,
             options=spec["options"],
         )
-        self.load_s = time.monotonic() - start
-        rows = self.rng.permutation(self.dataset.n)[:POOL]
-        self.pool = read(self.dataset, [int(k) for k in rows])
-        start = time.monotonic()
+        loaded = time.monotonic()
         self.run([self.pool[0]])
-        self.first_inference_s = time.monotonic() - start
-        self._warm: set[int] = set()
+        self.load_s, self.first_inference_s = loaded - start, time.monotonic() - loaded
 
-    def run(self, payloads: Sequence[Any]) -> tuple[dict[str, NDArray[Any]], float, float]:
-        """Answer one batch; the answers, seconds in the pipeline, seconds in all."""
+    def facts(self) -> dict[str, Any]:
+        """How the start went, and when it was over."""
+        return {
+            "load_s": self.load_s,
+            "first_inference_s": self.first_inference_s,
+            "ready_s": time.monotonic(),
+            "rss_mib": peak_memory_mib(),
+        }
+
+    def run(self, payloads: Sequence[Any]) -> tuple[NDArray[Any], float, float]:
+        """Answer one batch; the first output, seconds in the pipeline, seconds in all.
+
+        Raises:
+            MeasureError: when the engine's first output has not one row for each payload.
+        """
         start = time.perf_counter()
         feeds = self.pipeline(payloads, self.session.inputs)
         ready = time.perf_counter()
         outputs = self.session.run(feeds)
-        return outputs, ready - start, time.perf_counter() - start
+        end = time.perf_counter()
+        first = next(iter(outputs.values()))
+        if first.shape[:1] != (len(payloads),):
+            raise MeasureError(f"a batch of {len(payloads)} was answered with the shape {first.shape}")
+        return first, ready - start, end - start
 
     def batches(self, size: int) -> list[list[int]]:
-        """Rows of the pool in batches of one size, alike in length where the pipeline groups."""
+        """Rows of the pool in whole batches, in a new random order each time.
+
+        Rows that do not fill a batch are left out, others each time; a pool smaller than one batch repeats. Where
+        the pipeline groups, a batch holds rows of like length.
+        """
         order = self.rng.permutation(len(self.pool))
-        if len(order) < size:
-            order = np.resize(order, size)
-        lengths = self.pipeline.lengths([self.pool[k] for k in order])
-        whole = len(order) // size * size
-        if lengths is None:
-            return [[int(k) for k in order[i : i + size]] for i in range(0, whole, size)]
-        groups = self._group(lengths, size)
-        found = [[int(order[k]) for k in g] for g in groups if len(g) == size]
-        self.rng.shuffle(found)
-        return found
-
-    def warm_up(self, size: int) -> None:
-        """Run a batch size a few times before it is measured for the first time."""
-        if size not in self._warm:
-            for rows in self.batches(size)[:3]:
-                self.run([self.pool[k] for k in rows])
-            self._warm.add(size)
-
-    def warm(self, batch: int) -> dict[str, Any]:
-        """Command form of :meth:`warm_up`."""
-        self.warm_up(batch)
-        return {"warm": batch}
+        order = np.resize(order, max(1, order.size // size) * size)
+        if self._lengths is None:
+            return [order[i : i + size].tolist() for i in range(0, order.size, size)]
+        groups = [order[g].tolist() for g in self._group([self._lengths[k] for k in order], size)]
+        return [groups[k] for k in self.rng.permutation(len(groups))]
 
     # — commands ———————————————————————————————————————————————————————————————————————————————————
 
+    def warm(self, batch: int) -> dict[str, Any]:
+        """Run a batch size a few times before it is measured for the first time."""
+        if batch not in self._warm:
+            for rows in self.batches(batch)[:FEWEST]:
+                self.run([self.pool[k] for k in rows])
+                self._line.beat()
+            self._warm.add(batch)
+        return {}
+
     def offline(self, batch: int, seconds: float, start_s: float) -> dict[str, Any]:
         """Batches one after the other from a common start for some seconds, at least three."""
-        _wait_until(start_s)
         service_s: list[float] = []
         pipeline_s = 0.0
-        end = start_s + seconds
-        while True:
-            for rows in self.batches(batch):
-                _, before, total = self.run([self.pool[k] for k in rows])
-                service_s.append(total)
-                pipeline_s += before
-                if len(service_s) >= 3 and time.monotonic() >= end:
-                    took = time.monotonic() - start_s
-                    return {
-                        "service_s": service_s,
-                        "pipeline_s": pipeline_s,
-                        "n": batch * len(service_s),
-                        "took_s": took,
-                    }
+        rows: list[list[int]] = self.batches(batch)
+        _wait_until(start_s)
+        for k in count():
+            if k % len(rows) == 0 and k:
+                rows = self.batches(batch)
+            _, before_s, total_s = self.run([self.pool[row] for row in rows[k % len(rows)]])
+            service_s.append(total_s)
+            pipeline_s += before_s
+            if k + 1 >= FEWEST and time.monotonic() >= start_s + seconds:
+                break
+            self._line.beat()
+        took_s = time.monotonic() - start_s
+        return {"service_s": service_s, "pipeline_s": pipeline_s, "n": batch * len(service_s), "took_s": took_s}
 
     def single(self, n: int) -> dict[str, Any]:
         """Requests one at a time."""
-        self.warm_up(1)
-        order = np.resize(self.rng.permutation(len(self.pool)), n)
-        return {"latency_s": [self.run([self.pool[int(k)]])[2] for k in order]}
+        latency_s = []
+        for k in np.resize(self.rng.permutation(len(self.pool)), n):
+            latency_s.append(self.run([self.pool[k]])[2])
+            self._line.beat()
+        return {"latency_s": latency_s}
 
-    def serve(self, path: str, max_batch: int, limit_s: float) -> dict[str, Any]:
-        """Take requests from a common schedule until none is left, or the time limit says that it is unstable."""
-        served = 0
-        end = time.monotonic() + limit_s
+    def serve(self, path: str, max_batch: int, end_s: float) -> dict[str, Any]:
+        """Take requests from a common schedule until none is left, it was given up, or the time is over."""
         batches: list[int] = []
         with Schedule.open(Path(path)) as schedule:
-            while time.monotonic() < end:
-                first, count = schedule.take(max_batch)
-                if count == 0:
+            while time.monotonic() < end_s:
+                first, taken = schedule.take(max_batch)
+                if taken == 0:
                     break
-                rows = [(first + k) % len(self.pool) for k in range(count)]
-                self.run([self.pool[k] for k in rows])
-                schedule.finish(first, count)
-                batches.append(count)
-                served += count
-        return {"served": served, "batches": batches}
+                self.run([self.pool[k % len(self.pool)] for k in range(first, first + taken)])
+                schedule.finish(first, taken)
+                batches.append(taken)
+                self._line.beat()
+        return {"batches": batches}
 
     def answers(self, rows: Sequence[int], batch: int, path: str) -> dict[str, Any]:
         """First output for some samples, in their order, written as one array."""
-        found: list[NDArray[np.float32] | None] = [None] * len(rows)
-        lengths = self.pipeline.lengths(self._read(self.dataset, list(rows)))
-        order = [list(range(i, min(i + batch, len(rows)))) for i in range(0, len(rows), batch)]
-        if lengths is not None:
-            order = [[int(k) for k in g] for g in self._group(lengths, batch)]
-        for group in order:
-            outputs, _, _ = self.run(self._read(self.dataset, [rows[k] for k in group]))
-            first = np.asarray(next(iter(outputs.values())), dtype=np.float32)
-            for k, row in zip(group, first, strict=True):
-                found[k] = row
-        np.save(path, np.stack(found))  # type: ignore[arg-type]
-        return {"n": len(rows)}
+        found: NDArray[np.float32] | None = None
+        for group in self._in_groups(rows, batch):
+            first = self.run(self._read(self.dataset, [rows[k] for k in group]))[0]
+            if found is None:
+                shape = (len(rows), *first.shape[1:])
+                found = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            if first.shape[1:] != found.shape[1:]:
+                raise MeasureError(f"answers differ in shape: {found.shape[1:]} and {first.shape[1:]}")
+            found[group] = first
+            self._line.beat()
+        del found  # unmapping writes it
+        return {}
+
+    def _in_groups(self, rows: Sequence[int], batch: int) -> list[NDArray[np.int64]]:
+        """Positions in ``rows`` by batch; payloads are only all read when they must be grouped by length."""
+        if self._lengths is None:
+            return self._group(None, batch, len(rows))
+        return self._group(self.pipeline.lengths(self._read(self.dataset, list(rows))), batch)
 
     def operators(self, batch: int, repeats: int) -> dict[str, Any]:
         """Per-operator time of one batch."""
-        rows = self.batches(batch)[0]
-        feeds = self.pipeline([self.pool[k] for k in rows], self.session.inputs)
+        feeds = self.pipeline([self.pool[k] for k in self.batches(batch)[0]], self.session.inputs)
         return {"operators": to_plain(tuple(self.session.operators(feeds, repeats)))}
 
     def memory(self) -> dict[str, Any]:
         """Peak resident memory of this process, and of the accelerator."""
-        device = self.session.device_memory_bytes()
-        return {"rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "device_bytes": device}
+        return {"rss_mib": peak_memory_mib(), "device_bytes": self.session.device_memory_bytes()}
 
 
 def _wait_until(start_s: float) -> None:
@@ -184,42 +202,31 @@ def _wait_until(start_s: float) -> None:
         time.sleep(left)
 
 
-def _commands(instance: Instance) -> dict[str, Callable[..., dict[str, Any]]]:
-    return {
-        "warm": instance.warm,
-        "offline": instance.offline,
-        "single": instance.single,
-        "serve": instance.serve,
-        "answers": instance.answers,
-        "operators": instance.operators,
-        "memory": instance.memory,
-    }
+def _build(step: str, request: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Run one build step; see :func:`farthing.measure.builder.build`."""
+    ready_s = time.monotonic()
+    np.random.seed(seed)  # libraries that draw calibration samples use the global generator
+    answer = import_callable(step)(request)
+    took_s = time.monotonic() - ready_s
+    return {"answer": answer, "ready_s": ready_s, "took_s": took_s, "rss_mib": peak_memory_mib()}
+
+
+def _commands(line: Line) -> Mapping[str, Command]:
+    known: dict[str, Command] = {"build": _build}
+
+    def load(spec: Mapping[str, Any]) -> dict[str, Any]:
+        instance = Instance(spec, line)
+        names = ("warm", "offline", "single", "serve", "answers", "operators", "memory")
+        known.update({name: getattr(instance, name) for name in names})
+        return instance.facts()
+
+    known["load"] = load
+    return known
 
 
 def main(argv: Sequence[str]) -> int:
     """Answer commands until the pipe closes."""
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with os.fdopen(int(argv[0]), "r") as commands, os.fdopen(int(argv[1]), "w") as answers:
-
-        def say(message: dict[str, Any]) -> None:
-            answers.write(json.dumps(message) + "\n")
-            answers.flush()
-
-        try:
-            instance = Instance(json.loads(commands.readline()))
-            say({"load_s": instance.load_s, "first_inference_s": instance.first_inference_s})
-        except Exception as e:
-            say({"error": type(e).__name__, "message": str(e)})
-            raise
-        known = _commands(instance)
-        for line in commands:
-            message = json.loads(line)
-            try:
-                say(known[message.pop("do")](**message))
-            except Exception as e:  # noqa: BLE001 - any failure of a candidate is an answer to the parent
-                say({"error": type(e).__name__, "message": str(e)})
-    return 0
+    return answer_commands(argv, _commands)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -14,22 +15,42 @@ import psutil
 from farthing.codec import to_plain
 from farthing.nouns import Hardware
 
-__all__ = ["fingerprint", "this_machine", "versions"]
+__all__ = ["fingerprint", "this_machine", "usable_cpus", "versions"]
 
 ISA = (
     "avx2",
     "avx512f",
     "avx512_vnni",
     "avx512_bf16",
+    "avx512_fp16",
     "avx_vnni",
+    "amx_tile",
     "amx_bf16",
     "amx_int8",
     "asimd",
+    "asimddp",
     "sve",
     "i8mm",
     "bf16",
 )
-PACKAGES = ("farthing", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "torch", "tokenizers", "transformers")
+"""Instruction sets that decide how fast a model runs, as Linux writes them (``flags`` or ``Features``)."""
+PACKAGES = (
+    "farthing",
+    "nncf",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "pillow",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+GROUP_FILE = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
+TOPOLOGY = Path("/sys/devices/system/cpu")
+NO_LIMIT = 2**60
+"""Version 1 of control groups writes its largest number, about 2⁶³, where there is no limit."""
 
 
 def _cpuinfo() -> dict[str, str]:
@@ -41,41 +62,86 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _cgroup_cpus() -> float | None:
-    """CPU quota of the container, None when there is none."""
-    path = Path("/sys/fs/cgroup/cpu.max")
-    if not path.exists():
-        return None
-    quota, _, period = path.read_text().strip().partition(" ")
-    return None if quota == "max" else int(quota) / int(period or 100_000)
+def _group_folders(controller: str, group_file: Path, groups: Path) -> list[Path]:
+    """Control group of this process and those above it: version 2 (one tree) and 1 (a tree for each controller)."""
+    found: list[Path] = []
+    if not group_file.exists():
+        return found
+    for line in group_file.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = groups / controller if controllers else groups
+        own = top / path.lstrip("/")
+        found += [folder for folder in (own, *own.parents) if folder == top or top in folder.parents]
+    return found
 
 
-def _memory_gib() -> float:
-    total = psutil.virtual_memory().total
-    path = Path("/sys/fs/cgroup/memory.max")
-    if path.exists() and (limit := path.read_text().strip()) != "max":
-        total = min(total, int(limit))
-    return round(total / 2**30, 1)
+def _numbers(path: Path) -> list[float]:
+    """Numbers of a control file; no limit is infinity; empty when there is no such file."""
+    try:
+        words = path.read_text().split()
+    except OSError:
+        return []
+    return [math.inf if w == "max" or float(w) < 0 or float(w) > NO_LIMIT else float(w) for w in words]
 
 
-def _cpus() -> int:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cpus()
-    return allowed if quota is None else max(1, min(allowed, int(quota)))
+def cpu_quota(group_file: Path = GROUP_FILE, groups: Path = GROUPS) -> float:
+    """Processors' worth of time that the container leaves to this process, infinity without a limit."""
+    quotas = [math.inf]
+    for folder in _group_folders("cpu", group_file, groups):
+        pair = _numbers(folder / "cpu.max")
+        pair = pair or _numbers(folder / "cpu.cfs_quota_us") + _numbers(folder / "cpu.cfs_period_us")
+        if len(pair) == 2 and pair[1] > 0:
+            quotas.append(pair[0] / pair[1])
+    return min(quotas)
+
+
+def memory_limit_bytes(group_file: Path = GROUP_FILE, groups: Path = GROUPS) -> float:
+    """Memory that the container leaves to this process, infinity without a limit."""
+    limits = [math.inf]
+    for folder in _group_folders("memory", group_file, groups):
+        limits += _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
+    return min(limits)
+
+
+def _siblings(cpu: int, topology: Path) -> tuple[int, ...]:
+    """Hardware threads of one core, this one among them."""
+    try:
+        text = (topology / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
+    except OSError:
+        return (cpu,)
+    found: list[int] = []
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def usable_cpus(topology: Path = TOPOLOGY) -> tuple[int, ...]:
+    """Logical processors that this process may use, one of each core first, no more than the container's quota.
+
+    Affinity and control groups hold. Where the system has no affinity (macOS) they are just numbered.
+    """
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    rank = {cpu: _siblings(cpu, topology).index(cpu) for cpu in allowed}
+    ordered = sorted(rank, key=lambda cpu: (rank[cpu], cpu))
+    quota = cpu_quota()
+    return tuple(ordered if math.isinf(quota) else ordered[: max(1, int(quota))])
 
 
 def this_machine() -> Hardware:
     """What this process may use: its affinity and its container's limits hold."""
     info = _cpuinfo()
     flags = (info.get("flags") or info.get("Features") or "").split()
-    logical, physical = psutil.cpu_count(logical=True) or 1, psutil.cpu_count(logical=False) or 1
+    cpus = usable_cpus()
     return Hardware(
         name=platform.node() or "this machine",
-        vcpus=_cpus(),
-        threads_per_core=max(1, logical // physical),
+        vcpus=len(cpus),
+        threads_per_core=max(len(_siblings(cpu, TOPOLOGY)) for cpu in cpus),
         isa=tuple(f for f in ISA if f in flags),
-        memory_gib=_memory_gib(),
-        arch=platform.machine(),
+        memory_gib=round(min(psutil.virtual_memory().total, memory_limit_bytes()) / 2**30, 1),
+        arch={"aarch64": "arm64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine()),
         cpu=info.get("model name") or platform.processor() or None,
     )
 

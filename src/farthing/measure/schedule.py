@@ -18,26 +18,45 @@ from numpy.typing import NDArray
 
 __all__ = ["Schedule"]
 
+HEAD, N, MOST_WAITING, GIVEN_UP, FIRST = range(5)
+"""Places in the mapped array; the scheduled times begin at the last."""
+
 Floats = NDArray[np.float64]
 
 
 class Schedule:
-    """Arrays over one mapped file: ``[head, n, scheduled…, answered…]`` as float64."""
+    """Arrays over one mapped file: ``[head, n, most waiting, given up, scheduled…, answered…]`` as float64.
+
+    Attributes:
+        scheduled_s: CLOCK_MONOTONIC times, ascending, shape ``(n,)``.
+        answered_s: The same clock, NaN where there was no answer, shape ``(n,)``.
+        n: Number of requests.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+b")
         self._map = mmap.mmap(self._file.fileno(), 0)
-        self._all = np.frombuffer(self._map, dtype=np.float64)
-        n = int(self._all[1])
-        self.scheduled_s: Floats = self._all[2 : 2 + n]
-        self.answered_s: Floats = self._all[2 + n : 2 + 2 * n]
+        self._all: Floats = np.frombuffer(self._map, dtype=np.float64)
+        n = int(self._all[N])
+        self.scheduled_s: Floats = self._all[FIRST : FIRST + n]
+        self.answered_s: Floats = self._all[FIRST + n : FIRST + 2 * n]
         self.n = n
 
     @classmethod
-    def create(cls, path: Path, scheduled_s: Floats) -> Schedule:
-        """Write a schedule of CLOCK_MONOTONIC times, ascending, shape ``(n,)``."""
+    def create(cls, path: Path, scheduled_s: Floats, most_waiting: int) -> Schedule:
+        """Write a schedule.
+
+        Args:
+            path: Where, on a file system that can be mapped.
+            scheduled_s: CLOCK_MONOTONIC times, ascending, shape ``(n,)``, n ≥ 1.
+            most_waiting: When more requests than that wait, the run is given up as unstable; ≥ 1.
+
+        Raises:
+            OSError: when the file cannot be written.
+        """
         n = scheduled_s.size
-        np.concatenate([[0.0, float(n)], scheduled_s, np.full(n, np.nan)]).astype(np.float64).tofile(path)
+        head = np.array([0, n, most_waiting, 0], dtype=np.float64)
+        np.concatenate([head, scheduled_s, np.full(n, np.nan)]).tofile(path)
         return cls(path)
 
     @classmethod
@@ -58,14 +77,18 @@ class Schedule:
         while True:
             fcntl.lockf(self._file, fcntl.LOCK_EX)
             try:
-                head = int(self._all[0])
-                if head >= self.n:
+                head = int(self._all[HEAD])
+                if head >= self.n or self._all[GIVEN_UP]:
                     return head, 0
                 now = time.monotonic()
-                due = int(np.searchsorted(self.scheduled_s[head : head + most], now, side="right"))
-                if due:
-                    self._all[0] = head + due
-                    return head, due
+                waiting = int(np.searchsorted(self.scheduled_s, now, side="right")) - head
+                if waiting > self._all[MOST_WAITING]:
+                    self._all[GIVEN_UP] = 1
+                    return head, 0
+                if waiting > 0:
+                    taken = min(waiting, most)
+                    self._all[HEAD] = head + taken
+                    return head, taken
                 wait = float(self.scheduled_s[head]) - now
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
@@ -75,6 +98,12 @@ class Schedule:
         """Note that some requests have been answered now."""
         self.answered_s[first : first + count] = time.monotonic()
 
+    @property
+    def given_up(self) -> bool:
+        """Whether more requests waited than were allowed."""
+        return bool(self._all[GIVEN_UP])
+
     def latency_s(self) -> Floats:
-        """From scheduled to answered, shape ``(n,)``; NaN where there was no answer."""
-        return np.array(self.answered_s - self.scheduled_s)
+        """From scheduled to answered, shape ``(n,)``; +inf where there was no answer."""
+        latency = np.array(self.answered_s - self.scheduled_s)
+        return np.where(np.isnan(latency), np.inf, latency)

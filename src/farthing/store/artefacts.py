@@ -1,35 +1,14 @@
-"""Artefacts on disk: their digest, and whether they are still what the plan says."""
+"""Artefacts on disk: whether they are still what the plan says."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from farthing.errors import StoreError
+from farthing.models.digests import digest
 from farthing.nouns import Artefact
 
-__all__ = ["check_artefact", "digest", "size_mib"]
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the relative names and contents of a folder's files in sorted order."""
-    total = hashlib.sha256()
-    for file in _files(path):
-        if path.is_dir():
-            total.update(str(file.relative_to(path)).encode() + b"\0")
-        with file.open("rb") as f:
-            while chunk := f.read(1 << 20):
-                total.update(chunk)
-    return total.hexdigest()
-
-
-def size_mib(path: Path) -> float:
-    """Size on disk in MiB, all files of a folder."""
-    return sum(f.stat().st_size for f in _files(path)) / 2**20
+__all__ = ["check_artefact"]
 
 
 def check_artefact(artefact: Artefact, root: Path) -> Path:
