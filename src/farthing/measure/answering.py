@@ -1,0 +1,84 @@
+"""The child's end of the pipes: answers commands, shows that it is alive, ends with its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from farthing.measure.clock import MonotonicClock
+from farthing.ports import Clock
+
+__all__ = ["Line", "answer_commands"]
+
+BEAT_S = 1.0
+"""A child that is busy says so at most this often."""
+PR_SET_PDEATHSIG = 1
+
+
+class Line:
+    """The child's end: answers, and beats while it is busy.
+
+    Args:
+        descriptor: Of the answers' pipe.
+        clock: Time.
+    """
+
+    def __init__(self, descriptor: int, clock: Clock) -> None:
+        self._out = os.fdopen(descriptor, "w")
+        self._clock = clock
+        self._last_s = clock.monotonic_s()
+        self.number = 0
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write one line."""
+        self._out.write(json.dumps({**message, "number": self.number}) + "\n")
+        self._out.flush()
+        self._last_s = self._clock.monotonic_s()
+
+    def beat(self) -> None:
+        """Say that work goes on; costs nothing most of the time. Call it between steps, outside of what is timed."""
+        if self._clock.monotonic_s() - self._last_s > BEAT_S:
+            self.send({"beat": True})
+
+
+def answer_commands(
+    argv: Sequence[str], start: Callable[[Line], Mapping[str, Callable[..., Mapping[str, Any]]]]
+) -> int:
+    """Answer commands until the pipe closes.
+
+    Args:
+        argv: Descriptors of commands and answers, and the parent's process id.
+        start: Gives the commands by name; it may add some while it goes on.
+
+    Returns:
+        Exit status.
+    """
+    _end_with(int(argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = Line(int(argv[1]), MonotonicClock())
+    known = start(line)
+    with os.fdopen(int(argv[0]), "r") as commands:
+        for text in commands:
+            message = json.loads(text)
+            line.number = message.pop("number")
+            try:
+                answer = known[message.pop("do")](**message)
+            except Exception as e:  # noqa: BLE001 - whatever a library raises is a result of the measurement
+                traceback.print_exc()
+                answer = {"error": type(e).__name__, "message": str(e)}
+            line.send(answer)
+    return 0
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with its parent, and leave when that has ended already."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(1)
