@@ -18,6 +18,7 @@ from farthing.errors import (
     ModelError,
 )
 from farthing.measure.builder import build, build_variant, resolve
+from farthing.measure.hardware import usable_cpus
 from farthing.measure.replica import Replica
 from farthing.nouns import Candidate, Dataset, ModelRef, PipelineSpec
 
@@ -135,7 +136,7 @@ def test_from_a_model_to_answers_with_a_real_engine(model: ModelRef, dataset: Da
         PipelineSpec(kind="tensor"),
         dataset,
         options={},
-        cpus=(0,),
+        cpus=usable_cpus(),
         memory_limit_mib=4096,
         start_timeout_s=120,
         run_dir=tmp_path / "work",
