@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from starting import CANDIDATE, start, write_dataset
+from starting import CANDIDATE, PAIR, start, write_dataset
 
 from farthing.measure.replica import Replica
 from farthing.nouns import Dataset
@@ -20,7 +20,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def pair(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
-    """Two instances of an engine that takes 2 ms a batch."""
+    """Two instances (one on one core) of an engine that takes 2 ms a batch."""
     run_dir = tmp_path_factory.mktemp("pair")
-    with start(dataset, run_dir, replace(CANDIDATE, instances=2), options={"service_ms": 2.0}) as found:
+    with start(dataset, run_dir, replace(CANDIDATE, instances=PAIR), options={"service_ms": 2.0}) as found:
         yield found

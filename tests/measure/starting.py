@@ -13,6 +13,8 @@ from farthing.nouns import Candidate, Dataset, PipelineSpec
 
 CANDIDATE = Candidate(engine="fake", variant="fp32", precision="fp32")
 N = 40
+PAIR = min(2, len(os.sched_getaffinity(0)))
+"""Two instances, or one where there is one core only."""
 
 
 def write_dataset(folder: Path) -> Dataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from starting import CANDIDATE, N, start
+from starting import CANDIDATE, PAIR, N, start
 
 from farthing.measure.answering import Line
 from farthing.measure.child import Instance
@@ -47,8 +47,8 @@ def test_answers_need_samples(pair: Replica) -> None:
 
 def test_offline_loads_all_instances_and_runs_at_least_three_batches(pair: Replica) -> None:
     block = pair.offline_block(4, 0.0)
-    assert block.n == 2 * 3 * 4
-    assert len(block.service_ms) == 6
+    assert block.n == PAIR * 3 * 4
+    assert len(block.service_ms) == PAIR * 3
     assert min(block.service_ms) >= 2.0
     assert 0 < block.pipeline_frac < 1
     assert block.rps <= 2 * 4 / 0.002
@@ -60,7 +60,7 @@ def test_single_stream_is_one_request_at_a_time(pair: Replica) -> None:
     assert latency_ms.min() >= 2.0
 
 
-@pytest.mark.parametrize(("instances", "max_batch"), [(1, 1), (2, 4)])
+@pytest.mark.parametrize(("instances", "max_batch"), [(1, 1), (PAIR, 4)])
 def test_the_server_answers_each_request_once_and_none_before_its_service_time(
     dataset: Dataset, tmp_path: Path, instances: int, max_batch: int
 ) -> None:
