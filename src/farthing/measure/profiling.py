@@ -9,6 +9,7 @@ from pathlib import Path
 from farthing.core.graphs.records import NodeRecord
 from farthing.errors import FarthingError
 from farthing.measure.graph_reader import read_graph_in_child
+from farthing.measure.hardware import usable_cpus
 from farthing.measure.operators import profile_candidate
 from farthing.measure.peaks import machine_peaks
 from farthing.measure.workbench import Workbench
@@ -30,7 +31,7 @@ def profile_all(
     found: list[Profile] = []
     total = len(candidates) + 1
     bench.tell("profiling", 0, total, "machine peaks")
-    peaks = bench.keep("peaks", MachinePeaks, "measure", lambda: machine_peaks((0,)))
+    peaks = bench.keep("peaks", MachinePeaks, "measure", lambda: machine_peaks(usable_cpus()[:1]))
     for k, c in enumerate(candidates, 1):
         bench.tell("profiling", k, total, c.label)
         try:

@@ -20,6 +20,7 @@ from farthing.core.search.findings import Facts
 from farthing.core.search.trials import Curve, curve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
+from farthing.measure.hardware import usable_cpus
 from farthing.measure.replica import Block, Replica
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
@@ -250,7 +251,7 @@ class Workbench:
             self.workload.pipeline,
             self.workload.holdout,
             options=options,
-            cpus=tuple(range(candidate.instances * candidate.threads)),
+            cpus=usable_cpus()[: candidate.instances * candidate.threads],
             memory_limit_mib=self.settings.memory_limit_mib,
             start_timeout_s=self.settings.start_timeout_s,
             run_dir=self.out / "work",
