@@ -303,11 +303,9 @@ def prices_check(as_json: bool) -> NoReturn:
 
 
 def _print_json(kind: str, noun: Any) -> None:
-    from farthing.codec import to_plain
+    from farthing.render.json import document
 
-    plain = to_plain(noun)
-    body = plain if isinstance(plain, dict) else {kind: plain}
-    click.echo(json.dumps({"schema": f"farthing/{kind}/1", **body}, ensure_ascii=False, indent=1))
+    click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))
 
 
 def _status(outcome: Outcome) -> int:

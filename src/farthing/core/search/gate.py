@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t, proportion
-from farthing.core.stats.noninferiority import paired_bootstrap_t, paired_gate
+from farthing.core.stats.noninferiority import answers_of, paired_bootstrap_t, paired_gate
 from farthing.nouns import AccuracyEvidence, Estimate, Objective
 from farthing.ports import Metric
 
@@ -44,8 +44,8 @@ def evidence(
     """
     if baseline.shape != candidate.shape:
         raise ValueError(f"answers of shape {candidate.shape}, the baseline's are {baseline.shape}")
-    differ = int((_answers(baseline) != _answers(candidate)).sum())
-    truth = _answers(baseline).astype(np.float64) if labels is None else np.asarray(labels, dtype=np.float64)
+    differ = int((answers_of(baseline) != answers_of(candidate)).sum())
+    truth = answers_of(baseline).astype(np.float64) if labels is None else np.asarray(labels, dtype=np.float64)
     if metric.per_sample:
         before, after = metric(baseline, truth), metric(candidate, truth)
         result: Any = paired_gate(
@@ -80,10 +80,6 @@ def score(outputs: Array, labels: Sequence[float] | Array, metric: Metric) -> Es
     """The metric of one set of answers, with its interval where it is an average."""
     truth = np.asarray(labels, dtype=np.float64)
     return _mean(metric(outputs, truth)) if metric.per_sample else _point(float(metric(outputs, truth)), len(truth))
-
-
-def _answers(outputs: Array) -> NDArray[Any]:
-    return outputs.argmax(axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else np.round(outputs.ravel(), 6)
 
 
 def _mean(scores: Array) -> Estimate:

@@ -28,6 +28,7 @@ from farthing.nouns import Estimate, Outcome
 __all__ = [
     "EXACT_DISCORDANT",
     "GateResult",
+    "answers_of",
     "drop_upper",
     "fallback_confidences",
     "gate_of_counts",
@@ -195,7 +196,7 @@ def paired_bootstrap_t(
     units = np.array_split(rng.permutation(n), min(n, _UNITS))
     lower, upper = _bootstrap_t_limits(drop, units, rng, confidence, resamples)
     value = drop(np.arange(n))
-    right_a, right_b = (_answers(x) == np.asarray(labels).ravel() for x in (outputs_a, outputs_b))
+    right_a, right_b = (answers_of(x) == np.asarray(labels).ravel() for x in (outputs_a, outputs_b))
     n_worse, n_better = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     if (right_a | right_b).any():
         share = max(0.0, drop_upper(n_worse, n_better, n, confidence=confidence))
@@ -294,7 +295,7 @@ def _drop_when_wrong(
     """Mean drop of the metric when that many random samples get the output of one answered differently."""
     if count == 0:
         return 0.0
-    answers, full, total = _answers(outputs), float(metric(outputs, labels)), 0.0
+    answers, full, total = answers_of(outputs), float(metric(outputs, labels)), 0.0
     n = len(answers)
     for _ in range(_SPREAD_DRAWS):
         wrong = rng.choice(n, size=min(count, n), replace=False)
@@ -310,7 +311,7 @@ def _drop_when_wrong(
     return total / _SPREAD_DRAWS
 
 
-def _answers(outputs: NDArray[Any]) -> NDArray[Any]:
+def answers_of(outputs: NDArray[Any]) -> NDArray[Any]:
     """Class index, or the number itself rounded to six decimals."""
     if outputs.ndim > 1 and outputs.shape[-1] > 1:
         return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=-1))
