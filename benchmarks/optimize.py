@@ -9,10 +9,11 @@ latency bound is then run against the plan's pick in 20 interleaved blocks. ``ve
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from farthing.core.search.space import builds, layouts, with_batches
 from farthing.core.search.trials import throughput_rps
@@ -97,7 +98,7 @@ def compare(path: Path) -> None:
         emit(f"optimize/{name}/same as by hand", 1.0, 1.0, 1.0, "ratio", 0.98, True)
     else:
         ratios = [p / b for p, b in zip(blocks[pick], blocks[best], strict=True)]
-        middle, t = statistics.median(ratios), ratio_of_blocks(blocks[pick], blocks[best], confidence=0.95)
+        middle, t = float(np.median(ratios)), ratio_of_blocks(blocks[pick], blocks[best], confidence=0.95)
         emit(f"optimize/{name}/over by hand", middle, t.lo, t.hi, "ratio of medians", 0.98, middle >= 0.98)
     checked = verify(path, settings=settings)
     for c in checked.checks:

@@ -1,0 +1,125 @@
+"""What walks through the server: a request, its answer, or the problem that stands for one.
+
+A protocol (HTTP, gRPC) decodes and checks what a client sent, makes a :class:`Request` of it and hands it to the
+model's queue; the queue answers by calling ``request.reply`` exactly once. All of this happens on the one loop
+thread, so nothing here is locked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from farthing.serve.served import LiveModel
+
+__all__ = ["Answer", "Observer", "Problem", "Queue", "Request"]
+
+
+class Problem(Exception):
+    """A request that is not answered, and why; a client sees ``{"error": message}``.
+
+    Args:
+        status: HTTP status: 400 malformed, 401/403 admin, 404 unknown, 408 too slow, 411, 413 too large, 415, 429,
+            431, 500 the request killed its worker or the model failed on it alone, 501 not offered, 503 not ready
+            or shed, 504 deadline passed.
+        message: What, value, limit; never a stack trace.
+        retry_after_s: For 503: when to try again.
+    """
+
+    def __init__(self, status: int, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.retry_after_s = status, message, retry_after_s
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Answer:
+    """Outputs of one request.
+
+    Attributes:
+        outputs: One array for each of ``model.outputs`` in their order; first dimension = the request's rows.
+        queue_s: From arrival to dispatch.
+        service_s: Of the batch it was part of, in the worker.
+        batch_rows: Rows of that batch.
+    """
+
+    outputs: Sequence[NDArray[Any]]
+    queue_s: float
+    service_s: float
+    batch_rows: int
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request:
+    """One checked request that waits for its answer.
+
+    Attributes:
+        model: Who answers.
+        reply: Called once on the loop thread with the answer or the problem; must not raise.
+        rows: Samples in it, ≥ 1 and ≤ the model's largest batch.
+        tensors: One array for each of ``model.inputs`` in their order, shape ``(rows, …)``; None with payloads.
+        payloads: One encoded image (bytes) or text (str) a row, for models with such a pipeline; None with tensors.
+        size_bytes: Of the input as sent.
+        arrived_s: Monotonic time of its last byte.
+        deadline_s: Monotonic time after which nobody wants the answer.
+        priority: 0 is the default and 1 the highest (Triton's meaning: smaller goes first; 0 counts as
+            the model's middle).
+        length: By which batches are grouped (a cheap estimate of tokens); 0 where rows are alike.
+        shape_key: Requests can share a batch only when these are equal (tensor shapes beyond the first dimension).
+        id: The client's own, for the ledger; empty when none.
+        tenant: Salted hash of the user key, empty when none.
+        protocol: ``http``, ``grpc`` or ``sagemaker``.
+        deaths: Batches of which it was part when their worker died.
+        trace: OpenTelemetry context of the caller (``traceparent``), None when there is none.
+    """
+
+    model: LiveModel
+    reply: Callable[[Request, Answer | Problem], None]
+    rows: int = 1
+    tensors: Sequence[NDArray[Any]] | None = None
+    payloads: Sequence[bytes | str] | None = None
+    size_bytes: int = 0
+    arrived_s: float = 0.0
+    deadline_s: float = math.inf
+    priority: int = 0
+    length: int = 0
+    shape_key: Any = None
+    id: str = ""
+    tenant: str = ""
+    protocol: str = "http"
+    deaths: int = 0
+    trace: str | None = field(default=None)
+
+
+class Queue(Protocol):
+    """What waits in front of a model's workers (``serve/batching.py``)."""
+
+    waiting: int
+    """Requests that wait, not those being worked on."""
+
+    def refuse(self, rows: int, deadline_s: float) -> Problem | None:
+        """A problem (503 with Retry-After) when a request of that size cannot be taken now, decided without its body.
+
+        Cheap: called when the head of a request has been read.
+        """
+        ...
+
+    def submit(self, request: Request) -> None:
+        """Take a request; its ``reply`` is called exactly once, at once when it must be refused after all."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of every request that was answered or refused (metrics, ledger); must be cheap and must not raise."""
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """One request was answered."""
+        ...
+
+    def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
+        """One was not; ``request`` is None when it failed before it could be decoded."""
+        ...
