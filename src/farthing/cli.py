@@ -117,6 +117,27 @@ def _settings(seed: int, trust: bool, given: Mapping[str, Any]) -> Any:
     )
 
 
+def _measured(verb: Callable[..., Any], model: str, seed: int, trust: bool, out: Path, given: Mapping[str, Any]) -> Any:
+    """What a verb that measures a workload returns, its progress on stderr."""
+    from farthing.load.workload import workload_of
+    from farthing.render import terminal
+    from farthing.render.progress import TerminalProgress
+
+    workload = workload_of(model, _flags({k: v for k, v in given.items() if k not in _RUN_KEYS}), trust=trust)
+    settings = _settings(seed, trust, given)
+    with TerminalProgress() as progress:
+        return verb(
+            workload,
+            output_dir=out,
+            settings=settings,
+            as_of=given["as_of"],
+            max_price_age_days=given["max_price_age"],
+            fresh=given["fresh"],
+            command=terminal.command_line(sys.argv),
+            on_progress=progress,
+        )
+
+
 _RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "as_of", "max_price_age", "fresh")
 
 
@@ -132,24 +153,10 @@ def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool
 
     MODEL is a workload.yaml, an ONNX file, a folder as Optimum writes it, or file.py:callable.
     """
-    from farthing.load.workload import workload_of
     from farthing.render import terminal
-    from farthing.render.progress import TerminalProgress
     from farthing.verbs.optimize import optimize as run
 
-    flags = _flags({k: v for k, v in given.items() if k not in _RUN_KEYS})
-    workload = workload_of(model, flags, trust=trust)
-    with TerminalProgress() as progress:
-        plan = run(
-            workload,
-            output_dir=output_dir,
-            settings=_settings(seed, trust, given),
-            as_of=given["as_of"],
-            max_price_age_days=given["max_price_age"],
-            fresh=given["fresh"],
-            command=terminal.command_line(sys.argv),
-            on_progress=progress,
-        )
+    plan = _measured(run, model, seed, trust, output_dir, given)
     if as_json:
         _print_json("plan", plan)
     else:
@@ -166,23 +173,10 @@ def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool
 @json_option
 def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
     """Measure the baseline of MODEL and show where its time and money go."""
-    from farthing.load.workload import workload_of
     from farthing.render import terminal
-    from farthing.render.progress import TerminalProgress
     from farthing.verbs.profile import profile as run
 
-    flags = _flags({k: v for k, v in given.items() if k not in _RUN_KEYS})
-    workload = workload_of(model, flags, trust=trust)
-    with TerminalProgress() as progress:
-        result = run(
-            workload,
-            output_dir=output_dir,
-            settings=_settings(seed, trust, given),
-            as_of=given["as_of"],
-            max_price_age_days=given["max_price_age"],
-            fresh=given["fresh"],
-            on_progress=progress,
-        )
+    result = _measured(run, model, seed, trust, output_dir, given)
     if as_json:
         _print_json("baseline", result)
     else:

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from farthing.codec import to_plain
+from farthing.core.search.assemble import Market
+from farthing.load.splits import make_splits
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import fingerprint, this_machine, versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
 from farthing.store.journal import Journal
+from farthing.verbs._market import Arrived, market_of, trace_of
 
-__all__ = ["open_bench", "provenance_of"]
+__all__ = ["OnProgress", "Opened", "open_bench", "opened", "provenance_of"]
+
+OnProgress = Callable[[str, int, int, str], object] | None
+"""Called as ``(stage, done, total, note)``; None when nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a run that measures a workload starts from.
+
+    Attributes:
+        bench: An open workbench.
+        market: Prices of the run's day.
+        arrivals: How the arrivals will be found once the baseline is measured.
+        splits: Indices into the workload's data.
+        out: Output folder.
+    """
+
+    bench: Workbench
+    market: Market
+    arrivals: Arrived
+    splits: Splits
+    out: Path
 
 
 def _silent(stage: str, done: int, total: int, note: str) -> None:
@@ -28,7 +55,7 @@ def open_bench(
     settings: Settings,
     out: Path,
     fresh: bool,
-    on_progress: Callable[[str, int, int, str], object] | None,
+    on_progress: OnProgress,
 ) -> Workbench:
     """A workbench on this machine whose journal lies in ``out``."""
     machine = this_machine()
@@ -54,6 +81,42 @@ def open_bench(
         tell=on_progress or _silent,
         started_at=datetime.now(UTC).astimezone(),
     )
+
+
+@contextlib.contextmanager
+def opened(
+    workload: Workload,
+    output_dir: Path | str,
+    settings: Settings | None,
+    *,
+    as_of: date | None,
+    max_price_age_days: int,
+    fresh: bool,
+    on_progress: OnProgress,
+) -> Iterator[Opened]:
+    """Check prices and data before any work starts, then open the workbench; its children end with the block.
+
+    Args:
+        workload: What to measure; loading it was the gate for the user's own code, which may run from here on.
+        output_dir: Where the journal and the results go.
+        settings: How much is measured, None for the defaults.
+        as_of: Day of the prices, None for today.
+        max_price_age_days: Older prices raise.
+        fresh: Forget what an earlier run measured there.
+        on_progress: Told what is going on.
+
+    Raises:
+        PriceError: when the bill's offer is unknown or its price too old.
+        DataError: when there are too few samples.
+    """
+    settings = replace(settings or Settings(), trust=True)
+    market = market_of(workload, as_of, max_price_age_days)
+    splits = make_splits(
+        workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
+    )
+    out = Path(output_dir)
+    with open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
+        yield Opened(bench=bench, market=market, arrivals=trace_of(workload, market), splits=splits, out=out)
 
 
 def provenance_of(bench: Workbench, command: str) -> Provenance:

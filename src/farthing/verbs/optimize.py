@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from farthing.core.search.assemble import assemble
-from farthing.load.splits import make_splits
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.plugins import Kind, find
-from farthing.verbs._market import market_of, trace_of
 from farthing.verbs._outputs import write_run
-from farthing.verbs._run import open_bench, provenance_of
+from farthing.verbs._run import OnProgress, opened, provenance_of
 
 __all__ = ["optimize", "settings_of"]
 
@@ -71,7 +68,7 @@ def optimize(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "farthing.optimize(…)",
-    on_progress: Callable[[str, int, int, str], object] | None = None,
+    on_progress: OnProgress = None,
 ) -> Plan:
     """Measure the baseline, search, prove on untouched data, price at the workload's arrivals, write the plan.
 
@@ -88,24 +85,26 @@ def optimize(
     Raises:
         FarthingError: for bad input, before any work starts, and when the baseline cannot be measured.
     """
-    settings = replace(settings or Settings(), trust=True)  # loading the workload was the gate
-    market = market_of(workload, as_of, max_price_age_days)
-    splits = make_splits(
-        workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
-    )
-    with open_bench(workload, splits, settings, Path(output_dir), fresh, on_progress) as bench:
-        arrivals = trace_of(workload, market)
-        found = campaign.run(bench, arrivals.at)
-        provenance = provenance_of(bench, command)
+    with opened(
+        workload,
+        output_dir,
+        settings,
+        as_of=as_of,
+        max_price_age_days=max_price_age_days,
+        fresh=fresh,
+        on_progress=on_progress,
+    ) as run:
+        found = campaign.run(run.bench, run.arrivals.at)
+        sizes = {"calibrate": run.splits.calibrate, "search": run.splits.search, "confirm": run.splits.confirm}
         plan = assemble(
             workload,
             found,
-            market,
-            arrivals.at(found.sla_rps[found.baseline] or 0.0),
-            provenance,
-            splits={"calibrate": len(splits.calibrate), "search": len(splits.search), "confirm": len(splits.confirm)},
-            assumptions=(*arrivals.assumptions(market), *found.notes),
-            description=bench.description(),
+            run.market,
+            run.arrivals.at(found.sla_rps[found.baseline] or 0.0),
+            provenance_of(run.bench, command),
+            splits={name: len(rows) for name, rows in sizes.items()},
+            assumptions=(*run.arrivals.assumptions(run.market), *found.notes),
+            description=run.bench.description(),
         )
-    write_run(Path(output_dir), plan, found.measurements, workload)
+    write_run(run.out, plan, found.measurements, workload)
     return plan

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from farthing.core.search.assemble import assemble_baseline
-from farthing.load.splits import make_splits
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Baseline, Workload
-from farthing.verbs._market import market_of, trace_of
 from farthing.verbs._outputs import write_baseline
-from farthing.verbs._run import open_bench, provenance_of
+from farthing.verbs._run import OnProgress, opened, provenance_of
 
 __all__ = ["profile"]
 
@@ -28,7 +24,7 @@ def profile(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "farthing.profile(…)",
-    on_progress: Callable[[str, int, int, str], object] | None = None,
+    on_progress: OnProgress = None,
 ) -> Baseline:
     """Measure the baseline in every scenario, price it at the workload's arrivals, and profile its operators.
 
@@ -45,24 +41,25 @@ def profile(
     Raises:
         FarthingError: for bad input, before any work starts, and when the baseline cannot be measured.
     """
-    settings = replace(settings or Settings(), trust=True)  # loading the workload was the gate
-    out = Path(output_dir)
-    market = market_of(workload, as_of, max_price_age_days)
-    splits = make_splits(
-        workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
-    )
-    with open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
-        found = campaign.measure_baseline(bench)
-        arrivals = trace_of(workload, market)
+    with opened(
+        workload,
+        output_dir,
+        settings,
+        as_of=as_of,
+        max_price_age_days=max_price_age_days,
+        fresh=fresh,
+        on_progress=on_progress,
+    ) as run:
+        found = campaign.measure_baseline(run.bench)
         result = assemble_baseline(
             workload,
             found,
-            market,
-            arrivals.at(found.sla_rps[found.baseline] or 0.0),
-            provenance_of(bench, command),
-            score=campaign.baseline_score(bench, found.baseline),
-            assumptions=(*arrivals.assumptions(market), *found.notes),
-            description=bench.description(),
+            run.market,
+            run.arrivals.at(found.sla_rps[found.baseline] or 0.0),
+            provenance_of(run.bench, command),
+            score=campaign.baseline_score(run.bench, found.baseline),
+            assumptions=(*run.arrivals.assumptions(run.market), *found.notes),
+            description=run.bench.description(),
         )
-    write_baseline(out, result)
+    write_baseline(run.out, result)
     return result

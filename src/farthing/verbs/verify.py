@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from farthing.core.search.holding import held
@@ -13,7 +12,7 @@ from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings
 from farthing.nouns import Verification
 from farthing.store.artefacts import check_artefact
-from farthing.verbs._run import open_bench
+from farthing.verbs._run import OnProgress, open_bench
 
 __all__ = ["verify"]
 
@@ -22,7 +21,7 @@ def verify(
     plan_path: Path | str,
     *,
     settings: Settings | None = None,
-    on_progress: Callable[[str, int, int, str], object] | None = None,
+    on_progress: OnProgress = None,
 ) -> Verification:
     """Measure service time, per-replica capacity and p99 at the plan's peak rate again.
 
