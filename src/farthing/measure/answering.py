@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -12,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from farthing.measure.clock import MonotonicClock
+from farthing.models.lifeline import end_with_parent
 from farthing.ports import Clock
 
 __all__ = ["Line", "answer_commands"]
 
 BEAT_S = 1.0
 """A child that is busy says so at most this often."""
-PR_SET_PDEATHSIG = 1
 
 
 class Line:
@@ -59,7 +57,7 @@ def answer_commands(
     Returns:
         Exit status.
     """
-    _end_with(int(argv[2]))
+    end_with_parent(int(argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = Line(int(argv[1]), MonotonicClock())
     known = start(line)
@@ -74,11 +72,3 @@ def answer_commands(
                 answer = {"error": type(e).__name__, "message": str(e)}
             line.send(answer)
     return 0
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel end this process with its parent, and leave when that has ended already."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit(1)

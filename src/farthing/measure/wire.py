@@ -21,9 +21,10 @@ from typing import Any
 from farthing import errors
 from farthing.errors import CandidateCrashed, CandidateOutOfMemory, CandidateTimeout, FarthingError, MeasureError
 from farthing.measure.clock import MonotonicClock
+from farthing.models.offline import child_environment
 from farthing.ports import Clock
 
-__all__ = ["Child", "ask", "child_environment", "end"]
+__all__ = ["Child", "ask", "end"]
 
 POLL_S = 0.1
 """How often memory and silence are looked at; a poll takes some 20 µs of the parent's time for each child."""
@@ -32,34 +33,6 @@ LEAVE_S = 2.0
 TAIL_BYTES = 8192
 TAIL_LINES = 4
 PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / 2**20
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "NNCF_TELEMETRY": "0",
-    "ORT_TELEMETRY_DISABLED": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRANSFORMERS_OFFLINE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
-THREADS = (
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-PLACES = ("GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")
-"""Settings that would place threads on cores of another instance."""
-
-
-def child_environment(threads: int) -> dict[str, str]:
-    """The environment of a child: its thread count for every library, no placement of threads, telemetry off."""
-    kept = {key: value for key, value in os.environ.items() if key not in PLACES}
-    return {**kept, **QUIET, **dict.fromkeys(THREADS, str(threads))}
 
 
 class Child:

@@ -13,17 +13,36 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["go_offline", "quiet"]
+__all__ = ["PLACES", "QUIET", "THREADS", "child_environment", "go_offline", "quiet"]
 
-_SETTINGS = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_DATASETS_OFFLINE": "1",
+_OFFLINE = {
     "DO_NOT_TRACK": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
     "ORT_TELEMETRY_DISABLED": "1",
+    "TRANSFORMERS_OFFLINE": "1",
 }
+QUIET = {**_OFFLINE, "NNCF_TELEMETRY": "0", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+"""Settings of a child process: nothing is sent or fetched, tokenizers start no threads."""
+THREADS = (
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+PLACES = ("GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")
+"""Settings that would place threads on cores of another instance."""
 _TELEMETRY = "openvino_telemetry"
+
+
+def child_environment(threads: int) -> dict[str, str]:
+    """The environment of a child: its thread count for every library, no placement of threads, telemetry off."""
+    kept = {key: value for key, value in os.environ.items() if key not in PLACES}
+    return {**kept, **QUIET, **dict.fromkeys(THREADS, str(threads))}
 
 
 class _Blocked:
@@ -47,7 +66,7 @@ def go_offline() -> None:
     ``openvino-telemetry`` has no environment switch of its own (it reads a consent file in the home folder), so
     its import is refused, which both OpenVINO and NNCF provide for.
     """
-    os.environ.update(_SETTINGS)
+    os.environ.update(_OFFLINE)
     loaded = sys.modules.get(_TELEMETRY)
     if loaded is not None:
         _mute_loaded(loaded)
