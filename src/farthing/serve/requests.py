@@ -74,6 +74,7 @@ class Request:
         tenant: Salted hash of the user key, empty when none.
         protocol: ``http``, ``grpc`` or ``sagemaker``.
         deaths: Batches of which it was part when their worker died.
+        solo_deaths: Those of them in which it was alone.
         trace: OpenTelemetry context of the caller (``traceparent``), None when there is none.
     """
 
@@ -92,6 +93,7 @@ class Request:
     tenant: str = ""
     protocol: str = "http"
     deaths: int = 0
+    solo_deaths: int = 0
     trace: str | None = field(default=None)
 
 

@@ -37,6 +37,8 @@ class ServedModel:
         offer: What this machine costs, None when unknown: then cost figures are absent, never 0.
         capacity_rps: Rate of one replica (this server) within the promise, None when unknown.
         options: For the engine.
+        inline: Whether the model may run in the server's own loop thread: ``auto`` when a batch of one takes less
+            than 100 µs, ``never``, ``always``.
         trust: A native artefact (PyTorch program) may be loaded though it was not built here.
     """
 
@@ -54,6 +56,7 @@ class ServedModel:
     offer: Offer | None = None
     capacity_rps: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    inline: Literal["auto", "never", "always"] = "auto"
     trust: bool = False
 
 
