@@ -1,0 +1,36 @@
+"""A newcomer's folder: everything that the snippets of README.md and docs/ name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from farthing.codec import to_plain
+
+sys.path.append(str(Path(__file__).parents[1] / "load"))
+sys.path.append(str(Path(__file__).parents[1] / "render"))
+from example_plan import met_plan
+from small_inputs import write_images, write_onnx
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder while a page's snippets run, with a price folder of its own."""
+    write_onnx(tmp_path / "model.onnx")
+    write_images(tmp_path / "holdout", ["cat", "dog", "owl"] * 30)
+    workload = {
+        "schema": "farthing/workload/1",
+        "model": "model.onnx",
+        "inputs": {"images": "holdout/"},
+        "bill": {"offer": "aws/m7i.large", "usd_per_month": 10_000},
+    }
+    (tmp_path / "workload.yaml").write_text(yaml.safe_dump(workload))
+    (tmp_path / "farthing-out").mkdir()
+    plan = {"schema": "farthing/plan/1", **to_plain(met_plan())}
+    (tmp_path / "farthing-out" / "plan.yaml").write_text(yaml.safe_dump(plan, allow_unicode=True))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FARTHING_HOME", str(tmp_path / "home"))
+    return tmp_path
