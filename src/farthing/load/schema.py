@@ -15,12 +15,13 @@ import yaml
 
 from farthing.errors import InputError, SchemaError
 
-__all__ = ["MIGRATIONS", "VERSIONS", "read_document", "stamp"]
+__all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "stamp"]
 
 VERSIONS: Mapping[str, int] = {
     "plan": 1,
     "prices": 1,
     "profile": 1,
+    "serve": 1,
     "verification": 1,
     "workload": 1,
     "workload-resolved": 1,
@@ -73,6 +74,17 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{path} holds {type(data).__name__}, not keys and values")
     return data
+
+
+def kind_of(path: Path) -> str:
+    """Kind of a document as its schema line says, empty when it has none; the version is not looked at.
+
+    Raises:
+        InputError: when the file is missing, unreadable or no document.
+    """
+    line = _parse(path).get("schema")
+    found = _STAMP.fullmatch(line) if isinstance(line, str) else None
+    return found[1] if found else ""
 
 
 def read_document(path: Path, kind: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from farthing.errors import InputError
 
-__all__ = ["count", "duration_ms", "fraction", "usd"]
+__all__ = ["count", "duration_ms", "fraction", "memory_mib", "usd"]
 
 _AMOUNT = re.compile(r"([+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([^\d\s]*)")
 _MS: Mapping[str, Decimal] = {
@@ -37,6 +37,15 @@ _SIZE: Mapping[str, Decimal] = {
     "b": Decimal(10**9),
     "bn": Decimal(10**9),
     "t": Decimal(10**12),
+}
+_MIB: Mapping[str, Decimal] = {
+    "kib": Decimal(2**-10),
+    "mib": Decimal(1),
+    "gib": Decimal(2**10),
+    "tib": Decimal(2**20),
+    "kb": Decimal(10**3) / 2**20,
+    "mb": Decimal(10**6) / 2**20,
+    "gb": Decimal(10**9) / 2**20,
 }
 
 
@@ -74,6 +83,22 @@ def duration_ms(value: object, key: str) -> float:
     if number <= 0:
         raise InputError(f"{key} is {value!r}; it must be > 0")
     return float(number * _MS[unit])
+
+
+def memory_mib(value: object, key: str) -> float:
+    """Read mebibytes, > 0, of ``500MiB``, ``2 GiB``, ``2GB`` (powers of ten); a bare number is refused.
+
+    Raises:
+        InputError: when it cannot be read, has no unit or is not > 0.
+    """
+    number, unit = _split(value, key, "500MiB or 2GiB")
+    if unit == "":
+        raise InputError(f"{key} is {value!r} without a unit", hint=f"did you mean {value}MiB?")
+    if unit.lower() not in _MIB:
+        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint="known: KiB, MiB, GiB, TiB, kB, MB, GB")
+    if number <= 0:
+        raise InputError(f"{key} is {value!r}; it must be > 0")
+    return float(number * _MIB[unit.lower()])
 
 
 def fraction(value: object, key: str) -> float:
