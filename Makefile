@@ -6,7 +6,7 @@ ONLY   ?= all
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: install demo example test test-long check format bench clean
+.PHONY: install demo example test test-long golden check format bench clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,9 @@ test: install ## everything but the long suites, within 10 minutes on 2 cores
 
 test-long: install ## the long suites
 	$(BIN)/python -m pytest -m slow
+
+golden: install ## write the help pages and error texts of tests/golden anew, for review
+	FARTHING_GOLDEN=write $(BIN)/python -m pytest tests/cli tests/errors tests/load
 
 check: install ## lint, types, import contract
 	$(BIN)/ruff check

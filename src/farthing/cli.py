@@ -58,9 +58,25 @@ workload_options = _options(
     ),
     click.option("--labels", metavar="PATH", help="Their labels, or the folder of labelled data itself."),
     click.option("--calibration", metavar="PATH", help="Data to calibrate quantisation on; default: the search split."),
+    click.option("--text-column", metavar="NAME", help="Column of the texts, where its name is unusual."),
+    click.option("--label-column", metavar="NAME", help="Column (or array) of the labels, likewise."),
+    click.option("--resize", type=int, help="Images: short side in pixels."),
+    click.option("--squash", is_flag=True, default=None, help="Images: resize to a square instead."),
+    click.option("--crop", type=int, help="Images: side of the centre crop."),
+    click.option("--interpolation", metavar="NAME", help="Images: bilinear (default) or bicubic."),
+    click.option("--scale", metavar="1/255", help="Images: factor on byte values; 1 when mean and std are in bytes."),
+    click.option("--mean", metavar="A,B,C", help="Images: subtracted after scaling, a channel each or one for all."),
+    click.option("--std", metavar="A,B,C", help="Images: divided by, likewise."),
+    click.option("--channels", type=int, help="Images: 3 (default) or 1 (grey)."),
+    click.option("--layout", metavar="NAME", help="Images: NCHW (default) or NHWC."),
+    click.option("--tokenizer", metavar="PATH", help="Texts: a tokenizer.json; default: beside the model."),
+    click.option("--max-length", type=int, help="Texts: longer ones are cut to so many tokens."),
     click.option("--metric", metavar="NAME", help="accuracy, f1_macro, agreement, or file.py:function."),
     click.option("--example-shape", metavar="3,224,224", help="One sample's shape, for a PyTorch module."),
     click.option("--baseline-engine", metavar="NAME", help="What serves today: pytorch, onnxruntime, openvino."),
+    click.option(
+        "--baseline-precision", metavar="NAME", help="Of today's arithmetic: fp32 (default), bf16, fp16, int8."
+    ),
     click.option("--baseline-batch", type=int, help="Largest batch today."),
     click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
     click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
@@ -70,6 +86,7 @@ workload_options = _options(
     click.option("--offer", metavar="NAME", help="The offer paid for, for example aws/m7i.large."),
     click.option("--region", metavar="NAME", help="Region of the offer."),
     click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
+    click.option("--priced-as", metavar="NAME", help="The offer that this machine stands for; default: the one paid."),
     click.option("--p99", metavar="50ms", help="Latency bound at the 99th percentile."),
     click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
     click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
@@ -233,8 +250,8 @@ def prices() -> None:
 @click.option("--provider", help="aws, azure, gcp or your own.")
 @click.option("--isa", multiple=True, help="Instruction set that it must have, for example avx512_vnni.")
 @click.option("--gpu", help="Accelerator's name, or part of it.")
-@click.option("--region")
-@click.option("--term")
+@click.option("--region", help="The provider's name of it, for example us-east-1.")
+@click.option("--term", help="How it is bought: on_demand, spot, reserved_1y, reserved_3y, owned.")
 @click.option("--max-usd", type=float, help="Most per hour.")
 @click.option("--name", help="Pattern such as 'aws/m7*'.")
 @click.option("--as-of", type=_Date(), help="Prices of that day.")
@@ -253,7 +270,7 @@ def prices_list(as_json: bool, **given: Any) -> None:
 
 @prices.command("show")
 @click.argument("name")
-@click.option("--region")
+@click.option("--region", help="The provider's name of it; default: every region.")
 @click.option("--as-of", type=_Date(), help="Prices of that day.")
 @json_option
 def prices_show(name: str, region: str | None, as_of: date | None, as_json: bool) -> None:
