@@ -1,0 +1,76 @@
+"""What a model's place on this replica costs, worked out once for each model.
+
+The price is that of the whole replica (the offer that the machine is priced as); ``core/money/attribution.py``
+shares it over requests. Without a price there are no figures, never zeros.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from farthing.nouns import Offer
+from farthing.serve.requests import Answer, Request
+from farthing.serve.served import ServedModel
+
+__all__ = ["COST_HEADER", "Pricing", "cost_header", "pricing"]
+
+COST_HEADER = "Farthing-Cost"
+"""Name of the header that ``--expose-cost`` adds to answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """Price and cores behind a model.
+
+    Attributes:
+        offer: None when unknown.
+        usd_per_hour: Of the whole replica, NaN when unknown.
+        worker_cores: Cores (or accelerators) that one batch keeps busy.
+        replica_cores: As many as ``usd_per_hour`` pays for, > 0.
+    """
+
+    offer: Offer | None
+    usd_per_hour: float
+    worker_cores: float
+    replica_cores: float
+
+    @property
+    def key(self) -> str | None:
+        """The offer's key when it has a price by the hour."""
+        return self.offer.key if self.offer is not None and not math.isnan(self.usd_per_hour) else None
+
+
+def pricing(spec: ServedModel) -> Pricing:
+    """Price and cores of a model: of its offer; cores of this process where the offer does not say.
+
+    A model on an accelerator keeps one accelerator busy, whatever its threads.
+    """
+    offer = spec.offer
+    usd = offer.usd_per_hour if offer is not None and offer.usd_per_hour is not None else math.nan
+    hardware = offer.hardware if offer is not None else None
+    if spec.candidate.device != "cpu":
+        accelerators = hardware.accelerators if hardware is not None and hardware.accelerators else 1.0
+        return Pricing(offer=offer, usd_per_hour=usd, worker_cores=1.0, replica_cores=float(accelerators))
+    cores = hardware.vcpus if hardware is not None and hardware.vcpus else len(os.sched_getaffinity(0))
+    return Pricing(
+        offer=offer, usd_per_hour=usd, worker_cores=float(spec.candidate.threads), replica_cores=float(cores)
+    )
+
+
+def cost_header(request: Request, answer: Answer) -> str | None:
+    """Value of :data:`COST_HEADER`: what the request cost on the usage basis, and on whose price.
+
+    Returns:
+        ``usage_usd=1.1e-09; offer="aws/m7i.large@us-east-1:on_demand"; dated=2026-07-20`` in ASCII without control
+        characters, None when the model has no price by the hour. The allocation basis is known only when the
+        interval is over; it is in the ledger.
+    """
+    price = pricing(request.model.spec)
+    if price.key is None or price.offer is None or answer.batch_rows < 1:
+        return None
+    busy_core_s = answer.service_s * request.rows / answer.batch_rows * price.worker_cores
+    usd = price.usd_per_hour / 3600 * busy_core_s / price.replica_cores
+    offer = "".join(c if " " <= c <= "~" and c not in '"\\' else "_" for c in price.key)
+    return f'usage_usd={usd:.6g}; offer="{offer}"; dated={price.offer.dated.isoformat()}'
