@@ -1,0 +1,117 @@
+"""Counts and times of a model since it was loaded, as the protocol's statistics show them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.served import LiveModel
+
+__all__ = ["Tally", "statistics", "tally_of"]
+
+_CACHE_KEY = "tally"
+_NS = 1e9
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What one model did; both doors count into it, on the loop thread.
+
+    Attributes:
+        requests: Answered.
+        rows: Samples answered.
+        failed: Requests that got a problem.
+        batches: Batches worked on; each answered request counts its share of the rows.
+        total_s: From arrival to answer, summed over answered requests.
+        queue_s: Waiting, summed.
+        service_s: Of the batches that requests were part of, summed over requests.
+        failed_s: From arrival to the problem, summed.
+        by_rows: Batches and their time (in seconds) by size.
+        last_unix_ms: When the last request was answered.
+        unix_s: The calendar clock.
+    """
+
+    requests: int = 0
+    rows: int = 0
+    failed: int = 0
+    batches: float = 0.0
+    total_s: float = 0.0
+    queue_s: float = 0.0
+    service_s: float = 0.0
+    failed_s: float = 0.0
+    by_rows: dict[int, list[float]] = field(default_factory=dict)
+    last_unix_ms: int = 0
+    unix_s: Callable[[], float] = time.time
+
+    def answered(self, request: Request, answer: Answer, now_s: float) -> None:
+        """Count one answer."""
+        self.requests += 1
+        self.rows += request.rows
+        self.total_s += now_s - request.arrived_s
+        self.queue_s += answer.queue_s
+        self.service_s += answer.service_s
+        share = request.rows / max(answer.batch_rows, 1)
+        self.batches += share
+        batch = self.by_rows.get(answer.batch_rows)
+        if batch is None:
+            batch = self.by_rows[answer.batch_rows] = [0.0, 0.0]
+        batch[0] += share
+        batch[1] += share * answer.service_s
+        self.last_unix_ms = int(self.unix_s() * 1000)
+
+    def refused(self, problem: Problem, took_s: float = 0.0) -> None:
+        """Count one problem."""
+        self.failed += 1
+        self.failed_s += took_s
+
+
+def tally_of(model: LiveModel) -> Tally:
+    """The model's own tally, kept in ``model.cache``."""
+    found = model.cache.get(_CACHE_KEY)
+    if found is None:
+        found = model.cache[_CACHE_KEY] = Tally()
+    assert isinstance(found, Tally)
+    return found
+
+
+def statistics(model: LiveModel) -> dict[str, Any]:
+    """One entry of ``model_stats`` (Open Inference Protocol, statistics extension); times in nanoseconds.
+
+    Decoding and encoding take place outside of workers and are not told apart, so ``compute_input`` and
+    ``compute_output`` have counts and no time.
+    """
+    tally = tally_of(model)
+    answered = tally.requests
+    return {
+        "name": model.spec.name,
+        "version": model.spec.version,
+        "last_inference": tally.last_unix_ms,
+        "inference_count": tally.rows,
+        "execution_count": round(tally.batches),
+        "inference_stats": {
+            "success": _times(answered, tally.total_s),
+            "fail": _times(tally.failed, tally.failed_s),
+            "queue": _times(answered, tally.queue_s),
+            "compute_input": _times(answered, 0.0),
+            "compute_infer": _times(answered, tally.service_s),
+            "compute_output": _times(answered, 0.0),
+            "cache_hit": _times(0, 0.0),
+            "cache_miss": _times(0, 0.0),
+        },
+        "batch_stats": [
+            {
+                "batch_size": rows,
+                "compute_input": _times(round(count), 0.0),
+                "compute_infer": _times(round(count), took_s),
+                "compute_output": _times(round(count), 0.0),
+            }
+            for rows, (count, took_s) in sorted(tally.by_rows.items())
+        ],
+    }
+
+
+def _times(count: int, took_s: float) -> dict[str, int]:
+    return {"count": count, "ns": round(took_s * _NS)}
