@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))
+import golden_files
+
+
+@pytest.fixture(scope="session")
+def golden_error() -> Callable[[str, Exception, Path], None]:
+    """Compare an error's whole text with its golden file; the test's own folder is written as «folder»."""
+
+    def compare(name: str, error: Exception, folder: Path) -> None:
+        said = str(error).replace(str(folder), "«folder»") + "\n"
+        golden_files.compare(golden_files.GOLDEN / "errors" / f"{name}.txt", said)
+
+    return compare
 
 
 @pytest.fixture(scope="session")

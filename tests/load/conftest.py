@@ -1,25 +1,13 @@
-"""A workload's whole folder, and golden error texts."""
+"""A workload's whole folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from small_inputs import write_images, write_onnx
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-
-@pytest.fixture
-def golden_error() -> Callable[[str, Exception, Path], None]:
-    """Compare an error's whole text with its golden file; the test's own folder is written as «folder»."""
-
-    def compare(name: str, error: Exception, folder: Path) -> None:
-        said = str(error).replace(str(folder), "«folder»") + "\n"
-        assert said == (GOLDEN / "errors" / f"{name}.txt").read_text()
-
-    return compare
 
 
 @pytest.fixture

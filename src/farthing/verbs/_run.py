@@ -12,11 +12,13 @@ from typing import Any
 
 from farthing.codec import to_plain
 from farthing.core.search.assemble import Market
+from farthing.errors import EngineMissingError
 from farthing.load.splits import make_splits
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import fingerprint, this_machine, versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
+from farthing.plugins import find
 from farthing.store.journal import Journal
 from farthing.verbs._market import Arrived, market_of, trace_of
 
@@ -106,9 +108,11 @@ def opened(
         on_progress: Told what is going on.
 
     Raises:
+        EngineMissingError: when the baseline's engine is not installed here.
         PriceError: when the bill's offer is unknown or its price too old.
         DataError: when there are too few samples.
     """
+    _check_installed(workload.baseline.engine)
     settings = replace(settings or Settings(), trust=True)
     market = market_of(workload, as_of, max_price_age_days)
     splits = make_splits(
@@ -117,6 +121,12 @@ def opened(
     out = Path(output_dir)
     with open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
         yield Opened(bench=bench, market=market, arrivals=trace_of(workload, market), splits=splits, out=out)
+
+
+def _check_installed(engine: str) -> None:
+    pip = find("engines", engine).missing()
+    if pip is not None:
+        raise EngineMissingError(f"the baseline runs in {engine}, which is not installed here", hint=pip)
 
 
 def provenance_of(bench: Workbench, command: str) -> Provenance:

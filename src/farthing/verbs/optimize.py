@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from farthing.core.search.assemble import assemble
+from farthing.errors import EngineMissingError
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
@@ -41,6 +42,7 @@ def settings_of(
 
     Raises:
         InputError: when an engine or variant is unknown.
+        EngineMissingError: when one was named that is not installed.
     """
     usual = Settings(seed=seed, trust=trust)
     chosen = replace(
@@ -55,7 +57,9 @@ def settings_of(
 def _known(kind: Kind, text: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
     wanted = tuple(part.strip() for part in text.split(",")) if text else usual
     for name in wanted:
-        find(kind, name)
+        pip = find(kind, name).missing()
+        if text and pip is not None:
+            raise EngineMissingError(f"{name} was asked for and is not installed here", hint=pip)
     return wanted
 
 
