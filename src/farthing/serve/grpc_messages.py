@@ -23,9 +23,18 @@ HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 METHODS: Final[Mapping[str, tuple[str, str]]] = {
     name: (f"inference.{name}Request", f"inference.{name}Response")
     for name in (
-        "ServerLive ServerReady ServerMetadata ModelReady ModelMetadata ModelConfig ModelStatistics ModelInfer "
-        "RepositoryIndex RepositoryModelLoad RepositoryModelUnload"
-    ).split()
+        "ServerLive",
+        "ServerReady",
+        "ServerMetadata",
+        "ModelReady",
+        "ModelMetadata",
+        "ModelConfig",
+        "ModelStatistics",
+        "ModelInfer",
+        "RepositoryIndex",
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
+    )
 }
 """Unary methods of the inference service: names of the request's and the response's message."""
 
@@ -132,8 +141,12 @@ _INFERENCE: Final[Mapping[str, Iterable[str]]] = {
 
 _INFERENCE_ENUMS: Final[Mapping[str, Iterable[str]]] = {
     "DataType": (
-        f"TYPE_{word}"
-        for word in "INVALID BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 STRING BF16".split()
+        "TYPE_INVALID",
+        "TYPE_BOOL",
+        *(f"TYPE_{sign}{bits}" for sign in ("UINT", "INT") for bits in (8, 16, 32, 64)),
+        *(f"TYPE_FP{bits}" for bits in (16, 32, 64)),
+        "TYPE_STRING",
+        "TYPE_BF16",
     ),
     "ModelInstanceGroup.Kind": ("KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"),
 }

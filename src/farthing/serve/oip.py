@@ -37,7 +37,7 @@ from farthing.serve.signatures import (
 )
 from farthing.serve.strict_json import check_keys, check_scalars, read_json
 
-__all__ = ["decode_document", "decode_infer", "request_parameters"]
+__all__ = ["decode_document", "decode_infer", "refuse_unoffered", "request_parameters", "wishes_of"]
 
 _REQUEST_KEYS = frozenset({"id", "inputs", "model_name", "model_version", "outputs", "parameters"})
 _INPUT_KEYS = frozenset({"data", "datatype", "name", "parameters", "shape"})
@@ -151,7 +151,7 @@ def _plan(signature: Signature, document: Any, limits: Limits) -> _Plan:
         rows=rows,
         shape_key=shape_key,
         payload=payload,
-        wishes=_wishes(signature, request.get("outputs"), binary, limits),
+        wishes=wishes_of(signature, request.get("outputs"), binary, limits),
         id=check_id(request.get("id", "")),
         timeout_s=timeout_s,
         priority=priority,
@@ -181,7 +181,7 @@ def request_parameters(found: Any) -> tuple[float | None, int, bool]:
     parameters = check_scalars(found, "parameters")
     if not parameters:
         return None, 0, False
-    _refuse_unoffered(parameters)
+    refuse_unoffered(parameters)
     timeout_us = _whole(parameters, "timeout", _MAX_TIMEOUT_US)
     priority = _whole(parameters, "priority", _MAX_PRIORITY)
     binary = parameters.get("binary_data_output", False)
@@ -192,7 +192,8 @@ def request_parameters(found: Any) -> tuple[float | None, int, bool]:
     return (timeout_us / _MICROSECONDS if timeout_us else None), priority, binary
 
 
-def _refuse_unoffered(parameters: dict[str, Any]) -> None:
+def refuse_unoffered(parameters: dict[str, Any]) -> None:
+    """Raise a 400 for parameters of sequences and shared memory, which this server has not."""
     for name in parameters:
         if name.startswith(_NOT_OFFERED):
             raise Problem(400, f"the parameter {shown(name)} is not offered by this server")
@@ -229,7 +230,7 @@ def _one_given(signature: Signature, described: object, at: int, limits: Limits)
     check_datatype(slot, tensor.get("datatype"))
     shape = check_shape(signature, slot, tensor.get("shape"), limits)
     parameters = check_scalars(tensor["parameters"], "parameters") if "parameters" in tensor else {}
-    _refuse_unoffered(parameters)
+    refuse_unoffered(parameters)
     if "binary_data_size" not in parameters:
         if "data" not in tensor:
             raise Problem(400, f"input {slot.name} has no data")
@@ -246,7 +247,18 @@ def _one_given(signature: Signature, described: object, at: int, limits: Limits)
     return _Given(slot=slot, shape=shape, start=at, stop=at + size)
 
 
-def _wishes(signature: Signature, outputs: object, binary: bool, limits: Limits) -> tuple[Wish, ...]:
+def wishes_of(signature: Signature, outputs: object, binary: bool, limits: Limits) -> tuple[Wish, ...]:
+    """Which outputs are asked for and how; all of them when the list is empty or missing.
+
+    Args:
+        signature: Of the model.
+        outputs: A list of objects with ``name`` and ``parameters``.
+        binary: As raw bytes where an output does not say.
+        limits: Bounds the list.
+
+    Raises:
+        Problem: 400.
+    """
     if outputs is None or outputs == []:
         if not binary:
             return signature.all_json
@@ -267,7 +279,7 @@ def _wish(signature: Signature, described: object, binary: bool) -> Wish:
         known = ", ".join(signature.outputs_by_name)
         raise Problem(400, f"model {signature.model.spec.name} has no output {shown(name)}; it has {known}")
     parameters = check_scalars(output["parameters"], "parameters") if "parameters" in output else {}
-    _refuse_unoffered(parameters)
+    refuse_unoffered(parameters)
     wants_binary = parameters.get("binary_data", binary)
     if type(wants_binary) is not bool:
         raise Problem(400, f"binary_data is true or false, got {shown(wants_binary)}")
