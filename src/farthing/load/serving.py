@@ -101,6 +101,8 @@ def _check_distinct(models: Sequence[ServedModel]) -> None:
 
 
 def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
+    if "\0" in text:
+        raise InputError(f"{text!r} is no path")
     named = _NAMED.fullmatch(text)
     own = Wishes()
     if named and not Path(text).exists():
@@ -110,6 +112,8 @@ def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
             ),
             named["source"],
         )
+    if not text.strip():
+        raise InputError("a source is empty", hint="name a plan.yaml, an .onnx file, a model folder or a serve.yaml")
     path = Path(text)
     if path.suffix.lower() in _DOCUMENTS and path.is_file() and kind_of(path) == "serve":
         if own.name is not None:
