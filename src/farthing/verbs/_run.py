@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -14,6 +13,7 @@ from farthing.codec import to_plain
 from farthing.core.search.assemble import Market
 from farthing.errors import EngineMissingError
 from farthing.load.splits import make_splits
+from farthing.measure.child import peak_memory_mib
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import fingerprint, this_machine, versions
 from farthing.measure.workbench import Settings, Workbench
@@ -143,5 +143,5 @@ def provenance_of(bench: Workbench, command: str) -> Provenance:
         fingerprint=bench.fingerprint,
         started_at=bench.started_at,
         seconds=seconds,
-        parent_peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        parent_peak_mib=peak_memory_mib(),
     )
