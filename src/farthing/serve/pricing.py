@@ -10,9 +10,8 @@ import math
 import os
 from dataclasses import dataclass
 
-from farthing.nouns import Offer
+from farthing.nouns import Offer, ServedModel
 from farthing.serve.requests import Answer, Request
-from farthing.serve.served import ServedModel
 
 __all__ = ["COST_HEADER", "Pricing", "cost_header", "pricing"]
 

@@ -60,16 +60,22 @@ class JournalFile:
         name = f"{kind}-{writer}-{number:06d}{SUFFIX}"
         self.path = folder / name
         hidden = folder / f".{name}"
-        self.size_bytes = 0
+        self.size_bytes = self._head_bytes = 0
         self._fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.append([json_block({"schema": SCHEMA, "kind": kind, **about})])
+            self._head_bytes = self.size_bytes
             os.rename(hidden, self.path)
         except BaseException:
             os.close(self._fd)
             hidden.unlink(missing_ok=True)
             raise
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether anything follows the first block."""
+        return self.size_bytes > self._head_bytes
 
     def append(self, blocks: Sequence[bytes]) -> None:
         """Write blocks whole or not at all, and on to the disk.

@@ -1,0 +1,53 @@
+"""Costs of the requests of one flush of the ledger, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.money.attribution import Carry, attribute, busy_core_s
+from farthing.serve.pricing import Pricing
+from farthing.store.ledger_rows import NO_COST
+
+__all__ = ["Costs"]
+
+_OK = 200
+
+
+class Costs:
+    """Remembers since when the replica's time is not attributed, and parts of a nano-dollar.
+
+    Args:
+        now_s: Monotonic time of the replica's start.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._carry = Carry()
+
+    def fill(self, records: NDArray[Any], prices: Sequence[Pricing], now_s: float) -> None:
+        """Set both cost columns of the rows of one interval.
+
+        Args:
+            records: Of type ``REQUEST_RECORD``; ``model`` counts ``prices`` from 1.
+            prices: Of the models.
+            now_s: Monotonic end of the interval; the next starts here, or where this one did when nothing was
+                answered in it.
+        """
+        which = records["model"].astype(np.intp) - 1
+        price = np.array([p.usd_per_hour for p in prices])[which]
+        worker = np.array([p.worker_cores for p in prices])[which]
+        replica = np.array([p.replica_cores for p in prices])[which]
+        busy = busy_core_s(
+            records["service_s"], records["rows"].astype(float), records["batch_rows"].astype(float), worker
+        )
+        answered = records["status"] == _OK
+        cost = attribute(now_s - self._since_s, price, busy, replica, answered, self._carry)
+        self._carry = cost.carry
+        if answered.any():
+            self._since_s = now_s
+        records["cost_allocation_nusd"] = np.where(cost.known, cost.allocation_nusd, NO_COST)
+        records["cost_usage_nusd"] = np.where(cost.known, cost.usage_nusd, NO_COST)
