@@ -68,7 +68,11 @@ class Session(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """A back end that runs a model. Importing the plug-in must not import the back end itself."""
+    """A back end that runs a model. Importing the plug-in must not import the back end itself.
+
+    It may have ``libraries: tuple[str, ...]``: modules that a warm parent imports once for all worker processes.
+    Importing them must start no threads.
+    """
 
     name: str
 

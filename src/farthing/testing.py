@@ -52,16 +52,20 @@ class _FakeSession:
         x = np.asarray(feeds["x"])
         faulty = self._calls > self._options.get("fault_after", 1)
         if faulty:
-            self._misbehave()
+            self._misbehave(self._options.get("fault"))
+        for fault, mark in self._options.get("poison", {}).items():
+            if (x[:, 0] == mark).any():
+                self._misbehave(fault)
         time.sleep((self._options.get("service_ms", 1.0) + self._options.get("per_item_ms", 0.0) * len(x)) / 1000)
         if faulty and self._options.get("fault") == "shape":
             return {"y": np.zeros((len(x) + 1, 2), dtype=np.float32)}
         return {"y": 2 * x}
 
-    def _misbehave(self) -> None:
-        fault = self._options.get("fault")
+    def _misbehave(self, fault: str | None) -> None:
         if fault == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
+        elif fault == "exit":
+            os._exit(3)
         elif fault == "hang":
             time.sleep(3600)
         elif fault == "memory":
@@ -91,8 +95,9 @@ class FakeEngine:
     """An engine without a model; its options say how it behaves.
 
     Options: ``service_ms``, ``per_item_ms``; ``fault`` (``segfault``, ``hang``, ``memory``, ``exception``,
-    ``shape``) after call ``fault_after``; ``load_fault`` (``refuse``, ``segfault``, ``hang``); ``noise`` prints to
-    stdout and stderr.
+    ``shape``, ``exit``) after call ``fault_after``; ``poison`` maps such faults (but for ``shape``) to the number
+    in the first column of a row that brings them about; ``load_fault`` (``refuse``, ``segfault``, ``hang``);
+    ``noise`` prints to stdout and stderr.
     """
 
     name = "fake"

@@ -42,6 +42,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
+    libraries = ("onnxruntime",)
 
     def missing(self) -> str | None:
         """None when installed, else the pip command."""

@@ -42,6 +42,7 @@ class OpenVino:
     """
 
     name = "openvino"
+    libraries = ("openvino",)
 
     def missing(self) -> str | None:
         """None when installed, else the pip command."""

@@ -35,6 +35,7 @@ class PyTorch:
     """
 
     name = "pytorch"
+    libraries = ("torch",)
 
     def missing(self) -> str | None:
         """None when installed, else the pip command."""

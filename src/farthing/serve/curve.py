@@ -72,9 +72,7 @@ def sizes_to_time(max_rows: int) -> list[int]:
     return sorted({1, max_rows, *(2**k for k in range(max_rows.bit_length()))} & set(range(1, max_rows + 1)))
 
 
-def predicted_wait_s(
-    curve: Curve, *, rows_waiting: int, max_rows: int, instances: int, soonest_s: float
-) -> float:
+def predicted_wait_s(curve: Curve, *, rows_waiting: int, max_rows: int, instances: int, soonest_s: float) -> float:
     """How long a request that comes now waits until its batch is dispatched.
 
     Full batches of what waits go first, each when a worker is free: the first after ``soonest_s``, the others every

@@ -9,6 +9,7 @@ a frame is answered before the next one is sent, hence a buffer never holds more
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from typing import Any
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+
+from farthing.serve.dtypes import elements_of, join_elements, split_elements
+from farthing.serve.requests import Problem
 
 __all__ = ["Frame", "FrameError", "Inbox", "Kind", "Part", "frame", "packed", "send_all", "sent", "unpacked"]
 
@@ -32,7 +36,6 @@ SCRATCH_BYTES = 256 * 2**10
 BUFFERS_A_CALL = 512
 """Buffers handed to one ``sendmsg``; Linux takes 1,024."""
 _PADDING = bytes(ALIGN_BYTES)
-_LENGTH = struct.Struct("<I")
 
 Part = bytes | memoryview
 
@@ -109,16 +112,10 @@ def packed(tensors: Sequence[Sequence[NDArray[Any]]]) -> tuple[list[list[Any]], 
 
 def _raw(array: NDArray[Any]) -> Part:
     if array.dtype.hasobject:
-        return _texts(array)
+        return join_elements(elements_of(array))
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    return memoryview(array).cast("B") if array.dtype.kind not in "mM" else array.tobytes()
-
-
-def _texts(array: NDArray[Any]) -> bytes:
-    """Elements one after the other, each with its length before it (as the Open Inference Protocol has it)."""
-    raw = [e.encode() if isinstance(e, str) else bytes(e) for e in array.ravel()]
-    return b"".join(piece for e in raw for piece in (_LENGTH.pack(len(e)), e))
+    return array.data.cast("B") if array.dtype.kind not in "mM" else array.tobytes()
 
 
 def unpacked(layout: Sequence[Sequence[Any]], body: NDArray[np.uint8]) -> list[NDArray[Any]]:
@@ -129,32 +126,19 @@ def unpacked(layout: Sequence[Sequence[Any]], body: NDArray[np.uint8]) -> list[N
     """
     try:
         return [_tensor(word, tuple(shape), body[at : at + nbytes]) for word, shape, at, nbytes in layout]
-    except (TypeError, ValueError, struct.error) as e:
+    except (TypeError, ValueError, Problem) as e:
         raise FrameError(f"tensors do not fit their frame: {e}") from e
 
 
 def _tensor(word: str, shape: tuple[int, ...], raw: NDArray[np.uint8]) -> NDArray[Any]:
     if word == "bytes":
-        return _from_texts(raw.tobytes(), shape)
+        array = np.empty(math.prod(shape), dtype=object)
+        array[:] = split_elements(raw.data, array.size, "of a frame")
+        return array.reshape(shape)
     dtype = np.dtype(word)
     if dtype.hasobject:
         raise ValueError(f"a tensor of the type {word}")
     return raw.view(dtype).reshape(shape)
-
-
-def _from_texts(raw: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
-    found: list[bytes] = []
-    at = 0
-    while at < len(raw):
-        (length,) = _LENGTH.unpack_from(raw, at)
-        at += _LENGTH.size
-        if at + length > len(raw):
-            raise ValueError(f"a text of {length:,} bytes at {at:,} of {len(raw):,}")
-        found.append(raw[at : at + length])
-        at += length
-    array = np.empty(len(found), dtype=object)
-    array[:] = found
-    return array.reshape(shape)
 
 
 def _aligned(nbytes: int) -> NDArray[np.uint8]:

@@ -60,13 +60,13 @@ class _Lane:
         skipped: list[tuple[float, int, Request]] = []
         rows = at = 0
         for item in self.items:
-            if rows == max_rows:
+            if rows >= max_rows:
                 break
             at += 1
             request = item[2]
             if request.deadline_s < now_s:
                 late.append(request)
-            elif rows + request.rows <= max_rows:
+            elif rows + request.rows <= max_rows or not batch:
                 batch.append(request)
                 rows += request.rows
                 continue
@@ -91,11 +91,11 @@ class _Lane:
         for _, number, request in window:
             length = max(request.length, ALIKE)
             low, high = min(shortest, length), max(longest, length)
-            if rows + request.rows <= max_rows and high <= LARGEST_RATIO * low:
+            if not batch or (rows + request.rows <= max_rows and high <= LARGEST_RATIO * low):
                 shortest, longest, rows = low, high, rows + request.rows
                 batch.append(request)
                 taken.add(number)
-                if rows == max_rows:
+                if rows >= max_rows:
                     break
         self.items = [item for item in self.items if item[1] not in taken]
         self.rows -= rows

@@ -27,9 +27,7 @@ class Link:
         on_end: Called once with the reason when the other side has closed or spoke nonsense; not after ``close``.
     """
 
-    def __init__(
-        self, sock: socket.socket, on_frame: Callable[[Frame], None], on_end: Callable[[str], None]
-    ) -> None:
+    def __init__(self, sock: socket.socket, on_frame: Callable[[Frame], None], on_end: Callable[[str], None]) -> None:
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)

@@ -1,0 +1,254 @@
+"""All workers of one model: started, warmed up, watched, started again when they die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from farthing.codec import from_plain, to_plain
+from farthing.errors import EngineError, FarthingError
+from farthing.nouns import TensorSpec
+from farthing.ports import Clock
+from farthing.serve.batching import BatchQueue
+from farthing.serve.curve import sizes_to_time
+from farthing.serve.frames import Kind
+from farthing.serve.placing import worker_limit_mib
+from farthing.serve.remote import RemoteWorker, proportional_mib, resident_mib
+from farthing.serve.restarts import Death, Deaths
+from farthing.serve.served import ServedModel
+from farthing.serve.warm_parents import WarmParents
+
+__all__ = ["Crew", "Facts", "Terms"]
+
+REPEATS = 3
+"""Runs of each batch size that is timed, after one that is not."""
+PATIENCE_S = 1.0
+"""With no worker left, requests wait for the next one if it starts within so long; else they are refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for all workers of a pool.
+
+    Attributes:
+        clock: Time.
+        budget_mib: Memory of all models together.
+        hang_floor_s: No batch is said to hang before.
+        load_limit_s: Longest time for one step of loading or warming up.
+    """
+
+    clock: Clock
+    budget_mib: float
+    hang_floor_s: float
+    load_limit_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a loaded model turned out to be.
+
+    Attributes:
+        inputs: Of the engine, types in the server's words.
+        outputs: As above.
+        batched: Rows of several requests may share a batch.
+        seconds: Service time by batch size.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batched: bool
+    seconds: dict[int, float]
+
+
+class Crew:
+    """Workers of one model.
+
+    Args:
+        spec: What to load.
+        queue: In front of them.
+        parents: Fork them.
+        terms: Of the pool.
+        cores: For each instance; empty where it is not pinned.
+        say: Told of each change: None when requests are taken, else why not.
+    """
+
+    def __init__(
+        self,
+        spec: ServedModel,
+        queue: BatchQueue,
+        parents: WarmParents,
+        terms: Terms,
+        cores: Sequence[tuple[int, ...]],
+        say: Callable[[str | None], None],
+    ) -> None:
+        self.spec, self.queue = spec, queue
+        self.cores = cores
+        self._parents, self._terms, self._say = parents, terms, say
+        self._deaths = Deaths()
+        self._workers: dict[int, RemoteWorker] = {}
+        self._starting: set[RemoteWorker] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._start_s = 0.0
+        self._batched: bool | None = None
+        self._resident_mib = 0.0
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Processes that are ready, by instance."""
+        return tuple(self._workers[slot].pid for slot in sorted(self._workers))
+
+    def memory_mib(self) -> float:
+        """What they hold now, shared pages counted once."""
+        return sum(proportional_mib(worker.pid) for worker in self._workers.values())
+
+    async def probe(self) -> tuple[RemoteWorker, Facts]:
+        """Start the first worker and learn what the model is; no request reaches it yet.
+
+        Raises:
+            FarthingError: when it cannot be started, loaded or warmed up.
+        """
+        return await self._launch(0, timed=True)
+
+    async def go(self, first: RemoteWorker) -> None:
+        """Take requests with a first worker, and start the others.
+
+        Raises:
+            FarthingError: when one cannot be started; all are ended then.
+        """
+        self._keep_up(self._keep(0, first))
+        try:
+            for slot in range(1, self.spec.candidate.instances):
+                worker, _ = await self._launch(slot, timed=False)
+                self._keep_up(self._keep(slot, worker))
+        except BaseException:
+            self.stop()
+            raise
+
+    def resume(self) -> None:
+        """Start all workers again, in the background; requests wait meanwhile."""
+        self.queue.available_s = self._terms.clock.monotonic_s() + self._start_s
+        for slot in range(self.spec.candidate.instances):
+            self._keep_up(self._keep(slot, None))
+
+    def stop(self) -> None:
+        """End all workers at once."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        for worker in (*self._workers.values(), *self._starting):
+            worker.dismiss()
+        self._workers.clear()
+        self._starting.clear()
+
+    def check(self, now_s: float) -> None:
+        """Look after all of them; call it often."""
+        for worker in (*self._workers.values(), *self._starting):
+            worker.check(now_s)
+
+    # — one worker —————————————————————————————————————————————————————————————————————————————————
+
+    def _keep_up(self, life: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(life))
+
+    async def _keep(self, slot: int, worker: RemoteWorker | None) -> None:
+        """Keep one instance alive until cancelled."""
+        while True:
+            if worker is None:
+                worker = await self._again(slot)
+            self._workers[slot] = worker
+            self.queue.attach(worker)
+            self._report()
+            death = await worker.ended
+            del self._workers[slot]
+            self._died(death)
+            self.queue.lost(worker, death)
+            self._report()
+            worker = None
+
+    async def _again(self, slot: int) -> RemoteWorker:
+        """Start one, as often as it takes."""
+        while True:
+            await asyncio.sleep(self._deaths.delay_s)
+            try:
+                worker, _ = await self._launch(slot, timed=False)
+            except FarthingError as e:
+                self._died(Death(how=e.message, own=True, served=False))
+                self._report()
+            else:
+                return worker
+
+    def _died(self, death: Death) -> None:
+        now_s = self._terms.clock.monotonic_s()
+        self._deaths = self._deaths.after(death, now_s)
+        self.queue.available_s = now_s + self._deaths.delay_s + self._start_s
+
+    def _report(self) -> None:
+        """Say whether requests are taken."""
+        delay_s = self._deaths.delay_s
+        if self._workers or delay_s <= PATIENCE_S:
+            self._say(None)
+        else:
+            reason = self._deaths.reason
+            self._say(reason)
+            self.queue.fail_waiting(reason, retry_after_s=delay_s)
+
+    async def _launch(self, slot: int, *, timed: bool) -> tuple[RemoteWorker, Facts]:
+        """Fork, load and warm up one worker."""
+        start_s = self._terms.clock.monotonic_s()
+        candidate = self.spec.candidate
+        forked = await self._parents.fork(candidate.engine, candidate.threads)
+        worker = RemoteWorker(
+            forked,
+            self.queue,
+            self._terms.clock,
+            hang_floor_s=self._terms.hang_floor_s,
+            memory_limit_mib=self._terms.budget_mib,
+        )
+        self._starting.add(worker)
+        try:
+            facts = await self._prepare(worker, slot, timed=timed)
+        except BaseException:
+            worker.dismiss()
+            raise
+        finally:
+            self._starting.discard(worker)
+        self._start_s = self._terms.clock.monotonic_s() - start_s
+        return worker, facts
+
+    async def _prepare(self, worker: RemoteWorker, slot: int, *, timed: bool) -> Facts:
+        limit_s = self._terms.load_limit_s
+        loaded = await worker.ask(Kind.LOAD, self._order(slot), limit_s=limit_s)
+        inputs = from_plain(tuple[TensorSpec, ...], loaded.header["inputs"])
+        outputs = from_plain(tuple[TensorSpec, ...], loaded.header["outputs"])
+        batched = all(spec.shape[:1] == (None,) for spec in (*inputs, *outputs))
+        seconds: dict[int, float] = {}
+        timed_sizes = sizes_to_time(self.spec.candidate.max_batch) if timed else []
+        for rows in range(1, self.spec.candidate.max_batch + 1 if batched else 2):
+            repeats = 1 + REPEATS * (rows in timed_sizes)
+            try:
+                warm = await worker.ask(Kind.WARM, {"rows": rows, "repeats": repeats}, limit_s=limit_s)
+            except EngineError as e:
+                raise EngineError(f"{self.spec.name} fails on a batch of {rows}: {e.message}", hint=e.hint) from e
+            batched = batched and bool(warm.header["batched"])
+            took = warm.header["seconds"]
+            if not took or not batched:
+                break
+            if rows in timed_sizes:
+                seconds[rows] = min(took[1:])
+        worker.batched = batched
+        self._resident_mib = max(self._resident_mib, resident_mib(worker.pid))
+        worker.memory_limit_mib = worker_limit_mib(self.spec, self._resident_mib, self._terms.budget_mib)
+        return Facts(inputs=inputs, outputs=outputs, batched=batched, seconds=seconds)
+
+    def _order(self, slot: int) -> dict[str, Any]:
+        spec = self.spec
+        options = {**spec.options, "trust": True} if spec.trust else dict(spec.options)
+        return {
+            "path": str(spec.path),
+            "candidate": to_plain(spec.candidate),
+            "pipeline": to_plain(spec.pipeline),
+            "options": options,
+            "cpus": self.cores[slot],
+        }
