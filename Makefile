@@ -6,7 +6,7 @@ ONLY   ?= all
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: install demo example test test-long golden check format bench clean
+.PHONY: install demo example test test-long golden recording check format bench clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,9 @@ test-long: install ## the long suites
 
 golden: install ## write the help pages and error texts of tests/golden anew, for review
 	FARTHING_GOLDEN=write $(BIN)/python -m pytest tests/cli tests/errors tests/load
+
+recording: install ## measure the small run of tests/golden/replay anew
+	$(BIN)/python tests/replay/recording.py
 
 check: install ## lint, types, import contract
 	$(BIN)/ruff check

@@ -1,0 +1,158 @@
+"""Records a small real run, and runs it again from its journal alone.
+
+``python tests/replay/recording.py`` (``make recording``) optimises a small classifier on this machine, with the
+journal's numbers cut to six digits before anything is decided on them, and keeps journal and plan below
+tests/golden/replay. Only a change of what is measured or decided calls for a new recording.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import farthing as ft
+from farthing.codec import from_plain, to_plain
+from farthing.core.search.assemble import Market, assemble
+from farthing.measure import campaign, hardware
+from farthing.measure.clock import MonotonicClock
+from farthing.measure.workbench import Settings, Workbench
+from farthing.nouns import Hardware, Plan, Provenance, Splits, Workload
+from farthing.store import journal
+from farthing.store.documents import write_json, write_yaml
+from farthing.store.journal import Journal
+from farthing.verbs import _run
+from farthing.verbs._market import trace_of
+
+FOLDER = Path(__file__).parents[1] / "golden" / "replay"
+WIDE = 1536
+SETTINGS = Settings(
+    engines=("onnxruntime", "openvino"), variants=("fp32", "int8-dynamic"), batches=(1, 2, 4, 8), block_s=0.15,
+    proof_rounds=8, latency_n=150, server_n=400, trust=True,
+)  # fmt: skip
+
+
+def write_classifier(folder: Path) -> None:
+    """A linear classifier through a wide layer, and 360 labelled samples of it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 3, (4, 32))
+    spread = np.linalg.qr(rng.normal(size=(WIDE, 32)))[0].T.astype(np.float32)
+    weights = {
+        "spread": spread,
+        "middle": np.eye(WIDE, dtype=np.float32),
+        "head": (spread.T @ centres.T).astype(np.float32),
+        "bias": (-0.5 * (centres**2).sum(1)).astype(np.float32),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "spread"], ["a"], name="widen"),
+            helper.make_node("MatMul", ["a", "middle"], ["b"], name="keep"),
+            helper.make_node("Gemm", ["b", "head", "bias"], ["y"], name="head"),
+        ],
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    labels = rng.integers(0, 4, 360)
+    x = (centres[labels] + rng.normal(0, 1, (360, 32))).astype(np.float32)
+    np.savez(folder / "holdout.npz", x=x, labels=labels)
+
+
+def cut(value: Any) -> Any:
+    """Plain data with its floats cut to six digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {k: cut(v) for k, v in value.items()}
+    return [cut(v) for v in value] if isinstance(value, list) else value
+
+
+def replay(folder: Path, work: Path) -> Plan:
+    """The plan that the recording gives: every measurement from the journal, every decision made anew.
+
+    Args:
+        folder: With journal.jsonl, workload.json, provenance.json and the answers.
+        work: Empty folder to work in.
+    """
+    (work / "work").mkdir(parents=True)
+    for file in (folder / "journal.jsonl", *folder.glob("*.npy")):
+        shutil.copy(file, work / "work")
+    about = json.loads((folder / "journal.jsonl").read_text().splitlines()[0])["what"]
+    said = json.loads((folder / "provenance.json").read_text())
+    workload = from_plain(Workload, about["workload"])
+    splits = from_plain(Splits, about["splits"])
+    market = from_plain(Market, said["market"])
+    provenance = from_plain(Provenance, said["provenance"])
+    bench = Workbench(
+        workload=workload,
+        splits=splits,
+        settings=replace(from_plain(Settings, about["settings"]), trust=True),
+        hardware=from_plain(Hardware, said["provenance"]["hardware"]),
+        fingerprint=about["fingerprint"],
+        out=work,
+        journal=Journal(work / "work" / "journal.jsonl", about),
+        clock=MonotonicClock(),
+        tell=lambda *_: None,
+        started_at=provenance.started_at,
+    )
+    arrivals = trace_of(workload, market)
+    with bench:
+        found = campaign.run(bench, arrivals.at)
+    return assemble(
+        workload,
+        found,
+        market,
+        arrivals.at(found.sla_rps[found.baseline] or 0.0),
+        provenance,
+        splits={k: len(getattr(splits, k)) for k in ("calibrate", "search", "confirm")},
+        assumptions=(*arrivals.assumptions(market), *found.notes),
+        description=bench.description(),
+    )
+
+
+def named_versions() -> dict[str, str]:
+    """Of farthing alone: a recording is about its decisions, not about one machine's libraries."""
+    return {"farthing": hardware.versions()["farthing"]}
+
+
+def record() -> None:
+    """Run, cut, keep."""
+    with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as again:
+        folder, out = Path(made), Path(made) / "out"
+        write_classifier(folder)
+        flags = {"model": str(folder / "model.onnx"), "labels": str(folder / "holdout.npz"), "bill": 10_000}
+        workload = ft.workload_from_flags({**flags, "offer": "aws/m7i.large", "p99": "50ms", "max_drop": "2pt"})
+        day = _run.date(2026, 11, 24)
+        market = _run.market_of(workload, day, 180)
+        _run.versions = named_versions  # type: ignore[attr-defined]
+        journal.to_plain = lambda noun: cut(to_plain(noun))  # type: ignore[attr-defined]
+        plan = ft.optimize(workload, output_dir=out, settings=SETTINGS, as_of=day, command="farthing optimize …")
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir()
+        rows = [json.loads(line) for line in (out / "work" / "journal.jsonl").read_text().splitlines()]
+        text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+        text = text.replace(str(folder), "/recorded")
+        about = json.loads(text.splitlines()[0])["what"]
+        with Journal(folder / "new.jsonl", about):
+            first = (folder / "new.jsonl").read_text()
+        (FOLDER / "journal.jsonl").write_text(first + "".join(text.splitlines(keepends=True)[1:]))
+        for file in (out / "work").glob("answers-*.npy"):
+            shutil.copy(file, FOLDER)
+        told = {"provenance": to_plain(plan.provenance), "market": to_plain(replace(market, elsewhere=()))}
+        write_json(FOLDER / "provenance.json", "farthing/recording/1", told)
+        write_yaml(FOLDER / "plan.yaml", "farthing/plan/1", to_plain(replay(FOLDER, Path(again) / "run")))
+
+
+if __name__ == "__main__":
+    record()
