@@ -94,12 +94,18 @@ class Repository:
         pool: Starts and stops workers.
         read: Finds and checks the sources again, for ``reload`` and ``load_named``; runs in a thread.
         linger_s: See :data:`LINGER_S`.
+        on_change: Told ``loaded``, ``replaced`` or ``unloaded`` with the model, as it happens.
     """
 
     def __init__(
-        self, pool: Loader, *, read: Callable[[], Sequence[ServedModel]] = tuple, linger_s: float = LINGER_S
+        self,
+        pool: Loader,
+        *,
+        read: Callable[[], Sequence[ServedModel]] = tuple,
+        linger_s: float = LINGER_S,
+        on_change: Callable[[str, LiveModel], object] = lambda what, model: None,
     ) -> None:
-        self._pool, self._read, self._linger_s = pool, read, linger_s
+        self._pool, self._read, self._linger_s, self._on_change = pool, read, linger_s, on_change
         self._live: dict[Key, LiveModel] = {}
         self._newest: dict[str, LiveModel] = {}
         self._loading: dict[Key, ServedModel] = {}
@@ -179,6 +185,11 @@ class Repository:
             lines[key] = VersionState(name=name, version=version, state=words[model.state], reason=model.reason)
         return tuple(lines[key] for key in sorted(lines, key=lambda k: (k[0], int(k[1]))))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed since."""
+        return self._closed is None
+
     def open(self) -> None:
         """Say ready from now on, as far as the models are."""
         self._closed = None
@@ -214,6 +225,7 @@ class Repository:
         self._find_newest(spec.name)
         if before is not None:
             self._dismiss(before, model)
+        self._on_change("loaded" if before is None else "replaced", model)
         return model
 
     async def swap(self, spec: ServedModel) -> LiveModel:
@@ -330,6 +342,7 @@ class Repository:
         finally:
             model.state = "unloaded"
             self._leaving.remove(model)
+        self._on_change("unloaded", model)
 
 
 def _number(model: LiveModel) -> int:

@@ -1,0 +1,50 @@
+"""What a server says when it is ready: where it listens and what each model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from farthing.serve.served import LiveModel
+
+__all__ = ["Addresses", "model_line", "ready_lines"]
+
+_KINDS = {"image": "images or tensors", "text": "texts or tensors", "tensor": "tensors"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a server can be reached, as it was bound.
+
+    Attributes:
+        http: ``http://127.0.0.1:8000``.
+        grpc: ``127.0.0.1:8001``, None without gRPC.
+        metrics: ``http://127.0.0.1:8002``, None without a second listener.
+    """
+
+    http: str
+    grpc: str | None = None
+    metrics: str | None = None
+
+
+def ready_lines(addresses: Addresses, models: Sequence[LiveModel]) -> list[str]:
+    """One line on where, one for each model."""
+    where = [f"ready: {addresses.http}"]
+    where += [f"gRPC {addresses.grpc}"] if addresses.grpc else []
+    where += [f"metrics {addresses.metrics}"] if addresses.metrics else []
+    return [" · ".join(where), *(f"  {model_line(model)}" for model in models)]
+
+
+def model_line(model: LiveModel) -> str:
+    """Name, version, how it is run, what it takes and gives, and what the machine costs."""
+    spec = model.spec
+    parts = [f"{spec.name} {spec.version}", spec.candidate.label, _KINDS[spec.pipeline.kind]]
+    if spec.classes:
+        parts.append(f"{len(spec.classes):,} classes")
+    if spec.deadline_s is not None:
+        parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
+    if spec.capacity_rps is not None:
+        parts.append(f"up to {spec.capacity_rps:,.0f} requests/s")
+    if spec.offer is not None and spec.offer.usd_per_hour is not None:
+        parts.append(f"${spec.offer.usd_per_hour:.4f}/h as {spec.offer.key}")
+    return " · ".join(parts)

@@ -1,0 +1,236 @@
+"""The server: its doors, its models, its watchers; how it starts, reloads and stops.
+
+SIGTERM and SIGINT: not ready at once, new connections still for the notice, then none; what was accepted is answered
+within the grace, then the process ends. A second one ends the grace. SIGHUP: the sources are read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from farthing.errors import EngineError, FarthingError, InputError
+from farthing.ports import Clock
+from farthing.serve.greeting import Addresses, model_line, ready_lines
+from farthing.serve.http import HttpServer
+from farthing.serve.pool import Pool
+from farthing.serve.repository import Repository
+from farthing.serve.requests import Problem
+from farthing.serve.served import LiveModel, ServedModel
+from farthing.serve.settings import ServerSettings, tls_context
+from farthing.serve.watching import Watchers
+
+__all__ = ["Server"]
+
+_LOG = logging.getLogger("farthing.serve")
+_BACKLOG = 4096
+
+
+class Server:
+    """One server on one machine.
+
+    Args:
+        specs: What is served, checked.
+        settings: Where and how.
+        clock: Monotonic time.
+        memory_budget_mib: That all workers may take together.
+        read: Finds the sources again, for SIGHUP and for admin.
+        say: Told one line at a time what a person should know.
+
+    Attributes:
+        models: What is served.
+        addresses: Where, once it listens.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ServedModel],
+        settings: ServerSettings,
+        clock: Clock,
+        *,
+        memory_budget_mib: float,
+        read: Callable[[], Sequence[ServedModel]],
+        say: Callable[[str], object],
+    ) -> None:
+        self._specs, self._settings, self._say = tuple(specs), settings, say
+        self._tls = tls_context(settings)
+        self._pool = Pool(clock, memory_budget_mib)
+        self.models = Repository(self._pool, read=read, on_change=self._changed)
+        self._watchers = Watchers(self.models, self._pool, settings, clock)
+        self._http = HttpServer(self.models, self._watchers, settings.limits, clock)
+        self._clock = clock
+        self._grpc: Any = None
+        self._listener: asyncio.Server | None = None
+        self.addresses = Addresses(http="")
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve until told to stop; returns when everything has ended.
+
+        Raises:
+            InputError: when an address cannot be listened on.
+            FarthingError: when a model cannot be loaded.
+        """
+        self._catch_signals()
+        try:
+            self.addresses = await self._open_doors()
+            if await self._unless_stopped(self._load_all()):
+                self._start_answering()
+                await self._stop.wait()
+                await self._drain()
+        finally:
+            await self._close()
+
+    def stop(self) -> None:
+        """Begin to stop; a second call ends the grace."""
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    # — start ——————————————————————————————————————————————————————————————————————————————————————
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
+
+    async def _open_doors(self) -> Addresses:
+        """Listen everywhere, so that a taken port is known before models are loaded; nothing is ready yet."""
+        s = self._settings
+        self._listener, port = await _listen(self._http.protocol_factory, s.host, s.port, self._tls)
+        scheme = "http" if self._tls is None else "https"
+        return Addresses(
+            http=f"{scheme}://{_netloc(s.host, port)}",
+            grpc=await self._open_grpc(),
+            metrics=await self._watchers.listen(),
+        )
+
+    async def _open_grpc(self) -> str | None:
+        s = self._settings
+        if s.grpc_port is None:
+            return None
+        try:
+            from farthing.serve.grpc import GrpcServer, server_credentials
+        except ImportError:
+            self._say('gRPC is off: grpcio is not installed (pip install "farthing[serve]")')
+            return None
+        credentials = None
+        if s.tls_key is not None and s.tls_cert is not None:
+            credentials = server_credentials(s.tls_key.read_bytes(), s.tls_cert.read_bytes())
+        self._grpc = GrpcServer(self.models, self._watchers, s.limits, self._clock)
+        port = await self._grpc.start(_netloc(s.host, s.grpc_port), credentials)
+        return _netloc(s.host, port)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do some work; False when the server was told to stop before its end."""
+        doing, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finished = doing.done()
+        for task in (doing, stopping):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await doing
+        return finished
+
+    async def _load_all(self) -> None:
+        for spec in self._specs:
+            try:
+                await self.models.load(spec)
+            except Problem as e:
+                raise EngineError(f"{spec.name} cannot be loaded: {e.message}") from e
+
+    def _start_answering(self) -> None:
+        gc.collect()
+        gc.freeze()  # what was made until now stays; requests leave nothing that needs a full collection
+        self.models.open()
+        for line in ready_lines(self.addresses, self.models.known()):
+            self._say(line)
+
+    # — changes ————————————————————————————————————————————————————————————————————————————————————
+
+    def _changed(self, what: str, model: LiveModel) -> None:
+        self._watchers.decided(what, {"model": model.spec.name, "version": model.spec.version})
+        if self.models.is_open:
+            self._say(f"{what}: {model_line(model)}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self) -> None:
+        try:
+            done = await self.models.reload()
+        except (FarthingError, Problem) as e:
+            self._say(f"not reloaded, what was served is still served: {e.message}")
+        else:
+            self._say(f"reloaded: {'; '.join(done) or 'nothing has changed'}")
+
+    # — stop ———————————————————————————————————————————————————————————————————————————————————————
+
+    async def _drain(self) -> None:
+        """Answer what was accepted, as long as the grace lasts."""
+        s = self._settings
+        self.models.close("the server is stopping")
+        self._watchers.decided("stopping", {"open_connections": self._http.open_connections})
+        self._say(f"stopping: {self._http.open_connections} connections open, up to {s.grace_s:g} s for their answers")
+        await self._or_hurry(asyncio.sleep(s.notice_s))
+        if self._listener is not None:
+            self._listener.close()
+        doors: list[Awaitable[Any]] = [self._http.drain()]
+        if self._grpc is not None:
+            doors.append(self._grpc.drain(s.grace_s))
+        if not await self._or_hurry(asyncio.wait_for(asyncio.gather(*doors), s.grace_s)):
+            self._say(f"{self._http.open_connections} connections were cut off")
+
+    async def _or_hurry(self, work: Awaitable[Any]) -> bool:
+        """Wait for some work unless hurried; whether it came to its end."""
+        doing, hurry = asyncio.ensure_future(work), asyncio.create_task(self._hurry.wait())
+        await asyncio.wait((doing, hurry), return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        doing.cancel()
+        try:
+            await doing
+        except (asyncio.CancelledError, TimeoutError):
+            return False
+        return True
+
+    async def _close(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        if self._grpc is not None:
+            await self._grpc.drain(0)
+        await self._pool.close()
+        await self.models.finish()
+        await self._watchers.close("stopped" if self._stop.is_set() else "failed")
+
+
+async def _listen(
+    factory: Callable[[], asyncio.Protocol], host: str, port: int, tls: Any
+) -> tuple[asyncio.Server, int]:
+    """Listen on one address.
+
+    Raises:
+        InputError: when it is unknown or taken.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listener = await loop.create_server(factory, str(found[0][4][0]), port, ssl=tls, backlog=_BACKLOG)
+    except OSError as e:
+        raise InputError(
+            f"cannot listen on {_netloc(host, port)}: {e.strerror or e}", hint="--port names another port, 0 a free one"
+        ) from e
+    return listener, int(listener.sockets[0].getsockname()[1])
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
