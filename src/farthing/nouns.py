@@ -914,6 +914,8 @@ class Plan:
         artefacts: Ready to serve, by relative path and digest.
         splits: Sizes of calibrate, search and confirm.
         provenance: How to repeat it.
+        canary_ms: Time of the canary kernel beside the blocks that gave the plan's capacities, from which a later
+            look tells how fast the machine was; None when it was not asked.
     """
 
     workload: str
@@ -943,6 +945,7 @@ class Plan:
     artefacts: tuple[Artefact, ...]
     splits: Mapping[str, int]
     provenance: Provenance
+    canary_ms: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -977,9 +980,9 @@ class Verification:
         candidate: What was measured.
         verdict: Met when every check is.
         checks: In the order they were made.
-        machine_speed: Speed of this machine now over its speed when the plan was made, from the baseline
-            where it could be run, else from the canary kernel; the checks are held against planned figures
-            corrected by it.
+        machine_speed: Speed of this machine now over its speed when the plan was made: in each round of blocks
+            the median of what the baseline, the best FP32 candidate and the canary kernel say, as far as they
+            could be run; the checks are held against planned figures corrected by it.
         hardware: Fingerprint of this machine.
     """
 

@@ -11,6 +11,8 @@ import pytest
 from farthing.measure import scenarios
 from farthing.measure.canary import RUNS, Canary
 from farthing.measure.replica import Block, Replica, ServerRun
+from farthing.measure.scenarios import Reading
+from farthing.measure.watching import watched
 from farthing.nouns import Candidate
 from farthing.testing import FakeClock
 
@@ -122,18 +124,18 @@ def test_the_real_kernel_takes_some_milliseconds() -> None:
     assert Canary().run_s(CPU) > 0.0005
 
 
+def readings(busy: bool) -> list[Reading]:
+    rows = [(10.0, 800.0), (10.1, 790.0), (9.9, 810.0), (12.0, 660.0)]
+    return [
+        Reading(rps=rps, service_ms=ms, pipeline_frac=0.1, contended=busy and rps == 12.0, canary_ms=12.0)
+        for rps, ms in rows
+    ]
+
+
 def test_contended_blocks_widen_the_interval() -> None:
     candidate = Recorded.candidate
-    quiet = scenarios.offline(candidate, [10.0, 10.1, 9.9, 12.0], 1.0, [], **STAMP)  # type: ignore[arg-type]
-    wide = scenarios.offline(
-        candidate,
-        [10.0, 10.1, 9.9, 12.0],
-        1.0,
-        [False, False, False, True],
-        service_ms=[800.0, 790.0, 810.0, 660.0],
-        pipeline_frac=[0.1] * 4,
-        **STAMP,  # type: ignore[arg-type]
-    )
+    quiet = scenarios.offline(candidate, readings(False), 1.0, **STAMP)  # type: ignore[arg-type]
+    wide = scenarios.offline(candidate, readings(True), 1.0, **STAMP)  # type: ignore[arg-type]
     assert (quiet.contended, wide.contended) == (False, True)
     assert quiet.blocks == (10.0, 10.1, 9.9, 12.0)
     assert wide.metrics["throughput_rps"].hi >= 12.0 >= quiet.metrics["throughput_rps"].hi - 10
@@ -174,6 +176,40 @@ def test_a_server_that_was_given_up_says_so_and_stays_finite() -> None:
     assert seen.metrics["batch_size"].value == 2.5
     assert seen.quantiles_ms[-1] == scenarios.NEVER_MS
     assert seen.contended
+
+
+@pytest.mark.parametrize(
+    ("factors", "tries", "contended"),
+    [((1.0,), 1, False), ((1.0, 1.4, 1.0), 2, False), ((1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0), 4, True)],
+)
+def test_single_stream_and_server_are_run_again_on_busy_cores(
+    factors: tuple[float, ...], tries: int, contended: bool
+) -> None:
+    machine = Machine(*factors)
+    ((replica, _),) = machine.replicas("A")
+    asked: list[int] = []
+
+    def single_stream(n: int) -> np.ndarray:
+        asked.append(n)
+        machine.clock.sleep(1.0)
+        return np.arange(1.0, n + 1) * len(asked)
+
+    replica.single_stream = single_stream  # type: ignore[method-assign, assignment]
+    seen = scenarios.single_stream(replica, 400, canary=machine.canary, clock=machine.clock, **STAMP)  # type: ignore[arg-type]
+    p50 = seen.metrics["latency_p50_ms"]
+    assert (len(asked), seen.contended) == (tries, contended)
+    assert p50.value == 200.0 * tries  # the last attempt counts
+    if contended:
+        assert p50.lo <= 200.0 / 2.0 < 200.0 * tries <= p50.hi  # all attempts, and down to quiet cores
+        assert "4 tries" in p50.method
+
+
+def test_what_is_watched_says_how_slow_the_cores_were() -> None:
+    machine = Machine(1.0, 2.0)
+    seen = watched(machine.canary, [CPU], lambda: machine.clock.sleep(1.0))
+    assert (seen.contended, seen.slowdown) == (True, pytest.approx(2.0))
+    assert seen.canary_ms == pytest.approx(2 * RUNS * 3.0)
+    assert watched(None, [CPU], lambda: 7).found == 7
 
 
 def test_a_real_replica_in_all_scenarios(pair: Replica) -> None:

@@ -46,6 +46,7 @@ class Canary:
 
     Attributes:
         best_s: Quickest run of four kernels so far, by core.
+        last_s: Latest run, by core.
     """
 
     def __init__(self, clock: Clock | None = None, kernel: Callable[[], object] | None = None) -> None:
@@ -54,6 +55,7 @@ class Canary:
         self._checks = 0
         self._quiet_at_s: dict[int, float] = {}
         self.best_s: dict[int, float] = {}
+        self.last_s: dict[int, float] = {}
 
     def run_s(self, cpu: int) -> float:
         """Time of one run on a core in seconds; this thread moves there and back."""
@@ -63,7 +65,17 @@ class Canary:
                 self._kernel()
             took = self.clock.monotonic_s() - start
         self.best_s[cpu] = min(took, self.best_s.get(cpu, took))
+        self.last_s[cpu] = took
         return took
+
+    def seen_ms(self, cpus: Sequence[int]) -> float:
+        """Mean of the latest runs on some cores, over those that were ever looked at; 0 when none was."""
+        times = [self.last_s[cpu] for cpu in cpus if cpu in self.last_s]
+        return 1000 * sum(times) / len(times) if times else 0.0
+
+    def slowdown(self, cpus: Sequence[int]) -> float:
+        """Latest run over the quickest one, on the slowest of some cores; 1 when none was ever looked at."""
+        return max((self.last_s[cpu] / self.best_s[cpu] for cpu in cpus if cpu in self.last_s), default=1.0)
 
     def busy(self, cpus: Sequence[int], recent_s: float = 0.0) -> bool:
         """Whether one of some cores is slower than 1.3 × the quickest ever seen on it.

@@ -46,6 +46,7 @@ class Block:
         service_ms: Time of each batch, all instances.
         pipeline_frac: Part of it spent before the engine.
         contended: True when the machine was busy and retries did not help.
+        canary_ms: Time of the canary kernel beside the block, 0 when it was not asked.
     """
 
     n: int
@@ -53,6 +54,7 @@ class Block:
     service_ms: tuple[float, ...]
     pipeline_frac: float
     contended: bool = False
+    canary_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,33 @@ from farthing.core.stats.intervals import mean_t, quantile
 from farthing.measure.canary import Canary
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.replica import Block, Replica
+from farthing.measure.watching import Watched, watched
 from farthing.nouns import Candidate, Estimate, Measurement
 from farthing.ports import Clock
 
-__all__ = ["interleaved", "offline", "run_round", "server", "single_stream"]
+__all__ = ["Reading", "interleaved", "offline", "run_round", "server", "single_stream"]
 
-T = TypeVar("T")
-RETRIES = 3
-"""A contended block is run again so often before it is marked."""
-RECENT_S = 0.05
-"""Cores that were quiet after the block before are not looked at again before the next one."""
-PAUSE_S = 0.05
-"""Wait before looking again at cores that were busy before a block began."""
 NEVER_MS = 1e9
 """Stands for the latency of a request that was not answered: beyond all bounds, and finite in every file format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one Offline block said.
+
+    Attributes:
+        rps: Of all instances together.
+        service_ms: Mean time of a batch.
+        pipeline_frac: Part of it spent before the engine.
+        contended: True when the cores were busy in spite of three retries.
+        canary_ms: Time of the canary kernel beside the block.
+    """
+
+    rps: float
+    service_ms: float
+    pipeline_frac: float
+    contended: bool
+    canary_ms: float
 
 
 def run_round(pairs: Sequence[tuple[Replica, int]], seconds: float, canary: Canary) -> list[Block]:
@@ -55,29 +68,12 @@ def interleaved(
 
 
 def _block(replica: Replica, batch: int, seconds: float, canary: Canary) -> Block:
-    """Retries before the block cost a pause, those after it cost the block."""
-    for _ in range(RETRIES):
-        if canary.busy(replica.cpus, RECENT_S):
-            canary.clock.sleep(PAUSE_S)
-            continue
-        block = replica.offline_block(batch, seconds)
-        if not canary.busy(replica.cpus):
-            return block
-    quiet = not canary.busy(replica.cpus, RECENT_S)
-    block = replica.offline_block(batch, seconds)
-    return replace(block, contended=canary.busy(replica.cpus) or not quiet)
+    seen = watched(canary, replica.cpus, lambda: replica.offline_block(batch, seconds))
+    return replace(seen.found, contended=seen.contended, canary_ms=seen.canary_ms)
 
 
 def offline(
-    candidate: Candidate,
-    blocks: Sequence[float],
-    seconds: float,
-    contended: Sequence[bool],
-    *,
-    seed: int,
-    hardware: str,
-    service_ms: Sequence[float] = (),
-    pipeline_frac: Sequence[float] = (),
+    candidate: Candidate, readings: Sequence[Reading], seconds: float, *, seed: int, hardware: str
 ) -> Measurement:
     """The Offline scenario from blocks already run.
 
@@ -85,44 +81,43 @@ def offline(
 
     Args:
         candidate: What ran, with the batch size in ``max_batch``.
-        blocks: Throughput of each block in requests/s, at least two.
+        readings: Of each block, at least two.
         seconds: Length of a block.
-        contended: Of each block, or empty when that is not known.
         seed: Of the order of payloads.
         hardware: Fingerprint.
-        service_ms: Time of a batch in each block (its median), or empty.
-        pipeline_frac: Part of it before the engine in each block, or empty.
 
     Raises:
         ValueError: when there are fewer than two blocks.
     """
-    metrics = {"throughput_rps": _widened(mean_t(blocks), blocks, contended)}
-    for name, values in (("service_ms", service_ms), ("pipeline_frac", pipeline_frac)):
-        if values:
-            metrics[name] = _widened(mean_t(values), values, contended)
+    busy = sum(r.contended for r in readings)
+    columns = {
+        "throughput_rps": [r.rps for r in readings],
+        "service_ms": [r.service_ms for r in readings],
+        "pipeline_frac": [r.pipeline_frac for r in readings],
+    }
     return Measurement(
         candidate=candidate,
         scenario="Offline",
         batch=candidate.max_batch,
-        n=round(sum(blocks) * seconds),
-        metrics=metrics,
+        n=round(sum(r.rps for r in readings) * seconds),
+        metrics={name: _widened(mean_t(values), values, busy) for name, values in columns.items()},
         seed=seed,
         hardware=hardware,
         taken_at=datetime.now(UTC),
-        blocks=tuple(blocks),
-        contended=any(contended),
-        seconds=seconds * len(blocks),
+        blocks=tuple(r.rps for r in readings),
+        contended=busy > 0,
+        seconds=seconds * len(readings),
     )
 
 
-def _widened(found: Estimate, values: Sequence[float], contended: Sequence[bool]) -> Estimate:
-    if not any(contended):
+def _widened(found: Estimate, values: Sequence[float], busy: int) -> Estimate:
+    if not busy:
         return found
     return replace(
         found,
         lo=min(found.lo, *values),
         hi=max(found.hi, *values),
-        method=f"{found.method}, widened to the range: {sum(contended)} of {len(values)} blocks contended",
+        method=f"{found.method}, widened to the range: {busy} of {len(values)} blocks contended",
     )
 
 
@@ -136,22 +131,23 @@ def single_stream(
         n: Requests.
         seed: Of the order of payloads.
         hardware: Fingerprint.
-        canary: Asked before and after, None for nobody; a contended run is marked.
+        canary: Asked before and after, None for nobody. A run on busy cores is repeated three times, then marked;
+            its intervals then reach over all attempts, and as far down as the canary was slowed.
         clock: Time, None for the real one.
     """
     clock = clock or MonotonicClock()
     start_s = clock.monotonic_s()
     cpus = replica.cpus[: replica.candidate.threads]
-    latency_ms, contended = _watched(canary, cpus, lambda: replica.single_stream(n))
+    seen = watched(canary, cpus, lambda: replica.single_stream(n))
     return _of_latencies(
-        latency_ms,
+        seen,
+        seen.attempts,
         {},
         candidate=replace(replica.candidate, max_batch=1),
         scenario="SingleStream",
         batch=1,
         seed=seed,
         hardware=hardware,
-        contended=contended,
         seconds=clock.monotonic_s() - start_s,
     )
 
@@ -179,14 +175,16 @@ def server(
         max_batch: Largest batch.
         seed: Of the arrivals.
         hardware: Fingerprint.
-        canary: Asked before and after, None for nobody; a contended run is marked.
+        canary: As in :func:`single_stream`.
         clock: Time, None for the real one.
     """
     clock = clock or MonotonicClock()
     start_s = clock.monotonic_s()
-    run, contended = _watched(canary, replica.cpus, lambda: replica.server(rate_rps, n, max_batch=max_batch, seed=seed))
+    seen = watched(canary, replica.cpus, lambda: replica.server(rate_rps, n, max_batch=max_batch, seed=seed))
+    run = seen.found
     return _of_latencies(
-        run.latency_ms,
+        seen,
+        [attempt.latency_ms for attempt in seen.attempts],
         {
             "throughput_rps": _seen(run.achieved_rps, n, "one run"),
             "offered_rps": _seen(rate_rps, 0, "as scheduled"),
@@ -198,28 +196,34 @@ def server(
         batch=max_batch,
         seed=seed,
         hardware=hardware,
-        contended=contended,
         seconds=clock.monotonic_s() - start_s,
     )
 
 
-def _watched(canary: Canary | None, cpus: Sequence[int], run: Callable[[], T]) -> tuple[T, bool]:
-    """What a run gives, and whether the canary found the cores busy before or after it."""
-    if canary is None:
-        return run(), False
-    before = canary.busy(cpus)
-    found = run()
-    return found, canary.busy(cpus) or before
-
-
-def _of_latencies(latency_ms: NDArray[np.float64], more: Mapping[str, Estimate], **facts: Any) -> Measurement:
-    finite = np.minimum(latency_ms, NEVER_MS)
+def _of_latencies(
+    seen: Watched[Any], attempts: Sequence[NDArray[np.float64]], more: Mapping[str, Estimate], **facts: Any
+) -> Measurement:
+    finite = [np.minimum(latency_ms, NEVER_MS) for latency_ms in attempts]
+    levels = {f"latency_p{p}_ms": [quantile(x, p / 100) for x in finite] for p in (50, 90, 99)}
     return Measurement(
-        n=latency_ms.size,
-        metrics={**{f"latency_p{p}_ms": quantile(finite, p / 100) for p in (50, 90, 99)}, **more},
-        quantiles_ms=tuple(np.quantile(finite, np.linspace(0, 1, 101)).tolist()),
+        n=finite[-1].size,
+        metrics={**{name: _over_attempts(found, seen) for name, found in levels.items()}, **more},
+        quantiles_ms=tuple(np.quantile(finite[-1], np.linspace(0, 1, 101)).tolist()),
         taken_at=datetime.now(UTC),
+        contended=seen.contended,
         **facts,
+    )
+
+
+def _over_attempts(found: Sequence[Estimate], seen: Watched[Any]) -> Estimate:
+    """The last attempt's figure; on busy cores with an interval over all of them, and down to quiet cores."""
+    if not seen.contended:
+        return found[-1]
+    return replace(
+        found[-1],
+        lo=min(e.lo for e in found) / seen.slowdown,
+        hi=max(e.hi for e in found),
+        method=f"{found[-1].method}, widened: cores busy, {len(found)} tries",
     )
 
 

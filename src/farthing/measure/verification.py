@@ -1,22 +1,24 @@
-"""Measures a plan's choice again, interleaved with the baseline."""
+"""Measures a plan's choice again, interleaved with what tells the machine's speed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from farthing.core.search.holding import Remeasured
+from farthing.core.search.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError
-from farthing.measure.campaign import MOST_SERVED
+from farthing.measure.scenarios import Reading
+from farthing.measure.under_load import served_n
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Plan
 
 __all__ = ["remeasure"]
 
-ROUNDS = 10
+ROUNDS = 12
 
 
 def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
-    """Blocks of the plan's candidate and of the baseline in turn, then the Server scenario at the peak.
+    """Blocks of the plan's candidate and of its yardsticks in turn, then the Server scenario at the peak.
 
     Args:
         bench: An open workbench.
@@ -29,33 +31,45 @@ def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
     if plan.chosen is None:
         raise ValueError(f"the plan of {plan.workload} chose nothing")
     bench.adopt(plan.artefacts, folder)
-    chosen, base = plan.chosen.candidate, plan.baseline.candidate
-    lineup = [chosen, base] if _runs(bench, base) else [chosen]
-    bench.tell("verifying", 0, ROUNDS + 1, "service time")
-    curve = bench.curve(chosen, [chosen.max_batch])
-    blocks: dict[Candidate, list[float]] = {c: [] for c in lineup}
-    for k in range(ROUNDS):
-        bench.tell("verifying", k, ROUNDS + 1, "capacity")
-        for c, rps in bench.throughput(f"verify/{k}", lineup if k % 2 else lineup[::-1]).items():
-            blocks[c].append(rps)
+    chosen = plan.chosen.candidate
+    bench.tell("verifying", 0, ROUNDS + 1, "starting")
+    bench.replica(chosen)
+    beside = [c for c in yardsticks(plan) if c != chosen and _runs(bench, c)]
+    blocks = _rounds(bench, [chosen, *beside])
     bench.tell("verifying", ROUNDS, ROUNDS + 1, "p99 at the peak rate")
     bench.retire([chosen])
     rate = _peak_of_one(plan)
-    server = bench.server(chosen, rate, min(MOST_SERVED, max(bench.settings.server_n, int(rate * 3)))) if rate else None
+    server = bench.server(chosen, rate, served_n(bench, rate)) if rate else None
     bench.tell("verifying", ROUNDS + 1, ROUNDS + 1, "")
+    mine = blocks[chosen]
     return Remeasured(
-        curve=curve,
-        capacity_rps=tuple(blocks[chosen]),
-        baseline_rps=tuple(blocks.get(base, ())),
+        service_ms=tuple(r.service_ms for r in mine),
+        capacity_rps=tuple(r.rps for r in mine),
+        beside_rps={c: tuple(r.rps for r in blocks[c]) for c in beside},
+        canary_ms=tuple(r.canary_ms for r in mine),
+        contended=tuple(any(r.contended for r in row) for row in zip(*blocks.values(), strict=True)),
         server=server,
     )
 
 
-def _runs(bench: Workbench, base: Candidate) -> bool:
+def _rounds(bench: Workbench, lineup: Sequence[Candidate]) -> dict[Candidate, list[Reading]]:
+    blocks: dict[Candidate, list[Reading]] = {c: [] for c in lineup}
+    for k in range(ROUNDS):
+        bench.tell("verifying", k, ROUNDS + 1, "service time and capacity")
+        for c, reading in bench.round(f"verify/{k}", lineup if k % 2 else lineup[::-1]).items():
+            blocks[c].append(reading)
+    return blocks
+
+
+def _runs(bench: Workbench, c: Candidate) -> bool:
+    """Whether a yardstick runs here as it did for the plan: the user's own module, and no program made of it."""
+    if c.variant == "torch-module" and not bench.settings.trust:
+        bench.tell("verifying", 0, ROUNDS + 1, f"{c.label} is the user's own code, which runs with --trust only")
+        return False
     try:
-        bench.replica(base)
+        bench.replica(c)
     except FarthingError as e:
-        bench.tell("verifying", 0, 1, f"the baseline cannot be run here: {e.message}")
+        bench.tell("verifying", 0, ROUNDS + 1, f"{c.label} cannot be run here: {e.message}")
         return False
     return True
 

@@ -22,6 +22,7 @@ from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.replica import Block, Replica
+from farthing.measure.scenarios import Reading
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
 from farthing.plugins import find
@@ -102,7 +103,6 @@ class Workbench:
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     model: ModelRef | None = None
     root: Path | None = None
-    contended: int = 0
     _replicas: dict[Candidate, Replica] = field(default_factory=dict)
     _opened_s: float = 0.0
     canary: Canary = field(init=False)
@@ -281,35 +281,31 @@ class Workbench:
 
         return self.keep(f"facts/{_layout(candidate).label}/{candidate.precision}", Facts, "measure", read)
 
-    def throughput(
-        self, key: str, candidates: Sequence[Candidate], seconds: float | None = None
-    ) -> dict[Candidate, float]:
-        """One interleaved round: a block of each candidate in turn, in requests/s."""
-        length = seconds or self.settings.block_s
+    def round(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, Reading]:
+        """One interleaved round: a block of each candidate in turn, the canary asked for each."""
 
-        def run() -> list[float]:
+        def run() -> list[Reading]:
             pairs = [(self.replica(c), c.max_batch) for c in candidates]
-            return [b.rps for b in self._round(pairs, length)]
+            return [_reading(b) for b in scenarios.run_round(pairs, self.settings.block_s, self.canary)]
 
-        return dict(zip(candidates, self.keep(key, list[float], "measure", run), strict=True))
+        return dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
 
-    def _round(self, pairs: Sequence[tuple[Replica, int]], seconds: float) -> list[Block]:
-        blocks = scenarios.run_round(pairs, seconds, self.canary)
-        self.contended += sum(b.contended for b in blocks)
-        return blocks
+    def throughput(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, float]:
+        """The same round in requests/s alone."""
+        return {c: reading.rps for c, reading in self.round(key, candidates).items()}
 
     def curve(self, candidate: Candidate, batches: Sequence[int]) -> Curve:
         """Service time by batch size, all cores loaded; sizes measured before are not measured again."""
-        samples = {b: self._service_ms(candidate, b) for b in batches}
-        return curve(samples)
+        times = {b: self._service_times(candidate, b) for b in batches}
+        return curve({b: t.ms for b, t in times.items()}, contended=[b for b, t in times.items() if t.contended])
 
-    def _service_ms(self, candidate: Candidate, batch: int) -> list[float]:
-        def run() -> list[float]:
-            block = self.replica(candidate).offline_block(batch, self.settings.block_s)
-            return [float(x) for x in block.service_ms]
+    def _service_times(self, candidate: Candidate, batch: int) -> _ServiceTimes:
+        def run() -> _ServiceTimes:
+            (block,) = scenarios.run_round([(self.replica(candidate), batch)], self.settings.block_s, self.canary)
+            return _ServiceTimes(ms=tuple(map(float, block.service_ms)), contended=block.contended)
 
         layout = _layout(candidate)
-        return self.keep(f"service/{layout.label}/{layout.precision}/{batch}", list[float], "measure", run)
+        return self.keep(f"service times/{layout.label}/{layout.precision}/{batch}", _ServiceTimes, "measure", run)
 
     def answers(self, candidate: Candidate, split: str, indices: Sequence[int]) -> NDArray[np.float64]:
         """First output on one split, shape ``(n, …)``, kept on disk and not in the journal."""
@@ -328,7 +324,7 @@ class Workbench:
         """Latency of one request at a time."""
 
         def run() -> Measurement:
-            return scenarios.single_stream(self.replica(candidate), n, **self._stamp())
+            return scenarios.single_stream(self.replica(candidate), n, canary=self.canary, **self._stamp())
 
         return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
 
@@ -337,14 +333,21 @@ class Workbench:
 
         def run() -> Measurement:
             return scenarios.server(
-                self.replica(candidate), rate_rps, n, max_batch=candidate.max_batch, **self._stamp()
+                self.replica(candidate),
+                rate_rps,
+                n,
+                max_batch=candidate.max_batch,
+                canary=self.canary,
+                **self._stamp(),
             )
 
         return self._measured(f"server/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}", run)
 
-    def offline(self, candidate: Candidate, blocks: Sequence[float]) -> Measurement:
-        """The Offline scenario's Measurement from blocks already run."""
-        return scenarios.offline(candidate, blocks, self.settings.block_s, [], **self._stamp())
+    def offline(self, candidate: Candidate, readings: Sequence[Reading]) -> Measurement:
+        """The Offline scenario's Measurement from blocks already run, kept among all measurements."""
+        found = scenarios.offline(candidate, readings, self.settings.block_s, **self._stamp())
+        self.measurements.append(found)
+        return found
 
     def _measured(self, key: str, run: Callable[[], Measurement]) -> Measurement:
         found = self.keep(key, Measurement, "measure", run)
@@ -353,6 +356,24 @@ class Workbench:
 
     def _stamp(self) -> Mapping[str, Any]:
         return {"seed": self.settings.seed, "hardware": self.fingerprint}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ServiceTimes:
+    """Times of single batches of one size in one block, and whether its cores were busy."""
+
+    ms: tuple[float, ...]
+    contended: bool
+
+
+def _reading(block: Block) -> Reading:
+    return Reading(
+        rps=block.rps,
+        service_ms=sum(block.service_ms) / len(block.service_ms),
+        pipeline_frac=block.pipeline_frac,
+        contended=block.contended,
+        canary_ms=block.canary_ms,
+    )
 
 
 def _layout(c: Candidate) -> Candidate:

@@ -113,6 +113,7 @@ def assemble(
         artefacts=tuple(found.artefacts.values()),
         splits=splits,
         provenance=provenance,
+        canary_ms=found.canary_ms,
     )
 
 

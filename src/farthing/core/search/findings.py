@@ -48,6 +48,7 @@ class Findings:
         lost: Why a candidate did not win, by candidate.
         tied: Candidates that cannot be told apart from the chosen one.
         failed: Why a candidate could not be run, by candidate.
+        canary_ms: Time of the canary kernel beside the proof rounds, None when there were none.
         notes: What the report must say about this run.
         skipped: Variants or engines that were not tried, and why.
         latency: SingleStream of baseline and chosen (and of the nearest when nothing is chosen).
@@ -70,6 +71,7 @@ class Findings:
     lost: Mapping[Candidate, str] = field(default_factory=dict)
     tied: tuple[Candidate, ...] = ()
     failed: Mapping[Candidate, str] = field(default_factory=dict)
+    canary_ms: Estimate | None = None
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     latency: Mapping[Candidate, Measurement] = field(default_factory=dict)

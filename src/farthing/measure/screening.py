@@ -1,0 +1,100 @@
+"""The first stages: build every variant, screen every build beside the baseline, pass the accuracy gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from farthing.core.search import space, trials
+from farthing.errors import EngineError, MeasureError
+from farthing.measure.state import RunState, evidence_of, look
+from farthing.nouns import Candidate, Estimate
+from farthing.plugins import find
+
+__all__ = ["build_all", "pass_gate", "screen"]
+
+
+def build_all(state: RunState, cores: int) -> tuple[Candidate, ...]:
+    """Build every variant that can be built here; one candidate for each engine, artefact and precision."""
+    bench = state.bench
+    engines = {e: find("engines", e).missing() for e in bench.settings.engines}
+    state.skipped.update({f"engine {e}": f"not installed: {pip}" for e, pip in engines.items() if pip})
+    wanted = [*bench.settings.variants]
+    if bench.workload.model.kind == "torch" and any(e in engines for e in ("pytorch", "torch-compile")):
+        wanted.append("torch-module")
+    for k, name in enumerate(wanted):
+        bench.tell("building", k, len(wanted), name)
+        pip = find("variants", name).missing()
+        if pip:
+            state.skipped[f"variant {name}"] = f"not installed: {pip}"
+            continue
+        try:
+            bench.build(name)
+        except (EngineError, MeasureError) as e:
+            state.skipped[f"variant {name}"] = e.message
+    bench.tell("building", len(wanted), len(wanted), f"{len(bench.artefacts)} artefacts")
+    return space.builds(bench.artefacts.values(), engines, bench.hardware.isa, cores)
+
+
+def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Try every build for a moment beside the baseline; the promising ones, best first."""
+    bench = state.bench
+    screens = []
+    todo = [b for b in builds if b != replace(state.baseline, max_batch=1)]
+    for k, build in enumerate(todo):
+        bench.tell("screening", k, len(todo), build.build)
+        try:
+            screens.append(_screen_one(state, build))
+        except (EngineError, MeasureError) as e:
+            state.failed[build] = e.message
+        bench.retire([state.baseline, *builds])
+    bench.tell("screening", len(todo), len(todo), f"{len(state.failed)} could not be run")
+    kept = trials.promising(screens)
+    best = max((s.ratio.value for s in screens), default=0.0)
+    for s in screens:
+        if s.candidate not in kept:
+            state.lost[s.candidate] = (
+                f"screen: {s.ratio.value:.1f} × the baseline [{s.ratio.lo:.1f}, {s.ratio.hi:.1f}], best {best:.1f} ×"
+            )
+    full = [s for s in screens if s.candidate.precision == "fp32"]
+    state.best_fp32 = max(full, key=lambda s: s.ratio.value).candidate if full else None
+    return kept
+
+
+def _screen_one(state: RunState, build: Candidate) -> trials.Screen:
+    """Blocks at batch 1 and 8, each beside one of the baseline, so that slow drift cancels."""
+    bench = state.bench
+    small, large = build, replace(build, max_batch=8)
+    first = bench.throughput(f"screen/{build.label}/{build.precision}", [state.baseline, small, large])
+    second = bench.throughput(f"screen2/{build.label}/{build.precision}", [large, small, state.baseline])
+    look(state, build, (1, 8))
+    best = max((small, large), key=lambda c: first[c] + second[c])
+    pair = [r[best] / r[state.baseline] for r in (first, second)]
+    state.capacities[best] = _range([first[best], second[best]], "range of 2 blocks")
+    return trials.Screen(candidate=build, ratio=_range(pair, "range of 2 interleaved ratios"))
+
+
+def _range(values: Sequence[float], method: str) -> Estimate:
+    return Estimate(value=sum(values) / len(values), lo=min(values), hi=max(values), n=len(values), method=method)
+
+
+def pass_gate(state: RunState, kept: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Accuracy on the search split: builds that are clearly too lossy leave here."""
+    bench = state.bench
+    passed = []
+    for k, build in enumerate(kept):
+        bench.tell("accuracy", k, len(kept), build.build)
+        try:
+            evidence = evidence_of(state, build, "search", bench.workload.objective.confidence)
+        except (EngineError, MeasureError) as e:
+            state.failed[build] = e.message
+            continue
+        state.search[build] = evidence
+        if evidence.drop_frac.value > bench.workload.objective.max_drop_frac:
+            state.lost[build] = f"accuracy: loses {evidence.drop_frac.value * 100:.2f} points on the search split"
+        else:
+            passed.append(build)
+    bench.tell(
+        "accuracy", len(kept), len(kept), f"search {len(bench.splits.search)}: {len(passed)} of {len(kept)} pass"
+    )
+    return tuple(passed)

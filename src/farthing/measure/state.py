@@ -1,0 +1,130 @@
+"""What a run knows while it goes on: curves, rates, evidence, and why each loser lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from farthing.core.search import gate, trials
+from farthing.core.search.findings import Facts, Findings
+from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
+from farthing.measure.workbench import Workbench
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace
+
+__all__ = ["RunState", "TraceOf", "evidence_of", "findings_of", "look", "rate_all", "sla_of", "stable_rate"]
+
+TraceOf = Callable[[float], Trace]
+"""From the baseline's SLA rate to the arrivals that are priced (they may be inferred from the bill)."""
+
+
+@dataclass
+class RunState:
+    """State of a run while it is going on; :func:`findings_of` freezes it at the end."""
+
+    bench: Workbench
+    baseline: Candidate
+    curves: dict[Candidate, trials.Curve] = field(default_factory=dict)
+    facts: dict[Candidate, Facts] = field(default_factory=dict)
+    sla: dict[Candidate, float | None] = field(default_factory=dict)
+    search: dict[Candidate, AccuracyEvidence] = field(default_factory=dict)
+    confirm: dict[Candidate, AccuracyEvidence] = field(default_factory=dict)
+    ratios: dict[Candidate, Estimate] = field(default_factory=dict)
+    capacities: dict[Candidate, Estimate] = field(default_factory=dict)
+    lost: dict[Candidate, str] = field(default_factory=dict)
+    failed: dict[Candidate, str] = field(default_factory=dict)
+    canary_ms: Estimate | None = None
+    notes: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    latency: dict[Candidate, Measurement] = field(default_factory=dict)
+    server: dict[Candidate, Measurement] = field(default_factory=dict)
+    tied: tuple[Candidate, ...] = ()
+    best_fp32: Candidate | None = None
+    profiles: tuple[Profile, ...] = ()
+
+
+def look(state: RunState, c: Candidate, batches: Sequence[int]) -> None:
+    """Measure the curve of a build and layout at some batch sizes beside those known, and read its facts."""
+    key = replace(c, max_batch=1)
+    known = state.curves.get(key)
+    wanted = sorted({*batches, *(known.sizes if known else ())})
+    state.curves[key] = state.bench.curve(c, wanted)
+    state.facts[key] = state.bench.facts(c)
+
+
+def rate_all(state: RunState, c: Candidate) -> None:
+    """Work out the rate within the promise at every batch size that was measured of a build and layout."""
+    known = state.curves[replace(c, max_batch=1)]
+    for batch in known.sizes:
+        bound = state.bench.workload.objective.latency_ms
+        state.sla[replace(c, max_batch=batch)] = sla_of(state, known.upto(batch), c.instances, batch, bound)
+
+
+def sla_of(state: RunState, known: trials.Curve, instances: int, batch: int, latency_ms: float | None) -> float | None:
+    """Highest rate of a replica within a latency bound by the queue model, None where there is none.
+
+    Args:
+        state: With the objective's percentile and the seed.
+        known: Service times.
+        instances: Workers.
+        batch: Largest batch.
+        latency_ms: The bound, None for the highest stable rate.
+    """
+    objective = state.bench.workload.objective
+    service = ServiceCurve(sizes=known.sizes, seconds=known.seconds(), sigma=known.jitter)
+    return sla_rps(
+        service,
+        instances=instances,
+        max_batch=batch,
+        latency_s=None if latency_ms is None else latency_ms / 1000,
+        percentile=objective.percentile,
+        seed=state.bench.settings.seed,
+    )
+
+
+def stable_rate(state: RunState, c: Candidate) -> float | None:
+    """Highest rate at which a candidate's queue does not grow, whatever the latency."""
+    return sla_of(state, state.curves[replace(c, max_batch=1)].upto(c.max_batch), c.instances, c.max_batch, None)
+
+
+def evidence_of(state: RunState, build: Candidate, split: str, confidence: float) -> AccuracyEvidence:
+    """Answers of a build held against the baseline's on one split (``search`` or ``confirm``)."""
+    bench = state.bench
+    rows = bench.splits.search if split == "search" else bench.splits.confirm
+    labels = bench.workload.holdout.labels
+    return gate.evidence(
+        bench.answers(state.baseline, split, rows),
+        bench.answers(replace(build, max_batch=8), split, rows),
+        None if labels is None else [labels[k] for k in rows],
+        split="search" if split == "search" else "confirm",
+        metric=bench.metric,
+        objective=replace(bench.workload.objective, confidence=confidence),
+        seed=bench.settings.seed,
+    )
+
+
+def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
+    """Everything seen, frozen."""
+    bench = state.bench
+    return Findings(
+        baseline=state.baseline,
+        chosen=chosen,
+        artefacts=dict(bench.artefacts),
+        curves=state.curves,
+        facts=state.facts,
+        sla_rps=state.sla,
+        search=state.search,
+        confirm=state.confirm,
+        ratios=state.ratios,
+        capacities_rps=state.capacities,
+        lost=state.lost,
+        tied=state.tied,
+        failed=state.failed,
+        notes=(*state.notes, *(f"not tried: {k} ({why})" for k, why in state.skipped.items())),
+        canary_ms=state.canary_ms,
+        skipped=state.skipped,
+        latency=state.latency,
+        server=state.server,
+        best_fp32=state.best_fp32,
+        profiles=state.profiles,
+        measurements=tuple(bench.measurements),
+    )
