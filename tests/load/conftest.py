@@ -18,5 +18,5 @@ def project(tmp_path: Path) -> Path:
     write_images(tmp_path / "train", ["cat", "dog", "owl"] * 10)
     rows = "".join(f"2026-03-01 {h:02}:{m:02}:00,{10 + h}\n" for h in range(24) for m in range(60))
     (tmp_path / "requests-by-minute.csv").write_text("timestamp,requests\n" + rows)
-    (tmp_path / "workload.yaml").write_text((GOLDEN / "workload-1.yaml").read_text())
+    (tmp_path / "workload.yaml").write_text((GOLDEN / "v1" / "workload.yaml").read_text())
     return tmp_path

@@ -102,5 +102,5 @@ def test_stamp() -> None:
 
 
 def test_golden_workload_of_version_1_still_reads() -> None:
-    document = read_document(GOLDEN / "workload-1.yaml", "workload")
+    document = read_document(GOLDEN / "v1" / "workload.yaml", "workload")
     assert document["objective"] == {"p99": "50ms", "max_drop": "1pt", "confidence": "95%", "min_saving": "30%"}
