@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _dense(rng: np.random.Generator, widths: Sequence[int]) -> Layers:
     nodes: list[onnx.NodeProto] = []
     weights: list[onnx.TensorProto] = []
     name = "x"
-    for i, (n, m) in enumerate(zip(widths, widths[1:])):
+    for i, (n, m) in enumerate(pairwise(widths)):
         w = (rng.standard_normal((n, m)) / np.sqrt(n)).astype(np.float32)
         weights += [
             numpy_helper.from_array(w, f"w{i}"),
@@ -99,7 +100,7 @@ def _convolutions(rng: np.random.Generator, widths: Sequence[int], strides: Sequ
     nodes: list[onnx.NodeProto] = []
     weights: list[onnx.TensorProto] = []
     name = "x"
-    for i, (n, m, stride) in enumerate(zip(widths, widths[1:], strides)):
+    for i, ((n, m), stride) in enumerate(zip(pairwise(widths), strides, strict=True)):
         w = (rng.standard_normal((m, n, 3, 3)) / np.sqrt(9 * n)).astype(np.float32)
         weights.append(numpy_helper.from_array(w, f"w{i}"))
         nodes += [

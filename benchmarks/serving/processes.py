@@ -9,14 +9,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from serving.models import Post
 
-__all__ = ["ask", "cpu_s", "end", "free_port", "replies", "rss_mb", "running", "start", "wait_until"]
+__all__ = ["ask", "cpu_s", "end", "family", "free_port", "replies", "rss_mb", "running", "start", "wait_until"]
 
 
 def free_port() -> int:
@@ -79,10 +79,8 @@ def end(child: subprocess.Popen[bytes], *, timeout_s: float = 15.0) -> None:
     """Ask it to stop; kill its whole session when it does not."""
     if child.poll() is None:
         child.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            pass
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:

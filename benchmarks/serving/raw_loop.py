@@ -21,13 +21,16 @@ class Constant(asyncio.Protocol):
         self.reply = reply
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A parser for each connection."""
         self.transport = transport
         self.parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
+        """Parse."""
         self.parser.feed_data(data)
 
     def on_message_complete(self) -> None:
+        """The request is there: answer."""
         self.transport.write(self.reply)  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,105 @@
+"""Other servers beside farthing on the same models: each alone on the server's core, in blocks between farthing's."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from figures import emit
+from serving.farthing_server import Farthing
+from serving.models import SUBJECTS, Floats, Post, oip_binary_post, oip_json_post
+from serving.peers import PEERS, Peer, environment, version
+from serving.processes import ask, free_port, replies, running
+from serving.wrk import Load, press
+
+__all__ = ["compare"]
+
+_BLOCKS = 2
+_CONNECTIONS = {"mlp": 32, "conv": 8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """One peer beside farthing, and what its answers must be."""
+
+    peer: Peer
+    ours: Farthing
+    core: int
+    client_core: int
+    seconds: float
+    expected: dict[str, Floats]
+
+
+def compare(
+    names: list[str],
+    ours: Farthing,
+    models: Path,
+    *,
+    expected: dict[str, Floats],
+    core: int,
+    client: int,
+    seconds: float,
+) -> None:
+    """Print one figure for each peer and model; one that does not install or answer is reported as such."""
+    for name in names:
+        peer = PEERS[name]
+        trial = _Trial(peer=peer, ours=ours, core=core, client_core=client, seconds=seconds, expected=expected)
+        try:
+            _one(trial, environment(peer), models)
+        except (RuntimeError, OSError) as e:
+            print(f"  {name} cannot be compared here: {e}", file=sys.stderr)
+            emit(f"serve/peer/{name}/not comparable here", 0.0, None, None, "count", None, None)
+
+
+def _one(trial: _Trial, home: Path, models: Path) -> None:
+    peer, port = trial.peer, free_port()
+    log = models / f"{peer.name}.log"
+    env = dict(peer.env) | {"MODELS": str(models)}
+    with running(
+        peer.words(home, port, models),
+        cores=[trial.core],
+        ready=lambda: replies(port, peer.ready),
+        log=log,
+        env=env,
+        timeout_s=peer.patience_s,
+    ):
+        for subject in ("mlp", "conv"):
+            x = SUBJECTS[subject].sample()
+            post = peer.posts[subject](x)
+            _check(trial, port, post, subject)
+            own = oip_json_post(subject, x) if peer.like == "json" and subject == "mlp" else oip_binary_post(subject, x)
+            _show(trial, f"{peer.name} {version(peer, home)}", subject, *_blocks(trial, port, post, own, subject))
+
+
+def _check(trial: _Trial, port: int, post: Post, subject: str) -> None:
+    status, headers, body = ask(port, post)
+    if status != 200:
+        raise RuntimeError(f"{subject}: status {status}: {body[:200]!r}")
+    if not np.allclose(trial.peer.answer(headers, body), trial.expected[subject], rtol=1e-3, atol=1e-3):
+        raise RuntimeError(f"{subject}: its answer is not the model's")
+
+
+def _blocks(trial: _Trial, port: int, post: Post, own: Post, subject: str) -> tuple[list[Load], list[Load]]:
+    connections = _CONNECTIONS[subject]
+    press(f"http://127.0.0.1:{port}", post, connections=connections, seconds=1, core=trial.client_core)
+    theirs, ours = [], []
+    for _ in range(_BLOCKS):
+        for url, body, found in ((f"http://127.0.0.1:{port}", post, theirs), (trial.ours.url, own, ours)):
+            found.append(press(url, body, connections=connections, seconds=trial.seconds, core=trial.client_core))
+    return theirs, ours
+
+
+def _show(trial: _Trial, named: str, subject: str, theirs: list[Load], ours: list[Load]) -> None:
+    if any(load.failed for load in theirs):
+        print(f"  {named}: {sum(load.failed for load in theirs)} requests failed on {subject}", file=sys.stderr)
+    rates = [load.rps for load in theirs]
+    middle = float(np.median(rates))
+    form = trial.peer.like if subject == "mlp" else "binary"
+    emit(f"serve/peer/{named}/{subject} requests/s", middle, min(rates), max(rates), "1/s", None, None)
+    ratios = [a.rps / max(b.rps, 1e-9) for a, b in zip(ours, theirs, strict=True)]
+    low, high = min(ratios), max(ratios)
+    figure = f"serve/peer/{named}/farthing over it on {subject} ({form})"
+    emit(figure, float(np.median(ratios)), low, high, "ratio", None, None)
