@@ -1,8 +1,8 @@
 """The Open Inference Protocol over gRPC: sockets, limits, errors, health and the end of a server.
 
 ``grpc.aio`` runs on the server's own loop. Messages are kept as bytes until a method reads them, so that what is no
-message gets ``INVALID_ARGUMENT``. Compressed messages are refused (``UNIMPLEMENTED``): gRPC's bound on a message holds
-before it is decompressed, not after. Methods that are not known here get ``UNIMPLEMENTED`` from gRPC itself.
+message gets ``INVALID_ARGUMENT``. The bound on a message holds before and after it is decompressed. Methods that are
+not known here get ``UNIMPLEMENTED`` from gRPC itself.
 """
 
 from __future__ import annotations
@@ -41,14 +41,13 @@ _CODES: Final = {
 }
 _DETAIL_CHARACTERS: Final = 1000
 _WATCH_S: Final = 1.0
-_IDENTITY_ONLY: Final = 1
 _HealthRequest = message("grpc.health.v1.HealthCheckRequest")
 _HealthResponse = message("grpc.health.v1.HealthCheckResponse")
 _SERVING: Final = {True: "SERVING", False: "NOT_SERVING", None: "SERVICE_UNKNOWN"}
 
 
 def status_code(problem: Problem) -> grpc.StatusCode:
-    """gRPC's word for an HTTP status."""
+    """The word of gRPC for an HTTP status."""
     return _CODES.get(problem.status, grpc.StatusCode.UNKNOWN)
 
 
@@ -192,7 +191,7 @@ def _health(serving: bool | None) -> bytes:
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
-    """gRPC's own settings for our limits."""
+    """The settings of gRPC that hold our limits."""
     return [
         ("grpc.max_receive_message_length", limits.body_bytes),
         ("grpc.max_send_message_length", -1),
@@ -201,7 +200,6 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", limits.pipelined),
         ("grpc.max_connection_idle_ms", round(limits.idle_s * 1000)),
         ("grpc.server_handshake_timeout_ms", round(limits.head_s * 1000)),
-        ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
         ("grpc.so_reuseport", 0),
     ]
 
@@ -213,7 +211,7 @@ def _caller(context: Any) -> Caller:
 
 async def _abort(context: Any, problem: Problem) -> NoReturn:
     """End a call with a problem; raises always."""
-    trailing = ()
+    trailing: tuple[tuple[str, str], ...] = ()
     if problem.retry_after_s is not None:
         trailing = (("grpc-retry-pushback-ms", str(max(1, round(problem.retry_after_s * 1000)))),)
     await context.abort(status_code(problem), problem.message[:_DETAIL_CHARACTERS], trailing)

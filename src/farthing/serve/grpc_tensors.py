@@ -8,7 +8,7 @@ payloads are checked by the same functions as over HTTP.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -161,9 +161,7 @@ def _array(slot: Slot, shape: tuple[int, ...], tensor: Any, raw: bytes | None) -
     values = getattr(tensor.contents, wanted)
     count = math.prod(shape)
     if len(values) != count:
-        raise Problem(
-            400, f"input {slot.name}: {list(shape)} needs {count:,} elements in {wanted}, got {len(values):,}"
-        )
+        raise Problem(400, f"input {slot.name}: {list(shape)} needs {count:,} values in {wanted}, got {len(values):,}")
     return _typed(slot.datatype, values, count, slot.name).reshape(shape)
 
 
