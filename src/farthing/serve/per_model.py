@@ -26,6 +26,8 @@ class PerModel(Generic[T]):
     def __init__(self, make: Callable[[LiveModel], T]) -> None:
         self._make = make
         self._live: dict[LiveModel, T] = {}
+        self.seen = self._live.get
+        """What is kept for a model that was asked for before, else None; the fast way."""
         self._kept: dict[tuple[str, str, str | None], T] = {}
 
     def __getitem__(self, model: LiveModel) -> T:
@@ -36,7 +38,8 @@ class PerModel(Generic[T]):
 
     def _first(self, model: LiveModel) -> T:
         if len(self._live) >= _MOST_LIVE:
-            self._live = {m: kept for m, kept in self._live.items() if m.state != "unloaded"}
+            for gone in [m for m in self._live if m.state == "unloaded"]:
+                del self._live[gone]
         key = (model.spec.name, model.spec.version, pricing(model.spec).key)
         if key not in self._kept:
             self._kept[key] = self._make(model)
