@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from farthing.cli_serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
 from farthing.nouns import Outcome
 
@@ -239,6 +240,9 @@ def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int,
         if as_of is not None:
             terminal.print_plan(priced, page.parent)
         click.echo(page)
+
+
+cli.add_command(serve)
 
 
 @cli.group()

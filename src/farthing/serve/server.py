@@ -69,6 +69,7 @@ class Server:
         self._listener: asyncio.Server | None = None
         self.addresses = Addresses(http="")
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._with_notice = True
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -88,16 +89,19 @@ class Server:
         finally:
             await self._close()
 
-    def stop(self) -> None:
-        """Begin to stop; a second call ends the grace."""
-        (self._hurry if self._stop.is_set() else self._stop).set()
+    def stop(self, *, with_notice: bool = True) -> None:
+        """Begin to stop; a second call ends notice and grace."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._with_notice = with_notice
+        self._stop.set()
 
     # — start ——————————————————————————————————————————————————————————————————————————————————————
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(with_notice=False))
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
 
     async def _open_doors(self) -> Addresses:
@@ -180,7 +184,8 @@ class Server:
         self.models.close("the server is stopping")
         self._watchers.decided("stopping", {"open_connections": self._http.open_connections})
         self._say(f"stopping: {self._http.open_connections} connections open, up to {s.grace_s:g} s for their answers")
-        await self._or_hurry(asyncio.sleep(s.notice_s))
+        self._http.draining = True
+        await self._or_hurry(asyncio.sleep(s.notice_s if self._with_notice else 0))
         if self._listener is not None:
             self._listener.close()
         doors: list[Awaitable[Any]] = [self._http.drain()]

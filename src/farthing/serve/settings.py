@@ -34,7 +34,7 @@ class ServerSettings:
         admin_token: Who shows it may load and unload models; None switches that off.
         ledger: Folder of the ledger, None for none.
         notice_s: How long new connections are still taken once the server has said that it is not ready, so that
-            load balancers see it.
+            load balancers see it; connections end with their next answer meanwhile. Ctrl-C skips it.
         grace_s: How long accepted requests may take once it stops.
         limits: On what clients send.
     """
@@ -49,11 +49,13 @@ class ServerSettings:
     expose_cost: bool = False
     admin_token: str | None = None
     ledger: Path | None = None
-    notice_s: float = 0.0
+    notice_s: float = 1.0
     grace_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        if not self.host.strip():
+            raise InputError("the host is empty", hint="127.0.0.1 for this machine only, 0.0.0.0 for all addresses")
         ports = [p for p in (self.port, self.grpc_port, self.metrics_port) if p is not None]
         wrong = [p for p in ports if not 0 <= p <= _MOST_PORT]
         if wrong:

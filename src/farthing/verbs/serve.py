@@ -14,12 +14,13 @@ from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.serve_file import read_wishes
 from farthing.load.serving import served_models
+from farthing.load.units import duration_ms, memory_mib
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import this_machine, usable_cpus
-from farthing.serve.settings import ServerSettings
+from farthing.serve.settings import ServerSettings, read_token
 from farthing.store.artefacts import check_artefact
 
-__all__ = ["serve"]
+__all__ = ["serve", "settings_of"]
 
 _NEEDED = ("httptools", "orjson")
 _MEMORY_SHARE = 0.8
@@ -64,6 +65,37 @@ def serve(
         priced_as=offer,
     )
     _run(read, settings or ServerSettings(), say)
+
+
+def settings_of(
+    *,
+    memory_budget: str | None = None,
+    admin_token_file: Path | None = None,
+    notice: str | None = None,
+    grace: str | None = None,
+    **given: Any,
+) -> ServerSettings:
+    """Make settings of what a user writes.
+
+    Args:
+        memory_budget: ``4GiB``.
+        admin_token_file: File that holds the token.
+        notice: ``1s``, or ``0``.
+        grace: ``30s``.
+        given: Further fields of :class:`~farthing.serve.settings.ServerSettings` as they are.
+
+    Raises:
+        InputError: when something cannot be read.
+    """
+    if memory_budget is not None:
+        given["memory_budget_mib"] = memory_mib(memory_budget, "--memory-budget")
+    if admin_token_file is not None:
+        given["admin_token"] = read_token(admin_token_file)
+    if notice is not None:
+        given["notice_s"] = 0.0 if notice in ("0", "0s") else duration_ms(notice, "--notice") / 1000
+    if grace is not None:
+        given["grace_s"] = duration_ms(grace, "--grace") / 1000
+    return ServerSettings(**given)
 
 
 def _check_installed() -> None:
