@@ -14,6 +14,7 @@ import grpc.aio
 import numpy as np
 import pytest
 import uvloop
+from echo import MAX_ROWS, RealClock, Recorder, SomeModels, echo_models
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from farthing.errors import InputError
@@ -22,8 +23,6 @@ from farthing.serve.grpc import GrpcServer
 from farthing.serve.grpc_messages import HEALTH_SERVICE, INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
 from farthing.serve.requests import Problem
-
-from echo import MAX_ROWS, RealClock, Recorder, SomeModels, echo_models
 
 Infer = message("inference.ModelInferRequest")
 Code = grpc.StatusCode
@@ -350,6 +349,24 @@ def test_deadlines_priority_and_trace_reach_the_queue():
         assert queue.requests[-1].deadline_s == float("inf")
 
     on_door(test)
+
+
+def test_callers_are_told_apart_by_a_salted_hash_only():
+    async def tenants(salt: bytes | None) -> list[str]:
+        models = SomeModels(echo_models())
+        server = GrpcServer(models, Recorder(), LIMITS, RealClock(), tenant_salt=salt)
+        door = Door(server, await server.start("127.0.0.1:0"), models, Recorder())
+        for secret in ("Bearer a", "Bearer b", "Bearer a"):
+            await door("ModelInfer", fp32(), metadata=(("authorization", secret),))
+        await door("ModelInfer", fp32())
+        await door.channel.close()
+        await server.drain(0)
+        return [request.tenant for request in models["echo-FP32"].queue.requests]
+
+    first, second, again, nobody = uvloop.run(tenants(b"salt"))
+    assert first == again != second and nobody == "" and "Bearer" not in first
+    assert uvloop.run(tenants(None)) == ["", "", "", ""]
+    assert uvloop.run(tenants(b"other"))[0] != first
 
 
 def test_a_client_that_leaves_or_waits_no_longer_withdraws_its_request():

@@ -69,11 +69,14 @@ class GrpcServer:
         observer: Told of every inference request.
         limits: Bounds; ``connections`` bounds the calls of all connections together, ``pipelined`` those of one.
         clock: Time.
+        tenant_salt: For the hash of a call's ``authorization`` in the ledger; None for no tenants.
     """
 
-    def __init__(self, models: Models, observer: Observer, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, models: Models, observer: Observer, limits: Limits, clock: Clock, *, tenant_salt: bytes | None = None
+    ) -> None:
         self._limits = limits
-        self._calls = Calls(models, observer, limits, clock)
+        self._calls = Calls(models, observer, limits, clock, tenant_salt)
         self._ended = asyncio.Event()
         self._server: grpc.aio.Server | None = None
 

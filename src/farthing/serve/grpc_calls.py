@@ -15,6 +15,7 @@ from farthing.ports import Clock
 from farthing.serve.documents import model_config, model_metadata, repository_index, server_metadata
 from farthing.serve.grpc_messages import INFERENCE_SERVICE, METHODS, message
 from farthing.serve.grpc_tensors import answer_message, decode_message
+from farthing.serve.heads import tenant_of
 from farthing.serve.limits import Limits
 from farthing.serve.requests import Answer, Observer, Problem, Request
 from farthing.serve.served import LiveModel, Models
@@ -74,10 +75,14 @@ class Calls:
         observer: Told of every inference request.
         limits: Bounds.
         clock: Time.
+        tenant_salt: For the hash of a call's ``authorization`` in the ledger; None for no tenants.
     """
 
-    def __init__(self, models: Models, observer: Observer, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, models: Models, observer: Observer, limits: Limits, clock: Clock, tenant_salt: bytes | None
+    ) -> None:
         self._models, self._observer, self._limits, self._clock = models, observer, limits, clock
+        self._tenant_salt = tenant_salt
         self._held_bytes = 0
         self.draining = False
         self.unary: Mapping[str, Callable[[Any], Any]] = {
@@ -194,6 +199,7 @@ class Calls:
             length=decoded.length,
             shape_key=decoded.shape_key,
             id=decoded.id,
+            tenant=tenant_of(caller.metadata.get("authorization", "").encode(), self._tenant_salt),
             protocol=_PROTOCOL,
             trace=caller.metadata.get("traceparent"),
         )
