@@ -91,7 +91,7 @@ def farthing(
     token.chmod(0o600)
     command = [str(Path(sys.executable).with_name("farthing")), "serve", str(write_serve_file(folder, models))]
     command += ["--port", str(port), "--grpc-port", str(grpc_port), "--metrics-port", str(control_port)]
-    command += ["--admin-token", str(token), "--inline", inline, *options]
+    command += ["--admin-token-file", str(token), "--inline", inline, *options]
     ready = lambda: replies(port, "/v2/health/ready")  # noqa: E731
     with running(command, cores=cores, ready=ready, log=folder / "farthing.log", timeout_s=60) as process:
         yield Farthing(port=port, control_port=control_port, process=process)

@@ -1,0 +1,384 @@
+"""What the server must survive: killed workers, overload, mixed batches, restarts, swaps, malformed requests.
+
+    python benchmarks/serve_faults.py [--only kills,overload,isolation,restarts,swaps,census] [--kills 1000] …
+
+Every answer is checked: rows carry marks that come back doubled. The server has one core, the client the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+import yaml
+
+from figures import emit
+from serving.client import Connection, Lost, MarkedTraffic, Tally, http_bytes, open_loop, saturate
+from serving.farthing_server import Farthing, farthing
+from serving.models import SUBJECTS, build, oip_binary_post
+from serving.processes import ask, cpu_s
+
+CONNECTIONS = 16
+DEADLINE_S = 0.1
+LARGEST = 16
+Section = Callable[["Faults"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What all sections share.
+
+    Attributes:
+        folder: Of models, files and logs.
+        core: Of the server.
+        client: Core of the client.
+        kills: Workers to kill.
+        requests: Of the isolation run.
+        restarts: Rolling restarts.
+        swaps: Version swaps.
+        seconds: Of one part of the overload.
+    """
+
+    folder: Path
+    core: int
+    client: int
+    kills: int
+    requests: int
+    restarts: int
+    swaps: int
+    seconds: float
+
+    def entry(self, name: str, **more: Any) -> dict[str, Any]:
+        """The model in a serve.yaml: one thread an instance."""
+        path = self.folder / f"{name}.onnx"
+        if not path.exists():
+            build(SUBJECTS[name], self.folder)
+        return {"source": str(path), "name": name, "max_batch": LARGEST, "instances": 1, "threads": 1} | more
+
+
+def count(figure: str, value: float, target: str | None = None, met: bool | None = None) -> None:
+    """Emit a count."""
+    emit(f"serve-faults/{figure}", value, None, None, "count", target, met)
+
+
+def report(section: str, tally: Tally, *, also: str = "") -> None:
+    """The counts that every run of marked requests ends with; both must be 0."""
+    count(f"{section}/answered right{also}", tally.right)
+    count(f"{section}/wrong answers", tally.wrong, "0", tally.wrong == 0)
+    count(f"{section}/accepted and lost or failed", tally.failed, "0", tally.failed == 0)
+    if tally.raced:
+        count(f"{section}/sent again: idle connection closed meanwhile", tally.raced)
+    for example in tally.examples:
+        print(f"  {section}: {example}", file=sys.stderr)
+
+
+# — kills ——————————————————————————————————————————————————————————————————————————————————————————
+
+
+async def kill_under_load(server: Farthing, tally: Tally, kills: int) -> int:
+    """SIGKILL one worker after the other, at random moments, while requests flow; how many were killed."""
+    rng, done, load_goes_on = random.Random(0), 0, True
+    traffic = MarkedTraffic(tally)
+    load = asyncio.create_task(
+        saturate(traffic, lambda: server.port, connections=CONNECTIONS, go_on=lambda: load_goes_on)
+    )
+    last: set[int] = set()
+    while done < kills and not load.done():
+        alive = [p.pid for p in server.workers()]
+        fresh = [pid for pid in alive if pid not in last]
+        if not fresh:
+            await asyncio.sleep(0.01)
+            continue
+        # Most while it works, some while it still loads.
+        await asyncio.sleep(rng.uniform(0, 0.15))
+        with suppress(ProcessLookupError):
+            os.kill(fresh[0], signal.SIGKILL)
+            done += 1
+            last.add(fresh[0])
+    load_goes_on = False
+    await load
+    return done
+
+
+def kills(faults: Faults) -> None:
+    """Kill -9 of workers under load."""
+    tally = Tally()
+    models = [faults.entry("marked", instances=2)]
+    with farthing(faults.folder / "kills", models, inline="never", cores=[faults.core]) as server:
+        start_s = time.monotonic()
+        done = uvloop.run(kill_under_load(server, tally, faults.kills))
+        took_s = time.monotonic() - start_s
+        ready = ask(server.port, "/v2/health/ready")[0]
+    count("kills/workers killed", done, f"≥ {faults.kills}", done >= faults.kills)
+    emit("serve-faults/kills/took", took_s, None, None, "s", None, None)
+    report("kills", tally)
+    if tally.latencies_s:
+        worst_s = float(np.max(tally.latencies_s))
+        emit("serve-faults/kills/slowest answer", worst_s, None, None, "s", None, None)
+    count("kills/ready afterwards", ready, "200", ready == 200)
+
+
+# — overload ———————————————————————————————————————————————————————————————————————————————————————
+
+
+@dataclass(slots=True)
+class Offered:
+    """What an open loop saw: seconds from the scheduled time by outcome."""
+
+    good_s: list[float]
+    refused_s: list[float]
+    late_s: list[float]
+    broken: int = 0
+
+
+def offer(port: int, rps: float, seconds: float) -> Offered:
+    """Poisson arrivals of one row of ``dense``."""
+    request = http_bytes(oip_binary_post("dense", SUBJECTS["dense"].sample()))
+    seen = Offered([], [], [])
+
+    async def send(connection: Connection, scheduled_s: float) -> Connection:
+        try:
+            reply = await connection.ask(request)
+        except Lost:
+            seen.broken += 1
+            return connection
+        took_s = time.monotonic() - scheduled_s
+        if reply.status in (200, 503, 504):
+            {200: seen.good_s, 503: seen.refused_s, 504: seen.late_s}[reply.status].append(took_s)
+        else:
+            seen.broken += 1
+        return connection
+
+    uvloop.run(open_loop(send, port, rps=rps, seconds=seconds, connections=1024))
+    return seen
+
+
+def capacity(port: int, seconds: float) -> float:
+    """Answers/s of a closed loop with more connections than two batches."""
+    request = http_bytes(oip_binary_post("dense", SUBJECTS["dense"].sample(), timeout=10_000_000))
+    done = 0
+
+    async def walk(end_s: float) -> None:
+        nonlocal done
+        connection = await Connection.open(port)
+        while time.monotonic() < end_s:
+            done += (await connection.ask(request)).status == 200
+        connection.close()
+
+    async def run() -> None:
+        end_s = time.monotonic() + seconds
+        await asyncio.gather(*(walk(end_s) for _ in range(3 * LARGEST)))
+
+    uvloop.run(run())
+    return done / seconds
+
+
+def one_batch_s(server: Farthing) -> float:
+    """Time of a full batch as the server itself saw it, on average since its start (an upper bound on it: the queue
+    is never empty in a closed loop).
+    """
+    batches = server.metric("nv_inference_exec_count", model="dense")
+    spent_us = server.metric("nv_inference_compute_infer_duration_us", model="dense")
+    requests = server.metric("nv_inference_request_success", model="dense")
+    return spent_us / max(requests, 1) / 1e6 if batches else 0.0
+
+
+def overload(faults: Faults) -> None:
+    """Twice the capacity: goodput, p99 of what was accepted, what a refusal costs."""
+    models = [faults.entry("dense", deadline=f"{DEADLINE_S * 1e3:.0f}ms")]
+    with farthing(faults.folder / "overload", models, inline="never", cores=[faults.core, faults.client]) as server:
+        server.process.cpu_affinity([faults.client])
+        place_workers(server, faults.core)
+        offer(server.port, 100, 1)
+        top_rps = capacity(server.port, faults.seconds)
+        batch_s = one_batch_s(server)
+        below, below_cpu_s = measured(server, lambda: offer(server.port, 0.8 * top_rps, faults.seconds))
+        above, above_cpu_s = measured(server, lambda: offer(server.port, 2.0 * top_rps, faults.seconds))
+    show_overload(faults, top_rps, batch_s, above)
+    per_good_s = below_cpu_s / max(len(below.good_s), 1)
+    refusals = max(len(above.refused_s), 1)
+    shed_us = max(0.0, above_cpu_s - per_good_s * len(above.good_s)) / refusals * 1e6
+    target = per_good_s * 1e6
+    emit("serve-faults/overload/parent's CPU per answer", target, None, None, "us", None, None)
+    emit(
+        "serve-faults/overload/parent's CPU per refusal", shed_us, None, None, "us", "≤ an answer's", shed_us <= target
+    )
+
+
+def measured(server: Farthing, work: Callable[[], Offered]) -> tuple[Offered, float]:
+    """What the work saw, and the parent's CPU time meanwhile."""
+    before_s = cpu_s([server.process])
+    return work(), cpu_s([server.process]) - before_s
+
+
+def show_overload(faults: Faults, top_rps: float, batch_s: float, seen: Offered) -> None:
+    """Goodput and the tail of what was accepted."""
+    total = len(seen.good_s) + len(seen.refused_s) + len(seen.late_s) + seen.broken
+    goodput = len(seen.good_s) / faults.seconds / top_rps
+    tail_s = float(np.quantile(seen.good_s, 0.99)) if seen.good_s else float("inf")
+    limit_s = DEADLINE_S + batch_s
+    emit("serve-faults/overload/capacity", top_rps, None, None, "1/s", None, None)
+    emit("serve-faults/overload/goodput at 2 × capacity", goodput, None, None, "of capacity", "≥ 0.9", goodput >= 0.9)
+    emit("serve-faults/overload/p99 of the accepted", tail_s * 1e3, None, None, "ms", f"≤ {limit_s * 1e3:.1f}", tail_s <= limit_s)  # fmt: skip
+    count("overload/offered", total)
+    count("overload/refused at once (503)", len(seen.refused_s))
+    count("overload/accepted and then too late (504)", len(seen.late_s))
+    count("overload/broken or another status", seen.broken, "0", seen.broken == 0)
+    if seen.refused_s:
+        emit("serve-faults/overload/median time to a refusal", float(np.median(seen.refused_s)) * 1e3, None, None, "ms", None, None)  # fmt: skip
+
+
+def place_workers(server: Farthing, core: int) -> None:
+    """All threads of all workers on one core."""
+    for worker in server.workers():
+        for thread in worker.threads():
+            os.sched_setaffinity(thread.id, {core})
+
+
+# — isolation, restarts, swaps ———————————————————————————————————————————————————————————————————————
+
+
+def isolation(faults: Faults) -> None:
+    """Marked requests of 1 to 4 rows through mixed batches of up to 16 rows."""
+    tally = Tally()
+    traffic = MarkedTraffic(tally)
+    models = [faults.entry("marked")]
+    with farthing(faults.folder / "isolation", models, inline="never", cores=[faults.core]) as server:
+        go_on = lambda: tally.right + tally.wrong + tally.failed < faults.requests - 4 * CONNECTIONS  # noqa: E731
+        start_s = time.monotonic()
+        uvloop.run(saturate(traffic, lambda: server.port, connections=4 * CONNECTIONS, go_on=go_on))
+        rate = (tally.right + tally.wrong) / (time.monotonic() - start_s)
+        rows = server.metric("nv_inference_count", model="marked")
+        batches = server.metric("nv_inference_exec_count", model="marked")
+    report("isolation", tally)
+    emit("serve-faults/isolation/rows a batch", rows / max(batches, 1), None, None, "rows", None, None)
+    emit("serve-faults/isolation/rate of the checking client", rate, None, None, "1/s", None, None)
+
+
+async def _restart_in_turn(faults: Faults, tally: Tally) -> int:
+    """A new server beside the old one, traffic moves over, SIGTERM for the old one; as a balancer rolls replicas."""
+    loop, done, go_on = asyncio.get_running_loop(), 0, True
+    with ExitStack() as first:
+        open_one = lambda k: farthing(  # noqa: E731
+            faults.folder / f"restart-{k}",
+            [faults.entry("marked")],
+            inline="never",
+            cores=[faults.core],
+            options=["--notice", "200ms"],
+        )
+        stack = first.enter_context(ExitStack())
+        current = stack.enter_context(open_one(0))
+        traffic = MarkedTraffic(tally)
+        load = asyncio.create_task(
+            saturate(traffic, lambda: current.port, connections=CONNECTIONS, go_on=lambda: go_on)
+        )
+        for k in range(1, faults.restarts + 1):
+            fresh = ExitStack()
+            try:
+                successor = await loop.run_in_executor(None, fresh.enter_context, open_one(k))
+                await asyncio.sleep(0.2)
+                current = successor
+                await loop.run_in_executor(None, stack.close)  # SIGTERM, then wait until it is gone
+            finally:
+                stack = first.enter_context(fresh)
+            done += 1
+        go_on = False
+        await load
+    return done
+
+
+def restarts(faults: Faults) -> None:
+    """Rolling restarts under load."""
+    tally = Tally()
+    done = uvloop.run(_restart_in_turn(faults, tally))
+    count("restarts/rolling restarts", done, f"≥ {faults.restarts}", done >= faults.restarts)
+    report("restarts", tally)
+
+
+async def _swap_under_load(faults: Faults, server: Farthing, file: Path, tally: Tally) -> int:
+    go_on, done = True, 0
+    load = asyncio.create_task(
+        saturate(MarkedTraffic(tally), lambda: server.port, connections=CONNECTIONS, go_on=lambda: go_on)
+    )
+    for version in range(2, faults.swaps + 2):
+        entry = faults.entry("marked", version=version)
+        text = yaml.safe_dump({"schema": "farthing/serve/1", "models": [entry]})
+        draft = file.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(file)
+        server.process.send_signal(signal.SIGHUP)
+        connection = await Connection.open(server.port)
+        for _ in range(400):
+            reply = await connection.ask(b"GET /v2/models/marked HTTP/1.1\r\nHost: benchmark\r\n\r\n")
+            if reply.status == 200 and yaml.safe_load(reply.body)["versions"] == [str(version)]:
+                done += 1
+                break
+            await asyncio.sleep(0.025)
+        connection.close()
+    go_on = False
+    await load
+    return done
+
+
+def swaps(faults: Faults) -> None:
+    """Version after version of a model under load: a new serve.yaml and SIGHUP."""
+    tally = Tally()
+    folder = faults.folder / "swaps"
+    with farthing(folder, [faults.entry("marked")], inline="never", cores=[faults.core]) as server:
+        start_s = time.monotonic()
+        done = uvloop.run(_swap_under_load(faults, server, folder / "serve.yaml", tally))
+        took_s = (time.monotonic() - start_s) / max(done, 1)
+        left = len(server.workers())
+    count("swaps/version swaps", done, f"≥ {faults.swaps}", done >= faults.swaps)
+    emit("serve-faults/swaps/time of one", took_s, None, None, "s", None, None)
+    report("swaps", tally)
+    count("swaps/workers at the end", left)
+
+
+SECTIONS: dict[str, Section] = {
+    "kills": kills,
+    "overload": overload,
+    "isolation": isolation,
+    "restarts": restarts,
+    "swaps": swaps,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(SECTIONS), help="Sections, separated by commas.")
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--restarts", type=int, default=20)
+    parser.add_argument("--swaps", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=10.0, help="Of each part of the overload.")
+    given = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("two cores are needed: one for the server, one for the client")
+    os.sched_setaffinity(0, {cores[1]})
+    amounts = {k: getattr(given, k) for k in ("kills", "requests", "restarts", "swaps", "seconds")}
+    with tempfile.TemporaryDirectory(prefix="farthing-faults-") as folder:
+        faults = Faults(folder=Path(folder), core=cores[0], client=cores[1], **amounts)
+        for name, section in SECTIONS.items():
+            if name in given.only.split(","):
+                start_s = time.monotonic()
+                section(faults)
+                print(f"  {name}: {time.monotonic() - start_s:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
