@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
-from farthing import __version__
 from farthing.serve.served import LiveModel, Models
 from farthing.serve.signatures import Signature, Slot, signature_of
 
@@ -27,7 +27,7 @@ _STATES = {"ready": "READY", "loading": "LOADING", "unloading": "UNLOADING"}
 
 def server_metadata() -> dict[str, Any]:
     """Name, version and extensions."""
-    return {"name": "farthing", "version": __version__, "extensions": list(EXTENSIONS)}
+    return {"name": "farthing", "version": version("farthing"), "extensions": list(EXTENSIONS)}
 
 
 def described_inputs(signature: Signature) -> list[dict[str, Any]]:

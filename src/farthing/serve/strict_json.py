@@ -3,12 +3,13 @@
 orjson reads it (and refuses what is no JSON, NaN and bad UTF-8 included) but keeps the last of two equal keys without
 a word. Colons tell: outside of strings there is one for each key, so a document with as many colons as keys has no
 duplicates. Where strings hold colons as well they are counted too, and only when an escape could hide one
-(``\\u003a``) Python's own, slower parser looks at every pair.
+(a backslash and ``u003a``) Python's own, slower parser looks at every pair.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -83,9 +84,8 @@ def _keys_and_colons(value: Any) -> int:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"the key {shown(twice)} is there twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"the key {shown(counts.most_common(1)[0][0])} is there twice")
     return found
 
 
