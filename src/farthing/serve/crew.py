@@ -117,11 +117,13 @@ class Crew:
         Raises:
             FarthingError: when one cannot be started; all are ended then.
         """
-        self._keep_up(self._keep(0, first))
+        self._join(0, first)
+        self._keep_up(self._keep(0))
         try:
             for slot in range(1, self.spec.candidate.instances):
                 worker, _ = await self._launch(slot, timed=False)
-                self._keep_up(self._keep(slot, worker))
+                self._join(slot, worker)
+                self._keep_up(self._keep(slot))
         except BaseException:
             self.stop()
             raise
@@ -130,7 +132,7 @@ class Crew:
         """Start all workers again, in the background; requests wait meanwhile."""
         self.queue.available_s = self._terms.clock.monotonic_s() + self._start_s
         for slot in range(self.spec.candidate.instances):
-            self._keep_up(self._keep(slot, None))
+            self._keep_up(self._keep(slot))
 
     def stop(self) -> None:
         """End all workers at once."""
@@ -152,20 +154,23 @@ class Crew:
     def _keep_up(self, life: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(life))
 
-    async def _keep(self, slot: int, worker: RemoteWorker | None) -> None:
+    def _join(self, slot: int, worker: RemoteWorker) -> None:
+        self._workers[slot] = worker
+        self.queue.attach(worker)
+        self._report()
+
+    async def _keep(self, slot: int) -> None:
         """Keep one instance alive until cancelled."""
         while True:
+            worker = self._workers.get(slot)
             if worker is None:
                 worker = await self._again(slot)
-            self._workers[slot] = worker
-            self.queue.attach(worker)
-            self._report()
+                self._join(slot, worker)
             death = await worker.ended
             del self._workers[slot]
             self._died(death)
             self.queue.lost(worker, death)
             self._report()
-            worker = None
 
     async def _again(self, slot: int) -> RemoteWorker:
         """Start one, as often as it takes."""

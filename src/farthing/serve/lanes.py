@@ -39,6 +39,7 @@ class _Lane:
     """Requests that can share a batch, by rank; the number in the middle keeps equal ranks in order."""
 
     items: list[tuple[float, int, Request]] = field(default_factory=list)
+    length: int = 0
     rows: int = 0
     varied: bool = False
 
@@ -49,7 +50,7 @@ class _Lane:
         else:
             items.append((rank, number, request))
         self.rows += request.rows
-        self.varied = self.varied or request.length != items[0][2].length
+        self.varied = self.varied or request.length != self.length
 
     def take(self, now_s: float, max_rows: int, late: list[Request]) -> list[Request]:
         """The next batch; those whose deadline has passed on the way go to ``late``."""
@@ -134,7 +135,7 @@ class Lanes:
         key = (request.payloads is None, request.shape_key)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
+            lane = self._lanes[key] = _Lane(length=request.length)
         lane.add(rank_s(request), self._number, request)
 
     def take(self, now_s: float) -> tuple[list[Request], list[Request]]:
