@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from exported_nets import Net
+from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.errors import EngineError, ModelError
 
@@ -52,6 +54,36 @@ def test_operators_lead_back_to_the_model(conv_net: Net) -> None:
     assert all(o.precision == "float" for o in rows if o.kind == "Conv")
     assert all(o.mapped for o in rows if o.kind in ("Conv", "Gemm"))
     assert [o.time_ms for o in rows] == sorted((o.time_ms for o in rows), reverse=True)
+
+
+def test_what_is_fused_under_a_name_of_its_own_leads_to_all_nodes_in_it(transformer: Net) -> None:
+    rows = load(transformer.onnx).operators(transformer.batch(2), 2)
+    assert sum(o.share_frac for o in rows if o.mapped) > 0.98
+    (first, second) = sorted(o.name for o in rows if o.kind == "SkipLayerNormalization")
+    assert all("add" in name.split("+")[-2] and "norm" in name.split("+")[-1] for name in (first, second))
+    known = {node.name for node in onnx.load(transformer.onnx).graph.node}
+    assert all(set(o.name.split("+")) <= known for o in rows if "+" in o.name)
+
+
+def test_fusions_that_reach_too_far_are_not_told(tmp_path: Path) -> None:
+    """The file that was run has another input: the walk back ends at the model's own."""
+
+    def chain(first: int, name: str) -> Path:
+        tensors = [f"t{k}" for k in range(first, 101)]
+        nodes = [helper.make_node("Relu", [a], [b], f"n{a}") for a, b in itertools.pairwise(tensors)]
+        ends = [helper.make_tensor_value_info(t, TensorProto.FLOAT, [4]) for t in (tensors[0], "t100")]
+        model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]))
+        onnx.save(model, tmp_path / name)
+        return tmp_path / name
+
+    whole, run = chain(0, "whole.onnx"), onnx.load(chain(96, "part.onnx"))
+    fused = helper.make_node("Fused", ["t96"], ["t100"], "fused")
+    for inputs, told in ((["t96"], ("nt96", "nt97", "nt98", "nt99")), (["elsewhere"], None)):
+        del run.graph.node[:], fused.input[:]
+        fused.input.extend(inputs)
+        run.graph.node.append(fused)
+        onnx.save(run, tmp_path / "run.onnx")
+        assert fused_nodes(whole, tmp_path / "run.onnx").get("fused") == told
 
 
 def test_fused_products_keep_their_node(transformer: Net) -> None:

@@ -146,7 +146,8 @@ def test_from_a_model_to_answers_with_a_real_engine(model: ModelRef, dataset: Da
         operators = replica.operators(4, 3)
     x = np.arange(2 * N, dtype=np.float32).reshape(N, 2)
     np.testing.assert_allclose(answers, x @ np.arange(6, dtype=np.float32).reshape(2, 3))
-    assert "product" in {o.name for o in operators}
+    assert "product" in {o.name for o in operators.times}
+    assert operators.input_shapes == {"x": (4, 2)}
 
 
 def test_a_corrupt_model_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from farthing.measure.graph_reader import read_graph
 from farthing.measure.operators import profile_candidate
+from farthing.measure.replica import OperatorTimes
 from farthing.nouns import Candidate, MachinePeaks, OperatorTime
 
 PEAKS = MachinePeaks(fp32_gflops=1e4, bf16_gflops=None, int8_gops=2e4, memory_gb_per_s=1e3)
@@ -50,7 +51,7 @@ class Session:
             times.append(1e3 * (time.perf_counter() - start) / (1 - self.pipeline_frac))
         return Block(times, self.pipeline_frac)
 
-    def operators(self, batch: int, repeats: int) -> list[OperatorTime]:
+    def operators(self, batch: int, repeats: int) -> OperatorTimes:
         session = self._session(str(Path(self.path).with_suffix("")))
         for _ in range(repeats):
             session.run(None, {"x": np.ones((batch, 256), np.float32)})
@@ -59,7 +60,8 @@ class Session:
             if event["name"].endswith("_kernel_time"):
                 key = (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"])
                 spent[key] = spent.get(key, 0.0) + event["dur"] / 1e3 / repeats
-        return [OperatorTime(name=n, kind=k, time_ms=ms, share_frac=0.0) for (n, k), ms in spent.items()]
+        times = tuple(OperatorTime(name=n, kind=k, time_ms=ms, share_frac=0.0) for (n, k), ms in spent.items())
+        return OperatorTimes(times=times, input_shapes={"x": (batch, 256)})
 
 
 @pytest.fixture
@@ -85,7 +87,13 @@ FP32 = Candidate(engine="onnxruntime", variant="fp32", precision="fp32", max_bat
 
 def test_real_operator_times_meet_the_models_nodes(layers: str) -> None:
     found = profile_candidate(
-        Session(layers, FP32), read_graph(layers, 64), PEAKS, batch=64, isa=("avx2",), repeats=5, seconds=0.05
+        Session(layers, FP32),
+        lambda shapes: read_graph(layers, 1, input_shapes=shapes),
+        PEAKS,
+        batch=64,
+        isa=("avx2",),
+        repeats=5,
+        seconds=0.05,
     )
     assert {o.name for o in found.operators} >= {"layer0", "layer1", "layer2"}
     assert found.mapped_frac == pytest.approx(1.0)
@@ -98,7 +106,7 @@ def test_real_operator_times_meet_the_models_nodes(layers: str) -> None:
 
 def test_a_slow_pipeline_is_named(layers: str) -> None:
     found = profile_candidate(
-        Session(layers, FP32, 0.8), read_graph(layers, 8), PEAKS, batch=8, isa=(), repeats=2, seconds=0.02
+        Session(layers, FP32, 0.8), lambda _: read_graph(layers, 8), PEAKS, batch=8, isa=(), repeats=2, seconds=0.02
     )
     assert found.bottleneck == "preprocessing"
 
@@ -111,6 +119,6 @@ def test_unsigned_weights_are_reported_for_int8_only(tmp_path: Path, layers: str
     int8 = Candidate(engine="onnxruntime", variant="int8-dynamic", precision="int8", max_batch=8)
     for candidate, said in ((int8, True), (FP32, False)):
         found = profile_candidate(
-            Session(layers, candidate), records, PEAKS, batch=8, isa=("avx512_vnni",), repeats=2, seconds=0.02
+            Session(layers, candidate), lambda _: records, PEAKS, batch=8, isa=("avx512_vnni",), repeats=2, seconds=0.02
         )
         assert any("1 weight is unsigned" in remark for remark in found.remarks) == said

@@ -102,8 +102,10 @@ def test_a_server_needs_a_rate(pair: Replica) -> None:
 
 
 def test_operators_come_from_the_engine(pair: Replica) -> None:
-    (found,) = pair.operators(2, 3)
+    seen = pair.operators(2, 3)
+    (found,) = seen.times
     assert (found.kind, found.share_frac) == ("Mul", 1.0)
+    assert seen.input_shapes == {"x": (2, 2)}
 
 
 def test_two_workers_share_a_schedule_without_gap_or_overlap(tmp_path: Path) -> None:

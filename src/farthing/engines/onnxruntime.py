@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from farthing.engines.cuda_memory import used_bytes
+from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.operator_times import Event, operator_times
 from farthing.errors import EngineError
 from farthing.models.offline import go_offline
@@ -32,6 +33,7 @@ _CONVERSIONS = {"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear", "
 _INTEGER_KINDS = {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
 """Take and give floats, multiply 8-bit integers in between."""
 _WARM_UP = 2
+_OPTIMIZED = "optimized.onnx"
 
 
 class OnnxRuntime:
@@ -86,7 +88,7 @@ class OnnxRuntime:
 
 
 class _OrtSession:
-    def __init__(self, path: Path, threads: int, device: str, profile_prefix: str | None = None) -> None:
+    def __init__(self, path: Path, threads: int, device: str, profiles: Path | None = None) -> None:
         import onnxruntime as ort
 
         self._path, self._threads, self._device = path, threads, device
@@ -94,9 +96,11 @@ class _OrtSession:
         ort.disable_telemetry_events()
         ort.set_default_logger_severity(3)
         settings = _settings(threads)
-        if profile_prefix is not None:
+        if profiles is not None:
             settings.enable_profiling = True
-            settings.profile_file_prefix = profile_prefix
+            settings.profile_file_prefix = str(profiles / "ort")
+            settings.optimized_model_filepath = str(profiles / _OPTIMIZED)
+            settings.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
         try:
             self._session = ort.InferenceSession(str(path), settings, providers=_providers(device))
         except Exception as e:
@@ -127,14 +131,18 @@ class _OrtSession:
     def operators(self, feeds: Feeds, repeats: int) -> Sequence[OperatorTime]:
         """From ONNX Runtime's own profile of a second session: kernel time only, warm-up left out.
 
-        Names are ONNX Runtime's, which lead to a node of the file (``mapped``) by its name or its output's.
+        Names are ONNX Runtime's, which lead to a node of the file (``mapped``) by its name or its output's. What it
+        fused under a name of its own (``SkipLayerNormalization_token_6``) is called after the file's nodes, joined
+        by ``+``.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            session = _OrtSession(self._path, self._threads, self._device, f"{folder}/ort")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            session = _OrtSession(self._path, self._threads, self._device, folder)
             for _ in range(repeats + _WARM_UP):
                 session.run(feeds)
             events = json.loads(Path(session._session.end_profiling()).read_text())
-        return operator_times(_events(events, repeats, tensor_names(self._path)), repeats)
+            fused = fused_nodes(self._path, folder / _OPTIMIZED)
+        return operator_times(_events(events, repeats, tensor_names(self._path), fused), repeats)
 
     def close(self) -> None:
         """Free the session."""
@@ -175,15 +183,21 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _events(trace: Sequence[Mapping[str, Any]], repeats: int, known: frozenset[str]) -> Iterable[Event]:
+def _events(
+    trace: Sequence[Mapping[str, Any]], repeats: int, known: frozenset[str], fused: Mapping[str, Sequence[str]]
+) -> Iterable[Event]:
     """Kernels of the last ``repeats`` runs."""
     starts = sorted(e["ts"] for e in trace if e["name"] == "model_run")
     first = starts[-repeats] if len(starts) >= repeats else 0
     for event in trace:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= first:
-            name = _FUSED.sub("", event["name"].removesuffix("_kernel_time"))
+            given = event["name"].removesuffix("_kernel_time")
             kind = event["args"].get("op_name", "")
-            mapped = kind not in _CONVERSIONS and (name in known or _APPENDED.sub("", name) in known)
+            name = _FUSED.sub("", given)
+            mapped = name in known or _APPENDED.sub("", name) in known
+            if not mapped and given in fused and kind not in _CONVERSIONS:
+                name, mapped = "+".join(fused[given]), True
+            mapped = mapped and kind not in _CONVERSIONS
             yield Event(
                 name=name, kind=kind, precision=_precision(event, kind), mapped=mapped, time_ms=event["dur"] / 1000
             )

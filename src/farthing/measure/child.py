@@ -188,9 +188,13 @@ class Instance:
         return self._group(self.pipeline.lengths(self._read(self.dataset, list(rows))), batch)
 
     def operators(self, batch: int, repeats: int) -> dict[str, Any]:
-        """Per-operator time of one batch."""
-        feeds = self.pipeline([self.pool[k] for k in self.batches(batch)[0]], self.session.inputs)
-        return {"operators": to_plain(tuple(self.session.operators(feeds, repeats)))}
+        """Per-operator time of one batch of the middle length, and the shapes that went in."""
+        groups = self.batches(batch)
+        if (lengths := self._lengths) is not None:
+            groups.sort(key=lambda rows: max(lengths[k] for k in rows))
+        feeds = self.pipeline([self.pool[k] for k in groups[len(groups) // 2]], self.session.inputs)
+        shapes = {name: list(array.shape) for name, array in feeds.items()}
+        return {"times": to_plain(tuple(self.session.operators(feeds, repeats))), "input_shapes": shapes}
 
     def memory(self) -> dict[str, Any]:
         """Peak resident memory of this process, and of the accelerator."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +13,10 @@ from farthing.core.graphs.records import NodeRecord, unsigned_weights
 from farthing.core.graphs.roofline import build_profile
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Profile
 
-__all__ = ["ProfiledBlock", "ProfiledReplica", "profile_candidate"]
+__all__ = ["ProfiledBlock", "ProfiledOperators", "ProfiledReplica", "ReadGraph", "profile_candidate"]
+
+ReadGraph = Callable[[Mapping[str, tuple[int, ...]]], Sequence[NodeRecord]]
+"""From the shapes of a batch's inputs, by name, to the nodes of the model with all shapes worked out."""
 
 
 class ProfiledBlock(Protocol):
@@ -30,6 +33,20 @@ class ProfiledBlock(Protocol):
         ...
 
 
+class ProfiledOperators(Protocol):
+    """What the engine's profiler told: see :class:`farthing.measure.replica.OperatorTimes`."""
+
+    @property
+    def times(self) -> Sequence[OperatorTime]:
+        """Of each operator, averaged over the runs."""
+        ...
+
+    @property
+    def input_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of the batch that was run, by input name."""
+        ...
+
+
 class ProfiledReplica(Protocol):
     """A running candidate: see :class:`farthing.measure.replica.Replica`."""
 
@@ -38,7 +55,7 @@ class ProfiledReplica(Protocol):
         """What runs."""
         ...
 
-    def operators(self, batch: int, repeats: int) -> Sequence[OperatorTime]:
+    def operators(self, batch: int, repeats: int) -> ProfiledOperators:
         """Per-operator time of one batch, averaged over ``repeats`` runs."""
         ...
 
@@ -49,7 +66,7 @@ class ProfiledReplica(Protocol):
 
 def profile_candidate(
     replica: ProfiledReplica,
-    records: Sequence[NodeRecord],
+    read_graph: ReadGraph,
     peaks: MachinePeaks,
     *,
     batch: int,
@@ -61,11 +78,12 @@ def profile_candidate(
 ) -> Profile:
     """Where the time of one batch goes.
 
-    The wall time is the median of a block's batches, run before the profiler is switched on.
+    The wall time is the median of a block's batches, run before the profiler is switched on. The graph is read after
+    it, with the shapes that the profiled batch really had.
 
     Args:
         replica: Running; one instance, so that neighbours do not share the bandwidth.
-        records: Nodes of the artefact's ONNX file, or of the original where the artefact is none, for ``batch``.
+        read_graph: Reads the artefact's ONNX file, or the original where the artefact is none.
         peaks: Of the machine.
         batch: Samples in a batch, ≥ 1.
         isa: The machine's instruction sets.
@@ -80,10 +98,11 @@ def profile_candidate(
     block = replica.offline_block(batch, seconds)
     wall_ms = float(np.median(block.service_ms))
     operators = replica.operators(batch, repeats)
+    records = read_graph(operators.input_shapes)
     return build_profile(
         replica.candidate,
         batch,
-        operators,
+        operators.times,
         node_costs(records),
         peaks,
         wall_ms,

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from farthing.core.graphs.records import NodeRecord
 from farthing.errors import FarthingError
 from farthing.measure.graph_reader import read_graph_in_child
 from farthing.measure.hardware import usable_cpus
-from farthing.measure.operators import profile_candidate
+from farthing.measure.operators import ReadGraph, profile_candidate
 from farthing.measure.peaks import machine_peaks
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, MachinePeaks, Measurement, Profile
@@ -50,7 +49,7 @@ def _profile(
     def run() -> Profile:
         seen = profile_candidate(
             bench.replica(alone),
-            _records(bench, c),
+            _graph_of(bench, c),
             peaks,
             batch=c.max_batch,
             isa=bench.hardware.isa,
@@ -64,10 +63,10 @@ def _profile(
     return profile
 
 
-def _records(bench: Workbench, c: Candidate) -> list[NodeRecord]:
-    """Nodes of the artefact where it is ONNX, else of the original that it was made from."""
+def _graph_of(bench: Workbench, c: Candidate) -> ReadGraph:
+    """Reads the artefact where it is ONNX, else the original that it was made from."""
     path = bench.out / bench.artefacts[c.variant].path
     if path.suffix != ".onnx":
         assert bench.model is not None
         path = Path(bench.model.onnx_path or bench.model.path)
-    return read_graph_in_child(path, c.max_batch)
+    return lambda shapes: read_graph_in_child(path, c.max_batch, input_shapes=shapes)

@@ -23,7 +23,7 @@ from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Candidate, Dataset, OperatorTime, PipelineSpec
 from farthing.ports import Clock
 
-__all__ = ["Block", "Replica", "ServerRun"]
+__all__ = ["Block", "OperatorTimes", "Replica", "ServerRun"]
 
 SILENCE_S = 120.0
 """A child that shows no sign of life for so long is ended; it shows one between batches."""
@@ -74,6 +74,19 @@ class ServerRun:
     offered_rps: float
     achieved_rps: float
     stable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorTimes:
+    """Where the time of one batch goes.
+
+    Attributes:
+        times: Of each operator, averaged over the runs.
+        input_shapes: Of that batch, by input name.
+    """
+
+    times: tuple[OperatorTime, ...]
+    input_shapes: Mapping[str, tuple[int, ...]]
 
 
 class Replica:
@@ -303,10 +316,13 @@ class Replica:
             for path in paths:
                 path.unlink(missing_ok=True)
 
-    def operators(self, batch: int, repeats: int) -> tuple[OperatorTime, ...]:
-        """Per-operator time of one batch on the first instance, averaged over ``repeats`` runs."""
+    def operators(self, batch: int, repeats: int) -> OperatorTimes:
+        """Per-operator time of one batch on the first instance, averaged over ``repeats`` runs.
+
+        Of texts it is a batch of the middle length.
+        """
         answer = self._ask(self.children[:1], PROFILING_S, do="operators", batch=batch, repeats=repeats)[0]
-        return from_plain(tuple[OperatorTime, ...], answer["operators"])
+        return from_plain(OperatorTimes, answer)
 
     def peak_memory_mib(self) -> float:
         """Peak resident memory of all instances together; pages that they share count for each."""
