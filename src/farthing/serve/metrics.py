@@ -14,6 +14,7 @@ from farthing.nouns import Offer
 from farthing.ports import Clock
 from farthing.serve.counts import ModelCounts, Snapshot
 from farthing.serve.per_model import PerModel
+from farthing.serve.rates import Rates, rates_between
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 
@@ -21,7 +22,8 @@ __all__ = ["Gauge", "Metrics", "Samples"]
 
 Samples = Iterable[tuple[Mapping[str, str], float]]
 """Labels and value of each series."""
-SECONDS_KEPT = 121
+_SNAPSHOTS = 61
+_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class Metrics:
         self._models = PerModel(ModelCounts)
         self._seen = self._models.seen
         self._history: dict[ModelCounts, deque[Snapshot]] = {}
+        self._seconds: dict[ModelCounts, deque[Rates]] = {}
         self._carry = Carry()
         self._busy_settled: dict[ModelCounts, tuple[float, int]] = {}
 
@@ -143,10 +146,16 @@ class Metrics:
         now_s = self._now_s()
         self._settle(now_s)
         for counts in self._models:
-            if counts not in self._history:
-                self._history[counts] = deque(maxlen=SECONDS_KEPT)
-            self._history[counts].append(counts.snapshot(now_s))
+            history = self._history.setdefault(counts, deque(maxlen=_SNAPSHOTS))
+            history.append(counts.snapshot(now_s))
+            if len(history) > 1:
+                seconds = self._seconds.setdefault(counts, deque(maxlen=_SECONDS))
+                seconds.append(rates_between(history[-2], history[-1]))
 
     def history(self, model: LiveModel) -> tuple[Snapshot, ...]:
-        """Snapshots of a model, oldest first, one a second; empty before the first tick."""
+        """Snapshots of a model over the last minute, oldest first, one a second; empty before the first tick."""
         return tuple(self._history.get(self._models[model], ()))
+
+    def seconds(self, model: LiveModel) -> tuple[Rates, ...]:
+        """Rates of each of the last 120 seconds, oldest first."""
+        return tuple(self._seconds.get(self._models[model], ()))
