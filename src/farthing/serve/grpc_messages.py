@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-__all__ = ["HEALTH_SERVICE", "INFERENCE_SERVICE", "METHODS", "message"]
+__all__ = ["HEALTH_SERVICE", "INFERENCE_SERVICE", "METHODS", "message", "message_names"]
 
 INFERENCE_SERVICE: Final = "inference.GRPCInferenceService"
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
@@ -133,9 +133,9 @@ _INFERENCE: Final[Mapping[str, Iterable[str]]] = {
     "RepositoryIndexRequest": ("string repository_name = 1", "bool ready = 2"),
     "RepositoryIndexResponse.ModelIndex": (*_NAMED_VERSION, "string state = 3", "string reason = 4"),
     "RepositoryIndexResponse": ("repeated RepositoryIndexResponse.ModelIndex models = 1",),
-    "RepositoryModelLoadRequest": ("string repository_name = 1", "string model_name = 2"),
+    "RepositoryModelLoadRequest": (),
     "RepositoryModelLoadResponse": (),
-    "RepositoryModelUnloadRequest": ("string repository_name = 1", "string model_name = 2"),
+    "RepositoryModelUnloadRequest": (),
     "RepositoryModelUnloadResponse": (),
 }
 
@@ -222,9 +222,10 @@ def _file(
     return file
 
 
+_PACKAGES: Final = {"inference": (_INFERENCE, _INFERENCE_ENUMS), "grpc.health.v1": (_HEALTH, _HEALTH_ENUMS)}
 _pool = descriptor_pool.DescriptorPool()
-_pool.Add(_file("inference", _INFERENCE, _INFERENCE_ENUMS))
-_pool.Add(_file("grpc.health.v1", _HEALTH, _HEALTH_ENUMS))
+for _package, (_messages, _enums) in _PACKAGES.items():
+    _pool.Add(_file(_package, _messages, _enums))
 
 
 def message(full_name: str) -> Any:
@@ -234,3 +235,8 @@ def message(full_name: str) -> Any:
         KeyError: when there is no such message here.
     """
     return message_factory.GetMessageClass(_pool.FindMessageTypeByName(full_name))
+
+
+def message_names(package: str) -> tuple[str, ...]:
+    """Full names of the messages of a package that are defined here."""
+    return tuple(f"{package}.{name}" for name in _PACKAGES[package][0])
