@@ -24,12 +24,14 @@ class Load:
         rps: Answers with a 2xx status a second.
         p50_us: Median latency of all answers.
         p99_us: The 99th percentile.
+        answers: Those with a 2xx status.
         failed: Answers that are not 2xx, broken connections and time-outs.
     """
 
     rps: float
     p50_us: float
     p99_us: float
+    answers: int
     failed: int
 
 
@@ -55,4 +57,5 @@ def press(url: str, post: Post, *, connections: int, seconds: float, core: int) 
     seen = json.loads(lines[-1].removeprefix("RESULT "))
     failed = seen["not_2xx"] + seen["broken"] + seen["timeouts"]
     good = seen["requests"] - seen["not_2xx"]
-    return Load(rps=good / (seen["duration_us"] / 1e6), p50_us=seen["p50_us"], p99_us=seen["p99_us"], failed=failed)
+    rps = good / (seen["duration_us"] / 1e6)
+    return Load(rps=rps, p50_us=seen["p50_us"], p99_us=seen["p99_us"], answers=good, failed=failed)
