@@ -127,6 +127,10 @@ class Served:
         """Tell it to stop and wait; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
+        return self.wait(within_s)
+
+    def wait(self, within_s: float = 40.0) -> int:
+        """Wait for its end; its exit status."""
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:

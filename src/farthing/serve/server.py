@@ -12,7 +12,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from farthing.errors import EngineError, FarthingError, InputError
@@ -188,15 +188,19 @@ class Server:
         await self._or_hurry(asyncio.sleep(s.notice_s if self._with_notice else 0))
         if self._listener is not None:
             self._listener.close()
-        doors: list[Awaitable[Any]] = [self._http.drain()]
-        if self._grpc is not None:
-            doors.append(self._grpc.drain(s.grace_s))
-        if not await self._or_hurry(asyncio.wait_for(asyncio.gather(*doors), s.grace_s)):
+        if not await self._or_hurry(self._finish_doors()):
             self._say(f"{self._http.open_connections} connections were cut off")
 
-    async def _or_hurry(self, work: Awaitable[Any]) -> bool:
+    async def _finish_doors(self) -> None:
+        grace_s = self._settings.grace_s
+        async with asyncio.timeout(grace_s), asyncio.TaskGroup() as doors:
+            doors.create_task(self._http.drain())
+            if self._grpc is not None:
+                doors.create_task(self._grpc.drain(grace_s))
+
+    async def _or_hurry(self, work: Coroutine[Any, Any, None]) -> bool:
         """Wait for some work unless hurried; whether it came to its end."""
-        doing, hurry = asyncio.ensure_future(work), asyncio.create_task(self._hurry.wait())
+        doing, hurry = asyncio.create_task(work), asyncio.create_task(self._hurry.wait())
         await asyncio.wait((doing, hurry), return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         doing.cancel()
