@@ -212,6 +212,19 @@ def test_what_is_watched_says_how_slow_the_cores_were() -> None:
     assert watched(None, [CPU], lambda: 7).found == 7
 
 
+def test_on_a_machine_that_is_busy_for_long_nothing_is_retried_until_it_is_quiet() -> None:
+    machine = Machine(*[1.0, 2.0] * 20, 1.0)
+    tries = []
+    for _ in range(11):
+        machine.clock.sleep(1.0)
+        tries.append(len(watched(machine.canary, [CPU], lambda: machine.clock.sleep(1.0)).attempts))
+    assert tries == [4] * 5 + [1] * 6
+    quiet = Machine().canary
+    quiet.busy_runs = 9
+    assert not watched(quiet, [CPU], lambda: None).contended
+    assert quiet.busy_runs == 0
+
+
 def test_a_real_replica_in_all_scenarios(pair: Replica) -> None:
     canary = Canary()
     (block,) = scenarios.run_round([(pair, 4)], 0.05, canary)

@@ -47,6 +47,7 @@ class Canary:
     Attributes:
         best_s: Quickest run of four kernels so far, by core.
         last_s: Latest run, by core.
+        busy_runs: Watched runs, up to the latest, during which the cores were busy in spite of retries.
     """
 
     def __init__(self, clock: Clock | None = None, kernel: Callable[[], object] | None = None) -> None:
@@ -56,6 +57,7 @@ class Canary:
         self._quiet_at_s: dict[int, float] = {}
         self.best_s: dict[int, float] = {}
         self.last_s: dict[int, float] = {}
+        self.busy_runs = 0
 
     def run_s(self, cpu: int) -> float:
         """Time of one run on a core in seconds; this thread moves there and back."""

@@ -15,6 +15,9 @@ RETRIES = 3
 """A contended run is repeated so often before it is marked."""
 RECENT_S = 0.05
 """Cores that were quiet after the run before are not looked at again before the next one."""
+HOPELESS = 5
+"""After so many contended runs one after the other the machine is taken to be busy for long: runs are marked without
+retries, which would only make a long run four times as long, until one finds the cores quiet."""
 PAUSE_S = 0.05
 """Wait before looking again at cores that were busy before a run began."""
 
@@ -52,15 +55,17 @@ def watched(canary: Canary | None, cpus: Sequence[int], run: Callable[[], T]) ->
     if canary is None:
         return Watched(attempts=(run(),))
     attempts: list[T] = []
-    for _ in range(RETRIES):
+    for _ in range(RETRIES if canary.busy_runs < HOPELESS else 0):
         if canary.busy(cpus, RECENT_S):
             canary.clock.sleep(PAUSE_S)
             continue
         attempts.append(run())
         if not canary.busy(cpus):
+            canary.busy_runs = 0
             return Watched(attempts=tuple(attempts), canary_ms=canary.seen_ms(cpus))
     quiet = not canary.busy(cpus, RECENT_S)
     attempts.append(run())
     contended = canary.busy(cpus) or not quiet
+    canary.busy_runs = canary.busy_runs + 1 if contended else 0
     slowdown = canary.slowdown(cpus) if contended else 1.0
     return Watched(attempts=tuple(attempts), contended=contended, slowdown=slowdown, canary_ms=canary.seen_ms(cpus))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farthing.core.graphs.conversions import converts, moves
 from farthing.core.graphs.costs import NodeCost, Traffic
 from farthing.core.graphs.roofline import (
     attainable_gflops,
@@ -209,6 +210,16 @@ def test_slow_int8_names_its_causes() -> None:
     assert "1 of 2 operators left in float take 37 % of the time: b (Conv) 37 %" in text
     assert "quantizing, dequantizing and reordering take 13 % of the time" in text
     assert "1 operator is slower than in FP32, 0.4 ms together: a 1.6 against 1.2 ms" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "conversion"),
+    [("DynamicQuantizeMatMul", False), ("QuantizeLinear", True), ("DynamicQuantizeLinear", True), ("Reorder", True),
+     ("QLinearConv", False), ("MatMulIntegerToFloat", False), ("Cast", True), ("Transpose", False)],
+)  # fmt: skip
+def test_a_product_that_quantizes_its_input_is_no_conversion(kind: str, conversion: bool) -> None:
+    assert converts(kind) == conversion
+    assert moves(kind) == (conversion or kind == "Transpose")
 
 
 def test_good_int8_needs_no_excuse() -> None:

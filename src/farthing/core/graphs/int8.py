@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from farthing.core.graphs.conversions import converts
 from farthing.core.graphs.phrases import counted, percent
 from farthing.nouns import MachinePeaks, OperatorTime, Profile
 
@@ -14,7 +15,6 @@ _DOT_PRODUCTS = {"amx_int8", "asimddp", "avx512_vnni", "avx_vnni", "i8mm"}
 """Instruction sets that multiply and add 8-bit integers in one go."""
 _UNDECIDED = {"asimd", "sve"}
 """Arm: dot products are an option of their own that the short list of instruction sets may not hold."""
-_CONVERSIONS = ("Quantize", "Dequantize", "Reorder", "Convert", "Cast")
 _WORTH_SAYING_FRAC = 0.05
 """Share of the time from which a cause is named."""
 _SATISFIED_FRAC = 0.7
@@ -65,16 +65,12 @@ def _no_unit(isa: Sequence[str]) -> str:
     return "this CPU has no INT8 dot products (no VNNI, AMX or I8MM): 8-bit products take several instructions each"
 
 
-def _is_conversion(kind: str) -> bool:
-    return any(word in kind for word in _CONVERSIONS)
-
-
 def _is_float(operator: OperatorTime) -> bool:
     return bool(re.search(r"(f|fp|float)(16|32|64)", operator.precision.lower()))
 
 
 def _left_in_float(operators: Sequence[OperatorTime]) -> str:
-    working = [o for o in operators if not _is_conversion(o.kind)]
+    working = [o for o in operators if not converts(o.kind)]
     left = sorted((o for o in working if _is_float(o)), key=lambda o: -o.time_ms)
     share = sum(o.share_frac for o in left)
     if share < _WORTH_SAYING_FRAC:
@@ -84,7 +80,7 @@ def _left_in_float(operators: Sequence[OperatorTime]) -> str:
 
 
 def _converting(operators: Sequence[OperatorTime]) -> str:
-    found = [o for o in operators if _is_conversion(o.kind)]
+    found = [o for o in operators if converts(o.kind)]
     share = sum(o.share_frac for o in found)
     if share < _WORTH_SAYING_FRAC:
         return ""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from farthing.core.graphs.bottleneck import find_bottleneck
+from farthing.core.graphs.conversions import moves
 from farthing.core.graphs.costs import NodeCost, fused_cost
 from farthing.core.graphs.covering import covered_nodes, original_name
 from farthing.core.graphs.families import family_work
@@ -32,8 +33,6 @@ __all__ = [
 _FLOAT_BYTES: Mapping[Precision, float | None] = {"fp32": None, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
 _Work = tuple[tuple[NodeCost, ...], float]
 """What an operator does one after the other, and its share of it."""
-_CONVERSIONS = ("Reorder", "Convert", "Cast", "Quantize", "Dequantize", "FakeQuantize", "Transpose", "Copy", "to_copy")
-"""Kinds that an engine adds around a node; the node's cost belongs to the operator that computes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +145,7 @@ def _claimed(
     """Work of each operator by index; of several that carry a node, the longest that is no conversion has it."""
     claimed: set[str] = set()
     work: dict[int, _Work] = {}
-    for i in sorted(range(len(operators)), key=lambda i: (_is_conversion(operators[i].kind), -operators[i].time_ms)):
+    for i in sorted(range(len(operators)), key=lambda i: (moves(operators[i].kind), -operators[i].time_ms)):
         fresh = [costs[node] for node in covered[i] if node not in claimed]
         claimed.update(covered[i])
         if fresh:
@@ -186,10 +185,6 @@ def _total(values: Iterable[float | None], share: float) -> float | None:
             return None
         total += value
     return total * share
-
-
-def _is_conversion(kind: str) -> bool:
-    return any(word in kind for word in _CONVERSIONS)
 
 
 def _rated(
