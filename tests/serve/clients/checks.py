@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import inspect
 import json
 import sys
@@ -22,9 +23,9 @@ def sample(datatype: str) -> Any:
         array[:] = [[b"", b"plain", "é".encode()], [b"x" * 300, b"a:b", b"{}"]]
         return array
     if datatype == "BF16":
-        return np.array(
-            [[0.5, -1.25, 3.0], [1024.0, 0.0, -0.0078125]], dtype=importlib.import_module("ml_dtypes").bfloat16
-        )
+        newer = importlib.util.find_spec("ml_dtypes") is not None  # older clients take float32 for it
+        dtype = importlib.import_module("ml_dtypes").bfloat16 if newer else np.float32
+        return np.array([[0.5, -1.25, 3.0], [1024.0, 0.0, -0.0078125]], dtype=dtype)
     kind = {"F": "float", "U": "uint", "I": "int"}[datatype[0]]
     dtype = np.dtype(kind + "".join(c for c in datatype if c.isdigit()))
     if kind == "float":
