@@ -8,6 +8,7 @@ from farthing.serve.heads import Head
 from farthing.serve.inflating import Inflater
 from farthing.serve.oip import decode_infer
 from farthing.serve.oip_answers import encode_answer
+from farthing.serve.pricing import cost_line
 from farthing.serve.replies import JSON, OCTETS, encode_problem, encode_reply
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routes import page
@@ -192,7 +193,7 @@ class Exchange:
             self.refuse(result, request)
             return
         try:
-            self._encode(result)
+            self._encode(request, result)
         except Problem as problem:
             self.refuse(problem, request)
             return
@@ -200,18 +201,19 @@ class Exchange:
         tally_of(request.model).answered(request, result, server.clock.monotonic_s())
         server.observer.answered(request, result)
 
-    def _encode(self, result: Answer) -> None:
+    def _encode(self, request: Request, result: Answer) -> None:
         model, decoded = self._model, self._decoded
         assert model is not None
         assert decoded is not None
         signature = signature_of(model)
+        extra = cost_line(request, result) if self._server.expose_cost else b""
         if self._plain:
-            self.answer(encode_predictions(signature, result.outputs))
+            self.answer(encode_predictions(signature, result.outputs), extra=extra)
             return
         body, json_bytes = encode_answer(signature, decoded.wishes, decoded.id, result.outputs)
-        self.answer(body, JSON if json_bytes is None else OCTETS, json_bytes)
+        self.answer(body, JSON if json_bytes is None else OCTETS, json_bytes, extra)
 
-    def answer(self, body: bytes, media_type: bytes = JSON, json_bytes: int | None = None) -> None:
+    def answer(self, body: bytes, media_type: bytes = JSON, json_bytes: int | None = None, extra: bytes = b"") -> None:
         """The answer is there."""
         head = self.head
         self.last = self.last or self._connection.ends_with(self)
@@ -223,6 +225,7 @@ class Exchange:
                 json_bytes=json_bytes,
                 close=self.last,
                 old=head.old,
+                extra=extra,
                 head_only=head.method == "HEAD",
             )
         )

@@ -29,6 +29,7 @@ class HttpServer:
         limits: Bounds.
         clock: Monotonic.
         tenant_salt: For the hash of ``Authorization`` in the ledger; None for no tenants.
+        expose_cost: Answers say what they cost.
 
     Attributes:
         draining: No connection is kept beyond what it has accepted.
@@ -38,10 +39,17 @@ class HttpServer:
     """
 
     def __init__(
-        self, models: Models, observer: Observer, limits: Limits, clock: Clock, *, tenant_salt: bytes | None = None
+        self,
+        models: Models,
+        observer: Observer,
+        limits: Limits,
+        clock: Clock,
+        *,
+        tenant_salt: bytes | None = None,
+        expose_cost: bool = False,
     ) -> None:
         self.models, self.observer, self.limits, self.clock = models, observer, limits, clock
-        self.tenant_salt = tenant_salt
+        self.tenant_salt, self.expose_cost = tenant_salt, expose_cost
         self.draining = False
         self.held_bytes = 0
         self.heads: dict[bytes, Head] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from farthing.nouns import Offer, ServedModel
 from farthing.serve.requests import Answer, Request
 
-__all__ = ["COST_HEADER", "Pricing", "cost_header", "pricing"]
+__all__ = ["COST_HEADER", "Pricing", "cost_header", "cost_line", "pricing"]
 
 COST_HEADER = "Farthing-Cost"
 """Name of the header that ``--expose-cost`` adds to answers."""
@@ -73,3 +73,9 @@ def cost_header(request: Request, answer: Answer) -> str | None:
     usd = price.usd_per_hour / 3600 * busy_core_s / price.replica_cores
     offer = "".join(c if " " <= c <= "~" and c not in '"\\' else "_" for c in price.key)
     return f'usage_usd={usd:.6g}; offer="{offer}"; dated={price.offer.dated.isoformat()}'
+
+
+def cost_line(request: Request, answer: Answer) -> bytes:
+    """The whole line of the header for HTTP, empty without a price."""
+    said = cost_header(request, answer)
+    return b"" if said is None else f"{COST_HEADER}: {said}\r\n".encode("ascii")

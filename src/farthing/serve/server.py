@@ -25,6 +25,7 @@ from farthing.serve.requests import Problem
 from farthing.serve.served import LiveModel, ServedModel
 from farthing.serve.settings import ServerSettings, tls_context
 from farthing.serve.watching import Watchers
+from farthing.store.tenant_salt import tenant_salt
 
 __all__ = ["Server"]
 
@@ -63,8 +64,17 @@ class Server:
         self._pool = Pool(clock, memory_budget_mib)
         self.models = Repository(self._pool, read=read, on_change=self._changed)
         self._watchers = Watchers(self.models, self._pool, settings, clock)
-        self._http = HttpServer(self.models, self._watchers, settings.limits, clock)
-        self._clock = clock
+        salt = None if settings.ledger is None else tenant_salt()
+        self._http = HttpServer(
+            self.models,
+            self._watchers,
+            settings.limits,
+            clock,
+            tenant_salt=salt,
+            expose_cost=settings.expose_cost,
+        )
+        self._watchers.watch_connections(lambda: self._http.open_connections)
+        self._clock, self._salt = clock, salt
         self._grpc: Any = None
         self._listener: asyncio.Server | None = None
         self.addresses = Addresses(http="")
@@ -112,7 +122,7 @@ class Server:
         return Addresses(
             http=f"{scheme}://{_netloc(s.host, port)}",
             grpc=await self._open_grpc(),
-            metrics=await self._watchers.listen(),
+            metrics=await self._watchers.start(),
         )
 
     async def _open_grpc(self) -> str | None:
@@ -127,7 +137,7 @@ class Server:
         credentials = None
         if s.tls_key is not None and s.tls_cert is not None:
             credentials = server_credentials(s.tls_key.read_bytes(), s.tls_cert.read_bytes())
-        self._grpc = GrpcServer(self.models, self._watchers, s.limits, self._clock)
+        self._grpc = GrpcServer(self.models, self._watchers, s.limits, self._clock, tenant_salt=self._salt)
         port = await self._grpc.start(_netloc(s.host, s.grpc_port), credentials)
         return _netloc(s.host, port)
 

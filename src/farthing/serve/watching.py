@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from farthing.errors import InputError
 from farthing.ports import Clock
-from farthing.serve.ledger_writer import LedgerWriter
+from farthing.serve.control import Control
+from farthing.serve.ledger_writer import LedgerState, LedgerWriter
+from farthing.serve.metrics import Metrics
 from farthing.serve.pool import Pool
 from farthing.serve.repository import Repository
-from farthing.serve.requests import Answer, Observer, Problem, Request
+from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 from farthing.serve.settings import ServerSettings
 
 __all__ = ["Watchers"]
 
+CONTROL_HOST = "127.0.0.1"
+
 
 class Watchers:
-    """All observers as one.
+    """Metrics and ledger as one observer, and the listener that shows them.
 
     Args:
         models: What is served.
@@ -28,11 +33,29 @@ class Watchers:
     """
 
     def __init__(self, models: Repository, pool: Pool, settings: ServerSettings, clock: Clock) -> None:
-        self._models, self._settings = models, settings
+        self._port = settings.metrics_port
+        self.metrics = Metrics(clock)
         self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock)
-        self._observers: list[Observer] = []
-        if self._ledger is not None:
-            self._observers.append(self._ledger)
+        self._observers = (self.metrics,) if self._ledger is None else (self.metrics, self._ledger)
+        self._control = Control(
+            models,
+            self.metrics,
+            admin=models,
+            token=settings.admin_token,
+            workers=pool.pids,
+            ledger=self._ledger_state,
+            decided=self.decided,
+        )
+        self.metrics.watch(
+            "farthing_model_memory_bytes",
+            "Memory of a model's workers.",
+            lambda: [(_labels(m), pool.memory_mib(m) * 2**20) for m in models.known()],
+        )
+        self.metrics.watch(
+            "farthing_model_workers",
+            "Worker processes that are ready.",
+            lambda: [(_labels(m), len(pool.pids(m))) for m in models.known()],
+        )
 
     def answered(self, request: Request, answer: Answer) -> None:
         """Tell all."""
@@ -49,13 +72,38 @@ class Watchers:
         if self._ledger is not None:
             self._ledger.decided(what, evidence)
 
-    async def listen(self) -> str | None:
-        """Open the second listener; its address, None without one."""
+    def watch_connections(self, read: Callable[[], int]) -> None:
+        """Show how many HTTP connections are open."""
+        self.metrics.watch("farthing_open_connections", "Open HTTP connections.", lambda: [({}, read())])
+
+    async def start(self) -> str | None:
+        """Begin to write the ledger and open the second listener; its URL, None without one.
+
+        Raises:
+            InputError: when its port is taken.
+        """
         if self._ledger is not None:
             self._ledger.start()
-        return None
+        if self._port is None:
+            return None
+        try:
+            port = await self._control.start(CONTROL_HOST, self._port)
+        except OSError as e:
+            raise InputError(
+                f"cannot listen for metrics on {CONTROL_HOST}:{self._port}: {e.strerror or e}",
+                hint="--metrics-port names another port, 0 a free one, none switches it off",
+            ) from e
+        return f"http://{CONTROL_HOST}:{port}"
 
     async def close(self, reason: str) -> None:
-        """Write what is left."""
+        """Close the listener and write what is left."""
+        await self._control.close()
         if self._ledger is not None:
             await asyncio.to_thread(self._ledger.close, reason)
+
+    def _ledger_state(self) -> LedgerState | None:
+        return None if self._ledger is None else self._ledger.state
+
+
+def _labels(model: LiveModel) -> dict[str, str]:
+    return {"model": model.spec.name, "version": model.spec.version}
