@@ -99,11 +99,13 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends no more; what it asked before is still answered."""
-        if self._current is not None:
-            self._exchanges.remove(self._current)
-            self._current.release()
-            self._current = None
-        if self._closing or not self._exchanges:
+        if self._closing:
+            return False
+        current, self._current = self._current, None
+        if current is not None and current in self._exchanges:
+            self._exchanges.remove(current)
+            current.release()
+        if not self._exchanges:
             return False
         self._exchanges[-1].last = self._deaf = True
         return True

@@ -1,7 +1,7 @@
 """Which address means what, and the answers that need no model to run.
 
-Addresses: ``/v2``, ``/v2/health/live``, ``/v2/health/ready``, ``/v2/models/{model}[/versions/{version}]`` alone and with
-``/ready``, ``/infer``, ``/stats``, ``/config``, ``/v2/models/stats``, ``/v2/repository/index`` (read-only),
+Addresses: ``/v2``, ``/v2/health/live``, ``/v2/health/ready``, ``/v2/models/{model}[/versions/{version}]`` alone and
+with ``/ready``, ``/infer``, ``/stats``, ``/config``, ``/v2/models/stats``, ``/v2/repository/index`` (read-only),
 SageMaker's ``/ping`` and ``/invocations``, and ``/openapi.json``.
 """
 
