@@ -18,9 +18,8 @@ import numpy as np
 
 from farthing.core.search import sustained
 from farthing.core.search.space import builds, layouts, with_batches
-from farthing.core.search.trials import throughput_rps
 from farthing.core.stats.intervals import ratio_of_blocks
-from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
+from farthing.core.traffic.batch_queue import saturation_rps, sla_rps
 from farthing.errors import FarthingError
 from farthing.load.plans import load_plan
 from farthing.load.resolved import load_resolved_workload
@@ -55,10 +54,8 @@ def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
             finally:
                 bench.retire([])
             for b in BATCHES:
-                part = curve.upto(b)
-                service = ServiceCurve(sizes=part.sizes, seconds=part.seconds(), sigma=part.jitter)
                 rate = sla_rps(
-                    service,
+                    curve.upto(b),
                     instances=c.instances,
                     max_batch=b,
                     latency_s=None if bound is None else bound / 1000,
@@ -66,7 +63,10 @@ def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
                 )
                 if rate is not None:
                     rates[replace(c, max_batch=b)] = rate
-            print(f"  {c.label}: {throughput_rps(curve, 1, c.instances):.0f}/s at batch 1", file=sys.stderr)
+            print(
+                f"  {c.label}: {saturation_rps(curve, instances=c.instances, max_batch=1):.0f}/s at batch 1",
+                file=sys.stderr,
+            )
     return rates
 
 
@@ -145,7 +145,7 @@ def compare(path: Path) -> None:
 
 def bench_rate(bench: Workbench, c: Candidate) -> float:
     """Saturated throughput that the exhaustive pass saw."""
-    return throughput_rps(bench.curve(c, BATCHES), c.max_batch, c.instances)
+    return saturation_rps(bench.curve(c, BATCHES), instances=c.instances, max_batch=c.max_batch)
 
 
 def overhead(plan: Plan, name: str) -> None:

@@ -24,7 +24,8 @@ import psutil
 import uvloop
 
 from farthing.core.stats.intervals import quantile, ratio_of_blocks
-from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
+from farthing.core.traffic.batch_queue import sla_rps
+from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
 from figures import emit
 from serving.against import compare
@@ -216,7 +217,7 @@ def offline_curve(bench: Bench, name: str) -> ServiceCurve:
         passes = [[alone.run(b, 1.0) for b in SIZES] for _ in range(3)]
     seconds = [float(np.median([calls[i].seconds / calls[i].calls for calls in passes])) for i in range(len(SIZES))]
     sigma = float(np.median([c.sigma for calls in passes for c in calls]))
-    return ServiceCurve(sizes=SIZES, seconds=tuple(seconds), sigma=sigma)
+    return ServiceCurve.exact(sizes=SIZES, seconds=tuple(seconds), sigma=sigma)
 
 
 def p99_s(port: int, request: bytes, rps: float, seconds: float, seed: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from farthing.core.search import racing, space, trials
+from farthing.core.traffic.batch_queue import saturation_rps
 from farthing.errors import EngineError, MeasureError
 from farthing.measure.scenarios import Reading
 from farthing.measure.state import RunState, look, rate_all
@@ -103,4 +104,4 @@ def _usable_share(state: RunState, c: Candidate) -> float:
     known = state.curves[replace(c, max_batch=1)]
     rate = state.sla[c]
     assert rate is not None
-    return min(1.0, rate / trials.throughput_rps(known, c.max_batch, c.instances))
+    return min(1.0, rate / saturation_rps(known, instances=c.instances, max_batch=c.max_batch))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from farthing.core.search import trials
 from farthing.core.stats.intervals import mean_t, ratio_of_blocks
+from farthing.core.traffic.batch_queue import saturation_rps
 from farthing.measure.scenarios import Reading
 from farthing.measure.state import RunState, evidence_of, stable_rate
 from farthing.nouns import Candidate, Estimate
@@ -55,10 +55,10 @@ def _take_in(state: RunState, blocks: Mapping[Candidate, Sequence[Reading]]) -> 
             state.ratios[c] = ratio_of_blocks([r.rps for r in readings], base_rps, confidence=0.95)
         rate, known = state.sla.get(c), state.curves[replace(c, max_batch=1)]
         if rate is not None and c not in state.server:
-            then_rps = trials.throughput_rps(known, c.max_batch, c.instances)
+            then_rps = saturation_rps(known, instances=c.instances, max_batch=c.max_batch)
             state.sla[c] = rate * state.capacities[c].value / then_rps
     for key, seen_ms in times.items():
-        state.curves[key] = trials.carried_over(state.curves[key], seen_ms)
+        state.curves[key] = state.curves[key].carried_over(seen_ms)
 
 
 def confirm(state: RunState, chosen: Candidate, contenders: Sequence[Candidate]) -> Candidate:

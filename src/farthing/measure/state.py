@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from farthing.core.search import gate, trials
+from farthing.core.search import gate
 from farthing.core.search.findings import Facts, Findings
-from farthing.core.traffic.batch_queue import ServiceCurve, sla_rps
+from farthing.core.traffic.batch_queue import sla_rps
+from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.workbench import Workbench
 from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace
 
@@ -23,7 +24,7 @@ class RunState:
 
     bench: Workbench
     baseline: Candidate
-    curves: dict[Candidate, trials.Curve] = field(default_factory=dict)
+    curves: dict[Candidate, ServiceCurve] = field(default_factory=dict)
     facts: dict[Candidate, Facts] = field(default_factory=dict)
     sla: dict[Candidate, float | None] = field(default_factory=dict)
     search: dict[Candidate, AccuracyEvidence] = field(default_factory=dict)
@@ -59,7 +60,7 @@ def rate_all(state: RunState, c: Candidate) -> None:
         state.sla[replace(c, max_batch=batch)] = sla_of(state, known.upto(batch), c.instances, batch, bound)
 
 
-def sla_of(state: RunState, known: trials.Curve, instances: int, batch: int, latency_ms: float | None) -> float | None:
+def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, latency_ms: float | None) -> float | None:
     """Highest rate of a replica within a latency bound by the queue model, None where there is none.
 
     Args:
@@ -70,9 +71,8 @@ def sla_of(state: RunState, known: trials.Curve, instances: int, batch: int, lat
         latency_ms: The bound, None for the highest stable rate.
     """
     objective = state.bench.workload.objective
-    service = ServiceCurve(sizes=known.sizes, seconds=known.seconds(), sigma=known.jitter)
     return sla_rps(
-        service,
+        known,
         instances=instances,
         max_batch=batch,
         latency_s=None if latency_ms is None else latency_ms / 1000,

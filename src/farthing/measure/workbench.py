@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.search.findings import Facts
-from farthing.core.search.trials import Curve, curve
+from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
 from farthing.measure.hardware import usable_cpus
@@ -294,10 +294,11 @@ class Workbench:
         """The same round in requests/s alone."""
         return {c: reading.rps for c, reading in self.round(key, candidates).items()}
 
-    def curve(self, candidate: Candidate, batches: Sequence[int]) -> Curve:
+    def curve(self, candidate: Candidate, batches: Sequence[int]) -> ServiceCurve:
         """Service time by batch size, all cores loaded; sizes measured before are not measured again."""
         times = {b: self._service_times(candidate, b) for b in batches}
-        return curve({b: t.ms for b, t in times.items()}, contended=[b for b, t in times.items() if t.contended])
+        busy = [b for b, t in times.items() if t.contended]
+        return ServiceCurve.measured({b: t.ms for b, t in times.items()}, contended=busy)
 
     def _service_times(self, candidate: Candidate, batch: int) -> _ServiceTimes:
         def run() -> _ServiceTimes:

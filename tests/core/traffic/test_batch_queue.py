@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from farthing.core.traffic.batch_queue import (
     HEADROOM_FRAC,
-    ServiceCurve,
     latencies,
     p_latency,
     saturation_rps,
     sla_rps,
 )
-from farthing.nouns import Estimate
+from farthing.core.traffic.service_curve import ServiceCurve
 
-CURVE = ServiceCurve(sizes=(1, 2, 4, 8), seconds=(0.0021, 0.0030, 0.0045, 0.0075), sigma=0.1)
+CURVE = ServiceCurve.exact(sizes=(1, 2, 4, 8), seconds=(0.0021, 0.0030, 0.0045, 0.0075), sigma=0.1)
 N = 2_000_000
 
 
@@ -69,7 +68,7 @@ def test_mmk_mean_wait_is_erlang_c(k: int) -> None:
 @pytest.mark.parametrize(("instances", "max_batch"), [(1, 1), (1, 8), (2, 4), (3, 8)])
 def test_saturation_throughput_is_full_batches(instances: int, max_batch: int) -> None:
     n = 40_000
-    curve = ServiceCurve(sizes=CURVE.sizes, seconds=CURVE.seconds)
+    curve = ServiceCurve.exact(sizes=CURVE.sizes, seconds=CURVE.seconds)
     latency = latencies(np.zeros(n), curve.by_size_s(max_batch), np.ones(n), instances, max_batch)
     expected = saturation_rps(curve, instances=instances, max_batch=max_batch)
     assert n / latency.max() == pytest.approx(expected, rel=0.002)
@@ -178,7 +177,7 @@ def test_slower_service_lowers_the_rate_and_jitter_does_too() -> None:
     def rate(curve: ServiceCurve) -> float:
         return sla_rps(curve, instances=2, max_batch=8, latency_s=0.01, seed=1) or 0.0
 
-    jittery = ServiceCurve(sizes=CURVE.sizes, seconds=CURVE.seconds, sigma=0.4)
+    jittery = ServiceCurve.exact(sizes=CURVE.sizes, seconds=CURVE.seconds, sigma=0.4)
     assert rate(CURVE.scaled(1.1)) < rate(CURVE)
     assert rate(jittery) < rate(CURVE)
 
@@ -200,7 +199,7 @@ def test_bound_holds_at_the_rate_and_is_used_up(percentile: float) -> None:
 
 def test_none_when_an_idle_replica_is_too_slow() -> None:
     assert sla_rps(CURVE, instances=4, max_batch=8, latency_s=0.0020) is None
-    steady = ServiceCurve(sizes=(1,), seconds=(0.01,))
+    steady = ServiceCurve.exact(sizes=(1,), seconds=(0.01,))
     assert sla_rps(steady, instances=1, max_batch=1, latency_s=0.0099) is None
     just = sla_rps(steady, instances=1, max_batch=1, latency_s=0.0101)
     assert just is not None
@@ -210,7 +209,7 @@ def test_none_when_an_idle_replica_is_too_slow() -> None:
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     """M/D/1's 90th percentile from a run of 4 million requests lies in 95 % intervals of 100 seeds."""
     rho, n = 0.7, 4_000_000
-    steady = ServiceCurve(sizes=(1,), seconds=(1.0,))
+    steady = ServiceCurve.exact(sizes=(1,), seconds=(1.0,))
     truth = np.quantile(latencies(poisson(rho, n, 11), np.array([1.0]), np.ones(n), 1, 1), 0.9)
     kwargs = {"instances": 1, "max_batch": 1, "percentile": 0.9, "n_requests": 20_000}
     hits = 0
@@ -227,41 +226,7 @@ def test_common_random_numbers_repeat() -> None:
     assert a.n == 20
 
 
-# --- curves and bad input -------------------------------------------------------------------------------------
-
-
-def test_curve_interpolates_and_never_falls() -> None:
-    curve = ServiceCurve(sizes=(2, 4, 8), seconds=(0.004, 0.003, 0.007))
-    assert curve.by_size_s(8) == pytest.approx([0.004, 0.004, 0.004, 0.004, 0.00475, 0.0055, 0.00625, 0.007])
-    assert curve.by_size_s(2).shape == (2,)
-
-
-def test_curve_of_an_evaluation() -> None:
-    def ms(value: float) -> Estimate:
-        return Estimate(value=value, lo=0.9 * value, hi=1.2 * value, n=8, method="t")
-
-    service_ms = ((4, ms(6.0)), (1, ms(2.0)))
-    assert ServiceCurve.of(service_ms).seconds == pytest.approx((0.002, 0.006))
-    slow = ServiceCurve.of(service_ms, sigma=0.2, end="hi")
-    assert slow.seconds == pytest.approx((0.0024, 0.0072))
-    assert slow.sigma == 0.2
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"sizes": (), "seconds": ()},
-        {"sizes": (1, 2), "seconds": (0.1,)},
-        {"sizes": (2, 1), "seconds": (0.1, 0.2)},
-        {"sizes": (0,), "seconds": (0.1,)},
-        {"sizes": (1,), "seconds": (0.0,)},
-        {"sizes": (1,), "seconds": (math.nan,)},
-        {"sizes": (1,), "seconds": (0.1,), "sigma": -0.1},
-    ],
-)
-def test_bad_curves_are_refused(fields: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="ServiceCurve"):
-        ServiceCurve(**fields)
+# --- bad input ------------------------------------------------------------------------------------------------
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -10,7 +10,7 @@ from farthing.core.money.saving import saving_frac, waterfall
 from farthing.core.money.trace_cost import TraceCost, cost_at_trace, hour_lengths_h
 from farthing.core.search import verdicts
 from farthing.core.search.findings import Findings
-from farthing.core.search.trials import throughput_rps
+from farthing.core.traffic.batch_queue import saturation_rps
 from farthing.nouns import (
     AccuracyEvidence,
     Baseline,
@@ -251,7 +251,7 @@ def _capacity(c: Candidate, found: Findings) -> Estimate | None:
     known = found.curves.get(replace(c, max_batch=1))
     if known is None or c.max_batch not in known.sizes:
         return None
-    rate = throughput_rps(known, c.max_batch, c.instances)
+    rate = saturation_rps(known, instances=c.instances, max_batch=c.max_batch)
     e = known.service_ms[known.sizes.index(c.max_batch)]
     return Estimate(value=rate, lo=rate * e.value / e.hi, hi=rate * e.value / max(e.lo, 1e-9), n=e.n, method=e.method)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from farthing.core.search.trials import Curve
+from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import AccuracyEvidence, Artefact, Candidate, Estimate, Measurement, Profile
 
 __all__ = ["Facts", "Findings"]
@@ -61,7 +61,7 @@ class Findings:
     baseline: Candidate
     chosen: Candidate | None
     artefacts: Mapping[str, Artefact]
-    curves: Mapping[Candidate, Curve]
+    curves: Mapping[Candidate, ServiceCurve]
     facts: Mapping[Candidate, Facts]
     sla_rps: Mapping[Candidate, float | None]
     search: Mapping[Candidate, AccuracyEvidence] = field(default_factory=dict)

@@ -15,18 +15,18 @@ Under a load-balancer that splits a Poisson stream at random each replica sees a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
 
-__all__ = ["HEADROOM_FRAC", "ServiceCurve", "latencies", "p_latency", "saturation_rps", "sla_rps"]
+__all__ = ["HEADROOM_FRAC", "latencies", "p_latency", "saturation_rps", "sla_rps"]
 
 HEADROOM_FRAC = 0.15
 """Share of a replica's rate that :func:`sla_rps` keeps free by default.
@@ -43,62 +43,6 @@ _SCAN_FRAC = (0.001, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.
 _RELATIVE_WIDTH = 0.005
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceCurve:
-    """Measured service time of a batch by its size, with all workers of the replica loaded.
-
-    Attributes:
-        sizes: Measured batch sizes, ascending, ≥ 1.
-        seconds: Mean service time of a batch of each size, > 0.
-        sigma: Standard deviation of the logarithm of a single batch's service time, ≥ 0.
-    """
-
-    sizes: tuple[int, ...]
-    seconds: tuple[float, ...]
-    sigma: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.sizes or len(self.sizes) != len(self.seconds):
-            raise ValueError(f"ServiceCurve: one time for each size, at least one: {self!r}")
-        if self.sizes[0] < 1 or any(b <= a for a, b in zip(self.sizes, self.sizes[1:])):
-            raise ValueError(f"ServiceCurve: sizes must be ≥ 1 and ascending: {self!r}")
-        if not all(math.isfinite(s) and s > 0 for s in self.seconds):
-            raise ValueError(f"ServiceCurve: seconds must be finite and > 0: {self!r}")
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
-            raise ValueError(f"ServiceCurve: sigma must be finite and ≥ 0: {self!r}")
-
-    @classmethod
-    def of(
-        cls,
-        service_ms: Sequence[tuple[int, Estimate]],
-        *,
-        sigma: float = 0.0,
-        end: Literal["lo", "value", "hi"] = "value",
-    ) -> ServiceCurve:
-        """Take the curve of an ``Evaluation.service_ms``; ``end="hi"`` takes the slow end of each interval."""
-        rows = sorted(service_ms, key=lambda row: row[0])
-        seconds = tuple(float(getattr(estimate, end)) / 1000 for _, estimate in rows)
-        return cls(sizes=tuple(size for size, _ in rows), seconds=seconds, sigma=sigma)
-
-    def scaled(self, factor: float) -> ServiceCurve:
-        """Multiply every time by ``factor`` (> 0)."""
-        return ServiceCurve(sizes=self.sizes, seconds=tuple(s * factor for s in self.seconds), sigma=self.sigma)
-
-    def by_size_s(self, max_batch: int) -> Floats:
-        """Service time of 1, 2, … ``max_batch`` requests, shape ``(max_batch,)``.
-
-        Linear between measured sizes, constant below the smallest, and never falling: where noise made a larger
-        batch look faster, the longer time holds for both.
-
-        Raises:
-            ValueError: when ``max_batch`` is < 1 or larger than the largest measured size.
-        """
-        if not 1 <= max_batch <= self.sizes[-1]:
-            raise ValueError(f"max_batch must lie in [1, {self.sizes[-1]}], the sizes measured; is {max_batch}")
-        monotone = np.maximum.accumulate(np.array(self.seconds))
-        return np.interp(np.arange(1, max_batch + 1), self.sizes, monotone)
 
 
 def _serve(arrivals_s: Floats, service_by_size_s: Floats, jitter: Floats, instances: int, max_batch: int) -> Floats:
