@@ -22,7 +22,7 @@ BILL = ["--bill", "10000", "--offer", "aws/m7i.large", "--as-of", "2026-11-24"]
 
 def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [*FARTHING, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def finished(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     out = tmp_path_factory.mktemp("run")
     done = run(
-        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "50ms",
+        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "500ms",
         "--max-drop", "2pt", "--engines", "onnxruntime,openvino", "--variants", "fp32,int8-dynamic", "--rounds", "8",
         "--output-dir", out,
     )  # fmt: skip
@@ -107,7 +107,7 @@ def test_the_same_command_resumes_without_measuring(
     out = finished[0]
     before = (out / "work" / "journal.jsonl").read_text()
     again = run(
-        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "50ms",
+        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "500ms",
         "--max-drop", "2pt", "--engines", "onnxruntime,openvino", "--variants", "fp32,int8-dynamic", "--rounds", "8",
         "--output-dir", out, "--json",
     )  # fmt: skip
@@ -133,11 +133,11 @@ def test_ctrl_c_keeps_what_was_measured(small_model: Path, tmp_path: Path) -> No
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     journal = tmp_path / "work" / "journal.jsonl"
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while time.monotonic() < end and not (journal.exists() and journal.read_text().count("\n") > 3):
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "resumes" in said
     assert all(json.loads(line) for line in journal.read_text().splitlines())
