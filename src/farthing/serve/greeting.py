@@ -27,18 +27,24 @@ class Addresses:
     metrics: str | None = None
 
 
-def ready_lines(addresses: Addresses, models: Sequence[LiveModel]) -> list[str]:
-    """One line on where, one for each model."""
+def ready_lines(addresses: Addresses, models: Sequence[tuple[LiveModel, bool]]) -> list[str]:
+    """One line on where, one for each model.
+
+    Args:
+        addresses: Where.
+        models: Each with whether it runs in the server's own thread.
+    """
     where = [f"ready: {addresses.http}"]
     where += [f"gRPC {addresses.grpc}"] if addresses.grpc else []
     where += [f"metrics {addresses.metrics}"] if addresses.metrics else []
-    return [" · ".join(where), *(f"  {model_line(model)}" for model in models)]
+    return [" · ".join(where), *(f"  {model_line(model, inline=inline)}" for model, inline in models)]
 
 
-def model_line(model: LiveModel) -> str:
+def model_line(model: LiveModel, *, inline: bool) -> str:
     """Name, version, how it is run, what it takes and gives, and what the machine costs."""
-    spec = model.spec
-    parts = [f"{spec.name} {spec.version}", spec.candidate.label, _KINDS[spec.pipeline.kind]]
+    spec, c = model.spec, model.spec.candidate
+    how = f"{c.engine} {c.variant} b{c.max_batch} in the server's thread" if inline else c.label
+    parts = [f"{spec.name} {spec.version}", how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
         parts.append(f"{len(spec.classes):,} classes")
     if spec.deadline_s is not None:

@@ -163,15 +163,20 @@ class Server:
         gc.collect()
         gc.freeze()  # what was made until now stays; requests leave nothing that needs a full collection
         self.models.open()
-        for line in ready_lines(self.addresses, self.models.known()):
+        models = [(model, self._inline(model)) for model in self.models.known()]
+        for line in ready_lines(self.addresses, models):
             self._say(line)
+
+    def _inline(self, model: LiveModel) -> bool:
+        return not self._pool.pids(model)
 
     # — changes ————————————————————————————————————————————————————————————————————————————————————
 
     def _changed(self, what: str, model: LiveModel) -> None:
         self._watchers.decided(what, {"model": model.spec.name, "version": model.spec.version})
         if self.models.is_open:
-            self._say(f"{what}: {model_line(model)}")
+            named = f"{model.spec.name} {model.spec.version}"
+            self._say(f"{what}: {named if what == 'unloaded' else model_line(model, inline=self._inline(model))}")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
