@@ -45,6 +45,7 @@ def _top(key: str, value: Any) -> _Change:
 def _wrong_documents(target: Target) -> Iterator[tuple[str, _Change]]:
     first = target.inputs[0]
     shape, count = first.shape, first.count
+    value: Any
     yield "no inputs", _top("inputs", _ABSENT)
     for name, value in (("null", None), ("an object", {}), ("empty", []), ("a list of numbers", [1, 2])):
         yield f"inputs {name}", _top("inputs", value)
@@ -120,6 +121,7 @@ def _wrong_values(target: Target) -> Iterator[tuple[str, _Change]]:
 
 def _wrong_rest(target: Target) -> Iterator[tuple[str, _Change]]:
     output = target.outputs[0] if target.outputs else "y"
+    value: Any
     for name, outputs in (
         ("an object", {}),
         ("a number", 5),

@@ -80,6 +80,7 @@ def send(
     pause_s: float = 0.0,
     timeout_s: float = 10.0,
     answers: int = 1,
+    shut: bool = False,
 ) -> Outcome:
     """Send pieces and read until the server ends the connection, is quiet after its answers, or the time is over.
 
@@ -89,6 +90,7 @@ def send(
         pause_s: Between them.
         timeout_s: For all.
         answers: After so many a short silence is enough.
+        shut: Tell the server that no more will come.
 
     Raises:
         OSError: when there is no connection to be had.
@@ -102,6 +104,8 @@ def send(
                 if k and pause_s:
                     time.sleep(pause_s)
                 sock.sendall(piece)
+            if shut:
+                sock.shutdown(socket.SHUT_WR)
         except OSError:
             ended = True  # it may have answered before it ended
         while True:
