@@ -16,7 +16,6 @@ from farthing.nouns import ModelRef
 from farthing.plugins import find
 from farthing.ports import Variant
 from farthing.variants import qdq
-from farthing.variants.remarks import int8_remarks
 
 ALL = ("fp32", "int8-dynamic", "int8-nncf", "int8-qdq", "torch-module")
 
@@ -105,20 +104,3 @@ def test_builds_that_cannot_help_say_so(conv_net: Net, transformer: Net, tmp_pat
         find("variants", "int8-qdq").build(again, tmp_path, transformer.examples)
     with pytest.raises(EngineError, match="no PyTorch module"):
         find("variants", "torch-module").build(again, tmp_path, [])
-
-
-def test_remarks_name_what_holds_int8_back(transformer: Net, conv_net: Net, tmp_path: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    slow = tmp_path / "unsigned.onnx"
-    quantize_dynamic(transformer.onnx, slow, weight_type=QuantType.QUInt8, op_types_to_quantize=["MatMul"])
-    said = " | ".join(int8_remarks(slow))
-    assert "weights are unsigned" in said
-    assert "stay in float: node_matmul" in said
-    good = find("variants", "int8-qdq").build(conv_net.ref, tmp_path, conv_net.examples)
-    assert not any("unsigned" in s or "stay in float" in s for s in int8_remarks(tmp_path / good.path))
-
-
-def test_remarks_name_a_missing_unit(conv_net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farthing.variants.remarks.has_int8_dot", lambda: False)
-    assert any("no VNNI" in s for s in int8_remarks(conv_net.onnx))

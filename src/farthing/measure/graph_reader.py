@@ -6,9 +6,11 @@ records as JSON; ``SHAPES`` is a JSON object of input shapes by name, ``{}`` for
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -134,12 +136,18 @@ def _all_known(graph: Any) -> bool:
 def _infer_symbolically(model: Any) -> Any:
     """Shapes through ONNX Runtime's own operators and through arithmetic on shapes, which onnx leaves open.
 
-    Where that tool cannot go on either, the nodes behind keep unknown shapes and are marked so.
+    Where that tool cannot go on either, the nodes behind keep unknown shapes and are marked so. It then leaves a file
+    in the working folder, which is therefore another one meanwhile.
     """
     from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        return _completed(SymbolicShapeInference, model)
+
+
+def _completed(tool: Any, model: Any) -> Any:
     try:
-        completed = SymbolicShapeInference.infer_shapes(model, auto_merge=True, guess_output_rank=False)
+        completed = tool.infer_shapes(model, auto_merge=True, guess_output_rank=False)
     except Exception as problem:  # noqa: BLE001 — a third-party tool that raises bare Exception and asserts
         print(f"some shapes stay unknown: {problem}", file=sys.stderr)
         return model

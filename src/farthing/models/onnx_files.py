@@ -37,13 +37,11 @@ class GraphSummary:
         kinds: Nodes of each operator type, subgraphs included.
         weighted_products: MatMul and Gemm nodes (quantized ones too) one of whose operands is a stored matrix.
         convolutions: Conv and ConvTranspose nodes, quantized ones too.
-        unsigned_weights: Stored tensors of ≥ 2 dimensions that hold unsigned 8-bit numbers.
     """
 
     kinds: Counter[str]
     weighted_products: int
     convolutions: int
-    unsigned_weights: tuple[str, ...]
 
     @property
     def is_matmul_model(self) -> bool:
@@ -210,8 +208,6 @@ def output_specs(model: Any) -> tuple[TensorSpec, ...]:
 
 def summarize(model: Any) -> GraphSummary:
     """Count what matters for quantization; the weights themselves are not needed."""
-    import onnx
-
     stored = {t.name: t for t in _tensors(model) if t.name}
     matrices = {name for name, t in stored.items() if len(t.dims) >= 2}
     kinds: Counter[str] = Counter()
@@ -224,12 +220,10 @@ def summarize(model: Any) -> GraphSummary:
             matrices.update(node.output)
         if ("MatMul" in node.op_type or "Gemm" in node.op_type) and matrices.intersection(node.input):
             products += 1
-    unsigned = (n for n, t in stored.items() if t.data_type == onnx.TensorProto.UINT8 and len(t.dims) >= 2)
     return GraphSummary(
         kinds=kinds,
         weighted_products=products,
         convolutions=sum(n for k, n in kinds.items() if "Conv" in k and k not in ("ConvertLike",)),
-        unsigned_weights=tuple(sorted(unsigned)),
     )
 
 
