@@ -13,6 +13,7 @@ from observed import answer as answered_with
 
 from farthing.serve.counts import EDGES_S, SHOWN_EDGES, quantile_s
 from farthing.serve.exposition import metrics_text
+from farthing.serve.ledger_writer import LedgerState
 from farthing.serve.live import cost_document, live_document
 from farthing.serve.metrics import Metrics
 from farthing.serve.rates import rates_over
@@ -199,6 +200,13 @@ def test_rates_of_the_last_seconds(metrics, clock):
     assert shown["cost"]["usd_per_thousand"] == pytest.approx(0.1008 / 3600 / 50 * 1000, rel=1e-3)
     assert shown["cost"]["model_usd_per_hour"] == pytest.approx(0.1008, rel=1e-3)
     assert shown["batches"] == {"4": 1625}
+
+
+def test_how_the_ledger_goes_is_told(metrics):
+    state = LedgerState(written_rows=9, waiting_rows=2, dropped_rows=1, failed_writes=3, trouble="full")
+    found = parsed(metrics_text(metrics, [], state))
+    names = ("rows_total", "waiting_rows", "dropped_rows_total", "failed_writes_total", "trouble")
+    assert [found[f"farthing_ledger_{name}", ""] for name in names] == [9, 2, 1, 3, 1]
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ class Control:
         if call.path == "/":
             return self._reply(call, self._page, _HTML, extra=self._policy)
         if call.path == "/metrics":
-            text = metrics_text(self._metrics, self._models.known())
+            text = metrics_text(self._metrics, self._models.known(), self._ledger())
             return self._reply(call, text.encode(), CONTENT_TYPE.encode())
         if call.path == "/live.json":
             return self._json(call, self._live())

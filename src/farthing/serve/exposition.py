@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
 from farthing.serve.counts import EDGES_S, SHOWN_EDGES, ModelCounts
+from farthing.serve.ledger_writer import LedgerState
 from farthing.serve.metrics import Metrics
 from farthing.serve.served import LiveModel
 
@@ -76,12 +77,13 @@ def _number(value: float) -> str:
     return f"{value:.12g}"
 
 
-def metrics_text(metrics: Metrics, models: Iterable[LiveModel]) -> str:
+def metrics_text(metrics: Metrics, models: Iterable[LiveModel], ledger: LedgerState | None = None) -> str:
     """The whole document.
 
     Args:
         metrics: What was counted.
         models: Those that there are now, for what waits and whether they are ready.
+        ledger: How its writing goes, None without one.
     """
     text = _Text()
     for counts in metrics.counts():
@@ -97,6 +99,8 @@ def metrics_text(metrics: Metrics, models: Iterable[LiveModel]) -> str:
         said = "Requests that failed before their model was known."
         text.add("farthing_refused_total", "counter", said, n, status=str(status), protocol=protocol)
     _replica(text, metrics)
+    if ledger is not None:
+        _ledger(text, ledger)
     for gauge in metrics.gauges:
         for labels_of, value in gauge.read():
             text.add(gauge.name, gauge.kind, gauge.text, value, "", **dict(labels_of))
@@ -179,6 +183,17 @@ def _replica(text: _Text, metrics: Metrics) -> None:
         text.add("farthing_price_usd_per_hour", "gauge", said, usd, offer=key, dated=dated)
     text.add("farthing_uptime_seconds", "gauge", "Since the start.", metrics.elapsed_s)
     for name, kind, said, value in _process():
+        text.add(name, kind, said, value)
+
+
+def _ledger(text: _Text, state: LedgerState) -> None:
+    for name, kind, said, value in (
+        ("farthing_ledger_rows_total", "counter", "Request rows on disk.", state.written_rows),
+        ("farthing_ledger_waiting_rows", "gauge", "Request rows in memory.", state.waiting_rows),
+        ("farthing_ledger_dropped_rows_total", "counter", "Rows that are lost.", state.dropped_rows),
+        ("farthing_ledger_failed_writes_total", "counter", "Writes that the disk refused.", state.failed_writes),
+        ("farthing_ledger_trouble", "gauge", "1 while the ledger cannot be written.", state.trouble is not None),
+    ):
         text.add(name, kind, said, value)
 
 
