@@ -18,6 +18,10 @@ from serving.models import SUBJECTS, Post, floats_after, oip_binary_post
 __all__ = ["Connection", "Lost", "MarkedTraffic", "Reply", "Tally", "http_bytes", "open_loop", "saturate"]
 
 
+_REFUSED_PAUSE_S = 0.01
+"""A closed loop that was refused waits, as clients that respect Retry-After do, if not for as long."""
+
+
 class Lost(Exception):
     """The connection ended before the answer was complete; ``clean`` when it was an idle one that the server closed."""
 
@@ -161,8 +165,8 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Lost, or answered with anything but 2xx."""
-        return self.lost + sum(self.statuses.values())
+        """Lost, or answered with anything but 200 and 503 (not taken)."""
+        return self.lost + sum(n for status, n in self.statuses.items() if status != 503)
 
     def note(self, example: str) -> None:
         """Keep the first few for the reader."""
@@ -261,7 +265,10 @@ async def saturate(
                 connection.close()
                 at = port()
                 connection = await Connection.open(at)
+            refused = traffic.tally.statuses[503]
             connection = await traffic.one(connection, at)
+            if traffic.tally.statuses[503] > refused:
+                await asyncio.sleep(_REFUSED_PAUSE_S)
         connection.close()
 
     async with asyncio.TaskGroup() as group:
