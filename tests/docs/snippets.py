@@ -24,7 +24,9 @@ from farthing.verbs._market import market_of
 
 ROOT = Path(__file__).parents[2]
 QUICK = {("prices", "list"), ("prices", "show"), ("prices", "check"), ("report",)}
-ELSEWHERE = {"cd", "curl", "git", "kubectl", "ray", "wrk"}
+ELSEWHERE = {
+    "chmod", "cp", "curl", "cd", "git", "grep", "kill", "kubectl", "openssl", "printf", "ray", "wrk",
+}  # fmt: skip
 """Programs that the pages name and farthing does not bring: only their quoting is checked."""
 MADE_BY_RUNS = {"plan.yaml", "report.html", "measurements.parquet", "baseline.yaml", "trace.json"}
 
