@@ -1,30 +1,19 @@
-"""Models that answer what they were asked, for tests of the doors; no worker needed."""
+"""Echo models that answer late or not, one for each datatype and each other thing that a door must know."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 
-import numpy as np
+from echo_models import EchoQueue, FewModels, echo_model
 
-from farthing.nouns import Candidate, PipelineSpec, ServedModel, TensorSpec
+from farthing.nouns import TensorSpec
 from farthing.serve.dtypes import DATATYPES
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 
 CLASSES = ("cat", "dog", "emu", "fox")
 MAX_ROWS = 8
-
-
-class RealClock:
-    """CLOCK_MONOTONIC."""
-
-    def monotonic_s(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 class Recorder:
@@ -41,11 +30,11 @@ class Recorder:
         self.failures.append((model, protocol, problem, request))
 
 
-class EchoQueue:
-    """Answers after ``delay_s`` with the tensors of the request (payloads: their lengths), or with ``problem``."""
+class LateQueue(EchoQueue):
+    """Answers after ``delay_s`` with the tensors of the request, or with ``problem``; keeps the last requests."""
 
     def __init__(self) -> None:
-        self.waiting = 0
+        super().__init__()
         self.delay_s = 0.0
         self.problem: Problem | None = None
         self.refusal: Problem | None = None
@@ -67,70 +56,35 @@ class EchoQueue:
         elif self.problem is not None:
             request.reply(request, self.problem)
         else:
-            outputs = list(request.tensors or [])
-            if request.payloads is not None:
-                outputs = [np.array([[len(p)] for p in request.payloads], np.int64)] * len(request.model.outputs)
-            answer = Answer(outputs=outputs, queue_s=0.001, service_s=0.002, batch_rows=request.rows)
-            request.reply(request, answer)
+            self.answer(request)
 
 
-def echo_model(
-    name: str,
-    *tensors: tuple[str, str, tuple[int | None, ...]],
-    outputs: tuple[TensorSpec, ...] | None = None,
-    batched: bool = True,
-    **spec,
-) -> LiveModel:
+def late_model(name: str, *tensors: tuple[str, str, tuple[int | None, ...]], **more) -> LiveModel:
+    """Outputs have the inputs' names."""
     inputs = tuple(TensorSpec(name=n, dtype=dtype, shape=shape) for n, dtype, shape in tensors)
-    candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32", max_batch=MAX_ROWS)
-    return LiveModel(
-        spec=ServedModel(name=name, path=Path("m"), candidate=candidate, **spec),
-        inputs=inputs,
-        outputs=outputs if outputs is not None else inputs,
-        batched=batched,
-        queue=EchoQueue(),
-        state="ready",
-        platform="onnxruntime_onnx",
-    )
+    model = echo_model(name, inputs, outputs=more.pop("outputs", inputs), max_batch=MAX_ROWS, **more)
+    model.queue = LateQueue()
+    return model
 
 
-def echo_models() -> list[LiveModel]:
-    """One model for each datatype (``echo-FP32`` …), and one for each other thing that a door must know."""
-    lengths = (TensorSpec(name="length", dtype="int64", shape=(None, 1)),)
+def late_models() -> list[LiveModel]:
+    """``echo-FP32`` and so on, and some others."""
+    sizes = (TensorSpec(name="size", dtype="float32", shape=(None, 3)),)
     return [
-        *(echo_model(f"echo-{d.name}", ("x", d.word, (None, None))) for d in DATATYPES.values()),
-        echo_model("pair", ("a", "float32", (None, 2)), ("b", "int64", (None,))),
-        echo_model("scores", ("x", "float32", (None, len(CLASSES))), classes=CLASSES),
-        echo_model("whole", ("x", "float32", (2, 2)), batched=False),
-        echo_model("image", ("x", "float32", (None, 3, 4, 4)), outputs=lengths, pipeline=PipelineSpec(kind="image")),
-        echo_model(
-            "text",
-            ("ids", "int64", (None, None)),
-            outputs=lengths,
-            pipeline=PipelineSpec(kind="text", tokenizer="none"),
-        ),
+        *(late_model(f"echo-{d.name}", ("x", d.word, (None, None))) for d in DATATYPES.values()),
+        late_model("pair", ("a", "float32", (None, 2)), ("b", "int64", (None,))),
+        late_model("scores", ("x", "float32", (None, len(CLASSES))), classes=CLASSES),
+        late_model("whole", ("x", "float32", (2, 2)), batched=False),
+        late_model("image", ("x", "float32", (None, 3, 4, 4)), outputs=sizes, pipeline="image"),
+        late_model("text", ("ids", "int64", (None, None)), outputs=sizes, pipeline="text"),
     ]
 
 
-class SomeModels:
-    """Implements ``Models`` over a list."""
-
-    def __init__(self, models: list[LiveModel]) -> None:
-        self.models = models
+class SomeModels(FewModels):
+    """Ready when all of its models are."""
 
     def __getitem__(self, name: str) -> LiveModel:
         return next(m for m in self.models if m.spec.name == name)
-
-    def find(self, name: str, version: str | None = None) -> LiveModel:
-        for model in self.models:
-            if model.spec.name == name and version in (None, model.spec.version):
-                if model.state != "ready":
-                    raise Problem(503, f"model {name} is {model.state}: {model.reason}", retry_after_s=1.5)
-                return model
-        raise Problem(404, f"there is no model {name[:80]!r}")
-
-    def known(self) -> tuple[LiveModel, ...]:
-        return tuple(self.models)
 
     def not_ready(self) -> Problem | None:
         return next((Problem(503, m.reason) for m in self.models if m.state != "ready"), None)

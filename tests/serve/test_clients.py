@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from echo import RealClock, Recorder, SomeModels, echo_model, echo_models
+from echo import Recorder, SomeModels, late_model, late_models
 
+from farthing.measure.clock import MonotonicClock
 from farthing.serve.grpc import GrpcServer
 from farthing.serve.http import HttpServer
 from farthing.serve.limits import Limits
@@ -58,11 +59,11 @@ def both_doors() -> Iterator[tuple[str, str]]:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout=30)
 
     async def open_doors():
-        slow = echo_model("slow", ("x", "float32", (None, None)))
+        slow = late_model("slow", ("x", "float32", (None, None)))
         slow.queue.delay_s = 2.0
-        models, observer, limits = SomeModels([*echo_models(), slow]), Recorder(), Limits()
-        grpc_server = GrpcServer(models, observer, limits, RealClock())
-        http_server = HttpServer(models, observer, limits, RealClock())
+        models, observer, limits = SomeModels(*late_models(), slow), Recorder(), Limits()
+        grpc_server = GrpcServer(models, observer, limits, MonotonicClock())
+        http_server = HttpServer(models, observer, limits, MonotonicClock())
         grpc_port = await grpc_server.start("127.0.0.1:0")
         listener = await loop.create_server(http_server.protocol_factory, "127.0.0.1", 0)
         return listener, http_server, grpc_server, grpc_port

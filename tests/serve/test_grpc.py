@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import shutil
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,12 +16,13 @@ import grpc.aio
 import numpy as np
 import pytest
 import uvloop
-from echo import MAX_ROWS, RealClock, Recorder, SomeModels, echo_models
+from echo import MAX_ROWS, Recorder, SomeModels, late_models
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from farthing.errors import InputError
+from farthing.measure.clock import MonotonicClock
 from farthing.serve.dtypes import DATATYPES, bf16_from_float32, raw_array, raw_bytes
-from farthing.serve.grpc import GrpcServer
+from farthing.serve.grpc import GrpcServer, server_credentials
 from farthing.serve.grpc_messages import HEALTH_SERVICE, INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
 from farthing.serve.requests import Problem
@@ -46,8 +49,8 @@ class Door:
 
 @asynccontextmanager
 async def opened(limits: Limits = LIMITS) -> AsyncIterator[Door]:
-    models, observer = SomeModels(echo_models()), Recorder()
-    server = GrpcServer(models, observer, limits, RealClock())
+    models, observer = SomeModels(*late_models()), Recorder()
+    server = GrpcServer(models, observer, limits, MonotonicClock())
     door = Door(server, await server.start("127.0.0.1:0"), models, observer)
     try:
         yield door
@@ -353,8 +356,8 @@ def test_deadlines_priority_and_trace_reach_the_queue():
 
 def test_callers_are_told_apart_by_a_salted_hash_only():
     async def tenants(salt: bytes | None) -> list[str]:
-        models = SomeModels(echo_models())
-        server = GrpcServer(models, Recorder(), LIMITS, RealClock(), tenant_salt=salt)
+        models = SomeModels(*late_models())
+        server = GrpcServer(models, Recorder(), LIMITS, MonotonicClock(), tenant_salt=salt)
         door = Door(server, await server.start("127.0.0.1:0"), models, Recorder())
         for secret in ("Bearer a", "Bearer b", "Bearer a"):
             await door("ModelInfer", fp32(), metadata=(("authorization", secret),))
@@ -433,7 +436,7 @@ def test_payloads_of_image_and_text_models():
         taken = door.models["text"].queue.requests[-1]
         assert (taken.payloads, taken.tensors, taken.rows, taken.length) == (["two words", "é"], None, 2, 2)
         answer = await door("ModelInfer", _tensor(_request("image"), (1,), "image", "BYTES", raw=_bytes(b"\x89PNG")))
-        assert np.frombuffer(answer.raw_output_contents[0], np.int64).tolist() == [4]
+        assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [4, 0, 1]
         await door("ModelInfer", _tensor(_request("image"), (1, 3, 4, 4), raw=bytes(192)))
         assert door.models["image"].queue.requests[-1].payloads is None
 
@@ -447,14 +450,14 @@ def test_what_the_server_says_of_itself():
         assert server.name == "farthing" and "classification" in server.extensions
         ask = message("inference.ModelMetadataRequest")(name="pair")
         metadata = await door("ModelMetadata", ask)
-        assert (metadata.name, list(metadata.versions), metadata.platform) == ("pair", ["1"], "onnxruntime_onnx")
+        assert (metadata.name, list(metadata.versions), metadata.platform) == ("pair", ["1"], "fake")
         assert [(t.name, t.datatype, list(t.shape)) for t in metadata.inputs] == [
             ("a", "FP32", [-1, 2]),
             ("b", "INT64", [-1]),
         ]
         config = (await door("ModelConfig", message("inference.ModelConfigRequest")(name="pair"))).config
         assert config.max_batch_size == MAX_ROWS and config.WhichOneof("scheduling_choice") == "dynamic_batching"
-        assert [list(i.dims) for i in config.input] == [[2], []] and config.backend == "onnxruntime"
+        assert [list(i.dims) for i in config.input] == [[2], []] and config.backend == "fake"
         index = await door("RepositoryIndex")
         assert len(index.models) == len(door.models.models) and {m.state for m in index.models} == {"READY"}
 
@@ -470,7 +473,7 @@ def test_statistics_count_requests_rows_and_failures():
         stats = (await door("ModelStatistics", ask(name="echo-FP32"))).model_stats
         assert len(stats) == 1 and stats[0].inference_count == 5
         assert stats[0].inference_stats.success.count == 2 and stats[0].inference_stats.fail.count == 1
-        assert stats[0].inference_stats.queue.ns == 2_000_000
+        assert stats[0].inference_stats.compute_infer.ns == 20_000
         assert [(b.batch_size, b.compute_infer.count) for b in stats[0].batch_stats] == [(2, 1), (3, 1)]
         assert len((await door("ModelStatistics")).model_stats) == len(door.models.models)
         error = await refused(door("ModelStatistics", ask(name="nobody")))
@@ -642,11 +645,75 @@ def test_a_drain_answers_what_was_taken_and_refuses_the_rest():
 
 def test_a_taken_port_is_refused():
     async def test(door: Door) -> None:
-        other = GrpcServer(door.models, door.observer, LIMITS, RealClock())
+        other = GrpcServer(door.models, door.observer, LIMITS, MonotonicClock())
         with pytest.raises(InputError, match=str(door.port)):
             await other.start(f"127.0.0.1:{door.port}")
 
     on_door(test)
+
+
+def test_metadata_are_bounded():
+    async def test(door: Door) -> None:
+        metadata = tuple((f"name-{k}", "x" * 1000) for k in range(30))
+        assert (await refused(door("ModelInfer", fp32(), metadata=metadata))).code() == Code.RESOURCE_EXHAUSTED
+        await door("ModelInfer", fp32(), metadata=metadata[:3])
+
+    on_door(test)
+
+
+def test_calls_are_bounded_over_all_connections():
+    async def test(door: Door) -> None:
+        door.models["echo-FP32"].queue.delay_s = 0.2
+        results = await asyncio.gather(*(door("ModelInfer", fp32()) for _ in range(5)), return_exceptions=True)
+        codes = [r.code() for r in results if isinstance(r, grpc.aio.AioRpcError)]
+        assert codes == [Code.RESOURCE_EXHAUSTED] * 2
+
+    on_door(test, Limits(connections=3))
+
+
+def test_it_speaks_tls(tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+    ]
+    command = ["openssl", *made, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+
+    async def run() -> None:
+        server = GrpcServer(SomeModels(*late_models()), Recorder(), LIMITS, MonotonicClock())
+        credentials = server_credentials(key.read_bytes(), certificate.read_bytes())
+        port = await server.start("127.0.0.1:0", credentials)
+        trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
+        options = [("grpc.ssl_target_name_override", "localhost")]
+        path = f"/{INFERENCE_SERVICE}/ServerLive"
+        async with grpc.aio.secure_channel(f"127.0.0.1:{port}", trusted, options=options) as channel:
+            assert await channel.unary_unary(path)(b"", timeout=20) == b"\x08\x01"
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert (await refused(channel.unary_unary(path)(b"", timeout=5))).code() == Code.UNAVAILABLE
+        await server.drain(0)
+
+    uvloop.run(run())
+
+
+def test_a_real_server_answers(served):
+    """With workers, batching and all."""
+    request = raw_request("tiny", np.array([[1, 0, 0, 0], [0, 1, 0, 1]], np.float32), "FP32")
+    with grpc.insecure_channel(served.grpc) as channel:
+        raw = channel.unary_unary(f"/{INFERENCE_SERVICE}/ModelInfer")(request.SerializeToString(), timeout=20)
+    answer = message("inference.ModelInferResponse").FromString(raw)
+    assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [1, 2, 10, 12]
 
 
 def test_it_runs_on_the_standard_loop_as_well():
