@@ -59,24 +59,26 @@ _HOT_RECORD = np.dtype(
         ("protocol", "u1"),
     ]
 )
+_HOT_BYTES = _HOT.size
 _SLAB_ROWS = 8192
 _LONGEST_ID = 128
 _FLUSH_S = 0.5
 _MOST_EVENTS = 4096
 _OTHER = PROTOCOLS.index("other")
 _PROTOCOL = {name: index for index, name in enumerate(PROTOCOLS)}
+_NOTHING = Answer(outputs=(), queue_s=0.0, service_s=0.0, batch_rows=0)
 
 
 class _Slab:
-    """Room for rows, packed."""
+    """Room for rows, packed; ids and tenants by row where there are any."""
 
     __slots__ = ("ids", "n", "packed", "tenants")
 
     def __init__(self) -> None:
-        self.packed = bytearray(_SLAB_ROWS * _HOT.size)
+        self.packed = bytearray(_SLAB_ROWS * _HOT_BYTES)
         self.n = 0
-        self.ids: list[str] = []
-        self.tenants: list[str] = []
+        self.ids: dict[int, str] = {}
+        self.tenants: dict[int, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,7 @@ class LedgerWriter:
         self._files = LedgerFiles(folder, self.replica, {"replica": self.replica, "deployment": deployment}, clock)
         self._reason = reason
         self._models = PerModel(self._meet)
+        self._seen = self._models.seen
         self._names: list[_Known] = []
         self._costs = Costs(clock.monotonic_s())
         self._lock = threading.Lock()
@@ -164,45 +167,46 @@ class LedgerWriter:
 
     # Observer, on the loop thread
 
-    def answered(self, request: Request, answer: Answer) -> None:
-        """Keep one answered request."""
-        self._keep(request.model, 200, request.protocol, request, answer.queue_s, answer.service_s, answer.batch_rows)
-
-    def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
-        """Keep one that was not; without a model there is no row (metrics count it)."""
-        if model is not None:
-            self._keep(model, problem.status, protocol, request, 0.0, 0.0, 0)
-
-    def _keep(
-        self,
-        model: LiveModel,
-        status: int,
-        protocol: str,
-        request: Request | None,
-        queue_s: float,
-        service_s: float,
-        batch_rows: int,
-    ) -> None:
-        known = self._models[model]
-        size, rows, name, tenant = 0, 0, "", ""
-        if request is not None:
-            size, rows, name, tenant = request.size_bytes, request.rows, request.id, request.tenant
+    def answered(self, request: Request, answer: Answer, status: int = 200) -> None:
+        """Keep one request."""
+        model = request.model
+        known = self._seen(model) or self._models[model]
         with self._lock:
             if self._rows_in_memory >= self._most_rows:
                 self._dropped += 1
                 return
             slab = self._slab
-            at, code = slab.n * _HOT.size, _PROTOCOL.get(protocol, _OTHER)
+            n = slab.n
             _HOT.pack_into(
-                slab.packed, at, self._now_s(), queue_s, service_s, size, rows, batch_rows, known.number, status, code
+                slab.packed,
+                n * _HOT_BYTES,
+                self._now_s(),
+                answer.queue_s,
+                answer.service_s,
+                request.size_bytes,
+                request.rows,
+                answer.batch_rows,
+                known.number,
+                status,
+                _PROTOCOL.get(request.protocol, _OTHER),
             )
-            slab.ids.append(name if len(name) <= _LONGEST_ID else name[:_LONGEST_ID])
-            slab.tenants.append(tenant)
-            slab.n += 1
+            if request.id:
+                slab.ids[n] = request.id[:_LONGEST_ID]
+            if request.tenant:
+                slab.tenants[n] = request.tenant
+            slab.n = n = n + 1
             self._rows_in_memory += 1
-            if slab.n == _SLAB_ROWS:
+            if n == _SLAB_ROWS:
                 self._full.append(slab)
                 self._slab = self._spare.pop() if self._spare else _Slab()
+
+    def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
+        """Keep one that was not answered; without a model there is no row (metrics count it)."""
+        if model is None:
+            return
+        if request is None:
+            request = Request(model=model, reply=_nobody_waits, rows=0, protocol=protocol)
+        self.answered(request, _NOTHING, problem.status)
 
     def _meet(self, model: LiveModel) -> _Known:
         spec = model.spec
@@ -333,9 +337,10 @@ class LedgerWriter:
         made, start = [], 0
         for slab in slabs:
             part = records[start : start + slab.n]
-            made.append((slab.n, block(b"R", requests_block(part, slab.ids, slab.tenants))))
+            ids, tenants = (_texts(found, slab.n) for found in (slab.ids, slab.tenants))
+            made.append((slab.n, block(b"R", requests_block(part, ids, tenants))))
             start += slab.n
-            slab.n, slab.ids, slab.tenants = 0, [], []
+            slab.n, slab.ids, slab.tenants = 0, {}, {}
             if len(self._spare) < 2:
                 self._spare.append(slab)
         return made
@@ -349,3 +354,12 @@ class LedgerWriter:
         prices = [known.price for known in self._names]
         self._costs.fill(records, prices, now_s)
         return records
+
+
+def _texts(found: Mapping[int, str], n: int) -> list[str]:
+    """One a row, empty where there is none; no list at all when there is none in any."""
+    return [found.get(i, "") for i in range(n)] if found else []
+
+
+def _nobody_waits(request: Request, outcome: Answer | Problem) -> None:
+    """A request that was refused before it was read has had its reply."""

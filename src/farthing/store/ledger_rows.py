@@ -128,7 +128,7 @@ class Names:
 
 
 def requests_block(records: NDArray[Any], ids: Sequence[str], tenants: Sequence[str]) -> bytes:
-    """Records with the texts beside them, one id and one tenant (empty for none) each."""
+    """Records with the texts beside them: one id and one tenant each, empty for none; or no list for none in any."""
     texts = (_joined(ids), _joined(tenants))
     return b"".join((_LENGTHS.pack(len(records), *map(len, texts)), records.tobytes(), *texts))
 
