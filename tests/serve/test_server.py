@@ -56,7 +56,9 @@ def test_200_version_swaps_under_load(tmp_path: Path, start_server: Callable[...
 def _swaps(tmp_path: Path, start_server: Callable[..., Served], inline: str, n: int) -> None:
     """The file is written anew and the server told; every answer is one version's, and they never go back."""
     model = write_tiny(tmp_path / "tiny.onnx")
-    served = start_server(model, "--inline", inline)
+    models = [{"source": "tiny.onnx", "instances": 1}]
+    (tmp_path / "serve.yaml").write_text(json.dumps({"schema": "farthing/serve/1", "models": models}))
+    served = start_server(tmp_path / "serve.yaml", "--inline", inline)
     with Load(lambda: [served]) as seen:
         for k in range(2, n + 2):
             write_tiny(model, k)
