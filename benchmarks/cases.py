@@ -122,6 +122,7 @@ POWERS: tuple[Case, ...] = (
         name="gate/bootstrap-t-f1/400: 1 % flipped, 5 points allowed",
         body=partial(f1_gate_passes, n=400, flips=0.01, allowed=0.05),
         alpha=None,
+        repeats=2_000,  # a power is shown, not judged: a fifth of the repeats tells it within two points
         slow=True,
     ),
 )

@@ -274,9 +274,9 @@ def _bootstrap_t_limits(
     if error == 0:
         return value, value
     scores = np.empty(resamples)
-    for r in range(resamples):
-        drawn = rng.integers(count, size=count)
-        spread = float(influence[drawn].std(ddof=1)) / math.sqrt(count)
+    draws = rng.integers(count, size=(resamples, count))
+    spreads = influence[draws].std(axis=1, ddof=1) / math.sqrt(count)
+    for r, (drawn, spread) in enumerate(zip(draws, spreads, strict=True)):
         gap = drop_of(drawn) - value
         scores[r] = gap / spread if spread > 0 else math.copysign(math.inf, gap) if gap else 0.0
     scores.sort()
