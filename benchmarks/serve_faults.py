@@ -177,7 +177,8 @@ def capacity(port: int, seconds: float) -> float:
         nonlocal done
         connection = await Connection.open(port)
         while time.monotonic() < end_s:
-            done += (await connection.ask(request)).status == 200
+            reply = await connection.ask(request)
+            done += reply.status == 200
         connection.close()
 
     async def run() -> None:
