@@ -16,7 +16,7 @@ from farthing.serve.batching import Batch, BatchQueue, Outcome
 from farthing.serve.curve import Curve, predicted_wait_s, sizes_to_time
 from farthing.serve.lanes import AGEING_S, Lanes
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.restarts import Death
+from farthing.serve.restarts import SOLO_DEATHS, Death
 from farthing.testing import FakeClock
 
 OUTSIDE = Death(how="SIGKILL", own=False)
@@ -340,7 +340,7 @@ def test_a_batch_is_split_once_and_only_the_culprit_is_given_up(death: Death) ->
             scene.queue.finished(second, Outcome(outputs=outputs(second.batches[-1]), service_s=0.0))
         assert scene.got[1][0].status == 500
         assert death.how in scene.got[1][0].message
-        assert deaths == (1 if death.own else 3)
+        assert deaths == (1 if death.own else SOLO_DEATHS)
         assert all(scene.right(k) for k in (0, 2, 7))
         assert scene.queue.idle
 
@@ -359,5 +359,55 @@ def test_nothing_is_answered_twice_when_everything_is_abandoned() -> None:
         assert {got[0].status for got in scene.got.values()} == {503}
         assert scene.queue.idle
         assert scene.queue.waiting == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+@pytest.mark.parametrize("load", [0.5, 2.0, 8.0])
+def test_overload_is_shed_so_that_the_rest_keeps_its_deadline(instances: int, load: float) -> None:
+    """Poisson arrivals in simulated time: accepted p99 ≤ deadline + one batch, goodput ≥ 90 % of what is possible."""
+    deadline_s, batch_s, max_rows = 0.2, 0.02, 8
+    rng = np.random.default_rng(7)
+    capacity_rps = instances * max_rows / batch_s
+    arrivals = 100.0 + np.cumsum(rng.exponential(1 / (load * capacity_rps), 6000))
+
+    async def main() -> None:
+        curve = Curve(max_rows, {1: 0.01, max_rows: batch_s})
+        scene = Scene(max_rows=max_rows, max_waiting=10_000, curve=curve)
+        hands = [Hand() for _ in range(instances)]
+        ends: dict[int, float] = {}
+        latency: dict[int, float] = {}
+        for hand in hands:
+            scene.queue.attach(hand)
+
+        def begun() -> None:
+            for k, hand in enumerate(hands):
+                if k not in ends and scene.queue.busy(hand) is not None:
+                    ends[k] = scene.clock.now_s + curve.base_s(hand.batches[-1].rows) * float(rng.lognormal(0, 0.1))
+
+        async def finish(until_s: float) -> None:
+            while ends and min(ends.values()) <= until_s:
+                k = min(ends, key=ends.__getitem__)
+                scene.clock.now_s = ends.pop(k)
+                batch = hands[k].batches[-1]
+                scene.queue.finished(hands[k], Outcome(outputs=outputs(batch), service_s=0.0))
+                latency.update((id(r), scene.clock.now_s - r.arrived_s) for r in batch.requests)
+                await asyncio.sleep(0)
+                begun()
+
+        for number, at in enumerate(arrivals):
+            await finish(at)
+            scene.clock.now_s = float(at)
+            scene.ask(number, deadline_s=float(at) + deadline_s)
+            await asyncio.sleep(0)
+            begun()
+        await finish(math.inf)
+        assert len(scene.got) == len(arrivals)
+        assert all(len(got) == 1 for got in scene.got.values())
+        waits = np.array(list(latency.values()))
+        assert np.quantile(waits, 0.99) <= deadline_s + batch_s
+        possible = min(load, 1.0) * capacity_rps * (arrivals[-1] - 100.0)
+        assert (waits <= deadline_s).sum() >= 0.9 * min(possible, len(arrivals))
 
     run(main())

@@ -86,6 +86,7 @@ class BatchQueue:
         self.available_s = 0.0
         """When a worker is expected while there is none, in the clock's time."""
         self.last_used_s = clock.monotonic_s()
+        self.answered_batches = 0
         self.wake: Callable[[], None] | None = None
         """Called when a request comes while there are no workers on purpose."""
         self._clock = clock
@@ -222,6 +223,7 @@ class BatchQueue:
         """A worker has answered its batch."""
         batch = self._busy.pop(runner)
         self._idle.append(runner)
+        self.answered_batches += 1
         if not outcome.bad:
             self.curve.observe(batch.rows, self._clock.monotonic_s() - batch.sent_s)
         if self._lanes.requests:

@@ -87,6 +87,7 @@ class Crew:
         self.cores = cores
         self._parents, self._terms, self._say = parents, terms, say
         self._deaths = Deaths()
+        self._answered = 0
         self._workers: dict[int, RemoteWorker] = {}
         self._starting: set[RemoteWorker] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -179,14 +180,15 @@ class Crew:
             try:
                 worker, _ = await self._launch(slot, timed=False)
             except FarthingError as e:
-                self._died(Death(how=e.message, own=True, served=False))
+                self._died(Death(how=e.message, own=True, ready=False))
                 self._report()
             else:
                 return worker
 
     def _died(self, death: Death) -> None:
         now_s = self._terms.clock.monotonic_s()
-        self._deaths = self._deaths.after(death, now_s)
+        answered, self._answered = self._answered, self.queue.answered_batches
+        self._deaths = self._deaths.after(death, now_s, answered=self._answered > answered)
         self.queue.available_s = now_s + self._deaths.delay_s + self._start_s
 
     def _report(self) -> None:
@@ -242,7 +244,7 @@ class Crew:
                 break
             if rows in timed_sizes:
                 seconds[rows] = min(took[1:])
-        worker.batched = batched
+        worker.batched, worker.is_ready = batched, True
         self._resident_mib = max(self._resident_mib, resident_mib(worker.pid))
         worker.memory_limit_mib = worker_limit_mib(self.spec, self._resident_mib, self._terms.budget_mib)
         return Facts(inputs=inputs, outputs=outputs, batched=batched, seconds=seconds)

@@ -63,9 +63,11 @@ class Link:
             found = self._inbox.took(n) if n else None
         except BlockingIOError:
             return
-        except (OSError, FrameError) as e:
+        except FrameError as e:
             self._end(str(e))
             return
+        except OSError:  # ECONNRESET: it died with a batch unread
+            n, found = 0, None
         if n == 0:
             self._end("")
         elif found is not None:

@@ -82,14 +82,13 @@ class RemoteWorker:
         self, forked: Forked, queue: BatchQueue, clock: Clock, *, hang_floor_s: float, memory_limit_mib: float
     ) -> None:
         self.memory_limit_mib = memory_limit_mib
-        self.batched = True
+        self.batched, self.is_ready = True, False
         self._forked, self._queue, self._clock, self._hang_floor_s = forked, queue, clock, hang_floor_s
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Death] = loop.create_future()
         self._asked: asyncio.Future[Frame] | None = None
         self._number = 0
         self._batch: Batch | None = None
-        self._served = False
         self._killing: tuple[Killing, str] | None = None
         self._burial: asyncio.Task[None] | None = None
         self._link = Link(forked.sock, self._heard, self._closed)
@@ -134,7 +133,7 @@ class RemoteWorker:
             except (FrameError, KeyError, TypeError, ValueError) as e:
                 self._nonsense(str(e))
                 return
-            self._batch, self._served = None, True
+            self._batch = None
             self._queue.finished(self, outcome)
         else:
             self._nonsense(f"a frame of kind {received.kind.name}")
@@ -181,7 +180,7 @@ class RemoteWorker:
             self._forked.kill()
             status = None
         killing, detail = self._killing or (None, "")
-        death = death_of(status, killing, detail, served=self._served)
+        death = death_of(status, killing, detail, ready=self.is_ready)
         if self._asked is not None and not self._asked.done():
             self._asked.set_exception(EngineError(f"the worker died ({death.how})"))
         self.ended.set_result(death)

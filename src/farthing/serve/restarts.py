@@ -13,7 +13,7 @@ __all__ = ["Death", "Deaths", "Killing", "death_of", "tried_again"]
 
 Killing = Literal["hang", "memory", "nonsense"]
 
-SOLO_DEATHS = 3
+SOLO_DEATHS = 6
 """A request whose worker was killed from outside so often while it was alone in it is given up."""
 WINDOW_S = 60.0
 FIRST_DELAY_S = 0.05
@@ -27,35 +27,35 @@ class Death:
     Attributes:
         how: For people: ``SIGSEGV``, ``exit status 1``, ``no answer within 5 s``.
         own: By its own doing (crash, hang, memory), not by a SIGKILL or SIGTERM from outside.
-        served: Whether it had answered a batch since its start.
+        ready: Whether it had been loaded and warmed up.
     """
 
     how: str
     own: bool
-    served: bool = True
+    ready: bool = True
 
 
-def death_of(status: int | None, killing: Killing | None, detail: str, *, served: bool) -> Death:
+def death_of(status: int | None, killing: Killing | None, detail: str, *, ready: bool) -> Death:
     """Name a death.
 
     Args:
         status: As ``subprocess`` has it: negative is minus the signal; None when nobody saw it end.
         killing: Why the server itself ended it, None when it did not.
         detail: Of the killing, for people.
-        served: Whether it had answered a batch.
+        ready: Whether it had been loaded and warmed up.
     """
     if killing is not None:
-        return Death(how=detail, own=True, served=served)
+        return Death(how=detail, own=True, ready=ready)
     if status is None:
-        return Death(how="its warm parent was lost", own=False, served=served)
+        return Death(how="its warm parent was lost", own=False, ready=ready)
     if status >= 0:
-        return Death(how=f"exit status {status}", own=True, served=served)
+        return Death(how=f"exit status {status}", own=True, ready=ready)
     outside = -status in (signal.SIGKILL, signal.SIGTERM)
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
-    return Death(how=name, own=not outside, served=served)
+    return Death(how=name, own=not outside, ready=ready)
 
 
 def tried_again(requests: Sequence[Request], death: Death) -> list[bool]:
@@ -75,17 +75,24 @@ class Deaths:
     """What is remembered of the deaths of one model's workers.
 
     Attributes:
-        times_s: When the counted ones of the last minute happened, ascending.
+        times_s: When the counted ones of the last minute happened, ascending; those before a batch that was
+            answered are forgotten, so that requests that kill their workers do not make others wait.
         how: The last one.
     """
 
     times_s: tuple[float, ...] = ()
     how: str = ""
 
-    def after(self, death: Death, now_s: float) -> Deaths:
-        """With one more; those by a signal from outside of a worker that had served are not counted."""
-        kept = tuple(t for t in self.times_s if t > now_s - WINDOW_S)
-        counted = death.own or not death.served
+    def after(self, death: Death, now_s: float, *, answered: bool = False) -> Deaths:
+        """With one more; those of ready workers by a signal from outside are not counted.
+
+        Args:
+            death: The newest.
+            now_s: When.
+            answered: Whether any worker of the model has answered a batch since the one before.
+        """
+        kept = tuple(t for t in self.times_s if t > now_s - WINDOW_S and not answered)
+        counted = death.own or not death.ready
         return Deaths(times_s=(*kept, now_s) if counted else kept, how=death.how)
 
     @property

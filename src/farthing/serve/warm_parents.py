@@ -53,11 +53,15 @@ class WarmParent:
     Args:
         engine: Whose libraries it imports.
         threads: Of each of its workers.
+
+    Attributes:
+        lost: It has ended.
+        cold: Its libraries would start threads when imported, so that each worker imports them.
     """
 
     def __init__(self, engine: str, threads: int) -> None:
         self.engine, self.threads = engine, threads
-        self.lost = False
+        self.lost = self.cold = False
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[bool] = self._loop.create_future()
         self._forks: dict[int, asyncio.Future[int]] = {}
@@ -142,7 +146,8 @@ class WarmParent:
 
     def _heard(self, answer: dict[str, Any]) -> None:
         if "ready" in answer:
-            self._ready.set_result(bool(answer["ready"]))
+            self.cold = bool(answer["ready"])
+            self._ready.set_result(True)
         elif "forked" in answer:
             pid = int(answer["pid"])
             self._ended[pid] = self._loop.create_future()

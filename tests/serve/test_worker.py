@@ -1,0 +1,248 @@
+"""Real workers: what they answer, whose fault a fault is, which row belongs to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from driving import ask, fake, mark, pooled, run, tiny_mlp
+from PIL import Image
+
+from farthing.errors import EngineError
+from farthing.nouns import PipelineSpec
+from farthing.serve.placing import INLINE_S
+from farthing.serve.requests import Answer, Problem
+from farthing.serve.served import LiveModel
+
+FAULTS = {"exception": 555.0}
+
+
+def value(outcome: Any) -> float:
+    assert isinstance(outcome, Answer), outcome
+    return float(outcome.outputs[0][0, 0])
+
+
+def png(level: int, side: int = 8) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (side, side), (level, level, level)).save(out, "PNG")
+    return out.getvalue()
+
+
+def image_model(path: Path) -> Path:
+    """Mean of each channel of an image."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)],
+        "means",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def identity(path: Path, kind: int) -> Path:
+    import onnx
+    from onnx import helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "same",
+        [helper.make_tensor_value_info("x", kind, ["n", "m"])],
+        [helper.make_tensor_value_info("y", kind, ["n", "m"])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_a_fault_in_a_batch_is_its_culprit_s_alone() -> None:
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(fake(options={"service_ms": 1.0, "poison": FAULTS}))
+            asked = [ask(model, mark(555.0 if k == 3 else k)) for k in range(8)]
+            outcomes = await asyncio.gather(*asked)
+            assert [value(o) for k, o in enumerate(outcomes) if k != 3] == [0, 2, 4, 8, 10, 12, 14]
+            assert isinstance(outcomes[3], Problem)
+            assert outcomes[3].status == 500
+            assert outcomes[3].message == "RuntimeError: the kernel said no"
+            assert len(pool.pids(model)) == 1
+
+    run(main())
+
+
+def test_an_answer_with_the_wrong_number_of_rows_is_nobody_s() -> None:
+    async def main() -> None:
+        async with pooled() as pool:
+            # The warm-up makes 4 + 4 + 1 + 4 calls of its sizes; what comes later is wrong.
+            model = await pool.start(fake(max_batch=2, options={"service_ms": 0.2, "fault": "shape", "fault_after": 8}))
+            outcome = await ask(model, mark(1.0))
+            assert isinstance(outcome, Problem)
+            assert outcome.status == 500
+            assert "output y has the shape (2, 2) for 1 rows" in outcome.message
+
+    run(main())
+
+
+def test_images_are_decoded_in_the_worker_and_a_bad_one_spoils_no_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = image_model(tmp_path / "means.onnx")
+        pipeline = PipelineSpec(kind="image", resize=8, crop=8, max_pixels=10_000)
+        async with pooled() as pool:
+            model = await pool.start(fake(engine="onnxruntime", path=path, pipeline=pipeline, options={}))
+            payloads: list[list[bytes]] = [[png(k * 10)] for k in range(6)]
+            payloads[2] = [b"no image"]
+            payloads[4] = [png(9), png(8, side=200)]
+            outcomes = await asyncio.gather(
+                *(ask(model, payloads=p, rows=len(p), size_bytes=sum(map(len, p))) for p in payloads)
+            )
+            for k, outcome in enumerate(outcomes):
+                if k in (2, 4):
+                    assert isinstance(outcome, Problem)
+                    assert outcome.status == 400
+                else:
+                    assert value(outcome) == pytest.approx(k * 10 / 255, abs=1e-5)
+            assert "cannot be decoded" in outcomes[2].message  # type: ignore[union-attr]
+            assert "the limit is 10,000" in outcomes[4].message  # type: ignore[union-attr]
+            tensor = np.full((1, 3, 8, 8), 0.25, dtype=np.float32)
+            assert value(await ask(model, tensor)) == 0.25
+
+    run(main())
+
+
+@pytest.mark.parametrize("inline", ["never", "always"])
+def test_texts_and_numbers_of_all_kinds_come_back_as_they_went(tmp_path: Path, inline: str) -> None:
+    from onnx import TensorProto
+
+    kinds: dict[int, Any] = {
+        TensorProto.STRING: np.array([["a", "grüß"], ["", "x" * 300]], dtype=object),
+        TensorProto.BOOL: np.array([[True, False], [False, False]]),
+        TensorProto.FLOAT16: np.array([[1.5, -2], [np.inf, 0]], dtype=np.float16),
+        TensorProto.INT64: np.array([[-(2**62), 1], [2, 3]]),
+        TensorProto.UINT8: np.array([[0, 255], [7, 9]], dtype=np.uint8),
+        TensorProto.DOUBLE: np.array([[0.1, -0.0], [1e300, 5]]),
+    }
+
+    async def main() -> None:
+        async with pooled() as pool:
+            for k, (kind, array) in enumerate(kinds.items()):
+                spec = fake(f"m{k}", engine="onnxruntime", path=identity(tmp_path / f"{k}.onnx", kind), options={},
+                            inline=inline)  # fmt: skip
+                model = await pool.start(spec)
+                assert model.inputs[0].dtype == ("bytes" if array.dtype == object else array.dtype.name)
+                given = np.array([[t.encode() for t in row] for row in array], dtype=object) if k == 0 else array
+                outcomes = await asyncio.gather(*(ask(model, given[r : r + 1]) for r in (0, 1, 0)))
+                for r, outcome in zip((0, 1, 0), outcomes, strict=True):
+                    assert isinstance(outcome, Answer), outcome
+                    back = outcome.outputs[0]
+                    texts = [[t.decode() if isinstance(t, bytes) else t for t in row] for row in back.tolist()]
+                    assert texts == array[r : r + 1].tolist()
+            wrong = ask(pool_model(pool), np.array([[b"\xff\xfe"]], dtype=object))
+            outcome = await wrong
+            assert isinstance(outcome, Problem)
+            assert (outcome.status, outcome.message.split(":")[0]) == (400, "input x is not UTF-8")
+
+    def pool_model(pool: Any) -> LiveModel:
+        return next(seat.live for seat in pool._seats.values() if seat.live.spec.name == "m0")  # type: ignore[no-any-return]
+
+    run(main())
+
+
+def test_a_model_with_a_fixed_batch_answers_whole_requests_one_by_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with pooled() as pool:
+            path = tiny_mlp(tmp_path / "fixed.onnx", fixed_batch=True)
+            for inline in ("never", "always"):
+                model = await pool.start(fake(engine="onnxruntime", path=path, options={}, inline=inline))
+                assert not model.batched
+                assert model.inputs[0].shape == (1, 16)
+                outcomes = await asyncio.gather(*(ask(model, np.full((1, 16), k, dtype=np.float32)) for k in range(5)))
+                assert [o.batch_rows for o in outcomes] == [1] * 5  # type: ignore[union-attr]
+                ratio = outcomes[4].outputs[0] / outcomes[2].outputs[0]  # type: ignore[union-attr]
+                np.testing.assert_allclose(ratio, 2.0)
+                wrong = await ask(model, np.zeros((1, 15), dtype=np.float32))
+                assert isinstance(wrong, Problem)
+                assert wrong.status == 500
+
+    run(main())
+
+
+def test_tiny_models_run_in_the_loop_thread_and_others_in_workers(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tiny_mlp(tmp_path / "mlp.onnx")
+        async with pooled() as pool:
+            tiny = await pool.start(fake("tiny", engine="onnxruntime", path=path, options={}))
+            if tiny.queue.curve.base_s(1) < INLINE_S:  # type: ignore[attr-defined]
+                assert pool.pids(tiny) == ()
+            never = await pool.start(fake("never", engine="onnxruntime", path=path, options={}, inline="never"))
+            slow = await pool.start(fake("slow", instances=2))
+            assert len(pool.pids(never)) == 1
+            assert len(pool.pids(slow)) == 2
+            x = np.arange(48, dtype=np.float32).reshape(3, 16)
+            a, b = await ask(tiny, x), await ask(never, x)
+            assert isinstance(a, Answer)
+            assert isinstance(b, Answer)
+            np.testing.assert_array_equal(a.outputs[0], b.outputs[0])
+            assert tiny.platform == "onnxruntime_onnx"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"load_fault": "refuse"}, "fake cannot run test_worker.py"),
+        ({"load_fault": "segfault"}, r"the worker died \(SIGSEGV\)"),
+        ({"fault": "exception"}, "m fails on a batch of 1: RuntimeError: the kernel said no"),
+        ({"fault": "segfault", "fault_after": 6}, r"m fails on a batch of 2: the worker died \(SIGSEGV\)"),
+        ({"load_fault": "hang"}, "did not answer within 1 s"),
+    ],
+)
+def test_a_model_that_cannot_start_says_why_and_leaves_nothing(options: dict[str, Any], said: str) -> None:
+    async def main() -> None:
+        async with pooled(load_limit_s=1.0) as pool:
+            healthy = await pool.start(fake("healthy"))
+            with pytest.raises(EngineError, match=said):
+                await pool.start(fake(path=Path(__file__), options=options))
+            assert len(pool._seats) == 1
+            assert value(await ask(healthy, mark(4.0))) == 8.0
+
+    run(main())
+
+
+def marked(n: int, instances: int) -> None:
+    """Marked requests of 1 to 3 rows from many clients: each gets its own rows back."""
+
+    async def client(model: LiveModel, first: int, count: int, rng: np.random.Generator) -> int:
+        rows = rng.integers(1, 4, count).tolist()
+        for k in range(count):
+            sent = mark(first + k, rows[k])
+            outcome = await ask(model, sent)
+            assert isinstance(outcome, Answer), outcome
+            assert outcome.outputs[0].tobytes() == (2 * sent).tobytes()
+        return count
+
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(fake(max_batch=32, instances=instances, options={"service_ms": 0.0}))
+            clients = 64
+            rng = np.random.default_rng(1)
+            each = n // clients
+            done = await asyncio.gather(*(client(model, c * each, each, rng) for c in range(clients)))
+            assert sum(done) == each * clients
+
+    run(main(), limit_s=1200.0)
+
+
+def test_marked_rows_come_back_to_whoever_sent_them() -> None:
+    marked(100_000, 2)
+
+
+@pytest.mark.slow
+def test_a_million_marked_rows_come_back_to_whoever_sent_them() -> None:
+    marked(1_000_000, 2)
