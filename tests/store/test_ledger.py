@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from farthing.store.ledger_rows import (
     NO_COST,
     REQUEST_RECORD,
     DecisionRow,
+    ReplicaRow,
     arrow_schema,
     plain,
     read_requests_block,
@@ -276,3 +278,26 @@ def test_files_that_are_none_of_ours_are_named(tmp_path):
     (tmp_path / "requests-x-1.parquet").rename(tmp_path / "notes-x.journal")
     with pytest.raises(StoreError, match="is no file of a ledger"):
         compact_ledger(tmp_path)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["requests", "replicas", "decisions"])
+def test_the_page_lists_all_columns_in_order(kind):
+    table = PAGE.partition(f"## Columns of `{kind}`")[2].partition("\n\n#")[0].partition("\n\nRequests")[0]
+    listed = [name for row in re.findall(r"^\| (`.+?) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)]
+    assert listed == arrow_schema(kind).names
+
+
+@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", PAGE, re.S))
+def test_the_pages_queries_run(tmp_path, sql):
+    journal(tmp_path)
+    made = JournalFile(tmp_path, "replicas", "w", 1, ABOUT)
+    offer = "aws/m7i.large@us-east-1:on_demand"
+    row = ReplicaRow(replica="r1", start_ns=0, stop_ns=3600 * 10**9, offer=offer, usd_per_hour=0.1)
+    made.append([json_block(plain(row))])
+    made.close()
+    (answer,) = query_ledger(tmp_path, sql).to_pylist()
+    if "paid" in answer:
+        assert answer == {"replica": "r1", "paid": pytest.approx(0.1), "attributed": pytest.approx(210e-9)}
