@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         """It is gone; what models still work on is dropped when it comes."""
         self._gone = self._closing = True
         for exchange in self._exchanges:
-            exchange.release()
+            exchange.abandon()
         self._exchanges.clear()
         self._parked.clear()
         self._current = None

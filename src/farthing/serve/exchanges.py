@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from farthing.serve.heads import Head
@@ -48,6 +49,7 @@ class Exchange:
         "_inflater",
         "_model",
         "_plain",
+        "_request",
         "_server",
         "continue_due",
         "discarding",
@@ -72,6 +74,7 @@ class Exchange:
         self._model: LiveModel | None = None
         self._decoded: Decoded | None = None
         self._plain = False
+        self._request: Request | None = None
 
     def admit(self) -> None:
         """Decide by the head alone: the problem it has, the model's state, a full queue."""
@@ -185,10 +188,12 @@ class Exchange:
             protocol=protocol,
             trace=head.trace,
         )
+        self._request = request
         model.queue.submit(request)
 
     def reply(self, request: Request, result: Answer | Problem) -> None:
         """Called by the queue, once."""
+        self._request = None
         if isinstance(result, Problem):
             self.refuse(result, request)
             return
@@ -268,6 +273,13 @@ class Exchange:
         self.out = out
         self.release()
         self._connection.answered(len(out))
+
+    def abandon(self) -> None:
+        """The client is gone: nobody wants the answer any more."""
+        if self._request is not None:
+            self._request.deadline_s = -math.inf
+            self._request = None
+        self.release()
 
     def release(self) -> None:
         """Give back what the body held."""
