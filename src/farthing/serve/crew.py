@@ -87,6 +87,8 @@ class Crew:
         self.cores = cores
         self._parents, self._terms, self._say = parents, terms, say
         self._deaths = Deaths()
+        self.died = 0
+        """Workers that ended without being told to, failed starts included."""
         self._answered = 0
         self._workers: dict[int, RemoteWorker] = {}
         self._starting: set[RemoteWorker] = set()
@@ -186,6 +188,7 @@ class Crew:
                 return worker
 
     def _died(self, death: Death) -> None:
+        self.died += 1
         now_s = self._terms.clock.monotonic_s()
         answered, self._answered = self._answered, self.queue.answered_batches
         self._deaths = self._deaths.after(death, now_s, answered=self._answered > answered)

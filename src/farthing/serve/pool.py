@@ -129,6 +129,10 @@ class Pool:
         """Worker processes of a model that are ready; none when it runs inline or sleeps."""
         return next((s.crew.pids for s in self._seats.values() if s.live is model), ())
 
+    def died(self, model: LiveModel) -> int:
+        """Workers of a model that ended without being told to, since it was loaded."""
+        return next((s.crew.died for s in self._seats.values() if s.live is model), 0)
+
     def memory_mib(self, model: LiveModel) -> float:
         """What a model was last seen to hold, 0 while it sleeps."""
         return next((s.held_mib for s in self._seats.values() if s.live is model), 0.0)

@@ -14,6 +14,7 @@ __all__ = ["ServerSettings", "read_token", "tls_context"]
 
 _MOST_PORT = 65_535
 _SHORTEST_TOKEN = 16
+_TRACES_HINT = "--traces http://127.0.0.1:4318/v1/traces"
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 
 
@@ -33,6 +34,7 @@ class ServerSettings:
         expose_cost: Answers tell what they cost.
         admin_token: Who shows it may load and unload models; None switches that off.
         ledger: Folder of the ledger, None for none.
+        traces: Address to which OpenTelemetry spans are sent (OTLP over HTTP), None for no traces.
         notice_s: How long new connections are still taken once the server has said that it is not ready, so that
             load balancers see it; connections end with their next answer meanwhile. Ctrl-C skips it.
         grace_s: How long accepted requests may take once it stops.
@@ -49,6 +51,7 @@ class ServerSettings:
     expose_cost: bool = False
     admin_token: str | None = None
     ledger: Path | None = None
+    traces: str | None = None
     notice_s: float = 1.0
     grace_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
@@ -63,6 +66,8 @@ class ServerSettings:
         fixed = [p for p in ports if p]
         if len(set(fixed)) != len(fixed):
             raise InputError(f"HTTP, gRPC and metrics need different ports, not {', '.join(map(str, ports))}")
+        if self.traces is not None and not self.traces.startswith(("http://", "https://")):
+            raise InputError(f"traces are sent to a URL, not to {self.traces!r}", hint=_TRACES_HINT)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise InputError("TLS needs both --tls-cert and --tls-key")
 

@@ -1,4 +1,4 @@
-"""Who is told of every request, and the second listener that shows it: metrics, live page, admin, ledger."""
+"""Who is told of every request (metrics, ledger, traces), and the second listener that shows it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from farthing.serve.ledger_writer import LedgerState, LedgerWriter
 from farthing.serve.metrics import Metrics
 from farthing.serve.pool import Pool
 from farthing.serve.repository import Repository
-from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.requests import Answer, Observer, Problem, Request
 from farthing.serve.served import LiveModel
 from farthing.serve.settings import ServerSettings
+from farthing.serve.tracing import open_tracing
 
 __all__ = ["Watchers"]
 
@@ -23,7 +24,7 @@ CONTROL_HOST = "127.0.0.1"
 
 
 class Watchers:
-    """Metrics and ledger as one observer, and the listener that shows them.
+    """Metrics, ledger and traces as one observer, and the listener that shows them.
 
     Args:
         models: What is served.
@@ -36,7 +37,9 @@ class Watchers:
         self._port = settings.metrics_port
         self.metrics = Metrics(clock)
         self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock)
-        self._observers = (self.metrics,) if self._ledger is None else (self.metrics, self._ledger)
+        self._tracing = None if settings.traces is None else open_tracing(clock, settings.traces)
+        asked: tuple[Observer | None, ...] = (self.metrics, self._ledger, self._tracing)
+        self._observers = tuple(observer for observer in asked if observer is not None)
         self._control = Control(
             models,
             self.metrics,
@@ -55,6 +58,12 @@ class Watchers:
             "farthing_model_workers",
             "Worker processes that are ready.",
             lambda: [(_labels(m), len(pool.pids(m))) for m in models.known()],
+        )
+        self.metrics.watch(
+            "farthing_worker_restarts_total",
+            "Workers that died, by a model's version since it was loaded.",
+            lambda: [(_labels(m), pool.died(m)) for m in models.known()],
+            "counter",
         )
 
     def answered(self, request: Request, answer: Answer) -> None:
@@ -100,6 +109,8 @@ class Watchers:
         await self._control.close()
         if self._ledger is not None:
             await asyncio.to_thread(self._ledger.close, reason)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _ledger_state(self) -> LedgerState | None:
         return None if self._ledger is None else self._ledger.state
