@@ -54,7 +54,8 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
         outcome="not_met",
         reasons=(
             f"no candidate answers within {objective.latency_ms:g} ms at p{objective.percentile * 100:g}",
-            f"nearest: {other.candidate.label}, p99 {p99.value:.1f} ms [{p99.lo:.1f}, {p99.hi:.1f}] without any queue",
+            f"{other.candidate.label} comes nearest, p99 {p99.value:.1f} ms [{p99.lo:.1f}, {p99.hi:.1f}] without any "
+            f"queue; {other.reason or 'not tried under load'}",
         ),
         hint=f"--p99 {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
     )
