@@ -49,7 +49,7 @@ def test_first_come_first_served_in_full_batches() -> None:
     requests = [request(arrived_s=k) for k in range(10)]
     batches = everything(filled(requests))
     assert [len(b) for b in batches] == [4, 4, 2]
-    assert sum(batches, []) == requests
+    assert [r for b in batches for r in b] == requests
 
 
 def test_requests_of_several_rows_fill_a_batch_but_never_overfill_it() -> None:

@@ -23,6 +23,9 @@ from farthing.serve.restarts import Death, tried_again
 __all__ = ["Batch", "BatchQueue", "Outcome", "Runner"]
 
 SHORTEST_RETRY_S = 0.1
+MARGIN = 1.15
+"""On predicted times: under overload all that is accepted is predicted to be just in time, and half of it would be
+late without."""
 QUIET_POLL_S = 0.005
 
 
@@ -113,7 +116,7 @@ class BatchQueue:
             )
         if deadline_s == math.inf or (waiting == 0 and self._idle):
             return None
-        finish_s = self.wait_s() + self.curve.expected_s(self._batch_rows(waiting, rows))
+        finish_s = MARGIN * (self.wait_s() + self.curve.expected_s(self._batch_rows(waiting, rows)))
         left_s = deadline_s - self._clock.monotonic_s()
         if finish_s <= left_s:
             return None
@@ -124,8 +127,8 @@ class BatchQueue:
         )
 
     def _batch_rows(self, waiting: int, rows: int) -> int:
-        """Rows of the batch that a new request would be in."""
-        return min(self._lanes.max_rows, waiting % self._lanes.max_rows + rows)
+        """Rows of the batch that a new request would be in: a full one if there is time for it to fill."""
+        return min(self._lanes.max_rows, waiting + rows)
 
     def submit(self, request: Request) -> None:
         """See :meth:`farthing.serve.requests.Queue.submit`."""
