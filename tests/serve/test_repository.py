@@ -273,3 +273,15 @@ def test_swaps_of_one_name_wait_for_each_other(spec: ServedModel) -> None:
         assert [line.version for line in models.index()] == ["19"]
 
     asyncio.run(check())
+
+
+def test_models_that_are_still_to_be_loaded_are_not_unknown(spec: ServedModel) -> None:
+    async def check() -> None:
+        models = Repository(StubPool())
+        models.expect([spec, replace(spec, name="n")])
+        assert problem_of(lambda: models.find("n")).status == 503
+        await models.load(replace(spec, name="n"))
+        assert models.find("n").state == "ready"
+        assert [line.state for line in models.index()] == ["LOADING", "READY"]
+
+    asyncio.run(check())

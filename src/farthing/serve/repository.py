@@ -198,6 +198,10 @@ class Repository:
         """Say not ready from now on; models still answer."""
         self._closed = Problem(503, reason, retry_after_s=_RETRY_AFTER_S)
 
+    def expect(self, specs: Sequence[ServedModel]) -> None:
+        """Say of these that they are loading, until :meth:`load` has been called for each."""
+        self._loading |= {(spec.name, spec.version): spec for spec in specs}
+
     async def load(self, spec: ServedModel) -> LiveModel:
         """Load a version beside the others; the same version is replaced once the new one is ready.
 

@@ -90,6 +90,7 @@ class Server:
             FarthingError: when a model cannot be loaded.
         """
         self._catch_signals()
+        self.models.expect(self._specs)
         try:
             self.addresses = await self._open_doors()
             if await self._unless_stopped(self._load_all()):
@@ -163,6 +164,9 @@ class Server:
         gc.collect()
         gc.freeze()  # what was made until now stays; requests leave nothing that needs a full collection
         self.models.open()
+        if not self._settings.is_loopback:
+            how = "without encryption" if self._tls is None else "by TLS"
+            self._say(f"{self._settings.host} can be reached from other machines, {how}")
         models = [(model, self._inline(model)) for model in self.models.known()]
         for line in ready_lines(self.addresses, models):
             self._say(line)
