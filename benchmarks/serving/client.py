@@ -213,12 +213,15 @@ class MarkedTraffic:
         self.tally.note(f"marks {marks} got {found}")
         return False
 
-    async def one(self, connection: Connection, port: int) -> Connection:
-        """Send one request, again when the server closed the idle connection; the connection to go on with."""
+    async def one(self, connection: Connection, port: Callable[[], int]) -> Connection:
+        """Send one request, again when the server closed the idle connection; the connection to go on with.
+
+        New connections are opened to ``port()``.
+        """
         request, marks = self.request()
         for _ in range(3):
             if not connection.usable:
-                connection = await Connection.open(port)
+                connection = await Connection.open(port())
             start_s = time.monotonic()
             try:
                 reply = await connection.ask(request)
@@ -254,26 +257,35 @@ async def saturate(
     *,
     connections: int,
     go_on: Callable[[], bool],
+    loyal: int = 0,
 ) -> None:
-    """Closed loop: every connection sends its next request when the last is answered, while ``go_on()``."""
+    """Closed loop: every connection sends its next request when the last is answered, while ``go_on()``.
 
-    async def walk() -> None:
+    Args:
+        traffic: What is sent and checked.
+        port: Where to; may change.
+        connections: Number of them.
+        go_on: Asked before each request.
+        loyal: So many of them stay with a server until it hangs up, however the port changes.
+    """
+
+    async def walk(stays: bool) -> None:
         at = port()
         connection = await Connection.open(at)
         while go_on():
             if port() != at:
-                connection.close()
                 at = port()
-                connection = await Connection.open(at)
+                if not stays:
+                    connection.close()
             refused = traffic.tally.statuses[503]
-            connection = await traffic.one(connection, at)
+            connection = await traffic.one(connection, port)
             if traffic.tally.statuses[503] > refused:
                 await asyncio.sleep(_REFUSED_PAUSE_S)
         connection.close()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(connections):
-            group.create_task(walk())
+        for i in range(connections):
+            group.create_task(walk(i < loyal))
 
 
 async def open_loop(
