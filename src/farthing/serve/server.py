@@ -63,7 +63,8 @@ class Server:
         self._tls = tls_context(settings)
         self._pool = Pool(clock, memory_budget_mib)
         self.models = Repository(self._pool, read=read, on_change=self._changed)
-        self._watchers = Watchers(self.models, self._pool, settings, clock)
+        names = "+".join(sorted({spec.name for spec in specs}))
+        self._watchers = Watchers(self.models, self._pool, settings, clock, deployment=names)
         salt = None if settings.ledger is None else tenant_salt()
         self._http = HttpServer(
             self.models,

@@ -31,12 +31,15 @@ class Watchers:
         pool: Its workers.
         settings: Of the server.
         clock: Monotonic time.
+        deployment: What is served, for the ledger's rows.
     """
 
-    def __init__(self, models: Repository, pool: Pool, settings: ServerSettings, clock: Clock) -> None:
+    def __init__(
+        self, models: Repository, pool: Pool, settings: ServerSettings, clock: Clock, *, deployment: str
+    ) -> None:
         self._port = settings.metrics_port
         self.metrics = Metrics(clock)
-        self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock)
+        self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock, deployment=deployment)
         self._tracing = None if settings.traces is None else open_tracing(clock, settings.traces)
         asked: tuple[Observer | None, ...] = (self.metrics, self._ledger, self._tracing)
         self._observers = tuple(observer for observer in asked if observer is not None)
