@@ -411,3 +411,27 @@ def test_overload_is_shed_so_that_the_rest_keeps_its_deadline(instances: int, lo
         assert (waits <= deadline_s).sum() >= 0.9 * min(possible, len(arrivals))
 
     run(main())
+
+
+def test_requests_that_cannot_be_sent_are_answered_and_the_worker_goes_on() -> None:
+    class Clumsy(Hand):
+        def run(self, batch: Batch) -> None:
+            super().run(batch)
+            if batch.requests[0].rows == 2:
+                raise ValueError("they do not fit together")
+
+    async def main() -> None:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        scene, hand = Scene(), Clumsy()
+        scene.queue.attach(hand)
+        scene.ask(0, rows=2)
+        await asyncio.sleep(0)
+        assert scene.got[0][0].status == 500
+        scene.ask(1)
+        await asyncio.sleep(0)
+        scene.queue.finished(hand, Outcome(outputs=outputs(hand.batches[-1]), service_s=0.0))
+        assert scene.right(1)
+        assert len(told) == 1
+
+    run(main())

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -238,3 +242,32 @@ def test_importing_an_engine_starts_no_threads(engine: str) -> None:
                 forked.sock.close()
 
     run(main())
+
+
+def test_workers_end_with_a_server_that_is_killed() -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio
+        from driving import fake, pooled, run
+        async def main():
+            async with pooled() as pool:
+                model = await pool.start(fake(options={"service_ms": 0.2, "poison": {"hang": 1.0}}, instances=2))
+                print(*pool.pids(model), flush=True)
+                await asyncio.sleep(60)
+        run(main())
+        """
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parent, text=True
+    )
+    assert server.stdout is not None
+    pids = [int(pid) for pid in server.stdout.readline().split()]
+    assert len(pids) == 2
+    parent = psutil.Process(pids[0]).ppid()
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(psutil.pid_exists(pid) for pid in (*pids, parent)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(psutil.pid_exists(pid) for pid in (*pids, parent))

@@ -114,8 +114,8 @@ class BatchQueue:
                 f"{waiting:,} rows wait already; the limit is {self._max_waiting:,}",
                 retry_after_s=max(SHORTEST_RETRY_S, self.wait_s() / 2),
             )
-        if deadline_s == math.inf or (waiting == 0 and self._idle):
-            return None
+        if deadline_s == math.inf or (waiting == 0 and self._idle) or self.wake is not None:
+            return None  # the first for a sleeping model wakes it, even if it then comes too late for itself
         finish_s = MARGIN * (self.wait_s() + self.curve.expected_s(self._batch_rows(waiting, rows)))
         left_s = deadline_s - self._clock.monotonic_s()
         if finish_s <= left_s:
@@ -185,11 +185,23 @@ class BatchQueue:
             batch = Batch(requests=requests, rows=rows, sent_s=now_s)
             runner = self._idle.pop()
             self._busy[runner] = batch
-            runner.run(batch)
+            try:
+                runner.run(batch)
+            except Exception as e:  # noqa: BLE001 - requests that cannot be sent must not be forgotten
+                self._not_sent(runner, e)
             if runner.inline:  # its end has planned what comes next, so that sockets are looked at between batches
                 break
         self.waiting = self._lanes.requests
         self._too_late(late, now_s)
+
+    def _not_sent(self, runner: Runner, error: Exception) -> None:
+        """A batch could not be begun: its requests do not fit together, or not the wire."""
+        self._loop.call_exception_handler({"message": "a batch could not be begun", "exception": error})
+        batch = self._busy.pop(runner, None)
+        if batch is not None:
+            self._idle.append(runner)
+            for request in batch.requests:
+                self._reply(request, Problem(500, f"the request could not be given to the model: {error}"))
 
     def _holds_back(self, now_s: float) -> bool:
         """Whether the next batch may still fill up; then it is looked at again in time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from farthing.codec import from_plain, to_plain
@@ -94,7 +94,6 @@ class Crew:
         self._starting: set[RemoteWorker] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._start_s = 0.0
-        self._batched: bool | None = None
         self._resident_mib = 0.0
 
     @property
@@ -123,13 +122,16 @@ class Crew:
         self._join(0, first)
         self._keep_up(self._keep(0))
         try:
-            for slot in range(1, self.spec.candidate.instances):
-                worker, _ = await self._launch(slot, timed=False)
-                self._join(slot, worker)
-                self._keep_up(self._keep(slot))
+            others = range(1, self.spec.candidate.instances)
+            await asyncio.gather(*[self._keep_up(self._add(slot)) for slot in others])
         except BaseException:
             self.stop()
             raise
+
+    async def _add(self, slot: int) -> None:
+        worker, _ = await self._launch(slot)
+        self._join(slot, worker)
+        self._keep_up(self._keep(slot))
 
     def resume(self) -> None:
         """Start all workers again, in the background; requests wait meanwhile."""
@@ -154,8 +156,10 @@ class Crew:
 
     # — one worker —————————————————————————————————————————————————————————————————————————————————
 
-    def _keep_up(self, life: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(life))
+    def _keep_up(self, life: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(life)
+        self._tasks.append(task)
+        return task
 
     def _join(self, slot: int, worker: RemoteWorker) -> None:
         self._workers[slot] = worker
@@ -180,7 +184,7 @@ class Crew:
         while True:
             await asyncio.sleep(self._deaths.delay_s)
             try:
-                worker, _ = await self._launch(slot, timed=False)
+                worker, _ = await self._launch(slot, again=True)
             except FarthingError as e:
                 self._died(Death(how=e.message, own=True, ready=False))
                 self._report()
@@ -204,8 +208,8 @@ class Crew:
             self._say(reason)
             self.queue.fail_waiting(reason, retry_after_s=delay_s)
 
-    async def _launch(self, slot: int, *, timed: bool) -> tuple[RemoteWorker, Facts]:
-        """Fork, load and warm up one worker."""
+    async def _launch(self, slot: int, *, timed: bool = False, again: bool = False) -> tuple[RemoteWorker, Facts]:
+        """Fork, load and warm up one worker; one that is started again warms up with fewer batch sizes."""
         start_s = self._terms.clock.monotonic_s()
         candidate = self.spec.candidate
         forked = await self._parents.fork(candidate.engine, candidate.threads)
@@ -218,7 +222,8 @@ class Crew:
         )
         self._starting.add(worker)
         try:
-            facts = await self._prepare(worker, slot, timed=timed)
+            facts = await self._load(worker, slot)
+            facts = await self._warm(worker, facts, timed=timed, again=again)
         except BaseException:
             worker.dismiss()
             raise
@@ -227,30 +232,38 @@ class Crew:
         self._start_s = self._terms.clock.monotonic_s() - start_s
         return worker, facts
 
-    async def _prepare(self, worker: RemoteWorker, slot: int, *, timed: bool) -> Facts:
-        limit_s = self._terms.load_limit_s
-        loaded = await worker.ask(Kind.LOAD, self._order(slot), limit_s=limit_s)
+    async def _load(self, worker: RemoteWorker, slot: int) -> Facts:
+        loaded = await worker.ask(Kind.LOAD, self._order(slot), limit_s=self._terms.load_limit_s)
         inputs = from_plain(tuple[TensorSpec, ...], loaded.header["inputs"])
         outputs = from_plain(tuple[TensorSpec, ...], loaded.header["outputs"])
         batched = all(spec.shape[:1] == (None,) for spec in (*inputs, *outputs))
+        return Facts(inputs=inputs, outputs=outputs, batched=batched, seconds={})
+
+    async def _warm(self, worker: RemoteWorker, facts: Facts, *, timed: bool, again: bool) -> Facts:
+        """Run every batch size; a model whose outputs have another number of rows turns out not to be batched."""
+        max_rows = self.spec.candidate.max_batch if facts.batched else 1
+        timed_sizes = sizes_to_time(max_rows)
         seconds: dict[int, float] = {}
-        timed_sizes = sizes_to_time(self.spec.candidate.max_batch) if timed else []
-        for rows in range(1, self.spec.candidate.max_batch + 1 if batched else 2):
-            repeats = 1 + REPEATS * (rows in timed_sizes)
-            try:
-                warm = await worker.ask(Kind.WARM, {"rows": rows, "repeats": repeats}, limit_s=limit_s)
-            except EngineError as e:
-                raise EngineError(f"{self.spec.name} fails on a batch of {rows}: {e.message}", hint=e.hint) from e
-            batched = batched and bool(warm.header["batched"])
-            took = warm.header["seconds"]
+        batched = facts.batched
+        for rows in timed_sizes if again else range(1, max_rows + 1):
+            repeats = REPEATS if timed and rows in timed_sizes else 0
+            took, batched = await self._run_made_up(worker, rows, 1 + repeats)
             if not took or not batched:
                 break
-            if rows in timed_sizes:
+            if repeats:
                 seconds[rows] = min(took[1:])
-        worker.batched, worker.is_ready = batched, True
+        worker.batched, worker.is_ready = batched and facts.batched, True
         self._resident_mib = max(self._resident_mib, resident_mib(worker.pid))
         worker.memory_limit_mib = worker_limit_mib(self.spec, self._resident_mib, self._terms.budget_mib)
-        return Facts(inputs=inputs, outputs=outputs, batched=batched, seconds=seconds)
+        return replace(facts, batched=worker.batched, seconds=seconds)
+
+    async def _run_made_up(self, worker: RemoteWorker, rows: int, repeats: int) -> tuple[list[float], bool]:
+        order = {"rows": rows, "repeats": repeats}
+        try:
+            warm = await worker.ask(Kind.WARM, order, limit_s=self._terms.load_limit_s)
+        except EngineError as e:
+            raise EngineError(f"{self.spec.name} fails on a batch of {rows}: {e.message}", hint=e.hint) from e
+        return warm.header["seconds"], bool(warm.header["batched"])
 
     def _order(self, slot: int) -> dict[str, Any]:
         spec = self.spec

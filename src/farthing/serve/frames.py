@@ -3,7 +3,7 @@
 A frame is ``head | header | body``. The head has 32 bytes (:data:`HEAD`); the header is JSON padded with spaces so
 that the body begins at a multiple of 64 bytes from the start of the frame; each tensor in the body begins at such a
 multiple too, so that a receive buffer that is aligned to 64 bytes already holds aligned tensors. The sender hands
-over a list of buffers and copies nothing: requests' arrays go to the kernel as they are. One side speaks at a time:
+over a list of buffers and copies nothing but tiny arrays: those of requests go to the kernel as they are. One side speaks at a time:
 a frame is answered before the next one is sent, hence a buffer never holds more than one.
 """
 
@@ -33,6 +33,8 @@ MARK = 0x46524731
 LARGEST_HEADER_BYTES = 64 * 2**20
 LARGEST_BODY_BYTES = 16 * 2**30
 SCRATCH_BYTES = 256 * 2**10
+JOINED_BYTES = 32 * 2**10
+"""Pieces of a tensor that is smaller are joined: quicker than many tiny buffers."""
 BUFFERS_A_CALL = 512
 """Buffers handed to one ``sendmsg``; Linux takes 1,024."""
 _PADDING = bytes(ALIGN_BYTES)
@@ -100,8 +102,11 @@ def packed(tensors: Sequence[Sequence[NDArray[Any]]]) -> tuple[list[list[Any]], 
         if at % ALIGN_BYTES:
             parts.append(_PADDING[at % ALIGN_BYTES :])
             at += -at % ALIGN_BYTES
-        raw = [_raw(piece) for piece in pieces if piece.size]
         first = pieces[0]
+        if 1 < len(pieces) and len(pieces) * first.nbytes <= JOINED_BYTES and not first.dtype.hasobject:
+            first = np.concatenate(pieces)
+            pieces = [first]
+        raw = [_raw(piece) for piece in pieces if piece.size]
         shape = first.shape if len(pieces) == 1 else (sum(len(piece) for piece in pieces), *first.shape[1:])
         nbytes = sum(map(len, raw))
         layout.append(["bytes" if first.dtype.hasobject else first.dtype.str, shape, at, nbytes])

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from farthing.errors import EngineError
@@ -24,6 +25,8 @@ __all__ = ["Pool"]
 
 GUARD_S = 0.1
 """How often deadlines, hanging and memory are looked at; some 20 µs for each worker."""
+MEMORY_TURNS = 100
+"""Turns of the guard between two looks at what whole models hold; some 1 ms for each worker."""
 ROOM_POLL_S = 0.05
 """How often a model that must wake looks whether others have become idle."""
 HANG_FLOOR_S = 10.0
@@ -190,7 +193,7 @@ class Pool:
             state="ready",
             platform=PLATFORMS.get(seat.spec.candidate.engine, seat.spec.candidate.engine),
         )
-        await self._evict(0.0, seat)
+        self._evict(0.0, seat)
 
     async def _open_inline(self, seat: _Seat, facts: Facts) -> None:
         seat.inline = await InlineRunner.load(seat.spec, seat.queue)
@@ -221,7 +224,7 @@ class Pool:
         """
         artefact_mib = await asyncio.to_thread(_size_mib, seat.spec.path)
         need_mib = planned_mib(seat.spec, artefact_mib, self._terms.budget_mib)
-        if not await self._evict(need_mib, seat):
+        if not self._evict(need_mib, seat):
             held_mib = sum(s.held_mib for s in self._seats.values() if s is not seat)
             raise EngineError(
                 f"{seat.spec.name} needs {need_mib:,.0f} MiB; of {self._terms.budget_mib:,.0f} MiB "
@@ -230,7 +233,7 @@ class Pool:
             )
         seat.held_mib = need_mib
 
-    async def _evict(self, need_mib: float, newcomer: _Seat) -> bool:
+    def _evict(self, need_mib: float, newcomer: _Seat | None = None) -> bool:
         """Put idle models to sleep until so much is free; whether that is enough."""
         held = [
             Held(key=s.key, mib=s.held_mib, last_used_s=s.queue.last_used_s, idle=self._may_sleep(s, newcomer))
@@ -242,7 +245,7 @@ class Pool:
             self._sleep(self._seats[key])
         return keys is not None
 
-    def _may_sleep(self, seat: _Seat, newcomer: _Seat) -> bool:
+    def _may_sleep(self, seat: _Seat, newcomer: _Seat | None) -> bool:
         return seat is not newcomer and seat.live is not None and seat.inline is None and seat.queue.idle
 
     def _sleep(self, seat: _Seat) -> None:
@@ -269,12 +272,21 @@ class Pool:
 
     async def _watch(self) -> None:
         """Deadlines of what waits, hanging batches, memory."""
-        while True:
+        for k in count(1):
             await asyncio.sleep(GUARD_S)
             now_s = self._clock.monotonic_s()
             for seat in list(self._seats.values()):
                 seat.queue.expire(now_s)
                 seat.crew.check(now_s)
+            if k % MEMORY_TURNS == 0:
+                self._weigh()
+
+    def _weigh(self) -> None:
+        """See what models hold by now, and make room when it has become too much."""
+        for seat in self._seats.values():
+            if seat.crew.pids and seat.live is not None:
+                seat.held_mib = seat.crew.memory_mib()
+        self._evict(0.0)
 
 
 def _size_mib(path: Path) -> float:
