@@ -13,6 +13,7 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 
 _BF16_ISA = ("avx512_bf16", "amx_bf16", "bf16")
 _BF16_ENGINES = ("openvino", "pytorch", "torch-compile")
+_BF16_RESIDUALS = ("openvino",)
 
 
 def layouts(cores: int) -> tuple[tuple[int, int], ...]:
@@ -32,10 +33,14 @@ def baseline_candidates(spec: BaselineSpec, cores: int) -> tuple[Candidate, ...]
 
 
 def _precisions(engine: str, artefact: Artefact, isa: Sequence[str]) -> tuple[Precision, ...]:
-    if artefact.precision != "fp32":
-        return (artefact.precision,)
-    bf16 = engine in _BF16_ENGINES and any(flag in isa for flag in _BF16_ISA)
-    return ("fp32", "bf16") if bf16 else ("fp32",)
+    """The artefact's own precision, and BF16 where there is a unit for it.
+
+    OpenVINO computes what is left in float of an INT8 model in BF16 when asked: beside INT8 with FP32 residuals it ran
+    EfficientNet-Lite0 in batches of 8 1.4 × as fast [1.2, 1.6], MiniLM at the same speed.
+    """
+    engines = {"fp32": _BF16_ENGINES, "int8": _BF16_RESIDUALS}.get(artefact.precision, ())
+    bf16 = engine in engines and any(flag in isa for flag in _BF16_ISA)
+    return (artefact.precision, "bf16") if bf16 else (artefact.precision,)
 
 
 def builds(

@@ -1,0 +1,183 @@
+"""One run's findings at its market and trace: what each candidate costs, hour by hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from farthing.core.money.commitments import commitment_split
+from farthing.core.money.saving import saving_frac, waterfall
+from farthing.core.money.trace_cost import TraceCost, cost_at_trace, hour_lengths_h
+from farthing.core.search.findings import Findings
+from farthing.nouns import Candidate, Estimate, HourlyPlan, Offer, OfferEstimate, SavingPart, Trace, Workload
+
+__all__ = ["Market", "Priced", "Pricing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """The prices of a run.
+
+    Attributes:
+        bill_offer: What is bought today.
+        terms: All offers of the same hardware and region, the bill's own included.
+        elsewhere: Offers of other hardware, for estimates.
+        priced_as: Name of the offer this machine stands for.
+        bill_usd_per_month: What is paid today.
+    """
+
+    bill_offer: Offer
+    terms: tuple[Offer, ...]
+    elsewhere: tuple[Offer, ...]
+    priced_as: str
+    bill_usd_per_month: float
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Every price used, the bill's own first."""
+        return (self.bill_offer, *(o for o in self.terms if o != self.bill_offer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What a plan costs hour by hour.
+
+    Attributes:
+        hourly: Replicas and dollars of each hour.
+        parts: From the bill to the plan, adding up; empty when nothing is planned.
+        usd_per_month: With all terms, None when nothing is planned.
+        notes: What the report must say about it.
+    """
+
+    hourly: HourlyPlan
+    parts: tuple[SavingPart, ...] = ()
+    usd_per_month: Estimate | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """Everything that a price depends on.
+
+    Attributes:
+        workload: With the objective.
+        found: What was measured.
+        market: Prices.
+        trace: Arrivals.
+    """
+
+    workload: Workload
+    found: Findings
+    market: Market
+    trace: Trace
+
+    def cost(self, c: Candidate, factor: float = 1.0) -> TraceCost | None:
+        """Cost of a candidate at the trace with ``factor`` times its rate; None where it has no rate."""
+        rate = self.found.sla_rps.get(c)
+        if rate is None:
+            return None
+        return cost_at_trace(self.trace, rate * factor, self.market.bill_offer, self.workload.objective.min_replicas)
+
+    def spread(self, c: Candidate, cost: TraceCost) -> Estimate:
+        """Monthly cost with the interval of the candidate's measured capacity carried through whole replicas."""
+        capacity = self.found.capacities_rps.get(c)
+        low, high = (0.9, 1.1) if capacity is None else (capacity.lo / capacity.value, capacity.hi / capacity.value)
+        ends = [self.cost(c, max(f, 1e-6)) for f in (high, low)]
+        values = [e.usd_per_month for e in ends if e is not None]
+        what = "capacity interval" if capacity else "screened capacity ± 10 %"
+        offer = self.market.bill_offer
+        return Estimate(
+            value=cost.usd_per_month,
+            lo=min(cost.usd_per_month, *values),
+            hi=max(cost.usd_per_month, *values),
+            n=capacity.n if capacity else 0,
+            method=f"{what} through whole replicas",
+            source=f"{offer.key} {offer.dated.isoformat()}",
+        )
+
+    def savings(self) -> tuple[Estimate | None, Estimate | None]:
+        """Against the baseline, and against the best full-precision engine, both at equal offer and term."""
+        found, chosen = self.found, self.found.chosen
+        base_rate = found.sla_rps[found.baseline]
+        if chosen is None or base_rate is None:
+            return None, None
+        rate = found.sla_rps[chosen]
+        assert rate is not None
+        saving = self._saving(base_rate, self._ratio(chosen, rate / base_rate))
+        fp32 = found.best_fp32
+        fp32_rate = found.sla_rps.get(fp32) if fp32 else None
+        if fp32 is None or fp32_rate is None or fp32 not in found.ratios:
+            return saving, None
+        mine, theirs = found.ratios[chosen], found.ratios[fp32]
+        share = rate / fp32_rate
+        half = ((mine.hi / mine.lo) ** 2 * (theirs.hi / theirs.lo) ** 2) ** 0.25
+        ratio = replace(mine, value=share, lo=share / half, hi=share * half, method="product of two t intervals")
+        return saving, self._saving(fp32_rate, ratio)
+
+    def _saving(self, base_rate_rps: float, ratio: Estimate) -> Estimate:
+        minimum = self.workload.objective.min_replicas
+        return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum)
+
+    def _ratio(self, c: Candidate, value: float) -> Estimate:
+        """Ratio of the rates within the promise, with the relative interval of the measured capacity ratio."""
+        r = self.found.ratios[c]
+        return replace(r, value=value, lo=value * r.lo / r.value, hi=value * r.hi / r.value)
+
+    def priced(self, before: TraceCost) -> Priced:
+        """The choice hour by hour beside the baseline, with the commitments that pay; the baseline alone without one.
+
+        Args:
+            before: Cost of the baseline.
+        """
+        mean, peak = self.trace.hourly_rps()
+        hourly = HourlyPlan(
+            mean_rps=tuple(map(float, mean)),
+            peak_rps=tuple(map(float, peak)),
+            baseline_replicas=tuple(map(int, before.replicas)),
+            planned_replicas=(),
+            baseline_usd=tuple(map(float, before.usd_by_hour)),
+        )
+        chosen = self.found.chosen
+        after = self.cost(chosen) if chosen else None
+        if after is None or chosen is None:
+            return Priced(hourly=hourly)
+        split = commitment_split(after.replicas, self.market.terms, hour_lengths_h=hour_lengths_h(self.trace))
+        final = self.spread(chosen, after).scaled(split.usd_per_month / after.usd_per_month)
+        hourly = replace(
+            hourly,
+            planned_replicas=tuple(map(int, after.replicas)),
+            committed_replicas=split.committed_replicas,
+            committed_term=split.committed_term,
+            planned_usd=tuple(map(float, split.usd_by_hour)),
+        )
+        parts = self._parts(chosen, before, after, final)
+        return Priced(hourly=hourly, parts=parts, usd_per_month=final, notes=(f"purchase terms: {split.note}",))
+
+    def _parts(self, chosen: Candidate, before: TraceCost, after: TraceCost, final: Estimate) -> tuple[SavingPart, ...]:
+        alone = replace(chosen, max_batch=1)
+        return waterfall(
+            bill_usd_per_month=self.market.bill_usd_per_month,
+            baseline=self.spread(self.found.baseline, before),
+            unbatched=self.spread(alone, self.cost(alone) or after),
+            batched=self.spread(chosen, after),
+            with_terms=final,
+        )
+
+    def elsewhere(self) -> tuple[OfferEstimate, ...]:
+        """The choice on offers nobody measured: capacity by vCPU count, half to double, never chosen."""
+        rate = self.found.sla_rps.get(self.found.chosen) if self.found.chosen else None
+        own = self.market.bill_offer.hardware.vcpus
+        if rate is None or not own:
+            return ()
+        rule = "capacity in proportion to vCPUs, between half and twice that"
+        estimates = []
+        for offer in self.market.elsewhere:
+            if not offer.hardware.vcpus or offer.usd_per_hour is None:
+                continue
+            guess = rate * offer.hardware.vcpus / own
+            mid, low, high = (
+                cost_at_trace(self.trace, guess * f, offer, self.workload.objective.min_replicas).usd_per_month
+                for f in (1.0, 2.0, 0.5)
+            )
+            cost = Estimate(value=mid, lo=min(low, mid), hi=max(high, mid), n=0, method=rule, source=offer.key)
+            estimates.append(OfferEstimate(offer=offer, cost_usd_per_month=cost, rule=rule))
+        return tuple(sorted(estimates, key=lambda e: e.cost_usd_per_month.value))
