@@ -72,10 +72,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
         self._transport = cast(asyncio.Transport, transport)
-        self._since_s = self.server.clock.monotonic_s()
         if not self.server.welcome(self):
             self._gone = self._closing = True
             self._transport.abort()
+        self._since_s = self.server.now_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone; what models still work on is dropped when it comes."""
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads more slowly than answers come."""
-        self._stuck_at_s = self.server.clock.monotonic_s()
+        self._stuck_at_s = self.server.now_s
         self._balance()
 
     def resume_writing(self) -> None:
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
         if self._closing or self._ends():
             raise Problem(400, "a request follows the last of its connection")
         self._phase = _Phase.HEAD
-        self._since_s = self.server.clock.monotonic_s()
+        self._since_s = self.server.now_s
         self._url, self._headers, self._head_bytes = b"", [], 0
 
     def _ends(self) -> bool:
@@ -227,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def _open(self, head: Head) -> Exchange:
         self._phase = _Phase.BODY
-        self._since_s = self.server.clock.monotonic_s()
+        self._since_s = self.server.now_s
         exchange = self._current = Exchange(self, head)
         self._exchanges.append(exchange)
         exchange.admit()
@@ -321,7 +321,7 @@ class Connection(asyncio.Protocol):
         if last:
             self._end()
         elif not exchanges and self._phase is _Phase.IDLE:
-            self._since_s = self.server.clock.monotonic_s()
+            self._since_s = self.server.now_s
             if self.server.draining:
                 self._end()
 
@@ -352,7 +352,7 @@ class Connection(asyncio.Protocol):
     def _pause(self, pause: bool) -> None:
         if pause is not self._reading or self._gone or self._transport.is_closing():
             return
-        now_s = self.server.clock.monotonic_s()
+        now_s = self.server.now_s
         if pause:
             self._transport.pause_reading()
             self._paused_at_s = now_s
@@ -366,7 +366,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """Close after what was written; go on reading a moment, so that a client still sending gets the answer."""
         self._closing = True
-        self._since_s = self.server.clock.monotonic_s()
+        self._since_s = self.server.now_s
         self._pause(False)
         for exchange in self._exchanges:
             exchange.release()

@@ -96,7 +96,9 @@ class Exchange:
         models = self._server.models
         model = models.find(route.model, route.version) if route.model else chosen_model(models, head.target_model)
         self._model = model
-        full = model.queue.refuse(1, deadline_of(model, None, self._server.clock.monotonic_s()))
+        wait_s = model.spec.deadline_s
+        by_s = math.inf if wait_s is None else self._server.clock.monotonic_s() + wait_s
+        full = model.queue.refuse(1, by_s)
         if full is not None:
             raise full
 

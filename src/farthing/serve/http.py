@@ -35,6 +35,7 @@ class HttpServer:
         draining: No connection is kept beyond what it has accepted.
         held_bytes: Of bodies in flight.
         heads: Heads known by their bytes.
+        now_s: Monotonic time as of the timer's last tick, for the bounds on slowness.
         date: The ``Date`` header's line, made by the timer.
     """
 
@@ -53,6 +54,7 @@ class HttpServer:
         self.draining = False
         self.held_bytes = 0
         self.heads: dict[bytes, Head] = {}
+        self.now_s = 0.0
         self.date = b""
         self._connections: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -80,9 +82,9 @@ class HttpServer:
         """Whether there is room for one more."""
         if len(self._connections) >= self.limits.connections:
             return False
-        self._connections.add(connection)
         if self._timer is None:
-            self._tick()
+            self._tell_time()
+        self._connections.add(connection)
         return True
 
     def farewell(self, connection: Connection) -> None:
@@ -95,11 +97,15 @@ class HttpServer:
             self.heads.clear()
         self.heads[raw] = head
 
-    def _tick(self) -> None:
-        self._timer = None
+    def _tell_time(self) -> None:
+        self.now_s = self.clock.monotonic_s()
         self.date = f"Date: {formatdate(usegmt=True)}\r\n".encode()
-        now_s = self.clock.monotonic_s()
-        for connection in list(self._connections):
-            connection.check(now_s)
+        self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+
+    def _tick(self) -> None:
+        """End what takes too long; goes on while there are connections."""
+        self._timer = None
         if self._connections:
-            self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+            self._tell_time()
+            for connection in list(self._connections):
+                connection.check(self.now_s)

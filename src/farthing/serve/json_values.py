@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -16,6 +17,8 @@ from farthing.serve.signatures import shown
 
 __all__ = ["array_of_values", "flat_values", "wrong_elements"]
 
+_PACKED = {"FP16": "e", "FP32": "f"}
+_FEW = 4096
 _BF16_INFINITY = 0x7F80
 _BF16_MAGNITUDE = 0x7FFF
 
@@ -55,12 +58,16 @@ def array_of_values(datatype: Datatype, flat: Sequence[Any], name: str) -> NDArr
 
 def _real(datatype: Datatype, flat: Sequence[Any], name: str) -> NDArray[Any]:
     """Finite numbers, as the reader gave them, in the input's type; a 400 for one that would become infinite."""
+    if datatype.name == "FP64":
+        return np.array(flat, dtype=datatype.dtype)
     try:
+        if len(flat) <= _FEW and datatype.name in _PACKED:  # half the time of what follows
+            return np.frombuffer(struct.pack(f"={len(flat)}{_PACKED[datatype.name]}", *flat), dtype=datatype.dtype)
         with np.errstate(over="raise"):
             if datatype.name != "BF16":
                 return np.array(flat, dtype=datatype.dtype)
             array: NDArray[Any] = bf16_from_float32(np.array(flat, dtype=np.float32))
-    except FloatingPointError as e:
+    except (FloatingPointError, OverflowError, struct.error) as e:
         raise _does_not_fit(datatype, name) from e
     if ((array & _BF16_MAGNITUDE) >= _BF16_INFINITY).any():
         raise _does_not_fit(datatype, name)

@@ -44,6 +44,7 @@ _OUTPUT_KEYS = frozenset({"name", "parameters"})
 _DATA = b'"data":'
 _DATA_END = b"]}"
 _MARK = b"8193217406551923847"
+_NOTHING = memoryview(b"")
 _PLANS = 256
 _PLAN_BYTES = 8192
 _MAX_PRIORITY = 2**32 - 1
@@ -128,9 +129,7 @@ def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Decoded:
             plan = None
         else:
             given = plan.given[0]
-            return _decoded(
-                signature, plan, memoryview(b""), limits, _Given(slot=given.slot, shape=given.shape, data=values)
-            )
+            return _decoded(signature, plan, _NOTHING, limits, _Given(slot=given.slot, shape=given.shape, data=values))
     document = read_json(body, limits.json_depth)
     decoded = decode_document(signature, document, limits)
     if frame is not None and not decoded.id and len(document["inputs"]) == 1:
@@ -162,7 +161,7 @@ def decode_document(signature: Signature, document: Any, limits: Limits) -> Deco
     plan = _plan(signature, document, limits)
     if plan.binary_bytes:
         raise Problem(400, "binary_data_size without the header Inference-Header-Content-Length")
-    return _decoded(signature, plan, memoryview(b""), limits)
+    return _decoded(signature, plan, _NOTHING, limits)
 
 
 def _keep(signature: Signature, head: bytes, plan: _Plan) -> None:

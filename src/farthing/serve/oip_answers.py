@@ -50,14 +50,8 @@ def encode_answer(
             described.append(b'%b"parameters":{"binary_data_size":%d}}' % (head, len(raw[-1])))
         else:
             described.append(b'%b"data":%b}' % (head, json_values(datatype, array, slot.name)))
-    spec = signature.model.spec
     said = b'"id":%b,' % orjson.dumps(request_id) if request_id else b""
-    document = b'{"model_name":"%b","model_version":"%b",%b"outputs":[%b]}' % (
-        spec.name.encode(),
-        spec.version.encode(),
-        said,
-        b",".join(described),
-    )
+    document = b'%b%b"outputs":[%b]}' % (signature.opening, said, b",".join(described))
     if not raw:
         return document, None
     return b"".join([document, *raw]), len(document)

@@ -97,6 +97,7 @@ class Signature:
         payload: The one BYTES input that stands for all tensors of an image or text model; None when clients send
             tensors only.
         max_rows: Of one request.
+        opening: How every JSON answer begins.
         all_json: Every output as JSON, the default.
         plans: Decoded JSON parts of binary requests by their bytes (bounded by the decoder).
         frames: What JSON requests of a single input say around its values, by their bytes (bounded by the decoder).
@@ -110,6 +111,7 @@ class Signature:
     outputs_by_name: dict[str, Slot]
     payload: Slot | None
     max_rows: int
+    opening: bytes
     all_json: tuple[Wish, ...]
     plans: dict[bytes, Any] = field(default_factory=dict)
     frames: dict[tuple[bytes, bytes], Any] = field(default_factory=dict)
@@ -188,6 +190,7 @@ def signature_of(model: LiveModel) -> Signature:
             outputs_by_name={slot.name: slot for slot in outputs},
             payload=_payload_slot(model.spec.pipeline.kind),
             max_rows=model.spec.candidate.max_batch,
+            opening=f'{{"model_name":"{model.spec.name}","model_version":"{model.spec.version}",'.encode(),
             all_json=tuple(Wish(index=slot.index) for slot in outputs),
         )
     assert isinstance(found, Signature)

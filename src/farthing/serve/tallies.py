@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +29,7 @@ class Tally:
         service_s: Of the batches that requests were part of, summed over requests.
         failed_s: From arrival to the problem, summed.
         by_rows: Batches and their time (in seconds) by size.
-        last_unix_ms: When the last request was answered.
-        unix_s: The calendar clock.
+        last_s: Monotonic time of the last answer, 0 before the first.
     """
 
     requests: int = 0
@@ -43,8 +41,7 @@ class Tally:
     service_s: float = 0.0
     failed_s: float = 0.0
     by_rows: dict[int, list[float]] = field(default_factory=dict)
-    last_unix_ms: int = 0
-    unix_s: Callable[[], float] = time.time
+    last_s: float = 0.0
 
     def answered(self, request: Request, answer: Answer, now_s: float) -> None:
         """Count one answer."""
@@ -60,7 +57,7 @@ class Tally:
             batch = self.by_rows[answer.batch_rows] = [0.0, 0.0]
         batch[0] += share
         batch[1] += share * answer.service_s
-        self.last_unix_ms = int(self.unix_s() * 1000)
+        self.last_s = now_s
 
     def refused(self, problem: Problem, took_s: float = 0.0) -> None:
         """Count one problem."""
@@ -88,7 +85,7 @@ def statistics(model: LiveModel) -> dict[str, Any]:
     return {
         "name": model.spec.name,
         "version": model.spec.version,
-        "last_inference": tally.last_unix_ms,
+        "last_inference": _unix_ms(tally.last_s),
         "inference_count": tally.rows,
         "execution_count": round(tally.batches),
         "inference_stats": {
@@ -111,6 +108,11 @@ def statistics(model: LiveModel) -> dict[str, Any]:
             for rows, (count, took_s) in sorted(tally.by_rows.items())
         ],
     }
+
+
+def _unix_ms(monotonic_s: float) -> int:
+    """Calendar time of a monotonic one, 0 for never."""
+    return int((time.time() - time.monotonic() + monotonic_s) * 1000) if monotonic_s else 0
 
 
 def _times(count: int, took_s: float) -> dict[str, int]:
