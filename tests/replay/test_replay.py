@@ -57,10 +57,10 @@ def test_a_changed_measurement_changes_the_plan(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, changed)
     rows = [json.loads(line) for line in (FOLDER / "journal.jsonl").read_text().splitlines()]
     first = next(row for row in rows if str(row.get("key", "")).startswith("single/"))
-    p99 = first["value"]["metrics"]["latency_p99_ms"]
-    p99.update({key: p99[key] * 2 for key in ("value", "lo", "hi")})
+    p50 = first["value"]["metrics"]["latency_p50_ms"]
+    p50.update({key: p50[key] * 2 for key in ("value", "lo", "hi")})
     (changed / "journal.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    was, now = (p.baseline.latency_p99_ms for p in (load_plan(FOLDER / "plan.yaml"), replay(changed, tmp_path / "run")))
+    was, now = (p.baseline.latency_p50_ms for p in (load_plan(FOLDER / "plan.yaml"), replay(changed, tmp_path / "run")))
     assert was is not None
     assert now is not None
     assert now.value == pytest.approx(2 * was.value)
