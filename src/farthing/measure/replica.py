@@ -164,14 +164,7 @@ class Replica:
                 mine = cpus[k * candidate.threads : (k + 1) * candidate.threads]
                 log = run_dir / f"{_file_name(candidate)}-{k}.log"
                 children.append(Child(candidate.label, cpus=mine, threads=candidate.threads, log=log))
-            spec = {
-                "candidate": to_plain(candidate),
-                "artefact": str(artefact_path),
-                "pipeline": to_plain(pipeline),
-                "dataset": to_plain(dataset),
-                "options": dict(options),
-                "seed": seed,
-            }
+            spec = _spec(candidate, artefact_path, pipeline, dataset, options, seed)
             messages = [{"do": "load", "spec": {**spec, "index": k}} for k in range(candidate.instances)]
             ready = ask(children, messages, silence_s=start_timeout_s, memory_limit_mib=memory_limit_mib, clock=clock)
         except BaseException:
@@ -340,6 +333,20 @@ class Replica:
     def close(self) -> None:
         """End all instances; a second call does nothing."""
         end(self.children)
+
+
+def _spec(
+    candidate: Candidate, path: Path, pipeline: PipelineSpec, dataset: Dataset, options: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """What a child must know to load its instance, but for its index."""
+    return {
+        "candidate": to_plain(candidate),
+        "artefact": str(path),
+        "pipeline": to_plain(pipeline),
+        "dataset": to_plain(dataset),
+        "options": dict(options),
+        "seed": seed,
+    }
 
 
 def _file_name(candidate: Candidate) -> str:

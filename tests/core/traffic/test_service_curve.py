@@ -42,7 +42,7 @@ def test_curve_of_an_evaluation() -> None:
     ],
 )
 def test_bad_curves_are_refused(fields: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="ServiceCurve|NaN"):
+    with pytest.raises(ValueError, match=r"ServiceCurve|NaN"):
         ServiceCurve.exact(**fields)
 
 

@@ -202,6 +202,13 @@ def _rated(
     )
 
 
+def _all_rated(
+    operators: Sequence[OperatorTime], points: Sequence[RooflinePoint], costs: Mapping[str, NodeCost]
+) -> list[OperatorTime]:
+    total_ms = sum(o.time_ms for o in operators)
+    return [_rated(o, p, costs, total_ms) for o, p in zip(operators, points, strict=True)]
+
+
 def _attained(operators: Sequence[OperatorTime], points: Sequence[RooflinePoint], engine_ms: float) -> str:
     least = sum(p.least_ms or 0.0 for p in points)
     if least <= 0 or engine_ms <= 0:
@@ -211,6 +218,13 @@ def _attained(operators: Sequence[OperatorTime], points: Sequence[RooflinePoint]
         f"the roofline allows {least:.3g} ms for the operators whose work is known ({percent(known)} of the time), "
         f"the engine takes {engine_ms:.3g} ms: {percent(least / engine_ms)} attained"
     )
+
+
+def _check(batch: int, wall_ms: float, pipeline_ms: float, float_profile: Profile | None) -> None:
+    if not 0 <= pipeline_ms <= wall_ms or wall_ms <= 0:
+        raise ValueError(f"0 ≤ pipeline_ms ≤ wall_ms and wall_ms > 0 must hold: {pipeline_ms}, {wall_ms}")
+    if float_profile is not None and float_profile.batch != batch:
+        raise ValueError(f"the FP32 profile is of batch {float_profile.batch}, this one of batch {batch}")
 
 
 def build_profile(
@@ -245,14 +259,9 @@ def build_profile(
     Raises:
         ValueError: when the times are out of their domain or ``float_profile`` has another batch.
     """
-    if not 0 <= pipeline_ms <= wall_ms or wall_ms <= 0:
-        raise ValueError(f"0 ≤ pipeline_ms ≤ wall_ms and wall_ms > 0 must hold: {pipeline_ms}, {wall_ms}")
-    if float_profile is not None and float_profile.batch != batch:
-        raise ValueError(f"the FP32 profile is of batch {float_profile.batch}, this one of batch {batch}")
+    _check(batch, wall_ms, pipeline_ms, float_profile)
     points = rate_operators(operators, costs, peaks, candidate)
-    total_ms = sum(o.time_ms for o in operators)
-    rated = [_rated(o, p, costs, total_ms) for o, p in zip(operators, points, strict=True)]
-    mapped_frac = sum(o.share_frac for o in rated if o.mapped)
+    rated = _all_rated(operators, points, costs)
     bottleneck, why = find_bottleneck(
         operator_ms=[o.time_ms for o in rated],
         least_ms=[p.least_ms for p in points],
@@ -262,18 +271,17 @@ def build_profile(
         server=server,
     )
     ordered = tuple(sorted(rated, key=lambda o: -o.time_ms))
-    remarks = [_attained(rated, points, wall_ms - pipeline_ms), *findings]
-    if candidate.precision == "int8":
-        remarks += int8_remarks(ordered, wall_ms - pipeline_ms, peaks, isa, float_profile)
+    engine_ms = wall_ms - pipeline_ms
+    int8 = int8_remarks(ordered, engine_ms, peaks, isa, float_profile) if candidate.precision == "int8" else []
     return Profile(
         candidate=candidate,
         batch=batch,
         operators=ordered,
         wall_ms=wall_ms,
         pipeline_ms=pipeline_ms,
-        mapped_frac=min(1.0, mapped_frac),
+        mapped_frac=min(1.0, sum(o.share_frac for o in rated if o.mapped)),
         peaks=peaks,
         bottleneck=bottleneck,
         why=why,
-        remarks=tuple(remark for remark in remarks if remark),
+        remarks=tuple(remark for remark in (_attained(rated, points, engine_ms), *findings, *int8) if remark),
     )

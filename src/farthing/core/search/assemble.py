@@ -44,9 +44,7 @@ def assemble(
     chosen = evaluations.get(found.chosen) if found.chosen else None
     nearest = None if chosen else verdicts.nearest(evaluations.values())
     saving, versus_fp32 = p.savings()
-    before = p.cost(found.baseline)
-    assert before is not None
-    priced = p.priced(before)
+    priced = p.priced()
     return Plan(
         workload=workload.name,
         description=description,
@@ -54,7 +52,7 @@ def assemble(
         objective=workload.objective,
         pipeline=workload.pipeline,
         bill_usd_per_month=market.bill_usd_per_month,
-        baseline_usd_per_month=p.spread(found.baseline, before),
+        baseline_usd_per_month=priced.baseline_usd_per_month,
         planned_usd_per_month=priced.usd_per_month,
         saving_frac=saving,
         saving_versus_best_fp32_frac=versus_fp32,
@@ -108,15 +106,13 @@ def assemble_baseline(
     if not found.profiles:
         raise ValueError("the baseline was not profiled")
     p = Pricing(workload=workload, found=found, market=market, trace=trace)
-    cost = p.cost(found.baseline)
-    assert cost is not None
-    spread = p.spread(found.baseline, cost)
+    today = p.priced().baseline_usd_per_month
     parts = waterfall(
         bill_usd_per_month=market.bill_usd_per_month,
-        baseline=spread,
-        unbatched=spread,
-        batched=spread,
-        with_terms=spread,
+        baseline=today,
+        unbatched=today,
+        batched=today,
+        with_terms=today,
     )
     return Baseline(
         workload=workload.name,

@@ -42,12 +42,14 @@ class Priced:
     """What a plan costs hour by hour.
 
     Attributes:
+        baseline_usd_per_month: What serves today.
         hourly: Replicas and dollars of each hour.
         parts: From the bill to the plan, adding up; empty when nothing is planned.
         usd_per_month: With all terms, None when nothing is planned.
         notes: What the report must say about it.
     """
 
+    baseline_usd_per_month: Estimate
     hourly: HourlyPlan
     parts: tuple[SavingPart, ...] = ()
     usd_per_month: Estimate | None = None
@@ -122,12 +124,16 @@ class Pricing:
         r = self.found.ratios[c]
         return replace(r, value=value, lo=value * r.lo / r.value, hi=value * r.hi / r.value)
 
-    def priced(self, before: TraceCost) -> Priced:
-        """The choice hour by hour beside the baseline, with the commitments that pay; the baseline alone without one.
+    def priced(self) -> Priced:
+        """The choice hour by hour beside the baseline, with commitments that pay; the baseline alone without one.
 
-        Args:
-            before: Cost of the baseline.
+        Raises:
+            ValueError: when the baseline has no rate.
         """
+        before = self.cost(self.found.baseline)
+        if before is None:
+            raise ValueError(f"{self.found.baseline.label} has no rate at which it could be priced")
+        today = self.spread(self.found.baseline, before)
         mean, peak = self.trace.hourly_rps()
         hourly = HourlyPlan(
             mean_rps=tuple(map(float, mean)),
@@ -139,7 +145,7 @@ class Pricing:
         chosen = self.found.chosen
         after = self.cost(chosen) if chosen else None
         if after is None or chosen is None:
-            return Priced(hourly=hourly)
+            return Priced(baseline_usd_per_month=today, hourly=hourly)
         split = commitment_split(after.replicas, self.market.terms, hour_lengths_h=hour_lengths_h(self.trace))
         final = self.spread(chosen, after).scaled(split.usd_per_month / after.usd_per_month)
         hourly = replace(
@@ -149,14 +155,19 @@ class Pricing:
             committed_term=split.committed_term,
             planned_usd=tuple(map(float, split.usd_by_hour)),
         )
-        parts = self._parts(chosen, before, after, final)
-        return Priced(hourly=hourly, parts=parts, usd_per_month=final, notes=(f"purchase terms: {split.note}",))
+        return Priced(
+            baseline_usd_per_month=today,
+            hourly=hourly,
+            parts=self._parts(chosen, today, after, final),
+            usd_per_month=final,
+            notes=(f"purchase terms: {split.note}",),
+        )
 
-    def _parts(self, chosen: Candidate, before: TraceCost, after: TraceCost, final: Estimate) -> tuple[SavingPart, ...]:
+    def _parts(self, chosen: Candidate, today: Estimate, after: TraceCost, final: Estimate) -> tuple[SavingPart, ...]:
         alone = replace(chosen, max_batch=1)
         return waterfall(
             bill_usd_per_month=self.market.bill_usd_per_month,
-            baseline=self.spread(self.found.baseline, before),
+            baseline=today,
             unbatched=self.spread(alone, self.cost(alone) or after),
             batched=self.spread(chosen, after),
             with_terms=final,
