@@ -190,7 +190,7 @@ def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool
 @output_option
 @json_option
 def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
-    """Measure the baseline of MODEL and show where its time and money go."""
+    """Measure the baseline of MODEL: where time and money go."""
     from farthing.render import terminal
     from farthing.verbs.profile import profile as run
 
@@ -208,7 +208,7 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 @trust_option
 @json_option
 def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan.yaml again: service time, capacity, and p99 at its peak rate."""
+    """Measure a plan.yaml again: service time, capacity, p99 at peak."""
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.verbs.verify import verify as run
@@ -229,7 +229,7 @@ def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
 @click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused.")
 @json_option
 def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int, as_json: bool) -> None:
-    """Write the page of a plan.yaml again, priced for another day if asked."""
+    """Write the page of a plan.yaml again, at another day's prices."""
     from farthing.render import terminal
     from farthing.verbs.report import report as run
 

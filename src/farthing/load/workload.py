@@ -106,7 +106,8 @@ def _workload(values: Parsed, name: str | None) -> Workload:
     holdout = _dataset(values["inputs"], "inputs", classes)
     if holdout is None:
         raise InputError(
-            "no data is given to judge answers by", hint="inputs: {images: FOLDER}, texts, tensors or labels"
+            "no data is given to judge answers by",
+            hint="--labels FOLDER; in a file inputs: {images: FOLDER}, texts, tensors or labels",
         )
     metric, custom = _metric(values["objective"].get("metric"), holdout)
     if metric in _CLASS_METRICS and model.onnx_path is not None:
@@ -238,11 +239,17 @@ def _baseline(section: Mapping[str, Any], model: ModelRef) -> BaselineSpec:
 
 def _bill(section: Mapping[str, Any]) -> Bill:
     if "offer" not in section:
-        raise InputError("bill.offer is missing: on what the model runs today", hint="`farthing prices list` has them")
+        raise InputError(
+            "bill.offer is missing: on what the model runs today",
+            hint="--offer aws/m7i.large; `farthing prices list` has them all",
+        )
     given = [key for key in ("usd_per_month", "replicas") if key in section]
     if len(given) != 1:
         said = "both usd_per_month and replicas" if given else "neither usd_per_month nor replicas"
-        raise InputError(f"bill gives {said}; one of them is needed", hint="bill: {offer: …, usd_per_month: 10000}")
+        raise InputError(
+            f"bill gives {said}; one of them is needed",
+            hint="--bill 10000 or --replicas 12; in a file bill: {offer: …, usd_per_month: 10000}",
+        )
     return _checked("bill", Bill, **section)
 
 
