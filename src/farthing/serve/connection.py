@@ -2,8 +2,8 @@
 
 llhttp (through httptools) does the parsing and refuses what smugglers use: Content-Length beside Transfer-Encoding or
 twice, folded headers, bare line feeds. Clients send the same head again and again on a connection that is kept, so a
-request that comes whole, after a head whose meaning is known, does not go through the parser at all: the meaning of a
-head depends on its bytes only.
+request with a head whose meaning is known does not go through the parser at all: the meaning of a head depends on its
+bytes only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from farthing.serve.exchanges import Exchange
-from farthing.serve.heads import Head, read_head
+from farthing.serve.heads import Head, HeadLines, read_head
 from farthing.serve.replies import CONTINUE
 from farthing.serve.requests import Problem
 
@@ -50,6 +50,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self._transport: asyncio.Transport
+        self._lines = HeadLines(server.limits)
+        self.on_url, self.on_header = self._lines.on_url, self._lines.on_header
         self._parser = httptools.HttpRequestParser(self)
         self._phase = _Phase.IDLE
         self._since_s = 0.0
@@ -62,9 +64,7 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._paused_at_s: float | None = None
         self._stuck_at_s: float | None = None
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._left_bytes = 0
         self._candidate: bytes | None = None
 
     # the transport's calls
@@ -92,7 +92,9 @@ class Connection(asyncio.Protocol):
         if self._closing or self._deaf:
             return
         self._corked = True
-        if not (self._phase is _Phase.IDLE and self._repeated(data)):
+        if self._left_bytes:
+            data = self._rest_of_body(data)
+        if data and not (self._phase is _Phase.IDLE and self._repeated(data)):
             self._feed(data)
         self._corked = False
         self._flush()
@@ -123,7 +125,7 @@ class Connection(asyncio.Protocol):
     # reading
 
     def _repeated(self, data: bytes) -> bool:
-        """Take a whole request whose head is known already."""
+        """Take a request whose head is known already, whole or its beginning; False when the parser must see it."""
         end = data.find(_HEAD_END) + len(_HEAD_END)
         if end < len(_HEAD_END) or end > _KEPT_HEAD_BYTES or self._ends():
             return False
@@ -133,13 +135,27 @@ class Connection(asyncio.Protocol):
             if raw[0] in _FIRST_LETTERS and raw.count(b"\n") == raw.count(b"\r\n"):
                 self._candidate = raw
             return False
-        if len(data) - end != (head.length_bytes or 0):
+        left_bytes = (head.length_bytes or 0) - len(data) + end
+        if left_bytes < 0:
             return False
         exchange = self._open(head)
-        if head.length_bytes:
+        if end < len(data):
             exchange.take(data[end:])
-        self._close_body(exchange)
+        self._left_bytes = left_bytes
+        if not left_bytes:
+            self._close_body(exchange)
         return True
+
+    def _rest_of_body(self, data: bytes) -> bytes:
+        """Take what a body after a known head still lacks; returns what follows it."""
+        part = data[: self._left_bytes]
+        self._left_bytes -= len(part)
+        exchange = self._current
+        if exchange is not None:
+            exchange.take(part)
+            if not self._left_bytes:
+                self._close_body(exchange)
+        return data[len(part) :]
 
     def _feed(self, data: bytes) -> None:
         began = self._phase is not _Phase.IDLE
@@ -156,10 +172,14 @@ class Connection(asyncio.Protocol):
             self._broken(Problem(400, f"this is no HTTP 1.1: {e}"))
         else:
             if self._phase is _Phase.HEAD and began:
-                self._head_bytes += len(data)
-                if self._head_bytes > 2 * self.server.limits.head_bytes:
-                    self._broken(self._long_head())
+                self._count_sent(len(data))
         self._candidate = None
+
+    def _count_sent(self, size_bytes: int) -> None:
+        try:
+            self._lines.sent(size_bytes)
+        except Problem as problem:
+            self._broken(problem)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -167,32 +187,11 @@ class Connection(asyncio.Protocol):
             raise Problem(400, "a request follows the last of its connection")
         self._phase = _Phase.HEAD
         self._since_s = self.server.now_s
-        self._url, self._headers, self._head_bytes = b"", [], 0
+        self._lines.begin()
 
     def _ends(self) -> bool:
         """Whether the last request so far is the last of this connection."""
         return bool(self._exchanges) and self._exchanges[-1].last
-
-    def on_url(self, part: bytes) -> None:
-        """A part of the request target."""
-        self._url += part
-        self._count_head(len(part))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; after the body a trailer, which is ignored."""
-        self._count_head(len(name) + len(value) + 4)
-        if self._phase is _Phase.HEAD:
-            self._headers.append((name, value))
-            if len(self._headers) > self.server.limits.headers:
-                raise Problem(431, f"more than {self.server.limits.headers} headers")
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self.server.limits.head_bytes:
-            raise self._long_head()
-
-    def _long_head(self) -> Problem:
-        return Problem(431, f"the head is longer than the limit of {self.server.limits.head_bytes:,} bytes")
 
     def on_headers_complete(self) -> None:
         """The head is there: decide whether the body is wanted."""
@@ -201,14 +200,13 @@ class Connection(asyncio.Protocol):
         parser, server = self._parser, self.server
         head = read_head(
             method=parser.get_method().decode("latin-1"),
-            target=self._url,
+            target=self._lines.target,
             version=parser.get_http_version(),
             keep_alive=parser.should_keep_alive(),
-            headers=self._headers,
+            headers=self._lines.headers,
             limits=server.limits,
             tenant_salt=server.tenant_salt,
         )
-        self._head_bytes = 0
         if self._candidate is not None:
             if head.repeats:
                 server.remember(self._candidate, head)

@@ -80,6 +80,56 @@ class Head:
         return self.problem is None and self.keep_alive and not (self.old or self.chunked or self.expect or self.trace)
 
 
+class HeadLines:
+    """Request line and headers as the parser finds them, within bounds; the parser calls ``on_url`` and ``on_header``.
+
+    Args:
+        limits: Bounds.
+
+    Attributes:
+        target: Of the request.
+        headers: Names and values as sent.
+    """
+
+    __slots__ = ("_found_bytes", "_limits", "_sent_bytes", "headers", "target")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.begin()
+
+    def begin(self) -> None:
+        """A head begins."""
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._found_bytes = self._sent_bytes = 0
+
+    def on_url(self, part: bytes) -> None:
+        """A part of the request target."""
+        self.target += part
+        self._count(len(part))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; after the body a trailer, which is counted like one and means nothing."""
+        self._count(len(name) + len(value) + 4)
+        self.headers.append((name, value))
+        if len(self.headers) > self._limits.headers:
+            raise Problem(431, f"more than {self._limits.headers} headers")
+
+    def sent(self, size_bytes: int) -> None:
+        """So many bytes came that did not end the head; what the parser holds back is bounded by them."""
+        self._sent_bytes += size_bytes
+        if self._sent_bytes > 2 * self._limits.head_bytes:
+            raise self._too_long()
+
+    def _count(self, size_bytes: int) -> None:
+        self._found_bytes += size_bytes
+        if self._found_bytes > self._limits.head_bytes:
+            raise self._too_long()
+
+    def _too_long(self) -> Problem:
+        return Problem(431, f"the head is longer than the limit of {self._limits.head_bytes:,} bytes")
+
+
 def read_head(
     *,
     method: str,
