@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,15 @@ import pytest
 from driving import ask, fake, mark, pooled, run, tiny_mlp
 from PIL import Image
 
+from exported_nets import Net, conv_net, own_state
 from farthing.errors import EngineError
 from farthing.nouns import PipelineSpec
+from farthing.plugins import find
 from farthing.serve.placing import INLINE_S
 from farthing.serve.requests import Answer, Problem
 from farthing.serve.served import LiveModel
+
+__all__ = ["conv_net", "own_state"]
 
 FAULTS = {"exception": 555.0}
 
@@ -246,3 +252,68 @@ def test_marked_rows_come_back_to_whoever_sent_them() -> None:
 @pytest.mark.slow
 def test_a_million_marked_rows_come_back_to_whoever_sent_them() -> None:
     marked(1_000_000, 2)
+
+
+@pytest.mark.parametrize(("engine", "threads"), [("openvino", 2), ("pytorch", 1), ("onnxruntime", 2)])
+def test_real_engines_answer_from_forked_workers(conv_net: Net, engine: str, threads: int) -> None:
+    images = conv_net.batch(8)["images"]
+    path = conv_net.module if engine == "pytorch" else conv_net.onnx
+    alone = find("engines", "onnxruntime").load(conv_net.onnx, precision="fp32", threads=1, device="cpu", options={})
+    expected = next(iter(alone.run({alone.inputs[0].name: images}).values()))
+
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(fake(engine=engine, path=path, threads=threads, max_batch=4, options={}))
+            assert model.batched
+            outcomes = await asyncio.gather(*(ask(model, images[k : k + 1]) for k in range(8)))
+            found = np.concatenate([o.outputs[0] for o in outcomes])  # type: ignore[union-attr]
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+            os.kill(pool.pids(model)[0], signal.SIGKILL)
+            outcome = await ask(model, images[:3])
+            assert isinstance(outcome, Answer)
+            np.testing.assert_allclose(outcome.outputs[0], expected[:3], rtol=1e-3, atol=1e-4)
+
+    run(main())
+
+
+def test_texts_are_tokenised_in_the_worker_and_grouped_by_length(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "the": 1, "?": 2}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    nodes = [helper.make_node("ReduceSum", ["attention_mask", "axis"], ["y"], keepdims=1)]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["n", "m"]) for n in ("input_ids", "attention_mask")]
+    graph = helper.make_graph(
+        nodes, "count", inputs, [helper.make_tensor_value_info("y", TensorProto.INT64, ["n", 1])],
+        [helper.make_tensor("axis", TensorProto.INT64, [1], [1])],
+    )  # fmt: skip
+    path = tmp_path / "count.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    pipeline = PipelineSpec(
+        kind="text", tokenizer=str(tmp_path / "tokenizer.json"), max_length=128, max_payload_bytes=600
+    )
+
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(fake(engine="onnxruntime", path=path, pipeline=pipeline, options={}))
+            counts = [1, 100, 2, 90, 1, 3, 200, 5, 80, 2]
+            texts = ["the " * n for n in counts]
+            outcomes = await asyncio.gather(
+                *(ask(model, payloads=[t], length=len(t)) for t in texts), ask(model, payloads=["\ud800 the"], length=5)
+            )
+            for n, outcome in zip(counts, outcomes):
+                if n == 200:  # 800 bytes
+                    assert isinstance(outcome, Problem)
+                    assert outcome.status == 400
+                    assert "the limit is 600" in outcome.message
+                else:
+                    assert value(outcome) == n
+            assert value(outcomes[-1]) == 2
+            assert outcomes[1].batch_rows <= 4  # type: ignore[union-attr]
+            both = await ask(model, payloads=["the the", "the"], rows=2)
+            assert isinstance(both, Answer)
+            assert both.outputs[0].ravel().tolist() == [2, 1]
+
+    run(main())

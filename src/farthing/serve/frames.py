@@ -3,8 +3,8 @@
 A frame is ``head | header | body``. The head has 32 bytes (:data:`HEAD`); the header is JSON padded with spaces so
 that the body begins at a multiple of 64 bytes from the start of the frame; each tensor in the body begins at such a
 multiple too, so that a receive buffer that is aligned to 64 bytes already holds aligned tensors. The sender hands
-over a list of buffers and copies nothing but tiny arrays: those of requests go to the kernel as they are. One side speaks at a time:
-a frame is answered before the next one is sent, hence a buffer never holds more than one.
+over a list of buffers and copies none but tiny ones: requests' arrays go to the kernel as they are. One side speaks
+at a time: a frame is answered before the next one is sent, hence a buffer never holds more than one.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def packed(tensors: Sequence[Sequence[NDArray[Any]]]) -> tuple[list[list[Any]], 
             parts.append(_PADDING[at % ALIGN_BYTES :])
             at += -at % ALIGN_BYTES
         first = pieces[0]
-        if 1 < len(pieces) and len(pieces) * first.nbytes <= JOINED_BYTES and not first.dtype.hasobject:
+        if len(pieces) > 1 and len(pieces) * first.nbytes <= JOINED_BYTES and not first.dtype.hasobject:
             first = np.concatenate(pieces)
             pieces = [first]
         raw = [_raw(piece) for piece in pieces if piece.size]
