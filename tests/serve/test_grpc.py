@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import shutil
 import struct
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +25,7 @@ from farthing.errors import InputError
 from farthing.measure.clock import MonotonicClock
 from farthing.serve.dtypes import DATATYPES, bf16_from_float32, raw_array, raw_bytes
 from farthing.serve.grpc import GrpcServer, server_credentials
+from farthing.serve.grpc_calls import Caller, Calls
 from farthing.serve.grpc_messages import HEALTH_SERVICE, INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
 from farthing.serve.requests import Problem
@@ -333,6 +336,75 @@ def test_problems_of_the_queue_become_codes_and_say_when_to_come_back():
         assert len(queue.requests) == len(codes) and len(door.observer.failures) == 1
 
     on_door(test)
+
+
+def test_a_fault_of_the_server_ends_one_call_and_its_words_stay_inside():
+    heard = []
+
+    async def test(door: Door) -> None:
+        def fails(request: object) -> None:
+            raise RuntimeError("the secret path /etc/x")
+
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(str(context["exception"])))
+        model = door.models["echo-FP32"]
+        model.queue.submit, submit = fails, model.queue.submit
+        error = await refused(door("ModelInfer", fp32()))
+        assert (error.code(), error.details()) == (Code.INTERNAL, "the server failed on this call")
+        stream = _stream(door)
+        await stream.write(fp32().SerializeToString())
+        assert (await refused(stream.read())).code() == Code.INTERNAL
+        model.queue.submit = submit
+        await door("ModelInfer", fp32())
+
+    on_door(test)
+    assert heard == ["the secret path /etc/x"] * 2
+
+
+def _mutated(raw: bytes, rng: random.Random) -> bytes:
+    """Bytes changed, cut, doubled, or spliced in from elsewhere."""
+    mutable = bytearray(raw)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(mutable) + 1)
+        match rng.randrange(5):
+            case 0 if at < len(mutable):
+                mutable[at] = rng.randrange(256)
+            case 1:
+                del mutable[at : at + rng.randint(1, 8)]
+            case 2:
+                mutable[at:at] = rng.randbytes(rng.randint(1, 8))
+            case 3:
+                mutable[at:at] = mutable[at : at + rng.randint(1, 40)]
+            case _ if at < len(mutable):
+                mutable[at] ^= 1 << rng.randrange(8)
+    return bytes(mutable)
+
+
+def test_mutated_requests_are_answered_or_refused_with_a_client_error():
+    """Straight at the methods, so that anything but a Problem fails here."""
+    rng = random.Random(7)
+    seeds = [r if isinstance(r, bytes) else r.SerializeToString() for r in WRONG.values()]
+    seeds += [raw_request(f"echo-{d}", sample(d), d, id="r").SerializeToString() for d in DATATYPES]
+    found = Counter()
+
+    async def run() -> None:
+        models = SomeModels(*late_models())
+        calls = Calls(models, Recorder(), LIMITS, MonotonicClock(), None)
+        for _ in range(15_000):
+            raw = _mutated(rng.choice(seeds), rng)
+            try:
+                answer = await calls.infer(raw, Caller(left_s=None, metadata={}))
+            except Problem as problem:
+                found[problem.status] += 1
+                continue
+            asked = Infer.FromString(raw)
+            found[200] += 1
+            for tensor, taken in zip(answer.outputs, answer.raw_output_contents):
+                raw_array(DATATYPES[tensor.datatype], tuple(tensor.shape), taken, tensor.name)
+            assert (asked.id, asked.model_name) == (answer.id, answer.model_name)
+
+    uvloop.run(run())
+    assert found.keys() <= {200, 400, 404, 413}, found
+    assert found[400] > 5_000 and found[404] > 100 and found[200] > 100, found
 
 
 def test_deadlines_priority_and_trace_reach_the_queue():

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -130,27 +131,25 @@ class GrpcServer:
 
     def _described(self, name: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def answer(raw: bytes, context: Any) -> bytes:
-            try:
+            async with _ending(context):
                 return self._calls.describe(name, raw)
-            except Problem as problem:
-                await _abort(context, problem)
 
         return answer
 
     async def _infer(self, raw: bytes, context: Any) -> bytes:
-        try:
+        async with _ending(context):
             answer = await self._calls.infer(raw, _caller(context))
-        except Problem as problem:
-            await _abort(context, problem)
-        return bytes(answer.SerializeToString())
+            return bytes(answer.SerializeToString())
 
     async def _stream(self, _: Any, context: Any) -> AsyncIterator[bytes]:
         async def received() -> bytes | None:
             raw = await context.read()
             return None if raw is grpc.aio.EOF else bytes(raw)
 
-        async for answer in self._calls.stream(received, lambda: _caller(context), self._ended):
-            yield answer.SerializeToString()
+        answers = self._calls.stream(received, lambda: _caller(context), self._ended)
+        async with _ending(context), aclosing(answers):
+            async for answer in answers:
+                yield answer.SerializeToString()
 
     # — health —————————————————————————————————————————————————————————————————————————————————————
 
@@ -161,20 +160,16 @@ class GrpcServer:
         }
 
     async def _check(self, raw: bytes, context: Any) -> bytes:
-        try:
+        async with _ending(context):
             service = parsed(_HealthRequest, raw).service
             serving = self._calls.ready(service)
             if serving is None:
                 raise Problem(404, f"there is no service {service[:80]!r} here")
-        except Problem as problem:
-            await _abort(context, problem)
-        return _health(serving)
+            return _health(serving)
 
     async def _watch(self, raw: bytes, context: Any) -> AsyncIterator[bytes]:
-        try:
+        async with _ending(context):
             service = parsed(_HealthRequest, raw).service
-        except Problem as problem:
-            await _abort(context, problem)
         told: bytes | None = None
         while True:
             now = _health(self._calls.ready(service))
@@ -212,10 +207,18 @@ def _caller(context: Any) -> Caller:
     return Caller(left_s=context.time_remaining(), metadata=metadata)
 
 
-async def _abort(context: Any, problem: Problem) -> NoReturn:
-    """End a call with a problem; raises always."""
+@asynccontextmanager
+async def _ending(context: Any) -> AsyncIterator[None]:
+    """End the call where its method raises: with the problem's own code, or as a fault of this server."""
+    try:
+        yield
+        return
+    except Problem as e:
+        problem = e
+    except Exception as e:  # noqa: BLE001 - ends one call; what it says stays here
+        asyncio.get_running_loop().call_exception_handler({"message": "a gRPC call failed", "exception": e})
+        problem = Problem(500, "the server failed on this call")
     trailing: tuple[tuple[str, str], ...] = ()
     if problem.retry_after_s is not None:
         trailing = (("grpc-retry-pushback-ms", str(max(1, round(problem.retry_after_s * 1000)))),)
     await context.abort(status_code(problem), problem.message[:_DETAIL_CHARACTERS], trailing)
-    raise AssertionError("abort returned")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,8 +164,8 @@ class Calls:
         done: asyncio.Future[Answer | Problem] = asyncio.get_running_loop().create_future()
         asked = self._asked(message_, size_bytes, caller, done)
         request = asked.request
-        self._held_bytes += size_bytes
         request.model.queue.submit(request)
+        self._held_bytes += size_bytes
         try:
             outcome = await done
         except asyncio.CancelledError:
@@ -262,7 +262,7 @@ class Calls:
 
     async def stream(
         self, received: Callable[[], Awaitable[bytes | None]], caller: Callable[[], Caller], ended: asyncio.Event
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Answer a stream's requests in their order, a bounded number of them at the same time.
 
         Args:
