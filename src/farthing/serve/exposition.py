@@ -145,13 +145,13 @@ def _histograms(text: _Text, c: ModelCounts) -> None:
     ):
         below = _below(counts)
         text.histogram(name, said, edges, below, c.requests, summed, **_named(c))
-    batches = [round(float(n)) for n in np.cumsum(c.by_rows)]
+    batches = np.rint(np.cumsum(c.by_rows)).astype(np.int64)
     text.histogram(
         "farthing_batch_rows",
         "Samples in a batch.",
         _BATCHES,
-        [batches[b] for b in _BATCHES],
-        batches[-1],
+        [int(batches[b]) for b in _BATCHES],
+        int(batches[-1]),
         float(c.rows),
         **_named(c),
     )

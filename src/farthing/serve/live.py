@@ -8,6 +8,8 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
 from farthing.serve.counts import ModelCounts, Snapshot
 from farthing.serve.ledger_writer import LedgerState
@@ -75,7 +77,7 @@ def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[s
         "failed": counts.failed,
         "reasons": counts.reasons(),
         **asdict(rates_over(history, RATES_OVER_S)),
-        "batches": {str(rows): round(float(n)) for rows, n in enumerate(counts.by_rows) if n >= 0.5},
+        "batches": {str(rows): round(float(counts.by_rows[rows])) for rows in np.flatnonzero(counts.by_rows >= 0.5)},
         "cost": _recent_cost(history, counts),
         "history": {f.name: [_short(getattr(r, f.name)) for r in seconds] for f in fields(Rates)},
     }
