@@ -194,7 +194,7 @@ def _plan(signature: Signature, document: Any, limits: Limits) -> _Plan:
         shape_key=shape_key,
         payload=payload,
         wishes=wishes_of(signature, request.get("outputs"), binary, limits),
-        id=check_id(request.get("id", "")),
+        id=check_id("" if request.get("id") is None else request["id"]),
         timeout_s=timeout_s,
         priority=priority,
         binary_bytes=at,

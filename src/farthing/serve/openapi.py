@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 from farthing.serve.dtypes import DATATYPES
 from farthing.serve.limits import Limits
+from farthing.serve.served import LiveModel
+from farthing.serve.signatures import signature_of
 
 __all__ = ["description"]
 
 _Schema = dict[str, Any]
 
+_EXAMPLE_VALUES = 4096
 _MAX_DIM = 2**31 - 1
 _NAME = "^[A-Za-z0-9._-]{1,128}$"
 _TEXT: _Schema = {"type": "string"}
@@ -37,12 +42,14 @@ def _ref(name: str) -> _Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def description(limits: Limits) -> _Schema:
+def description(limits: Limits, known: Sequence[LiveModel] = ()) -> _Schema:
     """The whole description.
 
     Args:
         limits: Bounds that are part of it.
+        known: The models that there are; the first is everyone's example.
     """
+    example = known[0] if known else None
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,7 +58,7 @@ def description(limits: Limits) -> _Schema:
             "description": "The Open Inference Protocol v2 with binary tensors, and SageMaker's addresses.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _paths(),
+        "paths": _paths(example),
         "components": {"schemas": _schemas(limits), "responses": {"Problem": _problem()}},
     }
 
@@ -90,7 +97,7 @@ def _get(name: str, summary: str, schema: _Schema, parameters: list[_Schema] | N
     return {**common, "get": read, "head": head}
 
 
-def _paths() -> _Schema:
+def _paths(example: LiveModel | None) -> _Schema:
     stats = _object({"model_stats": _list(_ref("ModelStatistics"))}, ("model_stats",))
     found: _Schema = {
         "/v2": _get("server", "Name, version and extensions.", _ref("Server")),
@@ -106,26 +113,49 @@ def _paths() -> _Schema:
         ("/v2/models/{model}", "", ["model"]),
         ("/v2/models/{model}/versions/{version}", "_version", ["model", "version"]),
     ):
-        found.update(_model_paths(prefix, suffix, [_in_path(name) for name in parameters], stats))
+        named = [_in_path(name, example) for name in parameters]
+        found.update(_model_paths(prefix, suffix, named, stats, example))
     return found
 
 
-def _in_path(name: str) -> _Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": _NAME}}
+def _in_path(name: str, example: LiveModel | None) -> _Schema:
+    found: _Schema = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": _NAME}}
+    if example is not None:
+        found["example"] = example.spec.name if name == "model" else example.spec.version
+    return found
 
 
-def _model_paths(prefix: str, suffix: str, parameters: list[_Schema], stats: _Schema) -> _Schema:
+def _model_paths(
+    prefix: str, suffix: str, parameters: list[_Schema], stats: _Schema, example: LiveModel | None
+) -> _Schema:
     ready = _object({"name": _TEXT, "ready": _FLAG}, ("name", "ready"))
     return {
         prefix: _get(f"metadata{suffix}", "Inputs and outputs of a model.", _ref("Model"), parameters),
         f"{prefix}/ready": _get(f"model_ready{suffix}", "The model is ready.", ready, parameters),
         f"{prefix}/stats": _get(f"statistics{suffix}", "Counts and times of a model.", stats, parameters),
         f"{prefix}/config": _get(f"config{suffix}", "Its configuration.", {"type": "object"}, parameters),
-        f"{prefix}/infer": {"parameters": parameters, "post": _infer(f"infer{suffix}")},
+        f"{prefix}/infer": {"parameters": parameters, "post": _infer(f"infer{suffix}", example)},
     }
 
 
-def _infer(name: str) -> _Schema:
+def _example_request(model: LiveModel) -> _Schema:
+    """One row of ones (of the word ``hello``, of a picture's first bytes in base64)."""
+    signature = signature_of(model)
+    inputs = []
+    for slot in signature.inputs if signature.payload is None else (signature.payload,):
+        shape = [1 if dim is None else dim for dim in slot.shape]
+        one: Any = {"BOOL": True, "BYTES": "hello" if slot.name != "image" else "iVBORw0KGgo="}.get(
+            slot.datatype.name, 1
+        )
+        values = [one] * min(math.prod(shape), _EXAMPLE_VALUES)
+        inputs.append({"name": slot.name, "shape": shape, "datatype": slot.datatype.name, "data": values})
+    return {"inputs": inputs}
+
+
+def _infer(name: str, example: LiveModel | None) -> _Schema:
+    request: _Schema = {"schema": _ref("InferRequest")}
+    if example is not None:
+        request["example"] = _example_request(example)
     return {
         "operationId": name,
         "summary": "Run the model.",
@@ -140,7 +170,7 @@ def _infer(name: str) -> _Schema:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": _ref("InferRequest")},
+                "application/json": request,
                 "application/octet-stream": _RAW,
             },
         },
@@ -219,7 +249,7 @@ def _request_schemas(limits: Limits) -> _Schema:
         "RequestOutput": _object({"name": _TEXT, "parameters": wish}, ("name",), closed=True),
         "InferRequest": _object(
             {
-                "id": {"type": "string", "maxLength": 256},
+                "id": {"type": ["string", "null"], "maxLength": 256},
                 "model_name": {"type": ["string", "null"]},
                 "model_version": {"type": ["string", "null"]},
                 "parameters": {"anyOf": [asked, {"type": "null"}]},

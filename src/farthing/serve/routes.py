@@ -112,7 +112,7 @@ def _server_page(name: str, models: Models, body: bytes, limits: Limits) -> obje
     if name == "all_stats":
         return {"model_stats": [statistics(model) for model in models.known()]}
     if name == "openapi":
-        return description(limits)
+        return description(limits, models.known())
     return {"live": True} if name == "live" else server_metadata()
 
 
