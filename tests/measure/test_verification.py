@@ -1,0 +1,133 @@
+"""A plan's choice measured again beside its yardsticks, on a real workbench with the fake engine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from farthing.core.search.holding import held
+from farthing.measure import verification
+from farthing.measure.clock import MonotonicClock
+from farthing.measure.hardware import this_machine
+from farthing.measure.workbench import Settings, Workbench
+from farthing.nouns import (
+    Artefact,
+    BaselineSpec,
+    Bill,
+    Candidate,
+    Dataset,
+    Estimate,
+    Evaluation,
+    ModelRef,
+    Objective,
+    PipelineSpec,
+    Plan,
+    Splits,
+    Workload,
+)
+from farthing.store.journal import Journal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "render"))
+from example_plan import met_plan
+
+CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4)
+BASE = Candidate(engine="fake", variant="torch-module", precision="fp32")
+FP32 = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=4)
+ROUNDS = 8
+
+
+def est(value: float) -> Estimate:
+    return Estimate(value=value, lo=0.98 * value, hi=1.02 * value, n=12, method="t")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    def evaluation(c: Candidate, rps: float) -> Evaluation:
+        return Evaluation(
+            candidate=c, status="lost", capacity_rps=est(rps), ratio=est(1.0), service_ms=((c.max_batch, est(1.2)),)
+        )
+
+    evaluations = (evaluation(BASE, 800.0), evaluation(CHOSEN, 3000.0), evaluation(FP32, 3000.0))
+    artefacts = tuple(
+        Artefact(variant=v, precision="fp32", path=v, sha256="0", size_mib=0.0, engines=("fake",))
+        for v in ("quick", "torch-module", "fp32")
+    )
+    made = met_plan()
+    return replace(
+        made,
+        baseline=evaluations[0],
+        chosen=evaluations[1],
+        evaluations=evaluations,
+        artefacts=artefacts,
+        hourly=replace(made.hourly, peak_rps=(200.0, 50.0), planned_replicas=()),
+    )
+
+
+@pytest.fixture
+def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
+    monkeypatch.setattr(verification, "ROUNDS", ROUNDS)
+    workload = Workload(
+        name="small",
+        model=ModelRef(kind="onnx", path="none"),
+        pipeline=PipelineSpec(kind="tensor"),
+        holdout=dataset,
+        baseline=BaselineSpec(engine="fake"),
+        bill=Bill(offer="aws/m7i.large", replicas=1),
+        objective=Objective(latency_ms=500.0),
+    )
+    found = Workbench(
+        workload=workload,
+        splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
+        settings=Settings(block_s=0.02, server_n=60),
+        hardware=this_machine(),
+        fingerprint="abc",
+        out=tmp_path,
+        journal=Journal(tmp_path / "work" / "journal.jsonl", {}),
+        clock=MonotonicClock(),
+        tell=lambda *_: None,
+        started_at=datetime.now(UTC),
+    )
+    with found:
+        yield found
+
+
+def test_all_rounds_hold_the_choice_and_what_can_be_run_beside_it(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
+    plan = replace(plan, hourly=replace(plan.hourly, planned_replicas=(2, 1)))
+    seen = verification.remeasure(bench, plan, tmp_path)
+    assert set(seen.beside_rps) == {FP32}  # the user's own module runs with trust only
+    columns = (seen.service_ms, seen.capacity_rps, seen.canary_ms, seen.contended, seen.beside_rps[FP32])
+    assert {len(c) for c in columns} == {ROUNDS}
+    assert min(seen.service_ms) >= 1.0
+    assert min(seen.canary_ms) > 0
+    assert seen.server is not None
+    assert seen.server.metrics["offered_rps"].value == 100.0  # two replicas at the busiest hour
+    found = held(replace(plan, canary_ms=est(10.0)), seen, "abc")
+    assert [c.unit for c in found.checks] == ["ms", "requests/s", "ms"]
+    assert "best FP32" in found.machine_speed.method
+    assert "canary kernel" in found.machine_speed.method
+
+
+def test_with_trust_the_baseline_runs_too(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
+    bench.settings = replace(bench.settings, trust=True)
+    assert set(verification.remeasure(bench, plan, tmp_path).beside_rps) == {BASE, FP32}
+
+
+def test_a_yardstick_that_cannot_be_run_is_left_out(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
+    said: list[str] = []
+    bench.tell = lambda *line: said.append(str(line[-1]))
+    gone = replace(FP32, engine="onnxruntime")
+    evaluations = tuple(replace(e, candidate=gone) if e.candidate == FP32 else e for e in plan.evaluations)
+    seen = verification.remeasure(bench, replace(plan, evaluations=evaluations), tmp_path)
+    assert not seen.beside_rps
+    assert any("cannot be run here" in line for line in said)
+    assert any("--trust" in line for line in said)
+
+
+def test_a_plan_that_chose_nothing_is_not_measured(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="chose nothing"):
+        verification.remeasure(bench, replace(plan, chosen=None), tmp_path)
