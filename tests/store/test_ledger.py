@@ -301,3 +301,19 @@ def test_the_pages_queries_run(tmp_path, sql):
     (answer,) = query_ledger(tmp_path, sql).to_pylist()
     if "paid" in answer:
         assert answer == {"replica": "r1", "paid": pytest.approx(0.1), "attributed": pytest.approx(210e-9)}
+
+
+def test_the_first_version_stays_readable(tmp_path):
+    """Written once (one writer's Parquet files, another's journals) and never anew."""
+    golden = Path(__file__).parents[1] / "golden" / "v1" / "ledger"
+    rows = query_ledger(golden, "SELECT * FROM requests ORDER BY replica, status, model DESC").to_pylist()
+    assert len(rows) == 6
+    for first, free, refused in (rows[:3], rows[3:]):
+        assert (first["request_id"], first["tenant"], first["deployment"], first["rows"]) == ("é1", "ab12", "shop", 2)
+        assert (first["cost_allocation_nusd"], first["cost_usage_nusd"]) == (93_333, 28)
+        assert (free["model"], free["offer"], free["cost_allocation_nusd"]) == ("free", None, None)
+        assert (refused["status"], refused["protocol"], refused["service_s"]) == (503, "grpc", None)
+    assert {row["time"].isoformat() for row in rows} == {"2027-01-15T08:00:00+00:00"}
+    replicas = read_ledger(golden, "replicas")
+    assert replicas.num_rows == 6
+    assert set(read_ledger(golden, "decisions").column("what").to_pylist()) == {"swap"}

@@ -58,6 +58,7 @@ def _compact(journal: Path) -> list[Path]:
                 out.write_table(table)
                 n += table.num_rows
         if n:
+            partial.chmod(journal.stat().st_mode & 0o777)  # ids of clients are for the same eyes
             _sync(partial)
             partial.replace(target)
             _sync(journal.parent)
