@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serve.dtypes import DATATYPES, Datatype, elements_of, float32_from_bf16, raw_array, raw_bytes
+from farthing.serve.dtypes import DATATYPES, Datatype, elements_of, raw_array, raw_bytes
 from farthing.serve.grpc_messages import message
 from farthing.serve.limits import Limits
 from farthing.serve.oip import refuse_unoffered, request_parameters, wishes_of
@@ -188,8 +188,7 @@ def answer_message(model: LiveModel, decoded: Decoded, raw_answer: bool, answer:
     for wish in decoded.wishes:
         slot, array, datatype = signature.outputs[wish.index], answer.outputs[wish.index], _datatype(signature, wish)
         if wish.classes:
-            scores = float32_from_bf16(array) if slot.datatype.name == "BF16" else array
-            array = best_classes(signature, scores, wish.classes)
+            array = best_classes(signature, slot, array, wish.classes)
         output = response.outputs.add(name=slot.name, datatype=datatype.name, shape=array.shape)
         if typed:
             elements = elements_of(array) if datatype.size_bytes == 0 else array.ravel().tolist()

@@ -42,8 +42,7 @@ def encode_answer(
         slot = signature.outputs[wish.index]
         array, datatype = outputs[wish.index], slot.datatype
         if wish.classes:
-            scores = float32_from_bf16(array) if datatype.name == "BF16" else array
-            array, datatype = best_classes(signature, scores, wish.classes), DATATYPES["BYTES"]
+            array, datatype = best_classes(signature, slot, array, wish.classes), DATATYPES["BYTES"]
         head = _head(signature, slot, datatype, array.shape)
         if wish.binary:
             raw.append(raw_bytes(datatype, array))
@@ -87,11 +86,12 @@ def json_values(datatype: Datatype, array: NDArray[Any], name: str) -> bytes:
     return orjson.dumps(array.ravel(), option=_NUMPY)
 
 
-def best_classes(signature: Signature, array: NDArray[Any], count: int) -> NDArray[Any]:
+def best_classes(signature: Signature, slot: Slot, array: NDArray[Any], count: int) -> NDArray[Any]:
     """The best classes of each row as ``score:index`` or ``score:index:name``, best first (Triton's form).
 
     Args:
         signature: Its model's class names are added where they are known.
+        slot: The output.
         array: Scores, shape ``(rows, classes)`` once all but the first dimension are joined; of a model that is not
             batched all values are one row's.
         count: Classes wanted, cut to those there are.
@@ -99,6 +99,8 @@ def best_classes(signature: Signature, array: NDArray[Any], count: int) -> NDArr
     Returns:
         Shape ``(rows, count)``, or ``(count,)`` for a model that is not batched.
     """
+    if slot.datatype.name == "BF16":
+        array = float32_from_bf16(array)
     batched = signature.model.batched and array.ndim > 0
     scores = array.reshape(array.shape[0] if batched else 1, -1)
     count = min(count, scores.shape[1])
