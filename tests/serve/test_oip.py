@@ -435,3 +435,4 @@ def test_token_estimates_grow_with_words_and_take_linear_time():
     assert estimate_tokens("hello, you!") == 4
     assert estimate_tokens("a" * 65536) > 1000
     assert estimate_tokens(" " * 65536) == 0
+    assert estimate_tokens("word " * 10_000, 128) == 128
