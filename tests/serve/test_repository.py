@@ -285,3 +285,11 @@ def test_models_that_are_still_to_be_loaded_are_not_unknown(spec: ServedModel) -
         assert [line.state for line in models.index()] == ["LOADING", "READY"]
 
     asyncio.run(check())
+
+
+def test_reloads_wait_for_each_other(spec: ServedModel) -> None:
+    async def check() -> None:
+        models = Repository(StubPool(), read=lambda: [spec])
+        assert await asyncio.gather(models.reload(), models.reload()) == [("m version 1 loaded",), ()]
+
+    asyncio.run(check())

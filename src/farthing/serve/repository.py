@@ -113,6 +113,7 @@ class Repository:
         self._leaving: list[LiveModel] = []
         self._stamps: dict[Key, Stamp] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._reloading = asyncio.Lock()
         self._farewells: set[asyncio.Task[None]] = set()
         self._closed: Problem | None = Problem(503, "the server is starting", retry_after_s=_RETRY_AFTER_S)
 
@@ -284,6 +285,10 @@ class Repository:
             FarthingError: when the sources cannot be read, or a new version cannot be loaded; nothing is unloaded
                 then.
         """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> tuple[str, ...]:
         specs = {(s.name, s.version): s for s in await asyncio.to_thread(self._read)}
         said: list[str] = []
         for key, spec in specs.items():

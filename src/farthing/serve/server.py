@@ -189,6 +189,9 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     async def _reload(self) -> None:
+        if not self.models.is_open:
+            self._say("not reloaded: the server is starting or stopping")
+            return
         try:
             done = await self.models.reload()
         except (FarthingError, Problem) as e:
