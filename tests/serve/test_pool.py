@@ -229,7 +229,7 @@ def test_the_loss_of_a_warm_parent_is_made_good() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "pytorch"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", pytest.param("pytorch", marks=pytest.mark.slow)])
 def test_importing_an_engine_starts_no_threads(engine: str) -> None:
     async def main() -> None:
         async with pooled() as pool:
@@ -271,3 +271,22 @@ def test_workers_end_with_a_server_that_is_killed() -> None:
     while any(psutil.pid_exists(pid) for pid in (*pids, parent)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(psutil.pid_exists(pid) for pid in (*pids, parent))
+
+
+def test_libraries_that_start_threads_are_imported_by_each_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+    (tmp_path / "sitecustomize.py").write_text(thread)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(fake())
+            forked = await pool._parents.fork("fake", 1)
+            assert forked.parent.cold
+            forked.kill()
+            forked.sock.close()
+            assert await doubled(model, 3.0)
+
+    run(main())

@@ -254,6 +254,7 @@ def test_a_million_marked_rows_come_back_to_whoever_sent_them() -> None:
     marked(1_000_000, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "threads"), [("openvino", 2), ("pytorch", 1), ("onnxruntime", 2)])
 def test_real_engines_answer_from_forked_workers(conv_net: Net, engine: str, threads: int) -> None:
     images = conv_net.batch(8)["images"]

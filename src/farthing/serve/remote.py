@@ -104,6 +104,8 @@ class RemoteWorker:
         Raises:
             EngineError: what the worker says about a failure, that it died, or that it took too long.
         """
+        if self.ended.done():
+            raise EngineError(f"the worker died ({self.ended.result().how})")
         self._number += 1
         self._asked = asyncio.get_running_loop().create_future()
         self._link.send(frame(kind, self._number, header))
