@@ -5,6 +5,7 @@ The image model takes a binary body, which BentoML reads as a file; its own JSON
     bentoml serve bentoml_app:Peer --port PORT       with MODELS=folder
 """
 
+# ruff: noqa: D101, D102 — the classes and methods are the framework's own
 from __future__ import annotations
 
 import os

@@ -3,6 +3,7 @@
 Tensors come as JSON for the small model and as a file upload for images, as its documentation shows both.
 """
 
+# ruff: noqa: D101, D102 — the classes and methods are the framework's own
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,6 @@
 """MLServer's custom runtime. Tensors as Open Inference Protocol in JSON: its REST door reads no binary tensors."""
 
+# ruff: noqa: D101, D102 — the classes and methods are the framework's own
 from __future__ import annotations
 
 from pathlib import Path
