@@ -89,6 +89,7 @@ class RemoteWorker:
         self._asked: asyncio.Future[Frame] | None = None
         self._number = 0
         self._batch: Batch | None = None
+        self._at_rest = False
         self._killing: tuple[Killing, str] | None = None
         self._burial: asyncio.Task[None] | None = None
         self._link = Link(forked.sock, self._heard, self._closed)
@@ -122,6 +123,7 @@ class RemoteWorker:
         """Send a batch."""
         self._number += 1
         self._batch = batch
+        self._at_rest = False
         self._link.send(batch_frame(batch, self._number))
 
     def _heard(self, received: Frame) -> None:
@@ -144,13 +146,16 @@ class RemoteWorker:
         self.kill("nonsense", f"it answered with {what}")
 
     def check(self, now_s: float) -> None:
-        """End it when it hangs or holds too much memory."""
+        """End it when it hangs or holds too much memory; one that rests is weighed once."""
         batch = self._batch
         if batch is not None:
             limit_s = max(self._hang_floor_s, HANG_FACTOR * self._queue.curve.expected_s(batch.rows))
             if now_s - batch.sent_s > limit_s:
                 self.kill("hang", f"no answer within {limit_s:.3g} s")
                 return
+        if self._at_rest:
+            return
+        self._at_rest = batch is None and self.is_ready
         used_mib = resident_mib(self.pid)
         if used_mib > self.memory_limit_mib:
             self.kill("memory", f"{used_mib:,.0f} MiB of memory; the limit is {self.memory_limit_mib:,.0f}")
