@@ -112,7 +112,7 @@ class LedgerFiles:
         if self._compaction is not None:
             return
         self._due = False
-        command = [sys.executable, "-m", "farthing.store.ledger", str(self._folder)]
+        command = [sys.executable, "-P", "-m", "farthing.store.ledger", str(self._folder)]
         try:
             self._compaction = subprocess.Popen(
                 command,
