@@ -121,7 +121,10 @@ def test_the_page_draws_what_the_server_says(tmp_path):
     assert re.search(r"batch 4 samples", text)
     assert "1 rejected" in text
     assert "2 of 2 workers ready" in text
-    assert "$0.1008 /h aws/m7i.large@us-east-1:on_demand, 2026-07-20 Price of 2026-07-20, read from price list of 2026-07-20." in text
+    assert (
+        "$0.1008 /h aws/m7i.large@us-east-1:on_demand, 2026-07-20 Price of 2026-07-20, read from price list of 2026-07-20."
+        in text
+    )
     assert re.search(r"cost per 1,000 inferences \$0\.0\d+ \$0\.0\d+ busy only", text)
     assert dom.count("<rect") >= 1
     assert 'aria-label="batches by size since the start: 4: 75"' in dom
