@@ -294,6 +294,15 @@ def test_a_problem_of_the_queue_is_the_answer(server):
     assert (status, json.loads(text)) == (504, {"error": "the deadline passed"})
 
 
+def test_an_answer_that_cannot_be_encoded_is_the_models_fault_alone(server):
+    queue = server.models.models[0].queue
+    queue.answer = lambda request: request.reply(request, Answer(outputs=[], queue_s=0.0, service_s=0.0, batch_rows=1))
+    status, _, text = ask(server, request_bytes(INFER, body()))
+    assert (status, json.loads(text)) == (500, {"error": "the model's answer cannot be encoded"})
+    assert [str(context["exception"]) for context in server.errors] == ["list index out of range"]
+    server.errors.clear()
+
+
 # bounds
 
 

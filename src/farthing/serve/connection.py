@@ -171,15 +171,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as e:
             self._broken(Problem(400, f"this is no HTTP 1.1: {e}"))
         else:
-            if self._phase is _Phase.HEAD and began:
-                self._count_sent(len(data))
+            problem = self._lines.sent(len(data)) if self._phase is _Phase.HEAD and began else None
+            if problem is not None:
+                self._broken(problem)
         self._candidate = None
-
-    def _count_sent(self, size_bytes: int) -> None:
-        try:
-            self._lines.sent(size_bytes)
-        except Problem as problem:
-            self._broken(problem)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -267,9 +262,8 @@ class Connection(asyncio.Protocol):
 
     def ends_with(self, exchange: Exchange) -> bool:
         """Whether the connection ends after that exchange, since the server drains and it is the last one."""
-        if not self.server.draining or self._phase is not _Phase.IDLE:
-            return False
-        return bool(self._exchanges) and self._exchanges[-1] is exchange
+        newest = bool(self._exchanges) and self._exchanges[-1] is exchange
+        return self.server.draining and self._phase is _Phase.IDLE and newest
 
     def answered(self, size_bytes: int) -> None:
         """An exchange has its answer."""
@@ -340,12 +334,8 @@ class Connection(asyncio.Protocol):
     def _balance(self) -> None:
         """Read on only while answers get away."""
         if not self._closing:
-            crowded = (
-                bool(self._parked)
-                or self._stuck_at_s is not None
-                or len(self._exchanges) >= self.server.limits.pipelined
-            )
-            self._pause(crowded)
+            full = len(self._exchanges) >= self.server.limits.pipelined
+            self._pause(full or bool(self._parked) or self._stuck_at_s is not None)
 
     def _pause(self, pause: bool) -> None:
         if pause is not self._reading or self._gone or self._transport.is_closing():

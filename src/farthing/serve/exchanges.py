@@ -199,12 +199,16 @@ class Exchange:
         if isinstance(result, Problem):
             self.refuse(result, request)
             return
+        server = self._server
         try:
             self._encode(request, result)
         except Problem as problem:
             self.refuse(problem, request)
             return
-        server = self._server
+        except Exception as e:  # noqa: BLE001 - a model's odd answer must not harm the other requests of its batch
+            server.report(e)
+            self.refuse(Problem(500, "the model's answer cannot be encoded"), request)
+            return
         tally_of(request.model).answered(request, result, server.clock.monotonic_s())
         server.observer.answered(request, result)
 

@@ -115,11 +115,10 @@ class HeadLines:
         if len(self.headers) > self._limits.headers:
             raise Problem(431, f"more than {self._limits.headers} headers")
 
-    def sent(self, size_bytes: int) -> None:
-        """So many bytes came that did not end the head; what the parser holds back is bounded by them."""
+    def sent(self, size_bytes: int) -> Problem | None:
+        """So many bytes came that did not end the head: a problem when the parser holds back too many of them."""
         self._sent_bytes += size_bytes
-        if self._sent_bytes > 2 * self._limits.head_bytes:
-            raise self._too_long()
+        return self._too_long() if self._sent_bytes > 2 * self._limits.head_bytes else None
 
     def _count(self, size_bytes: int) -> None:
         self._found_bytes += size_bytes

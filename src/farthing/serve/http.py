@@ -91,6 +91,11 @@ class HttpServer:
         """A connection is gone."""
         self._connections.discard(connection)
 
+    def report(self, error: Exception) -> None:
+        """Tell the loop's exception handler of something that should not have happened."""
+        context = {"message": "an answer could not be encoded", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+
     def remember(self, raw: bytes, head: Head) -> None:
         """Keep the meaning of a head that may come again."""
         if len(self.heads) >= _KNOWN_HEADS:
