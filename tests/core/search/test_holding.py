@@ -128,18 +128,29 @@ def test_busy_rounds_widen_up_to_unproven(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "lo", "outcome"), [(40.0, 39.0, "met"), (52.0, 45.0, "unproven"), (80.0, 70.0, "not_met")]
+    ("value", "lo", "busy", "outcome"),
+    [
+        (40.0, 39.0, False, "met"),
+        (40.0, 39.0, True, "met"),
+        (52.0, 45.0, False, "unproven"),
+        (80.0, 70.0, False, "not_met"),
+        (80.0, 70.0, True, "unproven"),  # the machine was too busy to say
+    ],
 )
-def test_p99_is_held_against_the_bound(plan: Plan, value: float, lo: float, outcome: str) -> None:
+def test_p99_is_held_against_the_bound(plan: Plan, value: float, lo: float, busy: bool, outcome: str) -> None:
     from example_plan import measurements
 
     server = next(m for m in measurements() if m.scenario == "Server")
     p99 = Estimate(value=value, lo=lo, hi=value * 1.1, n=2000, method="order statistics")
-    server = replace(server, metrics={**server.metrics, "latency_p99_ms": p99}, contended=True)
+    answered = Estimate(value=0.9, lo=0.9, hi=0.9, n=2000, method="one run")
+    server = replace(
+        server, metrics={**server.metrics, "latency_p99_ms": p99, "answered_frac": answered}, contended=busy
+    )
     bound = replace(plan, objective=replace(plan.objective, latency_ms=50.0))
     check = held(bound, seen(server=server), "abc").checks[2]
     assert check.outcome == outcome
-    assert "busy" in check.note
+    assert ("cores busy during the run" in check.note) == busy
+    assert "10.0% of the requests" in check.note
 
 
 def test_a_plan_that_chose_nothing_cannot_be_verified(plan: Plan) -> None:

@@ -195,7 +195,11 @@ def _p99(plan: Plan, server: Measurement) -> Check:
     planned = plan.chosen.p99_at_peak_ms if plan.chosen and plan.chosen.p99_at_peak_ms else seen
     outcome: Outcome = "met"
     if bound is not None and seen.value > bound:
-        outcome = "not_met" if seen.lo > bound else "unproven"
+        outcome = "unproven" if server.contended or seen.lo <= bound else "not_met"
+    answered = server.metrics.get("answered_frac")
+    notes = ["cores busy during the run"] if server.contended else []
+    if answered is not None and answered.value < 1:
+        notes.append(f"{1 - answered.value:.1%} of the requests were not answered in time")
     return Check(
         name="p99 at the peak rate",
         unit="ms",
@@ -203,7 +207,7 @@ def _p99(plan: Plan, server: Measurement) -> Check:
         seen=seen,
         limit="no bound" if bound is None else f"at most {bound:g} ms",
         outcome=outcome,
-        note="cores busy during the run" if server.contended else "",
+        note="; ".join(notes),
     )
 
 
