@@ -165,6 +165,7 @@ class Inbox:
         self._gives_away = gives_away
         self._buffer = _aligned(SCRATCH_BYTES)
         self._filled = self._needed = 0
+        self._head = (0, 0, 0, 0, 0, 0)
 
     def space(self) -> memoryview:
         """Where the next bytes go."""
@@ -188,7 +189,8 @@ class Inbox:
         return self._finished()
 
     def _measure(self) -> None:
-        mark, _, _, header_bytes, body_bytes, _ = HEAD.unpack_from(self._buffer.data)
+        self._head = HEAD.unpack_from(self._buffer.data)
+        mark, _, _, header_bytes, body_bytes, _ = self._head
         if mark != MARK or header_bytes > LARGEST_HEADER_BYTES or body_bytes > LARGEST_BODY_BYTES:
             raise FrameError(f"no frame begins with {self._buffer[: HEAD.size].tobytes().hex()}")
         self._needed = HEAD.size + header_bytes + body_bytes
@@ -198,7 +200,7 @@ class Inbox:
             self._buffer = larger
 
     def _finished(self) -> Frame:
-        _, kind, number, header_bytes, _, nanos = HEAD.unpack_from(self._buffer.data)
+        _, kind, number, header_bytes, _, nanos = self._head
         at, end = HEAD.size + header_bytes, self._needed
         try:
             header = orjson.loads(self._buffer.data[HEAD.size : at])

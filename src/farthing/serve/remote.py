@@ -134,7 +134,7 @@ class RemoteWorker:
         elif self._batch is not None and received.kind is Kind.RESULT:
             try:
                 outcome = _outcome(received, self._batch, rows_checked=self.batched)
-            except (FrameError, KeyError, TypeError, ValueError) as e:
+            except (FrameError, LookupError, TypeError, ValueError) as e:
                 self._nonsense(str(e))
                 return
             self._batch = None
@@ -195,11 +195,14 @@ class RemoteWorker:
 
 def _outcome(received: Frame, batch: Batch, *, rows_checked: bool) -> Outcome:
     """Read a worker's answer, and check that it has a row for each row that went well."""
-    bad = {int(k): Problem(int(status), str(message)) for k, status, message in received.header["bad"]}
     outputs: Sequence[NDArray[Any]] = unpacked(received.header["tensors"], received.body)
-    rows = sum(request.rows for k, request in enumerate(batch.requests) if k not in bad)
-    if len(bad) == len(batch.requests):
-        return Outcome(outputs=(), service_s=received.nanos / 1e9, bad=bad)
+    bad: dict[int, Problem] = {}
+    rows = batch.rows
+    if received.header["bad"]:
+        bad = {int(k): Problem(int(status), str(message)) for k, status, message in received.header["bad"]}
+        rows -= sum(batch.requests[k].rows for k in bad)
+        if len(bad) == len(batch.requests):
+            return Outcome(outputs=(), service_s=received.nanos / 1e9, bad=bad)
     if not outputs or (rows_checked and any(output.shape[:1] != (rows,) for output in outputs)):
         raise ValueError(f"outputs of the shapes {[output.shape for output in outputs]} for {rows:,} rows")
     return Outcome(outputs=outputs, service_s=received.nanos / 1e9, bad=bad)
