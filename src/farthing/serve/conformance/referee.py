@@ -67,7 +67,9 @@ def _rest(target: Target, document: dict[str, Any]) -> bool:
         return False
     names = [one.get("name") for one in outputs]
     known = all(name in target.outputs for name in names) and len(set(names)) == len(names)
-    return known and isinstance(document.get("parameters") or {}, dict) and isinstance(document.get("id", ""), str | None)
+    return (
+        known and isinstance(document.get("parameters") or {}, dict) and isinstance(document.get("id", ""), str | None)
+    )
 
 
 def _input(target: Target, given: dict[str, Any]) -> bool:
