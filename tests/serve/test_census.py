@@ -55,17 +55,18 @@ def test_the_runner_is_a_program(server, capsys):
 
 @pytest.mark.parametrize("model", ["echo", "types", "text", "image"])
 def test_fuzzed_requests_are_answered_or_refused(server, model):
-    report = fuzz(read_target(address(server), model), 5_000, seed=2)
+    """A hundred thousand in all."""
+    report = fuzz(read_target(address(server), model), 25_000, seed=2)
     assert report.good, report
-    assert report.accepted > 100
-    assert report.refused > 1000
+    assert report.accepted > 500
+    assert report.refused > 5000
     assert server.server.held_bytes == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["echo", "types", "text", "image"])
-def test_a_hundred_thousand_fuzzed_requests(server, model):
-    report = fuzz(read_target(address(server), model), 25_000, seed=77)
+def test_a_million_fuzzed_requests(server, model):
+    report = fuzz(read_target(address(server), model), 250_000, seed=77)
     assert report.good, report
 
 
