@@ -82,13 +82,22 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
     wanted = objective.min_saving_frac or 0.0
     if saving.lo < wanted or saving.lo <= 0:
         outcome: Outcome = "not_met" if saving.hi < wanted else "unproven"
-        text = f"the saving is {saving.value:.1%} [{saving.lo:.1%}, {saving.hi:.1%}], wanted {wanted:.0%}"
+        missed = f"wanted {wanted * 100:g} %" if wanted else "which may be none"
+        text = f"the saving is {_percent(saving.value)} % [{_percent(saving.lo)}, {_percent(saving.hi)}], {missed}"
         return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
     cost = chosen.cost_usd_per_month
-    budget = objective.budget_usd_per_month
+    budget, tail = objective.budget_usd_per_month, chosen.p99_at_peak_ms
     if budget is not None and cost is not None and cost.value > budget:
         text = f"the plan costs ${cost.value:,.0f} a month, the budget is ${budget:,.0f}"
         return Verdict(outcome="not_met", reasons=(text, *reasons), hint=f"--budget {math.ceil(cost.value)}")
+    if objective.latency_ms is not None and tail is not None and tail.value > objective.latency_ms:
+        text = (
+            f"p{objective.percentile * 100:g} was {tail.value:.1f} ms at the plan's peak rate in the last run, "
+            f"promised {objective.latency_ms:g} ms"
+        )
+        return Verdict(
+            outcome="unproven", reasons=(text, *reasons), hint="on a quiet machine the same command with --fresh"
+        )
     return Verdict(outcome="met", reasons=tuple(reasons))
 
 
@@ -100,6 +109,10 @@ def nearest(evaluations: Iterable[Evaluation]) -> Evaluation | None:
 
 def _points(frac: float) -> str:
     return f"{frac * 100:.2f}".rstrip("0").rstrip(".") or "0"
+
+
+def _percent(frac: float) -> str:
+    return f"{frac * 100:.1f}".replace("-", "−")
 
 
 def _up(frac: float) -> str:
