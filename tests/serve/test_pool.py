@@ -93,6 +93,7 @@ def test_restarts_back_off_and_forget_after_a_minute() -> None:
     assert deaths.reason == "worker died 12 times in 60 s (SIGSEGV), next start in 30 s"
     assert deaths.after(crash, 200.0).delay_s == 0.05
     assert deaths.after(crash, 12.0, answered=True).delay_s == 0.05
+    assert deaths.after(replace(crash, ready=False), 12.0, answered=True).delay_s == LONGEST_DELAY_S
     outside = Death(how="SIGKILL", own=False)
     assert Deaths().after(outside, 0.0).delay_s == 0.0
     assert Deaths().after(replace(outside, ready=False), 0.0).delay_s == 0.05

@@ -173,7 +173,7 @@ class Crew:
             if worker is None:
                 worker = await self._again(slot)
                 self._join(slot, worker)
-            death = await worker.ended
+            death = await asyncio.shield(worker.ended)
             del self._workers[slot]
             self._died(death)
             self.queue.lost(worker, death)

@@ -91,7 +91,8 @@ class Deaths:
             now_s: When.
             answered: Whether any worker of the model has answered a batch since the one before.
         """
-        kept = tuple(t for t in self.times_s if t > now_s - WINDOW_S and not answered)
+        forgets = answered and death.ready  # one that does not even start is no request's doing
+        kept = tuple(t for t in self.times_s if t > now_s - WINDOW_S and not forgets)
         counted = death.own or not death.ready
         return Deaths(times_s=(*kept, now_s) if counted else kept, how=death.how)
 
