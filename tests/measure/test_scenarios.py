@@ -70,13 +70,6 @@ def test_a_round_runs_each_in_turn() -> None:
     assert not any(b.contended for b in blocks)
 
 
-def test_interleaved_rounds_rotate_and_keep_their_columns() -> None:
-    machine = Machine()
-    rounds = list(scenarios.interleaved(machine.replicas("ABC"), 4, 1.0, machine.canary))
-    assert "".join(name[0] for name in machine.log) == "ABCBCACABABC"
-    assert [[b.rps for b in blocks] for blocks in rounds] == [[65.0, 66.0, 67.0]] * 4
-
-
 @pytest.mark.parametrize(
     ("factors", "runs", "contended"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from farthing.measure.watching import Watched, watched
 from farthing.nouns import Candidate, Estimate, Measurement
 from farthing.ports import Clock
 
-__all__ = ["Reading", "interleaved", "offline", "run_round", "server", "single_stream"]
+__all__ = ["Reading", "offline", "run_round", "server", "single_stream"]
 
 NEVER_MS = 1e9
 """Stands for the latency of a request that was not answered: beyond all bounds, and finite in every file format."""
@@ -55,16 +55,6 @@ def run_round(pairs: Sequence[tuple[Replica, int]], seconds: float, canary: Cana
         Blocks in the same order; one is marked as contended when its cores were busy in spite of three retries.
     """
     return [_block(replica, batch, seconds, canary) for replica, batch in pairs]
-
-
-def interleaved(
-    pairs: Sequence[tuple[Replica, int]], rounds: int, seconds: float, canary: Canary
-) -> Iterator[list[Block]]:
-    """Rounds A B C, B C A, C A B …; each list is in the order of ``pairs``, whatever order the round ran in."""
-    for k in range(rounds):
-        shift = k % len(pairs)
-        blocks = run_round([*pairs[shift:], *pairs[:shift]], seconds, canary)
-        yield [*blocks[len(pairs) - shift :], *blocks[: len(pairs) - shift]]
 
 
 def _block(replica: Replica, batch: int, seconds: float, canary: Canary) -> Block:
