@@ -118,7 +118,7 @@ def run_census(
                 (target.host, target.port), case.pieces, pause_s=case.pause_s, timeout_s=timeout_s, answers=case.answers
             )
         except OSError:
-            outcome = Outcome(statuses=(), bodies=(), ended=False, took_s=0.0)
+            outcome = Outcome(statuses=(), bodies=(), ended=False)
         finding = Finding(
             name=case.name,
             verdict=judge(case, outcome),

@@ -25,13 +25,11 @@ class Outcome:
         statuses: Of the final answers in their order, ``100 Continue`` left out.
         bodies: Of those answers.
         ended: The server ended the connection.
-        took_s: From the first byte sent to the end of what was read.
     """
 
     statuses: tuple[int, ...]
     bodies: tuple[bytes, ...]
     ended: bool
-    took_s: float
 
 
 def split_answers(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
@@ -95,8 +93,7 @@ def send(
     Raises:
         OSError: when there is no connection to be had.
     """
-    began_s = time.monotonic()
-    data, ended = b"", False
+    end_s = time.monotonic() + timeout_s
     with socket.create_connection(address, timeout=timeout_s) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -107,30 +104,31 @@ def send(
             if shut:
                 sock.shutdown(socket.SHUT_WR)
         except OSError:
-            ended = True  # it may have answered before it ended
-        while True:
-            left_s = began_s + timeout_s - time.monotonic()
-            enough = len(_lenient(data)) >= answers
-            if left_s <= 0:
-                break
-            sock.settimeout(min(left_s, _QUIET_S) if enough else left_s)
-            try:
-                more = sock.recv(_READ_BYTES)
-            except TimeoutError:
-                break
-            except OSError:
-                more = b""
-            if not more:
-                ended = True
-                break
-            data += more
+            end_s = min(end_s, time.monotonic() + _QUIET_S)  # it may have answered before it ended
+        data, ended = _read(sock, end_s, answers)
     found = _lenient(data)
     return Outcome(
         statuses=tuple(code for code, _ in found),
         bodies=tuple(body for _, body in found),
         ended=ended,
-        took_s=time.monotonic() - began_s,
     )
+
+
+def _read(sock: socket.socket, end_s: float, answers: int) -> tuple[bytes, bool]:
+    """All that comes until the end of the connection (then True), of the time, or of patience after the answers."""
+    data = b""
+    while (left_s := end_s - time.monotonic()) > 0:
+        sock.settimeout(min(left_s, _QUIET_S) if len(_lenient(data)) >= answers else left_s)
+        try:
+            more = sock.recv(_READ_BYTES)
+        except TimeoutError:
+            return data, False
+        except OSError:
+            return data, True
+        if not more:
+            return data, True
+        data += more
+    return data, False
 
 
 def _lenient(data: bytes) -> list[tuple[int, bytes]]:
