@@ -1,0 +1,1 @@
+"""Which tier answers which request: scores, policies, thresholds with a guarantee, and what they are worth."""

@@ -1,0 +1,307 @@
+"""From outcomes to the cheapest policy that is proven to lose at most the allowed quality.
+
+Two parts of the data: on the one every family of policies is laid out over its thresholds and a path is chosen from
+the most careful to the cheapest (Pareto testing, Laufer-Goldshmidt et al., ICLR 2023): the policies that no other
+beats in both cost and the upper limit that the certifying part can be expected to show. On the other part the path
+is certified in its order. All scores, kinds, tiers and thresholds are compared, and nothing is paid for it there,
+because the certifying part never saw the choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from farthing.core.route.certification import (
+    Certification,
+    LossLimit,
+    Method,
+    Procedure,
+    Tested,
+    certify,
+    groups_of,
+)
+from farthing.core.route.families import Family, families_of, grid_means
+from farthing.core.route.outcomes import OutcomeMatrix, require_disjoint
+from farthing.core.route.policies import FixedTier, Policy, follow, label
+from farthing.nouns import Estimate, Verdict
+
+__all__ = ["Calibration", "Compared", "calibrate", "candidate_path"]
+
+PATH_FIXED_SEQUENCE = 40
+"""Policies of a path that are tested in a fixed sequence, at most."""
+PATH_BONFERRONI = 8
+"""The same where each test costs its share of the level."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The best member of a family on the choosing part; a forecast, not a proof.
+
+    Attributes:
+        family: Its name.
+        policy: Cheapest member whose expected upper limit is within the limit, None when there is none.
+        cost_usd: Mean cost of a request, None without a policy.
+        loss_frac: Mean loss, None without a policy.
+    """
+
+    family: str
+    policy: Policy | None
+    cost_usd: float | None = None
+    loss_frac: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The chosen policy and what it rests on.
+
+    Attributes:
+        chosen: Policy to follow: the cheapest certified one where routing pays, else the cheapest certified tier.
+        reference: Tier that losses are counted against, always safe.
+        verdict: ``met`` when something cheaper than the reference is certified or nothing could be cheaper,
+            ``not_met`` when every policy tried is shown to lose more, else ``unproven``.
+        worth_it: Whether a policy that routes is certified and shown to be cheaper than the cheapest certified tier.
+        saving_frac: 1 − cost of ``routed`` / cost of ``best_fixed``, None where nothing that routes is certified.
+        routed: Cheapest certified policy that routes, None for none.
+        best_fixed: Cheapest certified single tier; the reference where no other is.
+        certification: Everything that was tested, most careful first.
+        compared: Best member of every family on the choosing part, cheapest first.
+        n_needed: Requests that would settle an unproven verdict (both parts together), None when settled or unknown.
+        limit: What was asked for.
+    """
+
+    chosen: Policy
+    reference: str
+    verdict: Verdict
+    worth_it: bool
+    saving_frac: Estimate | None
+    routed: Tested | None
+    best_fixed: Policy
+    certification: Certification | None
+    compared: tuple[Compared, ...]
+    n_needed: int | None
+    limit: LossLimit
+
+    @property
+    def ladder(self) -> tuple[Tested, ...]:
+        """Certified policies, most careful first: any may be followed at any time within the bound."""
+        return tuple(t for t in self.certification.tested if t.certified) if self.certification else ()
+
+
+def calibrate(
+    choose: OutcomeMatrix,
+    prove: OutcomeMatrix,
+    *,
+    limit: LossLimit,
+    reference: str | None = None,
+    families: Sequence[Family] | None = None,
+    method: Method = "paired",
+    procedure: Procedure = "fixed_sequence",
+    least_saving_frac: float = 0.0,
+) -> Calibration:
+    """Choose on one part of the data, prove on the other.
+
+    Args:
+        choose: Part for choosing; may hold requests that scores were trained on by cross-fitting.
+        prove: Part for proving, exchangeable with requests to come; nothing was fitted on it.
+        limit: What may be lost.
+        reference: Tier that losses are counted against, the last one when None.
+        families: What to compare, all when None.
+        method: How the loss is bounded.
+        procedure: How several tests are paid for.
+        least_saving_frac: Share of the best fixed tier's cost that routing must save to be worth it, in [0, 1).
+
+    Raises:
+        ValueError: when the parts share a request, their tiers differ, or an argument is out of its domain.
+    """
+    if choose.tiers != prove.tiers:
+        raise ValueError(f"both parts need the same tiers: {', '.join(choose.tiers)} and {', '.join(prove.tiers)}")
+    if not 0 <= least_saving_frac < 1:
+        raise ValueError(f"least_saving_frac must lie in [0, 1), is {least_saving_frac}")
+    require_disjoint(choose.request_ids, prove.request_ids, what="requests for choosing and for proving")
+    safe = reference or prove.tiers[-1]
+    tried = families_of(choose, reference=safe) if families is None else tuple(families)
+    longest = PATH_FIXED_SEQUENCE if procedure == "fixed_sequence" else PATH_BONFERRONI
+    path, compared = candidate_path(choose, tried, limit=limit, reference=safe, n_proving=prove.n, longest=longest)
+    proof = certify(path, prove, reference=safe, limit=limit, method=method, procedure=procedure) if path else None
+    return _conclude(prove, safe, limit, proof, compared, least_saving_frac, (choose.n + prove.n) / prove.n)
+
+
+def candidate_path(
+    matrix: OutcomeMatrix,
+    families: Sequence[Family],
+    *,
+    limit: LossLimit,
+    reference: str,
+    n_proving: int,
+    longest: int,
+) -> tuple[tuple[Policy, ...], tuple[Compared, ...]]:
+    """Policies cheaper than the reference that no other beats in cost and expected upper limit, most careful first.
+
+    The expected upper limit of a group of requests is ``loss + z_confidence · sqrt((variance + 1/n) / n_group)``,
+    n_group the group's requests in the proving part; the 1/n stands for one request more that differs. A policy is
+    placed by the greatest ratio of such a limit to the group's own.
+
+    Args:
+        matrix: The choosing part.
+        families: What to lay out.
+        limit: What may be lost.
+        reference: Tier that losses are counted against.
+        n_proving: Requests that will certify.
+        longest: Policies of the path at most, ≥ 1.
+
+    Returns:
+        The path, empty when nothing is cheaper than the reference; and each family's best member.
+    """
+    z = -float(special.ndtri(1 - limit.confidence))
+    most_usd = float(matrix.cost_usd[:, matrix.tier(reference)].mean())
+    groups = groups_of(matrix, limit)
+    members: list[tuple[Family, Floats]] = []
+    compared, ratios, costs = [], [], []
+    for family in families:
+        ratio, loss, cost, thresholds = _laid_out(family, matrix, groups, reference, z, n_proving)
+        fine = np.flatnonzero((ratio <= 1) & (cost < most_usd))
+        compared.append(_best(family, thresholds, loss, cost, fine))
+        near = np.flatnonzero(cost < most_usd)
+        members += [(family, thresholds[i]) for i in near]
+        ratios.append(ratio[near])
+        costs.append(cost[near])
+    order = _undominated(np.concatenate(ratios), np.concatenate(costs)) if members else np.array([], dtype=np.int64)
+    kept = _thinned(order, np.concatenate(ratios)[order], longest) if order.size else order
+    path = tuple(members[i][0].policy([float(x) for x in members[i][1]]) for i in kept)
+    return path, tuple(sorted(compared, key=lambda c: math.inf if c.cost_usd is None else c.cost_usd))
+
+
+def _laid_out(
+    family: Family,
+    matrix: OutcomeMatrix,
+    groups: Sequence[tuple[str, NDArray[np.bool_], float]],
+    reference: str,
+    z: float,
+    n_proving: int,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Greatest ratio of expected upper limit to limit, mean loss, mean cost and thresholds of every member."""
+    ratio: Floats | None = None
+    whole = grid_means(family, matrix, reference=reference)
+    for i, (_, rows, most) in enumerate(groups):
+        means = whole if i == 0 else grid_means(family, matrix, reference=reference, rows=rows)
+        share, seen = rows.mean(), rows.sum()
+        spread = np.sqrt((means.loss_std_frac**2 + 1 / seen) / (share * n_proving))
+        own = (means.loss_frac + z * spread) / most
+        ratio = own if ratio is None else np.maximum(ratio, own)
+    assert ratio is not None
+    return ratio, whole.loss_frac, whole.cost_usd, whole.thresholds
+
+
+def _best(family: Family, thresholds: Floats, loss: Floats, cost: Floats, fine: NDArray[np.int64]) -> Compared:
+    if not fine.size:
+        return Compared(family=family.name, policy=None)
+    i = fine[cost[fine].argmin()]
+    policy = family.policy([float(x) for x in thresholds[i]])
+    return Compared(family=family.name, policy=policy, cost_usd=float(cost[i]), loss_frac=float(loss[i]))
+
+
+def _undominated(ratio: Floats, cost: Floats) -> NDArray[np.int64]:
+    """Indices by rising ratio, each cheaper than all before it."""
+    order = np.lexsort((cost, ratio))
+    before = np.concatenate([[np.inf], np.minimum.accumulate(cost[order])[:-1]])
+    return np.asarray(order[cost[order] < before])
+
+
+def _thinned(order: NDArray[np.int64], ratio: Floats, longest: int) -> NDArray[np.int64]:
+    """Keep what may pass (ratio up to 1.5, at least the first), evenly spaced, both ends included."""
+    likely = order[: max(1, int((ratio <= 1.5).sum()))]
+    places = np.unique(np.linspace(0, likely.size - 1, min(longest, likely.size)).round().astype(np.int64))
+    return likely[places]
+
+
+def _conclude(
+    prove: OutcomeMatrix,
+    reference: str,
+    limit: LossLimit,
+    proof: Certification | None,
+    compared: tuple[Compared, ...],
+    least_saving_frac: float,
+    parts: float,
+) -> Calibration:
+    certified = [t for t in proof.tested if t.certified] if proof else []
+    fixed = [t.policy for t in certified if isinstance(t.policy, FixedTier)]
+    best_fixed = fixed[-1] if fixed else FixedTier(tier=reference)
+    routed = next((t for t in reversed(certified) if not isinstance(t.policy, FixedTier)), None)
+    saving = _saving(prove, routed.policy, best_fixed, limit.confidence) if routed else None
+    worth_it = saving is not None and saving.lo > least_saving_frac
+    needed = None
+    if proof and not certified and not proof.hopeless:
+        found = [t.n_needed for t in proof.tested if t.n_needed is not None]
+        needed = math.ceil(min(found) * parts) if found else None
+    return Calibration(
+        chosen=routed.policy if worth_it and routed else best_fixed,
+        reference=reference,
+        verdict=_verdict(proof, certified, worth_it, saving, best_fixed, limit, needed),
+        worth_it=worth_it,
+        saving_frac=saving,
+        routed=routed,
+        best_fixed=best_fixed,
+        certification=proof,
+        compared=compared,
+        n_needed=needed,
+        limit=limit,
+    )
+
+
+def _verdict(
+    proof: Certification | None,
+    certified: Sequence[Tested],
+    worth_it: bool,
+    saving: Estimate | None,
+    best_fixed: Policy,
+    limit: LossLimit,
+    needed: int | None,
+) -> Verdict:
+    points = f"{100 * limit.max_loss_frac:g} points"
+    if proof is None:
+        reason = f"routing is not worth it: no policy costs less than {label(best_fixed)}"
+        return Verdict(outcome="met", reasons=(reason,))
+    if not certified:
+        first = proof.tested[0]
+        seen = f"{label(first.policy)} loses {100 * first.loss_frac.value:.3f} points on {proof.n} requests"
+        if proof.hopeless:
+            return Verdict(outcome="not_met", reasons=(f"every policy tried loses more than the limit: {seen}",))
+        hint = f"about {needed:,} labelled requests in all would settle it" if needed else "a better score is needed"
+        reason = f"no policy is proven to lose at most {points} at {100 * limit.confidence:g} %: {seen}"
+        return Verdict(outcome="unproven", reasons=(reason,), hint=hint)
+    proven = f"{len(certified)} of {len(proof.tested)} policies proven ({proof.method}, {proof.n} requests)"
+    if worth_it and saving is not None:
+        return Verdict(
+            outcome="met", reasons=(f"routing saves {100 * saving.value:.1f} % against {label(best_fixed)}", proven)
+        )
+    why = (
+        f"saves {100 * saving.value:.1f} % [{100 * saving.lo:.1f}, {100 * saving.hi:.1f}]" if saving else "none routes"
+    )
+    reason = f"routing is not worth it: {label(best_fixed)} is the cheapest that is proven ({why})"
+    return Verdict(outcome="met", reasons=(reason, proven))
+
+
+def _saving(matrix: OutcomeMatrix, policy: Policy, fixed: Policy, confidence: float) -> Estimate | None:
+    """1 − ratio of mean costs on the same requests, with the delta method's interval; None where fixed is free."""
+    a, b = follow(policy, matrix).cost_usd, follow(fixed, matrix).cost_usd
+    if b.mean() <= 0:
+        return None
+    ratio = float(a.mean() / b.mean())
+    error = float((a - ratio * b).std() / (b.mean() * math.sqrt(matrix.n)))
+    half = -float(special.ndtri((1 - confidence) / 2)) * error
+    return Estimate(
+        value=1 - ratio,
+        lo=1 - ratio - half,
+        hi=1 - ratio + half,
+        n=matrix.n,
+        method=f"ratio of mean costs, delta method, {matrix.n} requests",
+        confidence=confidence,
+    )

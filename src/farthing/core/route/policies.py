@@ -1,0 +1,173 @@
+"""Policies: always one tier, choose before any runs, or let cheap tiers answer first and pass on what they doubt.
+
+A policy is a frozen value; :func:`follow` applies it to an outcome matrix. Every tier that runs is paid for once:
+the one that answers, the ones asked before it, and the ones whose answers a score needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.route.outcomes import OutcomeMatrix, Score
+
+__all__ = ["Cascade", "FixedTier", "Policy", "PreRoute", "Routed", "follow", "label"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedTier:
+    """Every request to one tier.
+
+    Attributes:
+        tier: Its name.
+    """
+
+    tier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreRoute:
+    """Choose once, by one score: tier i where the score is ≥ threshold i and below all before it.
+
+    Attributes:
+        tiers: Names, cheapest first, at least two; the last takes what no threshold lets through.
+        score: Name of the score.
+        thresholds: One a tier but the last, never rising; ±inf for always and never.
+    """
+
+    tiers: tuple[str, ...]
+    score: str
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check(self, self.tiers, self.thresholds)
+        if any(a < b for a, b in zip(self.thresholds, self.thresholds[1:])):
+            raise ValueError(f"PreRoute: thresholds must not rise: {self!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cascade:
+    """Ask tiers in turn; the first one whose score reaches its threshold answers, else the last.
+
+    Attributes:
+        tiers: Names in the order asked, at least two.
+        scores: Name of the score that judges each tier but the last.
+        thresholds: One a score; −inf accepts every answer, +inf none.
+    """
+
+    tiers: tuple[str, ...]
+    scores: tuple[str, ...]
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check(self, self.tiers, self.thresholds)
+        if len(self.scores) != len(self.thresholds):
+            raise ValueError(f"Cascade: one score a threshold wanted: {self!r}")
+
+
+Policy = FixedTier | PreRoute | Cascade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Routed:
+    """What a policy did to each request.
+
+    Attributes:
+        tier: Column of the tier that answered, shape ``(n,)``.
+        cost_usd: Of all tiers that ran and all scores that were computed, shape ``(n,)``.
+        quality: Of the answer, shape ``(n,)``.
+        ran: Which tiers ran, shape ``(n, k)``.
+    """
+
+    tier: Ints
+    cost_usd: Floats
+    quality: Floats
+    ran: NDArray[np.bool_]
+
+
+def follow(policy: Policy, matrix: OutcomeMatrix) -> Routed:
+    """Apply a policy to every request.
+
+    Raises:
+        ValueError: when the matrix lacks a tier or a score that the policy names.
+    """
+    n, k = matrix.quality.shape
+    ran, extra = np.zeros((n, k), dtype=bool), np.zeros(n)
+    if isinstance(policy, FixedTier):
+        tier = np.full(n, matrix.tier(policy.tier))
+    elif isinstance(policy, PreRoute):
+        tier = _chosen(policy, matrix, ran, extra)
+    else:
+        tier = _passed_on(policy, matrix, ran, extra)
+    rows = np.arange(n)
+    ran[rows, tier] = True
+    return Routed(
+        tier=tier,
+        cost_usd=np.where(ran, matrix.cost_usd, 0.0).sum(axis=1) + extra,
+        quality=matrix.quality[rows, tier],
+        ran=ran,
+    )
+
+
+def label(policy: Policy) -> str:
+    """One line for tables, for example ``small (margin ≥ 0.62) → large``."""
+    if isinstance(policy, FixedTier):
+        return f"always {policy.tier}"
+    if isinstance(policy, PreRoute):
+        parts = [f"{tier} if {policy.score} ≥ {x:.4g}" for tier, x in zip(policy.tiers, policy.thresholds)]
+        return ", ".join(parts) + f", else {policy.tiers[-1]}"
+    stages = zip(policy.tiers, policy.scores, policy.thresholds)
+    return " → ".join([f"{tier} ({score} ≥ {x:.4g})" for tier, score, x in stages] + [policy.tiers[-1]])
+
+
+def _chosen(policy: PreRoute, matrix: OutcomeMatrix, ran: NDArray[np.bool_], extra: Floats) -> Ints:
+    score = _score(matrix, policy.score)
+    everyone = np.ones(matrix.n, dtype=bool)
+    _compute(score, matrix, everyone, ran, extra)
+    refused = (score.values[:, None] < np.array(policy.thresholds)[None, :]).sum(axis=1)
+    columns = np.array([matrix.tier(name) for name in policy.tiers])
+    return np.asarray(columns[refused])
+
+
+def _passed_on(policy: Cascade, matrix: OutcomeMatrix, ran: NDArray[np.bool_], extra: Floats) -> Ints:
+    columns = [matrix.tier(name) for name in policy.tiers]
+    tier = np.full(matrix.n, columns[-1])
+    waiting = np.ones(matrix.n, dtype=bool)
+    for column, name, threshold in zip(columns, policy.scores, policy.thresholds):
+        score = _score(matrix, name)
+        ran[waiting, column] = True
+        _compute(score, matrix, waiting, ran, extra)
+        answered = waiting & (score.values >= threshold)
+        tier[answered] = column
+        waiting = waiting & ~answered
+    return tier
+
+
+def _compute(
+    score: Score, matrix: OutcomeMatrix, where: NDArray[np.bool_], ran: NDArray[np.bool_], extra: Floats
+) -> None:
+    """Pay for a score on some requests: its own cost and the tiers it needs."""
+    extra[where] += score.cost_usd
+    for name in score.needs:
+        ran[where, matrix.tier(name)] = True
+
+
+def _score(matrix: OutcomeMatrix, name: str) -> Score:
+    if name not in matrix.scores:
+        raise ValueError(f"there is no score {name!r}; there are {', '.join(matrix.scores) or 'none'}")
+    return matrix.scores[name]
+
+
+def _check(owner: object, tiers: Sequence[str], thresholds: Sequence[float]) -> None:
+    name = type(owner).__name__
+    if len(tiers) < 2 or len(set(tiers)) != len(tiers) or len(thresholds) != len(tiers) - 1:
+        raise ValueError(f"{name}: at least two different tiers and one threshold a tier but the last: {owner!r}")
+    if any(math.isnan(x) for x in thresholds):
+        raise ValueError(f"{name}: a threshold is NaN: {owner!r}")
