@@ -62,6 +62,11 @@ def test_a_kept_connection_answers_one_after_another(server):
     assert len(server.server.heads) >= 1
 
 
+def test_what_curl_d_sends_is_read_as_json(server):
+    raw = request_bytes(INFER, body(7, 0, 0, 0), "Content-Type: application/x-www-form-urlencoded")
+    assert data_of(ask(server, raw))[0] == 7
+
+
 def test_pipelined_requests_are_answered_in_order_whatever_the_queue_does(server):
     queue = server.models.models[0].queue
     queue.hold = True

@@ -27,8 +27,10 @@ _ONCE = frozenset(
     }
 )
 _ENCODINGS = {b"": "", b"identity": "", b"gzip": "gzip", b"x-gzip": "gzip", b"deflate": "deflate"}
-_INFER_TYPES = frozenset({"", "application/json", "application/octet-stream"})
-_INVOKE_TYPES = _INFER_TYPES | {"text/csv", "text/plain"}
+_FORM = "application/x-www-form-urlencoded"
+"""What ``curl -d`` says of any body; read as JSON, as other servers do."""
+_INFER_TYPES = frozenset({"", "application/json", "application/octet-stream", _FORM})
+_INVOKE_TYPES = frozenset({"", "application/json", "application/octet-stream", "text/csv", "text/plain"})
 _MAX_DIGITS = 18
 _MAX_PATH = 512
 _TENANT_BYTES = 8

@@ -103,7 +103,7 @@ def runs_inline(spec: ServedModel, curve: Curve) -> bool:
     if spec.pipeline.kind != "tensor" or spec.inline == "never":
         return False
     candidate = spec.candidate
-    quick = candidate.engine in INLINE_ENGINES and candidate.threads == candidate.instances == 1
+    quick = candidate.engine in INLINE_ENGINES and candidate.threads == 1
     return spec.inline == "always" or (quick and candidate.device == "cpu" and curve.base_s(1) < INLINE_S)
 
 
