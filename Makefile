@@ -49,7 +49,7 @@ format: install
 	$(BIN)/ruff format
 
 bench: install ## make bench ONLY=statistics
-	@$(BIN)/python benchmarks/$(ONLY).py
+	@$(BIN)/python benchmarks/$(subst -,_,$(ONLY)).py
 
 clean:
 	rm -rf $(VENV) build dist
