@@ -36,7 +36,7 @@ def _precisions(engine: str, artefact: Artefact, isa: Sequence[str]) -> tuple[Pr
     """The artefact's own precision, and BF16 where there is a unit for it.
 
     OpenVINO computes what is left in float of an INT8 model in BF16 when asked: beside INT8 with FP32 residuals it ran
-    EfficientNet-Lite0 in batches of 8 1.4 × as fast [1.2, 1.6], MiniLM at the same speed.
+    EfficientNet-Lite0 in batches of 8 1.4 × as fast [1.2, 1.6] (interleaved, on busy cores), MiniLM at the same speed.
     """
     engines = {"fp32": _BF16_ENGINES, "int8": _BF16_RESIDUALS}.get(artefact.precision, ())
     bf16 = engine in engines and any(flag in isa for flag in _BF16_ISA)
