@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farthing.core.search import gate, space
 from farthing.core.search.findings import Findings
+from farthing.errors import MeasureError
 from farthing.measure.contest import contenders_of, run_race
 from farthing.measure.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
@@ -45,7 +46,10 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
         chosen = confirm(state, chosen, contenders)
         serve_at_peak(state, chosen, trace_of)
         bench.retire([])
-        state.profiles = profile_all(bench, [state.baseline, chosen], state.server)
+        try:
+            state.profiles = profile_all(bench, [state.baseline, chosen], state.server)
+        except MeasureError as e:  # the verdict does not hang on it
+            state.notes.append(f"no profiles: {e.message}")
     return findings_of(state, chosen)
 
 

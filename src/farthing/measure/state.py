@@ -56,8 +56,10 @@ def rate_all(state: RunState, c: Candidate) -> None:
     """Work out the rate within the promise at every batch size that was measured of a build and layout."""
     known = state.curves[replace(c, max_batch=1)]
     for batch in known.sizes:
-        bound = state.bench.workload.objective.latency_ms
-        state.sla[replace(c, max_batch=batch)] = sla_of(state, known.upto(batch), c.instances, batch, bound)
+        at = replace(c, max_batch=batch)
+        if at != state.baseline:  # priced at its highest stable rate, whatever the promise
+            bound = state.bench.workload.objective.latency_ms
+            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, bound)
 
 
 def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, latency_ms: float | None) -> float | None:
