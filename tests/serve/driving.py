@@ -13,9 +13,9 @@ import numpy as np
 import uvloop
 
 from farthing.nouns import Candidate
-from farthing.serve.pool import Pool
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel, ServedModel
+from farthing.serve.workers.pool import Pool
 
 __all__ = ["RealClock", "ask", "fake", "mark", "pooled", "run", "tiny_mlp", "until"]
 

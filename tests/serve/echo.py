@@ -8,7 +8,7 @@ import time
 from echo_models import EchoQueue, FewModels, echo_model
 
 from farthing.nouns import TensorSpec
-from farthing.serve.dtypes import DATATYPES
+from farthing.serve.protocol.dtypes import DATATYPES
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from farthing.measure.clock import MonotonicClock
 from farthing.nouns import Candidate, PipelineSpec, Precision, TensorSpec
-from farthing.serve.dtypes import datatype_of
-from farthing.serve.http import HttpServer
+from farthing.serve.http.door import HttpServer
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.dtypes import datatype_of
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel, ServedModel
 

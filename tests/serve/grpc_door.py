@@ -15,10 +15,10 @@ import uvloop
 from echo import Recorder, SomeModels, late_models
 
 from farthing.measure.clock import MonotonicClock
-from farthing.serve.dtypes import DATATYPES, bf16_from_float32, raw_bytes
-from farthing.serve.grpc import GrpcServer
-from farthing.serve.grpc_messages import INFERENCE_SERVICE, METHODS, message
+from farthing.serve.grpc.door import GrpcServer
+from farthing.serve.grpc.messages import INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.dtypes import DATATYPES, bf16_from_float32, raw_bytes
 
 Infer = message("inference.ModelInferRequest")
 Code = grpc.StatusCode

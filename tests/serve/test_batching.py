@@ -12,11 +12,11 @@ from driving import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.serve.batching import Batch, BatchQueue, Outcome
-from farthing.serve.curve import Curve, predicted_wait_s, sizes_to_time
-from farthing.serve.lanes import AGEING_S, Lanes
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.restarts import SOLO_DEATHS, Death
+from farthing.serve.workers.batching import Batch, BatchQueue, Outcome
+from farthing.serve.workers.curve import Curve, predicted_wait_s, sizes_to_time
+from farthing.serve.workers.lanes import AGEING_S, Lanes
+from farthing.serve.workers.restarts import SOLO_DEATHS, Death
 from farthing.testing import FakeClock
 
 OUTSIDE = Death(how="SIGKILL", own=False)

@@ -18,8 +18,8 @@ import uvloop
 from echo import Recorder, SomeModels, late_model, late_models
 
 from farthing.measure.clock import MonotonicClock
-from farthing.serve.grpc import GrpcServer
-from farthing.serve.http import HttpServer
+from farthing.serve.grpc.door import GrpcServer
+from farthing.serve.http.door import HttpServer
 from farthing.serve.limits import Limits
 
 pytestmark = pytest.mark.slow

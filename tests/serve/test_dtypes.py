@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from farthing.serve.dtypes import (
+from farthing.serve.protocol.dtypes import (
     DATATYPES,
     bf16_from_float32,
     datatype_of,

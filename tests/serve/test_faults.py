@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from driving import ask, fake, mark, pooled, run, until
 
-from farthing.serve.pool import Pool
 from farthing.serve.requests import Answer, Problem
 from farthing.serve.served import LiveModel
+from farthing.serve.workers.pool import Pool
 
 
 @dataclass

@@ -27,9 +27,9 @@ from grpc_door import (
 )
 
 from farthing.measure.clock import MonotonicClock
-from farthing.serve.dtypes import DATATYPES, raw_array, raw_bytes
-from farthing.serve.grpc import GrpcServer
-from farthing.serve.grpc_messages import INFERENCE_SERVICE, message
+from farthing.serve.grpc.door import GrpcServer
+from farthing.serve.grpc.messages import INFERENCE_SERVICE, message
+from farthing.serve.protocol.dtypes import DATATYPES, raw_array, raw_bytes
 
 
 @pytest.mark.parametrize("datatype", list(DATATYPES))

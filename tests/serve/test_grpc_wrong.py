@@ -33,9 +33,9 @@ from grpc_door import (
 )
 
 from farthing.measure.clock import MonotonicClock
-from farthing.serve.dtypes import DATATYPES, raw_array
-from farthing.serve.grpc_calls import Caller, Calls
-from farthing.serve.grpc_messages import METHODS
+from farthing.serve.grpc.calls import Caller, Calls
+from farthing.serve.grpc.messages import METHODS
+from farthing.serve.protocol.dtypes import DATATYPES, raw_array
 from farthing.serve.requests import Problem
 
 F3 = [1.0, 2.0, 3.0]

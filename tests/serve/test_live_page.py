@@ -16,13 +16,13 @@ from observed import RealClock, live_model, request
 from observed import answer as answered_with
 
 from farthing.render.palette import DARK, LIGHT
-from farthing.serve.control import Control
-from farthing.serve.metrics import Metrics
 from farthing.serve.requests import Problem
+from farthing.serve.watch.control import Control
+from farthing.serve.watch.metrics import Metrics
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>document.title='owned'</script>"
-PAGE = (files("farthing.serve") / "templates" / "live.html").read_text(encoding="utf-8")
+PAGE = (files("farthing.serve.watch") / "templates" / "live.html").read_text(encoding="utf-8")
 
 
 def test_the_page_asks_nobody_else():

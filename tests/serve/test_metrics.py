@@ -11,13 +11,13 @@ import pytest
 from observed import OFFER, live_model, request
 from observed import answer as answered_with
 
-from farthing.serve.counts import EDGES_S, SHOWN_EDGES, quantile_s
-from farthing.serve.exposition import metrics_text
-from farthing.serve.ledger_writer import LedgerState
-from farthing.serve.live import cost_document, live_document
-from farthing.serve.metrics import Metrics
-from farthing.serve.rates import rates_over
 from farthing.serve.requests import Problem
+from farthing.serve.watch.counts import EDGES_S, SHOWN_EDGES, quantile_s
+from farthing.serve.watch.exposition import metrics_text
+from farthing.serve.watch.ledger_writer import LedgerState
+from farthing.serve.watch.live import cost_document, live_document
+from farthing.serve.watch.metrics import Metrics
+from farthing.serve.watch.rates import rates_over
 from farthing.testing import FakeClock
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"

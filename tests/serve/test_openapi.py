@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 
 from farthing.nouns import TensorSpec
 from farthing.serve.limits import Limits
-from farthing.serve.openapi import description
+from farthing.serve.protocol.openapi import description
 
 CHECKS = (
     not_a_server_error,

@@ -19,10 +19,18 @@ import pytest
 from driving import ask, fake, mark, pooled, run, until
 
 from farthing.errors import EngineError
-from farthing.serve.curve import Curve
-from farthing.serve.placing import Held, cores_for, inline_rows, planned_mib, runs_inline, to_evict, worker_limit_mib
 from farthing.serve.requests import Answer, Problem
-from farthing.serve.restarts import LONGEST_DELAY_S, Death, Deaths, death_of
+from farthing.serve.workers.curve import Curve
+from farthing.serve.workers.placing import (
+    Held,
+    cores_for,
+    inline_rows,
+    planned_mib,
+    runs_inline,
+    to_evict,
+    worker_limit_mib,
+)
+from farthing.serve.workers.restarts import LONGEST_DELAY_S, Death, Deaths, death_of
 
 # — decisions ——————————————————————————————————————————————————————————————————————————————————————
 

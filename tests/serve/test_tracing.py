@@ -11,7 +11,7 @@ from observed import live_model, request
 
 from farthing.errors import InputError
 from farthing.serve.requests import Problem
-from farthing.serve.tracing import Tracing, open_tracing
+from farthing.serve.watch.tracing import Tracing, open_tracing
 from farthing.testing import FakeClock
 
 pytest.importorskip("opentelemetry.sdk")
@@ -98,5 +98,5 @@ def test_without_opentelemetry_the_message_says_what_to_install(monkeypatch):
 
 
 def test_nothing_of_it_is_imported_unless_asked():
-    code = "import farthing.serve.tracing, sys; print([m for m in sys.modules if m.startswith('opentelemetry')])"
+    code = "import farthing.serve.watch.tracing, sys; print([m for m in sys.modules if m.startswith('opentelemetry')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -28,7 +28,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Loader(Protocol):
-    """Starts and stops the workers of a model (``serve/pool.py``)."""
+    """Starts and stops the workers of a model (``serve/workers/pool.py``)."""
 
     async def start(self, spec: ServedModel) -> LiveModel:
         """Load and warm up; returns when it is ready.

@@ -98,7 +98,7 @@ class Request:
 
 
 class Queue(Protocol):
-    """What waits in front of a model's workers (``serve/batching.py``)."""
+    """What waits in front of a model's workers (``serve/workers/batching.py``)."""
 
     waiting: int
     """Requests that wait, not those being worked on."""

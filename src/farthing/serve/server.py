@@ -18,13 +18,13 @@ from typing import Any
 from farthing.errors import EngineError, FarthingError, InputError
 from farthing.ports import Clock
 from farthing.serve.greeting import Addresses, model_line, ready_lines
-from farthing.serve.http import HttpServer
-from farthing.serve.pool import Pool
+from farthing.serve.http.door import HttpServer
 from farthing.serve.repository import Repository
 from farthing.serve.requests import Problem
 from farthing.serve.served import LiveModel, ServedModel
 from farthing.serve.settings import ServerSettings, tls_context
-from farthing.serve.watching import Watchers
+from farthing.serve.watch.watching import Watchers
+from farthing.serve.workers.pool import Pool
 from farthing.store.tenant_salt import tenant_salt
 
 __all__ = ["Server"]
@@ -132,7 +132,7 @@ class Server:
         if s.grpc_port is None:
             return None
         try:
-            from farthing.serve.grpc import GrpcServer, server_credentials
+            from farthing.serve.grpc.door import GrpcServer, server_credentials
         except ImportError:
             self._say('gRPC is off: grpcio is not installed (pip install "farthing[serve]")')
             return None

@@ -8,7 +8,7 @@ import sys
 from checks import Checks
 from google.protobuf import descriptor_pool, message_factory
 
-from farthing.serve import grpc_messages
+from farthing.serve.grpc import messages as grpc_messages
 
 checks = Checks()
 theirs = [importlib.import_module(name) for name in sys.argv[1:]]

@@ -1,0 +1,203 @@
+"""Inference requests and answers of the gRPC protocol: messages to checked arrays and back.
+
+Tensors come raw (all of them in ``raw_input_contents``, in the order of ``inputs``) or typed (each in the one field of
+its ``contents`` that belongs to its datatype); FP16 and BF16 have no such field. Names, types, shapes, parameters and
+payloads are checked by the same functions as over HTTP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.serve.grpc.messages import message
+from farthing.serve.limits import Limits
+from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, raw_array, raw_bytes
+from farthing.serve.protocol.oip import refuse_unoffered, request_parameters, wishes_of
+from farthing.serve.protocol.oip_answers import best_classes
+from farthing.serve.protocol.signatures import (
+    Decoded,
+    Signature,
+    Slot,
+    Wish,
+    check_datatype,
+    check_id,
+    check_payloads,
+    check_shape,
+    gather,
+    shown,
+    signature_of,
+)
+from farthing.serve.requests import Answer, Problem
+from farthing.serve.served import LiveModel
+
+__all__ = ["answer_message", "decode_message", "plain_parameters"]
+
+_FIELDS: Mapping[str, str] = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""Which field of ``contents`` holds the elements of a datatype."""
+
+_InferResponse = message("inference.ModelInferResponse")
+
+
+def plain_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Parameters as plain Python values.
+
+    Args:
+        parameters: A map of ``InferParameter``.
+        what: Whose, for messages.
+
+    Raises:
+        Problem: 400 when one holds no value, or one of a kind that this server does not know.
+    """
+    found: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        if choice is None:
+            raise Problem(400, f"{what}: the parameter {shown(name)} has no value")
+        found[name] = getattr(parameter, choice)
+    return found
+
+
+def decode_message(model: LiveModel, request: Any, limits: Limits) -> tuple[Decoded, bool]:
+    """Check a ``ModelInferRequest`` and make its arrays.
+
+    Args:
+        model: Who is asked.
+        request: The message; raw tensors are not copied again, so that arrays are read-only.
+        limits: Bounds.
+
+    Returns:
+        What it asks for, and whether the answer is raw (``binary_data_output`` false asks for typed contents).
+
+    Raises:
+        Problem: 400, or 413 for a payload over its limit.
+    """
+    signature = signature_of(model)
+    named = plain_parameters(request.parameters, "parameters")
+    raw_answer = named.get("binary_data_output", True)
+    timeout_s, priority, _ = request_parameters(named)
+    decoded = Decoded(
+        rows=1,
+        wishes=_wishes(signature, request, limits),
+        id=check_id(request.id),
+        timeout_s=timeout_s,
+        priority=priority,
+    )
+    _fill(decoded, signature, request, limits)
+    return decoded, raw_answer
+
+
+def _wishes(signature: Signature, request: Any, limits: Limits) -> tuple[Wish, ...]:
+    outputs = [
+        {"name": output.name, "parameters": plain_parameters(output.parameters, f"output {shown(output.name)}")}
+        for output in request.outputs[: limits.tensors + 1]
+    ]
+    return wishes_of(signature, outputs, True, limits)
+
+
+def _fill(decoded: Decoded, signature: Signature, request: Any, limits: Limits) -> None:
+    """Read all inputs into tensors or payloads."""
+    inputs, raw = request.inputs, request.raw_input_contents
+    if not 1 <= len(inputs) <= limits.tensors:
+        raise Problem(400, f"a request has 1 to {limits.tensors} inputs, got {len(inputs)}")
+    if raw and len(raw) != len(inputs):
+        raise Problem(400, f"raw_input_contents holds {len(raw):,} tensors for {len(inputs):,} inputs")
+    described = [_described(signature, tensor, limits) for tensor in inputs]
+    shapes: list[tuple[int, ...] | None] = [None] * len(signature.inputs)
+    for slot, shape in described:
+        if slot.index < 0:
+            if len(described) > 1:
+                raise Problem(400, f"input {slot.name} stands for all tensors; send it alone or send tensors")
+            array = _array(slot, shape, inputs[0], raw[0] if raw else None)
+            decoded.rows = shape[0]
+            decoded.payloads, decoded.length = check_payloads(signature, elements_of(array), limits)
+            return
+        if shapes[slot.index] is not None:
+            raise Problem(400, f"input {slot.name} is there twice")
+        shapes[slot.index] = shape
+    decoded.rows, decoded.shape_key = gather(signature, shapes)
+    arrays: list[Any] = [None] * len(signature.inputs)
+    for k, (slot, shape) in enumerate(described):
+        arrays[slot.index] = _array(slot, shape, inputs[k], raw[k] if raw else None)
+    decoded.tensors = arrays
+
+
+def _described(signature: Signature, tensor: Any, limits: Limits) -> tuple[Slot, tuple[int, ...]]:
+    """Which input a tensor is, and its checked shape."""
+    slot = signature.slot(tensor.name, tensor.datatype)
+    check_datatype(slot, tensor.datatype)
+    shape = check_shape(signature, slot, list(tensor.shape[: limits.dims + 1]), limits)
+    if tensor.parameters:
+        refuse_unoffered(plain_parameters(tensor.parameters, f"input {slot.name}"))
+    return slot, shape
+
+
+def _array(slot: Slot, shape: tuple[int, ...], tensor: Any, raw: bytes | None) -> NDArray[Any]:
+    """Elements of one input; either raw or typed, never both."""
+    given = [field.name for field, _ in tensor.contents.ListFields()] if tensor.HasField("contents") else []
+    if raw is not None:
+        if given:
+            raise Problem(400, f"input {slot.name} has {given[0]} besides raw_input_contents; send one of them")
+        return raw_array(slot.datatype, shape, raw, slot.name)
+    wanted = _FIELDS.get(slot.datatype.name)
+    if wanted is None:
+        raise Problem(400, f"input {slot.name}: {slot.datatype.name} has no typed contents; send raw_input_contents")
+    for name in given:
+        if name != wanted:
+            raise Problem(400, f"input {slot.name}: the elements of {slot.datatype.name} go into {wanted}, got {name}")
+    values = getattr(tensor.contents, wanted)
+    count = math.prod(shape)
+    if len(values) != count:
+        raise Problem(400, f"input {slot.name}: {list(shape)} needs {count:,} values in {wanted}, got {len(values):,}")
+    return _typed(slot.datatype, values, count, slot.name).reshape(shape)
+
+
+def _typed(datatype: Datatype, values: Any, count: int, name: str) -> NDArray[Any]:
+    """An array of typed contents; a 400 when a value does not fit the narrower type (300 as UINT8)."""
+    if datatype.size_bytes == 0:
+        array = np.empty(count, dtype=object)
+        array[:] = list(values)
+        return array
+    if _FIELDS[datatype.name] not in ("int_contents", "uint_contents"):
+        return np.fromiter(values, dtype=datatype.dtype, count=count)
+    wide = np.fromiter(values, dtype=np.int64, count=count)
+    bounds = np.iinfo(datatype.dtype)
+    if wide.min() < bounds.min or wide.max() > bounds.max:
+        raise Problem(400, f"input {name}: {datatype.name} goes from {bounds.min} to {bounds.max}, got a value outside")
+    return wide.astype(datatype.dtype)
+
+
+def answer_message(model: LiveModel, decoded: Decoded, raw_answer: bool, answer: Answer) -> Any:
+    """A ``ModelInferResponse`` with the outputs that the client asked for, in its order."""
+    signature = signature_of(model)
+    response = _InferResponse(model_name=model.spec.name, model_version=model.spec.version, id=decoded.id)
+    typed = not raw_answer and all(_datatype(signature, wish).name in _FIELDS for wish in decoded.wishes)
+    for wish in decoded.wishes:
+        slot, array, datatype = signature.outputs[wish.index], answer.outputs[wish.index], _datatype(signature, wish)
+        if wish.classes:
+            array = best_classes(signature, slot, array, wish.classes)
+        output = response.outputs.add(name=slot.name, datatype=datatype.name, shape=array.shape)
+        if typed:
+            elements = elements_of(array) if datatype.size_bytes == 0 else array.ravel().tolist()
+            getattr(output.contents, _FIELDS[datatype.name]).extend(elements)
+        else:
+            response.raw_output_contents.append(raw_bytes(datatype, array))
+    return response
+
+
+def _datatype(signature: Signature, wish: Wish) -> Datatype:
+    """Of an output as it is sent: classes are texts."""
+    return DATATYPES["BYTES"] if wish.classes else signature.outputs[wish.index].datatype

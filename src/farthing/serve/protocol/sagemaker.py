@@ -1,0 +1,212 @@
+"""SageMaker's ``/invocations``: whatever a client has, for the one model there is or the one it names.
+
+``application/json`` holds a request of the Open Inference Protocol or ``{"instances": …}`` / ``{"inputs": …}`` with
+plain values; ``text/plain`` a text; ``text/csv`` rows of numbers; ``image/*`` or ``application/octet-stream`` an image
+(for a text model: a text). Protocol requests get protocol answers, all others ``{"predictions": […]}`` with one entry
+a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from farthing.serve.limits import Limits
+from farthing.serve.protocol.oip import decode_document, decode_infer
+from farthing.serve.protocol.oip_answers import json_values
+from farthing.serve.protocol.signatures import Decoded, Signature, Slot, check_payloads, shown, signature_of
+from farthing.serve.protocol.strict_json import check_depth, check_keys, read_json
+from farthing.serve.requests import Problem
+from farthing.serve.served import LiveModel, Models
+
+__all__ = ["chosen_model", "decode_invocation", "encode_predictions"]
+
+_PLAIN_KEYS = frozenset({"inputs", "instances", "parameters"})
+_TOP = 5
+
+
+def chosen_model(models: Models, target: str) -> LiveModel:
+    """The model that answers ``/invocations``.
+
+    Args:
+        models: That there are.
+        target: ``name`` or ``name/version``; empty for the only one.
+
+    Raises:
+        Problem: 400 when there are several and none is named, 404, 503.
+    """
+    if target:
+        name, _, version = target.partition("/")
+        return models.find(name, version or None)
+    names = {model.spec.name for model in models.known()}
+    if not names:
+        raise Problem(404, "there is no model")
+    if len(names) > 1:
+        raise Problem(400, f"there are {len(names)} models; name one in the header X-Amzn-SageMaker-Target-Model")
+    return models.find(next(iter(names)))
+
+
+def decode_invocation(
+    model: LiveModel, body: bytes, media_type: str, json_bytes: int | None, limits: Limits
+) -> tuple[Decoded, bool]:
+    """Read a request.
+
+    Args:
+        model: Who is asked.
+        body: After decompression.
+        media_type: Without parameters; empty means JSON.
+        json_bytes: Length of the JSON part when raw tensors follow.
+        limits: Bounds.
+
+    Returns:
+        The request, and whether its answer is plain (predictions) rather than the protocol's.
+
+    Raises:
+        Problem: 400, 413, or 415 when the model does not take that kind of body.
+    """
+    if json_bytes is not None:
+        return decode_infer(model, body, json_bytes, limits), False
+    signature = signature_of(model)
+    kind = model.spec.pipeline.kind
+    if media_type in ("", "application/json"):
+        return _json(signature, read_json(body, limits.json_depth), limits)
+    if media_type == "text/csv" and kind == "tensor":
+        return decode_document(signature, _numbers(signature, body), limits), True
+    taken = {"text": ("text/plain", "application/octet-stream"), "image": ("application/octet-stream",)}.get(kind, ())
+    if media_type not in taken and not (kind == "image" and media_type.startswith("image/")):
+        raise Problem(415, f"model {model.spec.name} ({kind}) does not take {media_type[:80]}")
+    payloads, length = check_payloads(signature, [body], limits)
+    return Decoded(rows=1, payloads=payloads, length=length, wishes=signature.all_json), True
+
+
+def _json(signature: Signature, document: Any, limits: Limits) -> tuple[Decoded, bool]:
+    if _is_protocol(document):
+        return decode_document(signature, document, limits), False
+    check_depth(document, limits.json_depth)
+    found = check_keys(document, _PLAIN_KEYS, "the request")
+    if ("instances" in found) == ("inputs" in found):
+        raise Problem(400, "a plain request has either instances or inputs")
+    if "instances" in found:
+        inputs = _from_instances(signature, found["instances"])
+    else:
+        inputs = _from_inputs(signature, found["inputs"])
+    request: dict[str, Any] = {"inputs": inputs}
+    if "parameters" in found:
+        request["parameters"] = found["parameters"]
+    return decode_document(signature, request, limits), True
+
+
+def _is_protocol(document: Any) -> bool:
+    """A request of the protocol describes its inputs."""
+    if type(document) is not dict or type(document.get("inputs")) is not list or "instances" in document:
+        return False
+    inputs = document["inputs"]
+    return bool(inputs) and type(inputs[0]) is dict and "datatype" in inputs[0]
+
+
+def _from_instances(signature: Signature, instances: object) -> list[dict[str, Any]]:
+    """One entry a row: a value, or an object of the inputs' values."""
+    if type(instances) is not list or not instances:
+        raise Problem(400, f"instances is a list with one entry a row, got {shown(instances)}")
+    if type(instances[0]) is not dict or signature.payload is not None:
+        return [_described(_only(signature), [_unwrapped(entry) for entry in instances])]
+    names = instances[0].keys()
+    if any(type(entry) is not dict or entry.keys() != names for entry in instances):
+        raise Problem(400, "all instances name the same inputs")
+    return [_described(_named(signature, name), [entry[name] for entry in instances]) for name in names]
+
+
+def _from_inputs(signature: Signature, inputs: object) -> list[dict[str, Any]]:
+    """All rows of one input, or an object of them; a single text may stand alone."""
+    if type(inputs) is dict:
+        return [_described(_named(signature, name), values) for name, values in inputs.items()]
+    if signature.payload is not None and type(inputs) is str:
+        return [_described(signature.payload, [inputs])]
+    if signature.payload is not None and type(inputs) is list:
+        return [_described(signature.payload, [_unwrapped(entry) for entry in inputs])]
+    return [_described(_only(signature), inputs)]
+
+
+def _unwrapped(entry: object) -> object:
+    """TensorFlow Serving writes bytes as ``{"b64": …}``."""
+    return entry["b64"] if type(entry) is dict and entry.keys() == {"b64"} else entry
+
+
+def _only(signature: Signature) -> Slot:
+    if signature.payload is not None:
+        return signature.payload
+    if len(signature.inputs) != 1:
+        names = ", ".join(signature.inputs_by_name)
+        raise Problem(400, f"the model has the inputs {names}; name them")
+    return signature.inputs[0]
+
+
+def _named(signature: Signature, name: str) -> Slot:
+    return signature.slot(name, "BYTES" if signature.payload is not None else None)
+
+
+def _described(slot: Slot, values: object) -> dict[str, Any]:
+    """Plain values as an input of the protocol; the shape is how they are nested."""
+    shape, inner = [], values
+    while type(inner) is list:
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    return {"name": slot.name, "shape": shape, "datatype": slot.datatype.name, "data": values}
+
+
+def _numbers(signature: Signature, body: bytes) -> dict[str, Any]:
+    """Lines of comma-separated numbers as one input; whole numbers where the model wants them."""
+    slot = _only(signature)
+    if slot.datatype.name in ("BYTES", "BOOL"):
+        raise Problem(415, f"input {slot.name} is {slot.datatype.name}; text/csv holds numbers")
+    whole = float not in slot.datatype.json_types
+    try:
+        lines = body.decode("ascii").split("\n")
+        rows = [[_number(cell, whole) for cell in line.split(",")] for line in lines if line.strip()]
+    except (UnicodeDecodeError, ValueError) as e:
+        raise Problem(400, f"text/csv holds numbers: {str(e)[:200]}") from e
+    return {"inputs": [_described(slot, rows)]}
+
+
+def _number(cell: str, whole: bool) -> int | float:
+    if "_" in cell:
+        raise ValueError(f"{cell!r} is no number")
+    value = int(cell) if whole else float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell!r} is not finite")
+    return value
+
+
+def encode_predictions(signature: Signature, outputs: Sequence[NDArray[Any]]) -> bytes:
+    """One prediction a row: the best classes of a classifier, else its outputs."""
+    batched = signature.model.batched
+    names = signature.model.spec.classes
+    first = outputs[0]
+    if batched and names and first.ndim == 2 and first.shape[1] == len(names) and first.dtype.kind == "f":
+        return orjson.dumps({"predictions": [_best(row, names) for row in first]}, option=orjson.OPT_SERIALIZE_NUMPY)
+    values = {slot.name: _nested(slot, array) for slot, array in zip(signature.outputs, outputs)}
+    rows = _rows(values) if batched else [values]
+    single = len(signature.outputs) == 1
+    predictions = [next(iter(row.values())) if single else row for row in rows]
+    return orjson.dumps({"predictions": predictions})
+
+
+def _rows(values: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(values, row)) for row in zip(*values.values())]
+
+
+def _nested(slot: Slot, array: NDArray[Any]) -> Any:
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = orjson.loads(json_values(slot.datatype, array, slot.name))
+    return flat.reshape(array.shape).tolist()
+
+
+def _best(scores: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    order = np.argsort(-scores.astype(np.float64), kind="stable")[:_TOP].tolist()
+    top = [{"label": names[k], "index": k, "score": scores[k]} for k in order]
+    return {**top[0], "top": top}

@@ -1,0 +1,123 @@
+"""Who is told of every request (metrics, ledger, traces), and the second listener that shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from farthing.errors import InputError
+from farthing.ports import Clock
+from farthing.serve.repository import Repository
+from farthing.serve.requests import Answer, Observer, Problem, Request
+from farthing.serve.served import LiveModel
+from farthing.serve.settings import ServerSettings
+from farthing.serve.watch.control import Control
+from farthing.serve.watch.ledger_writer import LedgerState, LedgerWriter
+from farthing.serve.watch.metrics import Metrics
+from farthing.serve.watch.tracing import open_tracing
+from farthing.serve.workers.pool import Pool
+
+__all__ = ["Watchers"]
+
+CONTROL_HOST = "127.0.0.1"
+
+
+class Watchers:
+    """Metrics, ledger and traces as one observer, and the listener that shows them.
+
+    Args:
+        models: What is served.
+        pool: Its workers.
+        settings: Of the server.
+        clock: Monotonic time.
+        deployment: What is served, for the ledger's rows.
+    """
+
+    def __init__(
+        self, models: Repository, pool: Pool, settings: ServerSettings, clock: Clock, *, deployment: str
+    ) -> None:
+        self._port = settings.metrics_port
+        self.metrics = Metrics(clock)
+        self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock, deployment=deployment)
+        self._tracing = None if settings.traces is None else open_tracing(clock, settings.traces)
+        asked: tuple[Observer | None, ...] = (self.metrics, self._ledger, self._tracing)
+        self._observers = tuple(observer for observer in asked if observer is not None)
+        self._control = Control(
+            models,
+            self.metrics,
+            admin=models,
+            token=settings.admin_token,
+            workers=pool.pids,
+            ledger=self._ledger_state,
+            decided=self.decided,
+        )
+        self.metrics.watch(
+            "farthing_model_memory_bytes",
+            "Memory of a model's workers.",
+            lambda: [(_labels(m), pool.memory_mib(m) * 2**20) for m in models.known()],
+        )
+        self.metrics.watch(
+            "farthing_model_workers",
+            "Worker processes that are ready.",
+            lambda: [(_labels(m), len(pool.pids(m))) for m in models.known()],
+        )
+        self.metrics.watch(
+            "farthing_worker_restarts_total",
+            "Workers that died, by a model's version since it was loaded.",
+            lambda: [(_labels(m), pool.died(m)) for m in models.known()],
+            "counter",
+        )
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.answered(request, answer)
+
+    def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.failed(model, protocol, problem, request)
+
+    def decided(self, what: str, evidence: Mapping[str, Any]) -> None:
+        """Write a decision into the ledger."""
+        if self._ledger is not None:
+            self._ledger.decided(what, evidence)
+
+    def watch_connections(self, read: Callable[[], int]) -> None:
+        """Show how many HTTP connections are open."""
+        self.metrics.watch("farthing_open_connections", "Open HTTP connections.", lambda: [({}, read())])
+
+    async def start(self) -> str | None:
+        """Begin to write the ledger and open the second listener; its URL, None without one.
+
+        Raises:
+            InputError: when its port is taken.
+        """
+        if self._ledger is not None:
+            self._ledger.start()
+        if self._port is None:
+            return None
+        try:
+            port = await self._control.start(CONTROL_HOST, self._port)
+        except OSError as e:
+            raise InputError(
+                f"cannot listen for metrics on {CONTROL_HOST}:{self._port}: {e.strerror or e}",
+                hint="--metrics-port names another port, 0 a free one, none switches it off",
+            ) from e
+        return f"http://{CONTROL_HOST}:{port}"
+
+    async def close(self, reason: str) -> None:
+        """Close the listener and write what is left."""
+        await self._control.close()
+        if self._ledger is not None:
+            await asyncio.to_thread(self._ledger.close, reason)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
+
+    def _ledger_state(self) -> LedgerState | None:
+        return None if self._ledger is None else self._ledger.state
+
+
+def _labels(model: LiveModel) -> dict[str, str]:
+    return {"model": model.spec.name, "version": model.spec.version}

@@ -1,0 +1,1 @@
+"""Queues, batches and the processes that run models."""
