@@ -45,6 +45,9 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     _settle(state, trials, best)
     if best is not None:
         bench.tell("serving", 1, 1, f"{best.label} keeps {trials.kept_rps[best]:.0f} requests/s")
+        state.notes.append(
+            f"a replica is planned at {1 / sustained.HEADROOM:.0%} of the rate at which it kept the promise under load"
+        )
         state.tied = tuple(c for c in (leader, *state.tied) if c in trials.kept_rps and c not in {best, *state.lost})
         _settle_others(state, trials, best)
     return best
@@ -67,7 +70,7 @@ def _keeps(state: RunState, c: Candidate, rate_rps: float) -> bool:
 def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -> None:
     """What the trials found of those that were served."""
     for c in trials.runs:
-        state.sla[c] = trials.kept_rps.get(c)
+        state.sla[c] = trials.kept_rps[c] / sustained.HEADROOM if c in trials.kept_rps else None
         p99 = state.server[c].metrics["latency_p99_ms"].value
         if c == best:
             state.lost.pop(c, None)
@@ -83,7 +86,7 @@ def _settle_others(state: RunState, trials: sustained.Trials, best: Candidate) -
     share = min(1.0, max(rate / trials.modelled_rps[c] for c, rate in trials.kept_rps.items()))
     for c, rate in state.sla.items():
         if rate is not None and c not in trials.runs and c != state.baseline:
-            state.sla[c] = min(rate * share, trials.kept_rps[best])
+            state.sla[c] = min(rate * share, trials.kept_rps[best]) / sustained.HEADROOM
 
 
 def hold(state: RunState, c: Candidate, rate_rps: float) -> bool:

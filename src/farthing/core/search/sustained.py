@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 
 from farthing.nouns import Candidate
 
-__all__ = ["Trials", "best", "start", "step", "turn"]
+__all__ = ["HEADROOM", "Trials", "best", "start", "step", "turn"]
 
 CUT = 0.88
 """Factor between two rates tried one after the other."""
 CUTS = 6
 """How often a rate is cut before a candidate is given up."""
+HEADROOM = 1.1
+"""A replica is planned at the rate that kept the promise divided by this: close to its limit p99 doubles when the
+machine gets a few per cent slower, and machines are not alike. It is what ``verify`` allows service times to differ."""
 CLEAR = 1.02
 """A challenger must keep a rate that is higher by this factor, else it is no better for a user."""
 
