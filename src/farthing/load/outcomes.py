@@ -71,7 +71,8 @@ def read_outcomes(
 
     Args:
         path: CSV, TSV, JSON Lines or Parquet.
-        columns: Names of the quality and the cost column by tier; None for ``quality:TIER`` and ``cost_usd:TIER``.
+        columns: Names of the quality and the cost column by tier; None or empty for ``quality:TIER`` and
+            ``cost_usd:TIER``.
         id_column: Column of the request ids, None to guess.
         text_column: Column of the texts, None to guess; without a guess there are none.
         segment_column: Column of the segments, None for ``segment`` where there is one.
@@ -80,7 +81,7 @@ def read_outcomes(
         DataError: when the file is unreadable, a column is missing, or a value is missing or out of its domain.
     """
     table = read_table(path)
-    tiers = dict(columns) if columns is not None else _tiers(table)
+    tiers = dict(columns) if columns else _tiers(table)
     for tier, pair in tiers.items():
         for name in pair:
             if name not in table.columns:

@@ -121,7 +121,10 @@ def _judges(matrix: OutcomeMatrix, chain: Sequence[str]) -> Iterator[tuple[str, 
 def grid_means(
     family: Family, matrix: OutcomeMatrix, *, reference: str, rows: NDArray[np.bool_] | None = None
 ) -> GridMeans:
-    """Means of every member on a grid of quantiles of its scores, first and last quantile ±inf.
+    """Means of every member on a grid of quantiles of its scores, the last one −inf.
+
+    Members that leave a tier without requests are left out: they are members of a smaller family, or a tier alone
+    at a higher cost.
 
     Args:
         family: Which members.
@@ -143,11 +146,12 @@ def grid_means(
     names = family.scores if family.kind == "cascade" else family.scores * (len(columns) - 1)
     values = [matrix.scores[name].values for name in names]
     grids = [_quantiles(x, ONE_THRESHOLD if len(values) == 1 else TWO_THRESHOLDS) for x in values]
-    masks = [(x[None, chosen] >= grid[:, None]).astype(np.float64) for x, grid in zip(values, grids)]
+    masks = [(x[None, :] >= grid[:, None]).astype(np.float64) for x, grid in zip(values, grids)]
     thresholds = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(grids))
-    kept = np.ones(len(thresholds), dtype=bool)
+    kept = _divides(masks, matrix.n)
     if family.kind == "pre_route" and len(grids) == 2:
-        kept = thresholds[:, 0] >= thresholds[:, 1]
+        kept &= thresholds[:, 0] >= thresholds[:, 1]
+    masks = [mask[:, chosen] for mask in masks]
     return _means(family, thresholds[kept], [_mean_table(masks, table)[kept] for table in tables])
 
 
@@ -178,9 +182,18 @@ def _mean_table(masks: Sequence[Floats], by_tier: Floats) -> Floats:
     return np.asarray((last.mean() + first[:, None] + second).ravel())
 
 
+def _divides(masks: Sequence[Floats], n: int) -> NDArray[np.bool_]:
+    """Where every tier but the last answers something and the first not all: what else there is, is another family."""
+    first = masks[0].sum(axis=1)
+    some = (first > 0) & (first < n)
+    if len(masks) == 1:
+        return np.asarray(some)
+    return np.asarray((some[:, None] & ((1 - masks[0]) @ masks[1].T > 0)).ravel())
+
+
 def _quantiles(values: Floats, count: int) -> Floats:
     inner = np.quantile(values, np.linspace(0, 1, count)[1:-1], method="higher")
-    return np.concatenate([[np.inf], np.unique(inner)[::-1], [-np.inf]])
+    return np.concatenate([np.unique(inner)[::-1], [-np.inf]])
 
 
 def _means(family: Family, thresholds: Floats, means: Sequence[Floats]) -> GridMeans:
