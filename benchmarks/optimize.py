@@ -2,9 +2,8 @@
 
     python benchmarks/optimize.py demo/plan.yaml demo-efficientnet/3pt/plan.yaml demo-minilm/plan.yaml
 
-For each plan: every build × batch size × layout is measured by hand, exhaustively; the three best of them and the
-plan's pick are tried under Poisson arrivals; the one that keeps the promise at the highest rate is then run against the
-plan's pick in 20 interleaved blocks. ``verify`` is run on the same machine.
+For each plan: every build × batch size × layout is measured by hand, exhaustively; the best of them by the rate that the
+queue model gives it within the latency bound is then run against the plan's pick in 20 interleaved blocks. ``verify`` is run on the same machine.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from farthing.core.search import sustained
 from farthing.core.search.space import builds, layouts, with_batches
 from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import saturation_rps, sla_rps
@@ -24,7 +22,6 @@ from farthing.errors import FarthingError
 from farthing.load.plans import load_plan
 from farthing.load.resolved import load_resolved_workload
 from farthing.load.splits import make_splits
-from farthing.measure.under_load import served_n
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Candidate, Plan
 from farthing.plugins import find
@@ -34,8 +31,6 @@ from figures import emit
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 BLOCKS = 20
-SERVED = 3
-"""So many of the best by hand are tried under Poisson arrivals."""
 
 
 def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
@@ -70,25 +65,6 @@ def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
     return rates
 
 
-def under_load(bench: Workbench, plan: Plan, rates: dict[Candidate, float], pick: Candidate) -> dict[Candidate, float]:
-    """Highest rate kept under Poisson arrivals by the most promising of them and by the plan's pick, all tried alike."""
-    top = sorted(rates, key=lambda c: -rates[c])[:SERVED]
-    kept: dict[Candidate, float] = {}
-    for c in dict.fromkeys([*top, pick]):
-        rate = rates[c]
-        for _ in range(sustained.CUTS):
-            bench.retire([c])
-            p99 = bench.server(c, rate, served_n(bench, rate)).metrics["latency_p99_ms"]
-            if plan.objective.latency_ms is None or p99.hi <= plan.objective.latency_ms:
-                kept[c] = rate
-                break
-            rate *= sustained.CUT
-        print(f"  {c.label} keeps {kept.get(c, 0):.0f}/s under load, the model said {rates[c]:.0f}", file=sys.stderr)
-    if pick not in kept:
-        raise SystemExit(f"{pick.label} keeps no rate now: the machine is too busy for this benchmark")
-    return kept
-
-
 def accurate(plan: Plan, c: Candidate) -> bool:
     """Whether the gate let this build pass on the search split (one that was not tried there did not get so far)."""
     seen = [
@@ -110,9 +86,8 @@ def compare(path: Path) -> None:
         bench.adopt(plan.artefacts, path.parent)
         rates = {c: r for c, r in by_hand(bench, plan).items() if accurate(plan, c)}
         pick = plan.chosen.candidate
-        kept = under_load(bench, plan, rates, pick)
-        best = max(kept, key=lambda c: kept[c])
-        share = {c: min(1.0, kept[c] / bench_rate(bench, c)) for c in (best, pick)}
+        best = max(rates, key=lambda c: rates[c])
+        share = {c: min(1.0, rates[c] / bench_rate(bench, c)) for c in (best, pick)}
         blocks: dict[Candidate, list[float]] = {best: [], pick: []}
         if best != pick:
             for k in range(BLOCKS):
