@@ -97,7 +97,19 @@ class Connection(asyncio.Protocol):
         if data and not (self._phase is _Phase.IDLE and self._repeated(data)):
             self._feed(data)
         self._corked = False
-        self._flush()
+        if not self._waits():
+            self._flush()
+
+    def _waits(self) -> bool:
+        """Whether there is nothing to write, to start or to pause until a model answers."""
+        exchanges = self._exchanges
+        return (
+            bool(exchanges)
+            and exchanges[0].out is None
+            and not exchanges[0].continue_due
+            and not self._parked
+            and len(exchanges) < self.server.limits.pipelined
+        )
 
     def eof_received(self) -> bool:
         """The client sends no more; what it asked before is still answered."""
@@ -267,9 +279,24 @@ class Connection(asyncio.Protocol):
 
     def answered(self, size_bytes: int) -> None:
         """An exchange has its answer."""
-        self._unsent_bytes += size_bytes
-        if not self._corked:
+        if self._corked:
+            self._unsent_bytes += size_bytes
+        elif not self._write_only():
+            self._unsent_bytes += size_bytes
             self._flush()
+
+    def _write_only(self) -> bool:
+        """Write the answer of the only exchange there is, the usual case; False when there is more to think of."""
+        exchanges = self._exchanges
+        if len(exchanges) != 1 or self._flushing or self._gone or self._parked or not self._reading:
+            return False
+        out = exchanges[0].out
+        if out is None or exchanges[0].last or self._phase is not _Phase.IDLE or self.server.draining:
+            return False
+        exchanges.clear()
+        self._since_s = self.server.now_s
+        self._transport.write(out)
+        return True
 
     # writing
 
@@ -335,7 +362,9 @@ class Connection(asyncio.Protocol):
         """Read on only while answers get away."""
         if not self._closing:
             full = len(self._exchanges) >= self.server.limits.pipelined
-            self._pause(full or bool(self._parked) or self._stuck_at_s is not None)
+            pause = full or bool(self._parked) or self._stuck_at_s is not None
+            if pause is self._reading:
+                self._pause(pause)
 
     def _pause(self, pause: bool) -> None:
         if pause is not self._reading or self._gone or self._transport.is_closing():
