@@ -139,10 +139,11 @@ def certify(
         raise ValueError("nothing to certify: no policy was given")
     routed = [follow(policy, matrix) for policy in policies]
     losses = matrix.quality[:, [matrix.tier(reference)]] - np.stack([r.quality for r in routed], axis=1)
+    binary = bool(((matrix.quality == 0) | (matrix.quality == 1)).all())
     groups = groups_of(matrix, limit)
     share = 1 if procedure == "fixed_sequence" else len(policies)
     alpha = (1 - limit.confidence) / share
-    passed = np.stack([_passes(losses[rows], most, alpha, method) for _, rows, most in groups])
+    passed = np.stack([_passes(losses[rows], most, alpha, method, binary) for _, rows, most in groups])
     certified = np.asarray(passed.all(axis=0))
     if procedure == "fixed_sequence":
         certified = np.asarray(np.logical_and.accumulate(certified))
@@ -154,18 +155,18 @@ def certify(
             Tested(
                 policy=policy,
                 certified=bool(certified[i]),
-                loss_frac=_loss(losses[:, i], limit.confidence),
+                loss_frac=_loss(losses[:, i], limit.confidence, binary),
                 cost_usd=float(r.cost_usd.mean()),
                 answered_frac=np.bincount(r.tier, minlength=len(matrix.tiers)) / matrix.n,
                 called_frac=called,
                 score_cost_usd=float((r.cost_usd - np.where(r.ran, matrix.cost_usd, 0.0).sum(axis=1)).mean()),
                 failed=failed,
-                n_needed=_n_needed(losses[:, i], groups, failed, alpha, method),
+                n_needed=_n_needed(losses[:, i], groups, failed, alpha, method, binary),
             )
         )
-    hopeless = all(_above(losses[:, i], groups, 1 - limit.confidence) for i in range(len(policies)))
+    hopeless = all(_above(losses[:, i], groups, limit.confidence, binary) for i in range(len(policies)))
     return Certification(
-        tested=tuple(tested), n=matrix.n, hopeless=hopeless, method=_words(method, procedure, losses, len(policies))
+        tested=tuple(tested), n=matrix.n, hopeless=hopeless, method=_words(method, procedure, binary, len(policies))
     )
 
 
@@ -186,7 +187,7 @@ def groups_of(matrix: OutcomeMatrix, limit: LossLimit) -> list[tuple[str, Flags,
     return found
 
 
-def _passes(losses: Floats, most: float, alpha: float, method: Method) -> Flags:
+def _passes(losses: Floats, most: float, alpha: float, method: Method, binary: bool) -> Flags:
     """Which columns pass at level alpha, each by itself."""
     positive = np.maximum(losses, 0.0)
     if method == "conformal":
@@ -194,52 +195,57 @@ def _passes(losses: Floats, most: float, alpha: float, method: Method) -> Flags:
     if method == "lost_answers":
         alone = [learn_then_test(column[:, None], max_risk=most, confidence=1 - alpha) for column in positive.T]
         return np.array([bool(found.valid[0]) for found in alone])
-    if _whole(losses):
+    if binary:
         worse, better = (losses > 0).sum(axis=0), (losses < 0).sum(axis=0)
         return counts_reject(worse, better, len(losses), allowed=most, alpha=alpha)
     return np.array([bets_reject(column, allowed=most, alpha=alpha) for column in losses.T])
 
 
 def _n_needed(
-    losses: Floats, groups: Sequence[tuple[str, Flags, float]], failed: Sequence[str], alpha: float, method: Method
+    losses: Floats,
+    groups: Sequence[tuple[str, Flags, float]],
+    failed: Sequence[str],
+    alpha: float,
+    method: Method,
+    binary: bool,
 ) -> int | None:
     needed = []
     for name, rows, most in groups:
         if name in failed:
-            more = _group_needs(losses[rows], most, alpha, method)
+            more = _group_needs(losses[rows], most, alpha, method, binary)
             if more is None:
                 return None
             needed.append(math.ceil(more * len(losses) / int(rows.sum())))
     return max(needed, default=None)
 
 
-def _group_needs(losses: Floats, most: float, alpha: float, method: Method) -> int | None:
+def _group_needs(losses: Floats, most: float, alpha: float, method: Method, binary: bool) -> int | None:
     positive = np.maximum(losses, 0.0)[:, None]
     if method == "conformal":
         return conformal_risk_control(positive, max_risk=most).n_needed
     if method == "lost_answers":
         return learn_then_test(positive, max_risk=most, confidence=1 - alpha).n_needed
-    if _whole(losses):
+    if binary:
         worse, better = float((losses > 0).mean()), float((losses < 0).mean())
         return n_rejecting(worse, better, len(losses), allowed=most, alpha=alpha)
     gate = paired_gate(np.maximum(losses, 0.0), np.maximum(-losses, 0.0), allowed_drop_frac=most, confidence=1 - alpha)
     return gate.n_needed if gate.drop_frac.value < most else None
 
 
-def _above(losses: Floats, groups: Sequence[tuple[str, Flags, float]], alpha: float) -> bool:
+def _above(losses: Floats, groups: Sequence[tuple[str, Flags, float]], confidence: float, binary: bool) -> bool:
     """Whether some group's loss is shown to be above its limit."""
-    return any(_lower(losses[rows], 1 - alpha) > most for _, rows, most in groups)
+    return any(_lower(losses[rows], confidence, binary) > most for _, rows, most in groups)
 
 
-def _lower(losses: Floats, confidence: float) -> float:
-    if _whole(losses):
+def _lower(losses: Floats, confidence: float, binary: bool) -> float:
+    if binary:
         worse, better = int((losses > 0).sum()), int((losses < 0).sum())
         return -tango_upper(better, worse, losses.size, confidence=confidence)
     return 2 * betting_limits((losses + 1) / 2, confidence=confidence)[0] - 1
 
 
-def _loss(losses: Floats, confidence: float) -> Estimate:
-    if not _whole(losses):
+def _loss(losses: Floats, confidence: float, binary: bool) -> Estimate:
+    if not binary:
         return mean_t(losses, confidence=confidence) if losses.size > 1 else _single(losses, confidence)
     worse, better, n = int((losses > 0).sum()), int((losses < 0).sum()), losses.size
     value, side = float(losses.mean()), (1 + confidence) / 2
@@ -257,14 +263,9 @@ def _single(losses: Floats, confidence: float) -> Estimate:
     return Estimate(value=float(losses[0]), lo=-1.0, hi=1.0, n=1, method="one request", confidence=confidence)
 
 
-def _whole(losses: Floats) -> bool:
-    """Every loss is −1, 0 or 1."""
-    return bool((np.abs(losses) == np.round(np.abs(losses))).all())
-
-
-def _words(method: Method, procedure: Procedure, losses: Floats, count: int) -> str:
+def _words(method: Method, procedure: Procedure, binary: bool, count: int) -> str:
     kind = {
-        "paired": "exact paired test" if _whole(losses) else "betting test of paired differences",
+        "paired": "exact paired test" if binary else "betting test of paired differences",
         "lost_answers": "Learn-then-Test on lost answers",
         "conformal": "conformal risk control (holds on average over calibration samples)",
     }[method]

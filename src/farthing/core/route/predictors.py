@@ -17,6 +17,7 @@ __all__ = ["Logistic", "Neighbours", "fit_logistic", "fit_neighbours"]
 _MOST_STEPS = 100
 _STEP_TOLERANCE = 1e-10
 _ROWS_AT_ONCE = 1024
+_CONSTANT = 1e-9
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def fit_logistic(features: ArrayLike, sufficient: ArrayLike, *, l2: float = 1.0)
     if (y == y[0]).all():
         raise ValueError(f"all {y.size} outcomes are {y[0]:g}: there is nothing to predict")
     centre, spread = table.mean(axis=0), table.std(axis=0)
-    scale = np.where(spread > 0, spread, np.inf)
+    scale = np.where(spread > _CONSTANT * np.abs(centre), spread, np.inf)
     X = np.column_stack([(table - centre) / scale, np.ones(y.size)])
     ridge = np.append(np.full(table.shape[1], l2), 0.0)
     beta = np.append(np.zeros(table.shape[1]), special.logit(y.mean()))
