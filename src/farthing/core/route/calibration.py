@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from farthing.core.route.certification import (
     certify,
     groups_of,
 )
-from farthing.core.route.families import Family, families_of, grid_means
+from farthing.core.route.families import Family, GridMeans, families_of, grid_means
 from farthing.core.route.outcomes import OutcomeMatrix, require_disjoint
 from farthing.core.route.policies import FixedTier, Policy, follow, label
 from farthing.nouns import Estimate, Verdict
@@ -66,7 +66,8 @@ class Calibration:
         chosen: Policy to follow: the cheapest certified one where routing pays, else the cheapest certified tier.
         reference: Tier that losses are counted against, always safe.
         verdict: ``met`` when something cheaper than the reference is certified or nothing could be cheaper,
-            ``not_met`` when every policy tried is shown to lose more, else ``unproven``.
+            ``not_met`` when no policy stayed within the limits on the choosing part and every one tried is shown
+            to lose more, else ``unproven``.
         worth_it: Whether a policy that routes is certified and shown to be cheaper than the cheapest certified tier.
         saving_frac: 1 − cost of ``routed`` / cost of ``best_fixed``, None where nothing that routes is certified.
         routed: Cheapest certified policy that routes, None for none.
@@ -129,8 +130,12 @@ def calibrate(
     safe = reference or prove.tiers[-1]
     tried = families_of(choose, reference=safe) if families is None else tuple(families)
     longest = PATH_FIXED_SEQUENCE if procedure == "fixed_sequence" else PATH_BONFERRONI
-    path, compared = candidate_path(choose, tried, limit=limit, reference=safe, n_proving=prove.n, longest=longest)
+    path, compared, least = candidate_path(
+        choose, tried, limit=limit, reference=safe, n_proving=prove.n, longest=longest
+    )
     proof = certify(path, prove, reference=safe, limit=limit, method=method, procedure=procedure) if path else None
+    if proof and least <= 1:  # a more careful policy than those tried may hold the limit
+        proof = replace(proof, hopeless=False)
     return _conclude(prove, safe, limit, proof, compared, least_saving_frac, (choose.n + prove.n) / prove.n)
 
 
@@ -142,7 +147,7 @@ def candidate_path(
     reference: str,
     n_proving: int,
     longest: int,
-) -> tuple[tuple[Policy, ...], tuple[Compared, ...]]:
+) -> tuple[tuple[Policy, ...], tuple[Compared, ...], float]:
     """Policies cheaper than the reference that no other beats in cost and expected upper limit, most careful first.
 
     The expected upper limit of a group of requests is ``loss + z_confidence · sqrt((variance + 1/n) / n_group)``,
@@ -158,25 +163,29 @@ def candidate_path(
         longest: Policies of the path at most, ≥ 1.
 
     Returns:
-        The path, empty when nothing is cheaper than the reference; and each family's best member.
+        The path, empty when nothing is cheaper than the reference; each family's best member; and the least ratio
+        of loss to limit that any policy cheaper than the reference showed, +inf for none.
     """
     z = -float(special.ndtri(1 - limit.confidence))
     most_usd = float(matrix.cost_usd[:, matrix.tier(reference)].mean())
     groups = groups_of(matrix, limit)
     members: list[tuple[Family, Floats]] = []
-    compared, ratios, costs = [], [], []
+    compared, ratios, costs, least = [], [], [], math.inf
     for family in families:
-        ratio, loss, cost, thresholds = _laid_out(family, matrix, groups, reference, z, n_proving)
+        ratio, plain, means = _laid_out(family, matrix, groups, reference, z, n_proving)
+        cost, thresholds = means.cost_usd, means.thresholds
         fine = np.flatnonzero((ratio <= 1) & (cost < most_usd))
-        compared.append(_best(family, thresholds, loss, cost, fine))
+        compared.append(_best(means, fine))
         near = np.flatnonzero(cost < most_usd)
+        least = min(least, float(plain[near].min(initial=math.inf)))
         members += [(family, thresholds[i]) for i in near]
         ratios.append(ratio[near])
         costs.append(cost[near])
     order = _undominated(np.concatenate(ratios), np.concatenate(costs)) if members else np.array([], dtype=np.int64)
     kept = _thinned(order, np.concatenate(ratios)[order], longest) if order.size else order
     path = tuple(members[i][0].policy([float(x) for x in members[i][1]]) for i in kept)
-    return path, tuple(sorted(compared, key=lambda c: math.inf if c.cost_usd is None else c.cost_usd))
+    best = tuple(sorted(compared, key=lambda c: math.inf if c.cost_usd is None else c.cost_usd))
+    return path, best, least
 
 
 def _laid_out(
@@ -186,26 +195,29 @@ def _laid_out(
     reference: str,
     z: float,
     n_proving: int,
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Greatest ratio of expected upper limit to limit, mean loss, mean cost and thresholds of every member."""
-    ratio: Floats | None = None
+) -> tuple[Floats, Floats, GridMeans]:
+    """Greatest ratios to the groups' limits of every member's expected upper limit and of its loss; and its means."""
     whole = grid_means(family, matrix, reference=reference)
+    ratio, plain = (np.full(whole.cost_usd.shape, -np.inf) for _ in range(2))
     for i, (_, rows, most) in enumerate(groups):
         means = whole if i == 0 else grid_means(family, matrix, reference=reference, rows=rows)
         share, seen = rows.mean(), rows.sum()
         spread = np.sqrt((means.loss_std_frac**2 + 1 / seen) / (share * n_proving))
-        own = (means.loss_frac + z * spread) / most
-        ratio = own if ratio is None else np.maximum(ratio, own)
-    assert ratio is not None
-    return ratio, whole.loss_frac, whole.cost_usd, whole.thresholds
+        ratio = np.maximum(ratio, (means.loss_frac + z * spread) / most)
+        plain = np.maximum(plain, means.loss_frac / most)
+    return ratio, plain, whole
 
 
-def _best(family: Family, thresholds: Floats, loss: Floats, cost: Floats, fine: NDArray[np.int64]) -> Compared:
+def _best(means: GridMeans, fine: NDArray[np.int64]) -> Compared:
     if not fine.size:
-        return Compared(family=family.name, policy=None)
-    i = fine[cost[fine].argmin()]
-    policy = family.policy([float(x) for x in thresholds[i]])
-    return Compared(family=family.name, policy=policy, cost_usd=float(cost[i]), loss_frac=float(loss[i]))
+        return Compared(family=means.family.name, policy=None)
+    i = fine[means.cost_usd[fine].argmin()]
+    return Compared(
+        family=means.family.name,
+        policy=means.family.policy([float(x) for x in means.thresholds[i]]),
+        cost_usd=float(means.cost_usd[i]),
+        loss_frac=float(means.loss_frac[i]),
+    )
 
 
 def _undominated(ratio: Floats, cost: Floats) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.policies import Policy, follow
 from farthing.core.stats.intervals import mean_t
-from farthing.core.stats.noninferiority import paired_gate
+from farthing.core.stats.noninferiority import drop_upper, paired_gate
 from farthing.core.stats.paired_limits import tango_upper
 from farthing.core.stats.paired_tests import bets_reject, counts_reject, n_rejecting
 from farthing.core.stats.risk import conformal_risk_control, learn_then_test
@@ -164,7 +164,9 @@ def certify(
                 n_needed=_n_needed(losses[:, i], groups, failed, alpha, method, binary),
             )
         )
-    hopeless = all(_above(losses[:, i], groups, limit.confidence, binary) for i in range(len(policies)))
+    hopeless = not certified.any() and all(
+        _above(losses[:, i], groups, limit.confidence, binary) for i in range(len(policies))
+    )
     return Certification(
         tested=tuple(tested), n=matrix.n, hopeless=hopeless, method=_words(method, procedure, binary, len(policies))
     )
@@ -234,13 +236,15 @@ def _group_needs(losses: Floats, most: float, alpha: float, method: Method, bina
 
 def _above(losses: Floats, groups: Sequence[tuple[str, Flags, float]], confidence: float, binary: bool) -> bool:
     """Whether some group's loss is shown to be above its limit."""
-    return any(_lower(losses[rows], confidence, binary) > most for _, rows, most in groups)
+    return any(
+        losses[rows].mean() > most and _lower(losses[rows], confidence, binary) > most for _, rows, most in groups
+    )
 
 
 def _lower(losses: Floats, confidence: float, binary: bool) -> float:
     if binary:
         worse, better = int((losses > 0).sum()), int((losses < 0).sum())
-        return -tango_upper(better, worse, losses.size, confidence=confidence)
+        return -drop_upper(better, worse, losses.size, confidence=confidence)
     return 2 * betting_limits((losses + 1) / 2, confidence=confidence)[0] - 1
 
 

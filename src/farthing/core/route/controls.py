@@ -94,7 +94,8 @@ def random_router_quality(cost_usd: Floats, tier_cost_usd: Floats, tier_quality:
         tier_cost_usd: Mean costs by tier, shape ``(k,)``.
         tier_quality: Mean qualities by tier, shape ``(k,)``.
     """
-    low, high = int(tier_cost_usd.argmin()), int(tier_cost_usd.argmax())
+    low = int(tier_cost_usd.argmin())
+    high = tier_cost_usd.size - 1 - int(tier_cost_usd[::-1].argmax())  # of equally dear ones the last
     span = tier_cost_usd[high] - tier_cost_usd[low]
     share = np.clip((cost_usd - tier_cost_usd[low]) / span, 0, 1) if span > 0 else np.ones_like(cost_usd)
     return np.asarray(tier_quality[low] + share * (tier_quality[high] - tier_quality[low]))
