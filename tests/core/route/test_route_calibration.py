@@ -61,7 +61,7 @@ def test_every_score_and_kind_is_compared() -> None:
 
 
 def test_too_few_requests_are_unproven_with_the_number_that_would_settle_it() -> None:
-    found = calibrate(*parts(900, seed=3), limit=HALF_POINT)
+    found = calibrate(*parts(700, seed=3), limit=HALF_POINT)
     assert found.verdict.outcome == "unproven"
     assert found.chosen == FixedTier(tier="large")
     assert found.n_needed is not None
