@@ -49,7 +49,7 @@ format: install
 	$(BIN)/ruff format
 
 bench: install ## make bench ONLY=statistics
-	@$(BIN)/python benchmarks/$(subst -,_,$(ONLY)).py
+	@$(BIN)/python benchmarks/$(if $(filter statistics,$(ONLY)),error_rates,$(subst -,_,$(ONLY))).py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,4 +1,4 @@
-"""The simulations that hold farthing's statistics to their word; run by the tests and by ``statistics.py``."""
+"""The simulations that hold farthing's statistics to their word; run by the tests and by ``error_rates.py``."""
 
 from __future__ import annotations
 

@@ -1,10 +1,5 @@
 """Figures of DESIGN section 6: error rates at the null, power at named effects, the exact gate's limits and speed."""
 
-import sys
-
-# This file is called as a module of the standard library; with its folder last, `import statistics` finds that one.
-sys.path.append(sys.path.pop(0))
-
 from time import perf_counter
 
 import numpy as np
