@@ -162,7 +162,8 @@ def test_children_are_gone_after_close(dataset: Dataset, tmp_path: Path) -> None
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
 sys.path.insert(0, {here!r})
 from pathlib import Path
 from starting import start
