@@ -8,9 +8,9 @@ from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import sustained
 from farthing.measure.state import RunState, TraceOf
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate
+from farthing.nouns import Candidate, Measurement
 
-__all__ = ["hold", "serve_at_peak", "served_n", "under_load"]
+__all__ = ["serve_at_peak", "served_n", "under_load"]
 
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
@@ -71,7 +71,6 @@ def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -
     """What the trials found of those that were served."""
     for c in trials.runs:
         state.sla[c] = trials.kept_rps[c] / sustained.HEADROOM if c in trials.kept_rps else None
-        p99 = state.server[c].metrics["latency_p99_ms"].value
         if c == best:
             state.lost.pop(c, None)
         elif c in trials.kept_rps and best is not None:
@@ -79,7 +78,7 @@ def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -
                 continue
             state.lost[c] = f"under load: keeps {trials.kept_rps[c]:.0f} requests/s, best {trials.kept_rps[best]:.0f}"
         else:
-            state.lost[c] = f"under load: p99 {p99:.0f} ms at {trials.missed_rps[c]:.0f} requests/s"
+            state.lost[c] = _broke(state.server[c])
 
 
 def _settle_others(state: RunState, trials: sustained.Trials, best: Candidate) -> None:
@@ -89,7 +88,7 @@ def _settle_others(state: RunState, trials: sustained.Trials, best: Candidate) -
             state.sla[c] = min(rate * share, trials.kept_rps[best]) / sustained.HEADROOM
 
 
-def hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
+def _hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
     """Serve at a rate, cut until p99 is within the promise; the rate kept becomes the candidate's, None for none."""
     for _ in range(sustained.CUTS):
         state.server.pop(c, None)
@@ -98,11 +97,14 @@ def hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
             return True
         rate_rps *= sustained.CUT
     state.sla[c] = None
-    state.lost[c] = (
-        f"under load: p99 {state.server[c].metrics['latency_p99_ms'].value:.0f} ms "
-        f"at {state.server[c].metrics['offered_rps'].value:.0f} requests/s"
-    )
+    state.lost[c] = _broke(state.server[c])
     return False
+
+
+def _broke(seen: Measurement) -> str:
+    """Why a candidate lost that broke the promise: p99 and the rate of one and the same run."""
+    metrics = seen.metrics
+    return f"under load: p99 {metrics['latency_p99_ms'].value:.0f} ms at {metrics['offered_rps'].value:.0f} requests/s"
 
 
 def serve_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf) -> None:
@@ -115,7 +117,7 @@ def serve_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf) -> None
     replicas = replicas_by_hour(peaks, rate, bench.workload.objective.min_replicas)
     per_replica = float((peaks / replicas).max())
     bench.tell("serving", 0, 2, f"{chosen.label} at {per_replica:.0f} requests/s")
-    if hold(state, chosen, per_replica) and state.sla[chosen] == per_replica:
+    if _hold(state, chosen, per_replica) and state.sla[chosen] == per_replica:
         state.sla[chosen] = rate
     elif state.sla[chosen] is None:  # it kept this rate before the proof rounds: the machine is busier now
         state.sla[chosen] = per_replica
