@@ -21,7 +21,7 @@ from scipy import special
 
 from farthing.core.stats.compiled import compiled
 
-__all__ = ["exact_upper", "miss_probability", "tango_upper"]
+__all__ = ["exact_upper", "miss_probability", "region", "region_probability", "tango_upper", "tango_z"]
 
 _GAMMA_SHARE = 1e-3
 _GRID_STEP = 0.02
@@ -32,7 +32,7 @@ Ints = NDArray[np.int64]
 
 
 @compiled
-def _tango_z(w: float, b: float, n: float, delta: float) -> float:
+def tango_z(w: float, b: float, n: float, delta: float) -> float:
     """Tango's score statistic of drop ``delta``; increasing in w, decreasing in b and delta."""
     B = -w - b + (2 * n - w + b) * delta
     C = -b * delta * (1 - delta)
@@ -50,7 +50,7 @@ def _tango_root(w: float, b: float, n: float, z: float) -> float:
     lo, hi = (w - b) / n, 1.0
     for _ in range(60):
         mid = (lo + hi) / 2
-        if _tango_z(w, b, n, mid) > -z:
+        if tango_z(w, b, n, mid) > -z:
             lo = mid
         else:
             hi = mid
@@ -58,14 +58,14 @@ def _tango_root(w: float, b: float, n: float, z: float) -> float:
 
 
 @compiled
-def _region(w: int, b: int, n: int, delta: float, z: float, size: int) -> Ints:
+def region(w: int, b: int, n: int, delta: float, z: float, size: int) -> Ints:
     """Largest w of the outcomes ordered at or below (w, b), for 0, 1, … size − 1 better; −1 where there is none."""
     most = np.empty(size, np.int64)
     at = -1
     for other in range(size):
         if other == b:
             at = max(at, w)
-        while at + 1 + other <= n and _tango_z(at + 1, other, n, delta) <= -z * (1 - _TIE):
+        while at + 1 + other <= n and tango_z(at + 1, other, n, delta) <= -z * (1 - _TIE):
             at += 1
         most[other] = at
     return most
@@ -104,7 +104,7 @@ def _binomial_cdf(k: int, n: int, p: float) -> float:
 
 
 @compiled
-def _region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
+def region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
     """P(w ≤ most[b]) for trinomial (w, b)."""
     rest = 1 - p_b
     ratio = min(p_w / rest, 1.0) if rest > 0 else 0.0
@@ -126,16 +126,16 @@ def _region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
 def _worse_rate(most: Ints, n: int, p_b: float, alpha: float, start: float) -> float:
     """Find the p_w at which the region's probability falls to alpha, ≥ start."""
     lo, hi = start, 1 - p_b
-    if _region_probability(most, n, hi, p_b) > alpha:
+    if region_probability(most, n, hi, p_b) > alpha:
         return hi
     step = max(1 / n, start * 0.1)
-    while lo + step < hi and _region_probability(most, n, lo + step, p_b) > alpha:
+    while lo + step < hi and region_probability(most, n, lo + step, p_b) > alpha:
         lo += step
         step *= 2
     hi = min(hi, lo + step)
     while hi - lo > 1e-9 + 1e-7 * hi:
         mid = (lo + hi) / 2
-        if _region_probability(most, n, mid, p_b) > alpha:
+        if region_probability(most, n, mid, p_b) > alpha:
             lo = mid
         else:
             hi = mid
@@ -156,7 +156,7 @@ def _largest_drop(most: Ints, n: int, p_lo: float, p_hi: float, alpha: float, st
             root = min(max(root, left), right)
             p_b = min(root * root / n, 1.0)
             p_w = best + p_b
-            if p_w < 0 or (p_w <= 1 - p_b and _region_probability(most, n, p_w, p_b) > alpha):
+            if p_w < 0 or (p_w <= 1 - p_b and region_probability(most, n, p_w, p_b) > alpha):
                 best = _worse_rate(most, n, p_b, alpha, max(p_w, 0.0)) - p_b
                 where = root
         step /= 4
@@ -182,7 +182,7 @@ def exact_upper(w: int, b: int, n: int, *, confidence: float) -> float:
     p_hi = float(special.betainccinv(b + 1, n - b, gamma / 2)) if b < n else 1.0
     score_limit = _tango_root(w, b, n, z)
     size = min(n, int(n * p_hi + 9 * math.sqrt(n * p_hi) + 41)) + 1
-    most = _region(w, b, n, score_limit, z, size)
+    most = region(w, b, n, score_limit, z, size)
     return float(min(1.0, _largest_drop(most, n, p_lo, p_hi, alpha - gamma, (w - b) / n)))
 
 
@@ -198,4 +198,4 @@ def miss_probability(n: int, p_w: float, p_b: float, *, confidence: float) -> fl
     """
     z = -float(special.ndtri(1 - confidence))
     size = min(n, int(n * p_b + 9 * math.sqrt(n * p_b) + 41)) + 1
-    return float(_region_probability(_region(-1, 0, n, p_w - p_b, z, size), n, p_w, p_b))
+    return float(region_probability(region(-1, 0, n, p_w - p_b, z, size), n, p_w, p_b))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from farthing.core.stats.paired_limits import _region, _region_probability, _tango_z
+from farthing.core.stats.paired_limits import region, region_probability, tango_z
 from farthing.core.stats.sequences import SAMPLE_RISK, log_wealth, predictable_bets
 
 __all__ = ["bets_reject", "counts_reject", "n_rejecting", "rejecting_z"]
@@ -103,8 +103,8 @@ def rejecting_z(n: int, *, allowed: float, alpha: float) -> float:
 
     def holds(c: float, some: Floats) -> bool:
         size = min(n, int(highest + _SPREAD * math.sqrt(highest) + 41)) + 1
-        most = _region(-1, 0, n, allowed, c, size)
-        return all(_region_probability(most, n, p + allowed, p) <= target for p in some)
+        most = region(-1, 0, n, allowed, c, size)
+        return all(region_probability(most, n, p + allowed, p) <= target for p in some)
 
     lo, hi = z, z + _Z_SPAN
     if holds(lo, rates):
@@ -129,7 +129,7 @@ def n_rejecting(worse_frac: float, better_frac: float, n: int, *, allowed: float
         At least what a drop of exactly 0 in all pairs needs; None when the drop seen is not below the allowed one
         or more than 10⁹ pairs are needed.
     """
-    z = _tango_z(worse_frac * n, better_frac * n, float(n), allowed)
+    z = tango_z(worse_frac * n, better_frac * n, float(n), allowed)
     if z >= 0:
         return None
     least = math.ceil(math.log(alpha) / math.log1p(-allowed))
@@ -139,7 +139,7 @@ def n_rejecting(worse_frac: float, better_frac: float, n: int, *, allowed: float
 
 @lru_cache(maxsize=4096)
 def _most_worse_cached(n: int, allowed: float, alpha: float, size: int) -> Ints:
-    return np.asarray(_region(-1, 0, n, allowed, rejecting_z(n, allowed=allowed, alpha=alpha), size))
+    return np.asarray(region(-1, 0, n, allowed, rejecting_z(n, allowed=allowed, alpha=alpha), size))
 
 
 def _most_worse(n: int, allowed: float, alpha: float, size: int) -> Ints:
