@@ -13,6 +13,24 @@ from typing import Any
 
 import numpy as np
 
+DATATYPES = [
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "FP32",
+    "FP64",
+    "BF16",
+    "BYTES",
+]
+"""All of the protocol's."""
+
 
 def sample(datatype: str) -> Any:
     """Two rows of three values that show rounding, sign, byte order and odd bytes."""

@@ -8,27 +8,14 @@ from typing import Any
 
 import grpc
 import httpx
+from checks import DATATYPES as ALL_DATATYPES
 from checks import Checks, same, sample
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest
 from kserve.inference_client import RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
 
 HTTP, GRPC = f"http://{sys.argv[1]}", sys.argv[2]
-DATATYPES = [
-    "BOOL",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BYTES",
-]
+DATATYPES = [d for d in ALL_DATATYPES if d != "BF16"]  # kserve has no BF16
 JSON_DATATYPES = [d for d in DATATYPES if d != "FP16"]
 checks = Checks()
 

@@ -12,26 +12,10 @@ import tritonclient.grpc
 import tritonclient.grpc.aio
 import tritonclient.http
 import tritonclient.http.aio
-from checks import Checks, same, sample
+from checks import DATATYPES, Checks, same, sample
 from tritonclient.utils import InferenceServerException
 
 HTTP, GRPC = sys.argv[1:3]
-DATATYPES = [
-    "BOOL",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BF16",
-    "BYTES",
-]
 JSON_DATATYPES = [d for d in DATATYPES if d not in ("FP16", "BF16")]
 checks = Checks()
 http = tritonclient.http.InferenceServerClient(HTTP, concurrency=8)
