@@ -1,0 +1,220 @@
+"""The document that ``farthing route calibrate`` writes and ``farthing serve`` follows: ``route.yaml``.
+
+Plain values only: a policy is named by its form, so that the file can be read by people and by other programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from farthing.core.route.policies import Cascade, FixedTier, Policy, PreRoute
+from farthing.nouns import Estimate, Offer, Verdict
+
+__all__ = ["Monitoring", "Route", "RoutedPolicy", "Rung", "ScoreSpec", "Tier", "TierReplicas", "policy_of", "written"]
+
+TierKind = Literal["model", "open_inference", "openai"]
+ScoreKind = Literal[
+    "max_probability", "margin", "negative_entropy", "energy", "agreement", "neighbours", "logistic", "brevity", "given"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierReplicas:
+    """Replicas of a tier that are declared to be there.
+
+    Attributes:
+        purchase: ``on_demand`` for those that stay; ``spot`` for those that may vanish.
+        count: How many, ≥ 0.
+        sla_rps: Rate that one of them sustains within its promise, > 0.
+        offer: Price by the hour, None when unknown.
+        url: Where they answer; empty for workers of the server that reads the route.
+    """
+
+    purchase: Literal["on_demand", "spot"]
+    count: int
+    sla_rps: float
+    offer: Offer | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """One model that requests can go to.
+
+    Attributes:
+        name: Within the route, no two alike.
+        kind: ``model``: served here; the others are forwarded to a URL that speaks that protocol.
+        source: Plan, ONNX file or model folder relative to the route's folder, or the URL.
+        model: Its name at the URL; empty where ``source`` says it.
+        usd_per_request: What a request costs when this tier answers it at capacity, ≥ 0; the basis of calibration.
+        service_ms: Time of one request alone, None when unknown.
+        replicas: Declared; empty where it is billed by request.
+        timeout_s: After which the next tier is asked.
+        options: Further keys as ``serve.yaml`` takes them (engine, precision, max_batch, instances, threads …).
+    """
+
+    name: str
+    kind: TierKind = "model"
+    source: str
+    model: str = ""
+    usd_per_request: float
+    service_ms: Estimate | None = None
+    replicas: tuple[TierReplicas, ...] = ()
+    timeout_s: float = 30.0
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSpec:
+    """How a score is computed, the same in calibrating and in serving.
+
+    Attributes:
+        name: In policies, for example ``margin(small)``.
+        kind: Formula (:mod:`farthing.core.route.scores`, :mod:`farthing.core.route.predictors`); ``given`` was a
+            column of the data and cannot be served.
+        needs: Tiers whose answers it is computed from.
+        temperature: Of the logits, > 0.
+        classes: Number of classes of the answer, 0 where it needs none.
+        logits: Whether the answer holds logits; else probabilities.
+        output: Name of the model's output that is read; empty for the first.
+        weights: File with the arrays of a trained predictor (``.npz``, relative to the route's folder), or empty.
+        cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
+    """
+
+    name: str
+    kind: ScoreKind
+    needs: tuple[str, ...] = ()
+    temperature: float = 1.0
+    classes: int = 0
+    logits: bool = True
+    output: str = ""
+    weights: str = ""
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedPolicy:
+    """A policy as it is written.
+
+    Attributes:
+        kind: ``fixed``, ``pre_route`` or ``cascade``.
+        tiers: In the order asked.
+        scores: None for fixed, one for pre_route, one a tier but the last for cascade.
+        thresholds: One a tier but the last.
+    """
+
+    kind: Literal["fixed", "pre_route", "cascade"]
+    tiers: tuple[str, ...]
+    scores: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One certified policy of the ladder; any may be followed at any time within the bound.
+
+    Attributes:
+        policy: What to do.
+        loss_frac: Mean loss of quality against the reference.
+        cost_usd: Mean cost of a request.
+        answered_frac: Share of requests answered, by tier.
+        called_frac: Share of requests on which the tier ran, by tier.
+        score_cost_usd: The part of ``cost_usd`` that no tier causes.
+    """
+
+    policy: RoutedPolicy
+    loss_frac: Estimate
+    cost_usd: float
+    answered_frac: Mapping[str, float]
+    called_frac: Mapping[str, float]
+    score_cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitoring:
+    """What is watched while the route is followed.
+
+    Attributes:
+        audit_frac: Share of answers below the reference that the reference answers too, in [0, 1].
+        alarm_loss_frac: Mean loss of quality at which the route is not to be followed any longer.
+        false_alarm: Probability of ever raising a false alarm, in (0, 0.5].
+        score_quantiles: Of the deciding score on the calibration data, by score name (deciles), for its drift.
+    """
+
+    audit_frac: float = 0.02
+    alarm_loss_frac: float = 0.01
+    false_alarm: float = 0.05
+    score_quantiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Tiers, scores, certified policies and what they rest on.
+
+    Attributes:
+        name: Of the end point's one model.
+        verdict: Whether the promise is proven.
+        tiers: Cheapest first.
+        scores: Those that the ladder names.
+        ladder: Certified policies, most careful first.
+        chosen: Index of the rung to follow; the reference is followed where the ladder is empty (``None``).
+        reference: Tier that losses are counted against; always safe.
+        quality: What is compared: ``accuracy`` (labels) or ``agreement`` (with the reference's answers).
+        max_loss_frac: Promised largest mean loss.
+        confidence: Of the promise.
+        by_segment: Promised largest mean loss by segment.
+        worth_it: Whether routing is shown to be cheaper than the best single tier.
+        saving_frac: Against the cheapest certified single tier, None where nothing that routes is certified.
+        n: Requests that certified.
+        n_needed: Requests that would settle an unproven verdict.
+        method: How it was proven, in words.
+        monitoring: What is watched.
+        assumptions: Everything that was assumed, in words.
+        classes: Of the answers, in the order of the tiers' outputs; empty when unknown.
+    """
+
+    name: str
+    verdict: Verdict
+    tiers: tuple[Tier, ...]
+    scores: tuple[ScoreSpec, ...]
+    ladder: tuple[Rung, ...]
+    chosen: int | None
+    reference: str
+    quality: Literal["accuracy", "agreement", "given"]
+    max_loss_frac: float
+    confidence: float
+    by_segment: Mapping[str, float] = field(default_factory=dict)
+    worth_it: bool = False
+    saving_frac: Estimate | None = None
+    n: int = 0
+    n_needed: int | None = None
+    method: str = ""
+    monitoring: Monitoring = Monitoring()
+    assumptions: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+def written(policy: Policy) -> RoutedPolicy:
+    """A policy as it is written."""
+    if isinstance(policy, FixedTier):
+        return RoutedPolicy(kind="fixed", tiers=(policy.tier,))
+    if isinstance(policy, PreRoute):
+        return RoutedPolicy(kind="pre_route", tiers=policy.tiers, scores=(policy.score,), thresholds=policy.thresholds)
+    return RoutedPolicy(kind="cascade", tiers=policy.tiers, scores=policy.scores, thresholds=policy.thresholds)
+
+
+def policy_of(policy: RoutedPolicy) -> Policy:
+    """The policy again.
+
+    Raises:
+        ValueError: when tiers, scores and thresholds do not fit its kind.
+    """
+    if policy.kind == "fixed" and len(policy.tiers) == 1:
+        return FixedTier(tier=policy.tiers[0])
+    if policy.kind == "pre_route" and len(policy.scores) == 1:
+        return PreRoute(tiers=policy.tiers, score=policy.scores[0], thresholds=policy.thresholds)
+    if policy.kind == "cascade":
+        return Cascade(tiers=policy.tiers, scores=policy.scores, thresholds=policy.thresholds)
+    raise ValueError(f"tiers and scores do not fit a policy of kind {policy.kind!r}: {policy!r}")
