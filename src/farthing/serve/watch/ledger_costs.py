@@ -28,14 +28,14 @@ class Costs:
         self._since_s = now_s
         self._carry = Carry()
 
-    def fill(self, records: NDArray[Any], prices: Sequence[Pricing], now_s: float) -> None:
+    def fill(self, records: NDArray[Any], prices: Sequence[Pricing], at_s: NDArray[np.float64]) -> None:
         """Set both cost columns of the rows of one interval.
 
         Args:
             records: Of type ``REQUEST_RECORD``; ``model`` counts ``prices`` from 1.
             prices: Of the models.
-            now_s: Monotonic end of the interval; the next starts here, or where this one did when nothing was
-                answered in it.
+            at_s: Monotonic time of each row. The interval ends with its last answer, so that idle time after it is
+                borne by who is answered next; where nothing was answered the next interval begins where this one did.
         """
         which = records["model"].astype(np.intp) - 1
         price = np.array([p.usd_per_hour for p in prices])[which]
@@ -45,9 +45,8 @@ class Costs:
             records["service_s"], records["rows"].astype(float), records["batch_rows"].astype(float), worker
         )
         answered = records["status"] == _OK
-        cost = attribute(now_s - self._since_s, price, busy, replica, answered, self._carry)
-        self._carry = cost.carry
-        if answered.any():
-            self._since_s = now_s
+        end_s = float(at_s[answered].max(initial=self._since_s))
+        cost = attribute(end_s - self._since_s, price, busy, replica, answered, self._carry)
+        self._carry, self._since_s = cost.carry, end_s
         records["cost_allocation_nusd"] = np.where(cost.known, cost.allocation_nusd, NO_COST)
         records["cost_usage_nusd"] = np.where(cost.known, cost.usage_nusd, NO_COST)

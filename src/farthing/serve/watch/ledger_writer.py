@@ -352,7 +352,7 @@ class LedgerWriter:
         records["time_ns"] = unix_ns + ((hot["at_s"] - now_s) * 1e9).astype(np.int64)
         records["route_score"] = np.nan
         prices = [known.price for known in self._names]
-        self._costs.fill(records, prices, now_s)
+        self._costs.fill(records, prices, hot["at_s"])
         return records
 
 

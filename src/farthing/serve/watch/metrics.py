@@ -57,7 +57,7 @@ class Metrics:
 
     def __init__(self, clock: Clock) -> None:
         self._now_s = clock.monotonic_s
-        self.started_s = self._settled_s = clock.monotonic_s()
+        self.started_s = self._settled_s = self._answered_s = clock.monotonic_s()
         self.gauges: list[Gauge] = []
         self.refused: dict[tuple[int, str], int] = {}
         self._models = PerModel(ModelCounts)
@@ -72,8 +72,9 @@ class Metrics:
     def answered(self, request: Request, answer: Answer) -> None:
         """Count one answer."""
         model = request.model
+        self._answered_s = now_s = self._now_s()
         (self._seen(model) or self._models[model]).add(
-            answer.queue_s, answer.service_s, self._now_s() - request.arrived_s, request.rows, answer.batch_rows
+            answer.queue_s, answer.service_s, now_s - request.arrived_s, request.rows, answer.batch_rows
         )
 
     def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
@@ -100,8 +101,8 @@ class Metrics:
         self.gauges.append(Gauge(name=name, text=text, kind=kind, read=read))
 
     def counts(self) -> tuple[ModelCounts, ...]:
-        """All models seen, costs settled up to now."""
-        self._settle(self._now_s())
+        """All models seen, costs settled up to the last answer."""
+        self._settle()
         return tuple(self._models)
 
     def of(self, model: LiveModel) -> ModelCounts:
@@ -117,8 +118,8 @@ class Metrics:
         """Offers with a price by the hour that models here are priced as, by key."""
         return {c.price.key: c.price.offer for c in self._models if c.price.key is not None and c.price.offer}
 
-    def _settle(self, now_s: float) -> None:
-        """Attribute the replica's time since the last call to the models that answered in it."""
+    def _settle(self) -> None:
+        """Attribute the replica's time between the last answers of two calls to the models that answered in it."""
         models = list(self._models)
         for counts in models:
             counts.fold()
@@ -127,14 +128,14 @@ class Metrics:
         if not answered.any():
             return
         cost = attribute(
-            now_s - self._settled_s,
+            self._answered_s - self._settled_s,
             np.array([c.price.usd_per_hour for c in models]),
             np.array([c.busy_core_s - busy for c, (busy, _) in zip(models, before, strict=True)]),
             np.array([c.price.replica_cores for c in models]),
             answered,
             self._carry,
         )
-        self._carry, self._settled_s = cost.carry, now_s
+        self._carry, self._settled_s = cost.carry, self._answered_s
         for i, counts in enumerate(models):
             self._busy_settled[counts] = (counts.busy_core_s, counts.requests)
             if cost.known[i]:
@@ -144,7 +145,7 @@ class Metrics:
     def tick(self) -> None:
         """Keep the sums of this second, for rates and quantiles of the last two minutes; called once a second."""
         now_s = self._now_s()
-        self._settle(now_s)
+        self._settle()
         for counts in self._models:
             history = self._history.setdefault(counts, deque(maxlen=_SNAPSHOTS))
             history.append(counts.snapshot(now_s))
