@@ -1,0 +1,1 @@
+"""Several models behind one name: each request goes to the smallest tier that suffices."""

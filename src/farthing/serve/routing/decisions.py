@@ -1,0 +1,128 @@
+"""What a route decided about one row of a request, and who is told of it.
+
+Everything here happens on the one loop thread. A request of several rows is decided row by row, so that each row is
+treated as the calibration treated it; there is one :class:`Decision` a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from farthing.serve.requests import Answer, Request
+
+__all__ = ["Auditor", "Decision", "Escalation", "Nobody", "Reason", "RouteObserver"]
+
+Reason = Literal["score", "invalid", "timeout", "down", "full", "failed"]
+"""Why a tier that was asked did not answer: its score was below the threshold (``score``); its answer or score was
+missing or no finite number (``invalid``); it took longer than its ``timeout_s`` (``timeout``); it is not loaded, not
+reachable or not ready (``down``); it refused for want of room or time (``full``); its model failed on the row
+(``failed``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """One tier that was asked and did not answer.
+
+    Attributes:
+        tier: Its name.
+        reason: Why not.
+    """
+
+    tier: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decision:
+    """How one row was answered.
+
+    Attributes:
+        row: Its place in the request, from 0.
+        rung: Index in the route's ladder that was followed; None for the safe policy (always the reference).
+        steered: The rung was chosen by load and replicas and is not the route's ``chosen`` one.
+        tier: Who answered.
+        called: Tiers that were asked, in order, those included whose answers only a score needed.
+        passed_on: Tiers that were asked to answer and did not, in order.
+        score: Name of the score that was looked at last, empty when none was.
+        value: That score, NaN when none or not computable.
+        margin: ``value`` less its threshold; ≥ 0 where ``tier`` answered by it, NaN when no score was looked at.
+        cost_usd: On the usage basis, of all calls and scores; NaN when a tier that was called has no price.
+        marginal_usd: What sending one more request to ``tier`` costs now, NaN when unknown.
+        audit: The reference is asked as well, afterwards and for comparison only; its cost is not in ``cost_usd``.
+    """
+
+    row: int = 0
+    rung: int | None
+    steered: bool = False
+    tier: str
+    called: tuple[str, ...]
+    passed_on: tuple[Escalation, ...] = ()
+    score: str = ""
+    value: float = float("nan")
+    margin: float = float("nan")
+    cost_usd: float = float("nan")
+    marginal_usd: float = float("nan")
+    audit: bool = False
+
+    @property
+    def escalated_because(self) -> Reason | None:
+        """Why the last of the tiers that did not answer did not; None when the first one asked answered."""
+        return self.passed_on[-1].reason if self.passed_on else None
+
+
+class RouteObserver(Protocol):
+    """Told of every row that was answered through a route; must be cheap and must not raise."""
+
+    def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
+        """One row was answered.
+
+        Args:
+            decision: How; ``decision.row`` is the row's place in ``request`` and ``answer``.
+            request: As the client sent it to the route's name.
+            answer: All its rows as the client is sent them.
+        """
+        ...
+
+
+class Auditor(Protocol):
+    """Decides which answers are compared with the reference's; cheap, must not raise."""
+
+    def wants_audit(self) -> bool:
+        """Whether the answer that was just given is to be compared; asked once a row that the reference did not answer.
+
+        It must not depend on the request or on its score: a random share is what statistics are made of.
+        """
+        ...
+
+    def audited(self, decision: Decision, answer: Answer, reference: Answer, cost_usd: float) -> None:
+        """The reference has answered too.
+
+        Args:
+            decision: Of the row.
+            answer: What the client was sent, cut to this row.
+            reference: What the reference says, of this row.
+            cost_usd: Of asking the reference on the usage basis, NaN when it has no price.
+        """
+        ...
+
+    def not_audited(self, decision: Decision, why: str) -> None:
+        """The reference could not be asked, or did not answer; the row is missing from the comparison."""
+        ...
+
+
+class Nobody:
+    """Observer and auditor of a route that is not watched: no audits."""
+
+    def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
+        """Nothing."""
+
+    def wants_audit(self) -> bool:
+        """Never."""
+        return False
+
+    def audited(self, decision: Decision, answer: Answer, reference: Answer, cost_usd: float) -> None:
+        """Nothing."""
+
+    def not_audited(self, decision: Decision, why: str) -> None:
+        """Nothing."""
