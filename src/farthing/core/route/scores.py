@@ -6,12 +6,11 @@ which is fitted on validation data that later calibration must not see again.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
+
+from farthing.core.route.texts import TEXT_FEATURES, brevity, text_features
 
 __all__ = [
     "TEXT_FEATURES",
@@ -26,11 +25,8 @@ __all__ = [
     "text_features",
 ]
 
-TEXT_FEATURES = ("log_characters", "log_words", "mean_word_length", "digit_frac", "non_ascii_frac", "questions")
-"""Names of the columns of :func:`text_features`."""
 _SUM_TOLERANCE = 1e-3
 _LOG_TEMPERATURE = (-5.0, 5.0)
-_WORD = re.compile(r"\S+")
 
 Floats = NDArray[np.float64]
 
@@ -144,29 +140,6 @@ def agreement(a: ArrayLike, b: ArrayLike) -> Floats:
     if one.ndim == 1:
         return np.asarray(one == two, dtype=np.float64)
     return np.asarray(np.minimum(_probabilities(one), _probabilities(two)).sum(axis=1))
-
-
-def text_features(texts: Sequence[str]) -> Floats:
-    """Simple features of texts, shape ``(n, 6)`` in the order of ``TEXT_FEATURES``; an empty text gives zeros."""
-    return np.array([_features(text) for text in texts], dtype=np.float64).reshape(len(texts), len(TEXT_FEATURES))
-
-
-def brevity(texts: Sequence[str]) -> Floats:
-    """−log(1 + characters): short texts first."""
-    return -np.log1p(np.array([len(text) for text in texts], dtype=np.float64))
-
-
-def _features(text: str) -> tuple[float, ...]:
-    size, words = len(text), len(_WORD.findall(text))
-    letters = size - sum(map(str.isspace, text))
-    return (
-        float(np.log1p(size)),
-        float(np.log1p(words)),
-        letters / max(words, 1),
-        sum(map(str.isdigit, text)) / max(size, 1),
-        sum(ch > "\x7f" for ch in text) / max(size, 1),
-        float(text.count("?")),
-    )
 
 
 def _check_temperature(temperature: float) -> None:

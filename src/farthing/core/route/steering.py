@@ -10,14 +10,14 @@ requests fall to smaller tiers first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.money.marginal import FleetState, marginal_usd_per_request, usd_per_hour_at
-from farthing.core.route.certification import Tested
 
-__all__ = ["TierPrice", "marginal_prices", "steer", "usd_per_hour_of"]
+__all__ = ["Shares", "TierPrice", "marginal_prices", "steer", "usd_per_hour_of"]
 
 TierPrice = FleetState | float
 """Declared replicas of a tier, or its price of a request in USD where another end point bills by request."""
@@ -25,8 +25,22 @@ TierPrice = FleetState | float
 Floats = NDArray[np.float64]
 
 
+class Shares(Protocol):
+    """What steering looks at in a certified policy (:class:`farthing.core.route.certification.Tested` has it)."""
+
+    @property
+    def called_frac(self) -> Floats:
+        """Share of requests on which each tier runs, shape ``(k,)``."""
+        ...
+
+    @property
+    def score_cost_usd(self) -> float:
+        """Of its scores, per request, beyond the tiers they need."""
+        ...
+
+
 def usd_per_hour_of(
-    ladder: Sequence[Tested], tiers: Sequence[str], prices: Mapping[str, TierPrice], *, rate_rps: float
+    ladder: Sequence[Shares], tiers: Sequence[str], prices: Mapping[str, TierPrice], *, rate_rps: float
 ) -> Floats:
     """Cost of an hour under each policy at a rate, all tiers' paid replicas included, shape ``(len(ladder),)``.
 
@@ -54,7 +68,7 @@ def usd_per_hour_of(
 
 
 def steer(
-    ladder: Sequence[Tested],
+    ladder: Sequence[Shares],
     tiers: Sequence[str],
     prices: Mapping[str, TierPrice],
     *,
@@ -93,7 +107,7 @@ def steer(
 
 
 def marginal_prices(
-    policy: Tested, tiers: Sequence[str], prices: Mapping[str, TierPrice], *, rate_rps: float, extra_rps: float
+    policy: Shares, tiers: Sequence[str], prices: Mapping[str, TierPrice], *, rate_rps: float, extra_rps: float
 ) -> dict[str, float]:
     """What one more request sent to each tier costs now, in USD, while a policy is followed.
 
