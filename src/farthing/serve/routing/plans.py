@@ -1,0 +1,151 @@
+"""Policies made ready to be followed row by row. Pure: nothing here knows a request, a tier's queue or the time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec
+from farthing.serve.routing.row_scores import RowScore, row_score
+
+if TYPE_CHECKING:
+    from farthing.core.route.served import Predictor
+
+__all__ = ["Gate", "Plan", "RungShares", "ladder_of", "plan_of", "safe_plan", "shares_of"]
+
+Row = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gate:
+    """A score with what it is read from.
+
+    Attributes:
+        name: Of the score.
+        needs: Tiers that must have answered.
+        output: Name of their output that is read, empty for the first.
+        compute: See :data:`~farthing.serve.routing.row_scores.RowScore`.
+        cost_usd: Of computing it once.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    output: str
+    compute: RowScore
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """One policy.
+
+    Attributes:
+        rung: Its index in the ladder, None for the safe policy.
+        tiers: In the order asked; where the policy's last one is not the reference, the reference follows for rows
+            that nobody else could answer.
+        gates: By which each tier but the last of the policy is judged, or by which one of them is chosen.
+        thresholds: One a gate; of a choice, one a tier but the last.
+        chooses: One tier is chosen by ``gates[0]`` before any is asked to answer; else they are asked in turn.
+        last: Index in ``tiers`` of the policy's last, whose answer is not judged.
+    """
+
+    rung: int | None
+    tiers: tuple[str, ...]
+    gates: tuple[Gate, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    chooses: bool = False
+    last: int = 0
+
+    def choice(self, value: float) -> int:
+        """Index of the tier that a score chooses; the last one where there is no score (NaN)."""
+        if math.isnan(value):
+            return self.last
+        return sum(value < threshold for threshold in self.thresholds)
+
+    def gate_of(self, stage: int) -> Gate | None:
+        """What judges the answer of a tier, None where it counts as it is."""
+        return None if self.chooses or stage >= len(self.gates) else self.gates[stage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RungShares:
+    """What steering looks at in a rung (:class:`farthing.core.route.steering.Shares`).
+
+    Attributes:
+        called_frac: Share of requests on which each tier runs, in the order of the route's tiers.
+        score_cost_usd: Of its scores, per request.
+    """
+
+    called_frac: NDArray[np.float64]
+    score_cost_usd: float
+
+
+def safe_plan(route: Route) -> Plan:
+    """Always the reference."""
+    return Plan(rung=None, tiers=(route.reference,))
+
+
+def ladder_of(route: Route, predictors: Mapping[str, Predictor]) -> tuple[Plan, ...]:
+    """All certified policies of a route.
+
+    Raises:
+        ValueError: when one names a tier or score that there is not, or a score that cannot be computed in serving.
+    """
+    names = {tier.name for tier in route.tiers}
+    specs = {spec.name: spec for spec in route.scores}
+    if route.reference not in names:
+        raise ValueError(f"the reference {route.reference} is no tier; there are {', '.join(sorted(names))}")
+    plans = [plan_of(rung.policy, k, specs, predictors, route.reference) for k, rung in enumerate(route.ladder)]
+    for plan in plans:
+        called = {*plan.tiers, *(name for gate in plan.gates for name in gate.needs)}
+        if unknown := sorted(called - names):
+            raise ValueError(f"rung {plan.rung} asks {unknown[0]}, which is no tier of the route")
+    if route.chosen is not None and not 0 <= route.chosen < len(plans):
+        raise ValueError(f"the rung {route.chosen} is chosen of a ladder of {len(plans)}")
+    return tuple(plans)
+
+
+def plan_of(
+    policy: RoutedPolicy,
+    rung: int,
+    specs: Mapping[str, ScoreSpec],
+    predictors: Mapping[str, Predictor],
+    reference: str,
+) -> Plan:
+    """One policy made ready.
+
+    Raises:
+        ValueError: as :func:`ladder_of`, or when tiers, scores and thresholds do not fit its kind.
+    """
+    wanted = {"fixed": 0, "pre_route": 1, "cascade": len(policy.tiers) - 1}[policy.kind]
+    fits = len(policy.scores) == wanted and len(policy.thresholds) == len(policy.tiers) - 1
+    if not policy.tiers or not fits or (policy.kind == "fixed" and len(policy.tiers) != 1):
+        raise ValueError(f"tiers, scores and thresholds of rung {rung} do not fit a policy of kind {policy.kind}")
+    beyond = () if reference in policy.tiers else (reference,)
+    return Plan(
+        rung=rung,
+        tiers=(*policy.tiers, *beyond),
+        gates=tuple(_gate(name, specs, predictors) for name in policy.scores),
+        thresholds=policy.thresholds,
+        chooses=policy.kind == "pre_route",
+        last=len(policy.tiers) - 1,
+    )
+
+
+def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Predictor]) -> Gate:
+    spec = specs.get(name)
+    if spec is None:
+        raise ValueError(f"there is no score {name}; there are {', '.join(specs) or 'none'}")
+    compute = row_score(spec, predictors.get(name))
+    return Gate(name=name, needs=spec.needs, output=spec.output, compute=compute, cost_usd=spec.cost_usd)
+
+
+def shares_of(rung: Rung, tiers: Sequence[str]) -> RungShares:
+    """A rung as steering wants it; tiers that it does not name are not called."""
+    called = np.array([rung.called_frac.get(name, 0.0) for name in tiers], dtype=np.float64)
+    return RungShares(called_frac=called, score_cost_usd=rung.score_cost_usd)
