@@ -80,6 +80,9 @@ class ScoreSpec:
         logits: Whether the answer holds logits; else probabilities.
         output: Name of the model's output that is read; empty for the first.
         weights: File with the arrays of a trained predictor (``.npz``, relative to the route's folder), or empty.
+        features: Names of a logistic predictor's columns, in the order of its weights: those of ``TEXT_FEATURES``,
+            then ``max_probability margin negative_entropy energy`` of the answer of the one tier in ``needs``. Empty
+            means the text features alone.
         cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
     """
 
@@ -91,6 +94,7 @@ class ScoreSpec:
     logits: bool = True
     output: str = ""
     weights: str = ""
+    features: tuple[str, ...] = ()
     cost_usd: float = 0.0
 
 

@@ -1,0 +1,119 @@
+"""Routes as files. A received route is data: nothing in it is imported or run."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import cattrs
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.codec import from_plain
+from farthing.core.route.predictors import Logistic, Neighbours
+from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, policy_of
+from farthing.errors import SchemaError
+from farthing.load.schema import read_document
+
+__all__ = ["Predictor", "read_predictor", "read_route"]
+
+Predictor = Logistic | Neighbours
+_SHOWN = 5
+_MAX_MIB = 1024
+
+
+def read_route(path: Path | str) -> Route:
+    """Read a route as ``farthing route calibrate`` wrote it, and check that it hangs together.
+
+    Raises:
+        InputError: when the file is missing or unreadable.
+        SchemaError: when it is no route, has a newer version, keys are missing, unknown or of the wrong type, or a
+            policy names a tier or a score that the route does not have.
+    """
+    data = read_document(Path(path), "route")
+    try:
+        route = from_plain(Route, data)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as e:
+        problems = cattrs.transform_error(e, path="route")
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        raise SchemaError(
+            f"{path} is no valid route: {'; '.join(problems[:_SHOWN])}{more}",
+            hint="it is written by `farthing route calibrate`; a changed one must keep every key",
+        ) from e
+    problem = _problem(route)
+    if problem:
+        raise SchemaError(f"{path}: {problem}", hint="it is written by `farthing route calibrate`")
+    return route
+
+
+def _problem(route: Route) -> str:
+    """What does not hang together, in words; empty when all does."""
+    tiers, scores = [t.name for t in route.tiers], {s.name: s for s in route.scores}
+    if not tiers or len(set(tiers)) != len(tiers):
+        return f"tiers must be there and differ, are {', '.join(tiers) or 'none'}"
+    if route.reference not in tiers:
+        return f"the reference {route.reference!r} is no tier; there are {', '.join(tiers)}"
+    if route.chosen is not None and not 0 <= route.chosen < len(route.ladder):
+        return f"chosen is {route.chosen}; the ladder has {len(route.ladder)} rungs"
+    wrong = next(
+        (f"score {s.name!r} needs the unknown tier {t!r}" for s in route.scores for t in s.needs if t not in tiers), ""
+    )
+    if wrong:
+        return wrong
+    for k, rung in enumerate(route.ladder):
+        wrong = _wrong_policy(rung.policy, tiers, list(scores))
+        if wrong:
+            return f"rung {k}: {wrong}"
+    return ""
+
+
+def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> str:
+    try:
+        policy_of(policy)
+    except ValueError as e:
+        return str(e)
+    tier = next((t for t in policy.tiers if t not in tiers), None)
+    score = next((s for s in policy.scores if s not in scores), None)
+    return f"unknown tier {tier!r}" if tier else f"unknown score {score!r}" if score else ""
+
+
+def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
+    """The trained part of a score, None for a score that has none.
+
+    Args:
+        spec: Its ``weights`` name a file in the route's folder; arrays are called after the score:
+            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/directions``,
+            ``NAME/sufficient`` and ``NAME/k`` of neighbours.
+        folder: Of the route.
+
+    Raises:
+        SchemaError: when the file is missing, unreadable, outside the folder, or lacks an array.
+    """
+    if not spec.weights:
+        return None
+    path = (folder / spec.weights).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise SchemaError(f"score {spec.name!r}: weights {spec.weights} lie outside the route's folder {folder}")
+    wanted = ("directions", "sufficient", "k") if spec.kind == "neighbours" else ("weights", "intercept")
+    found = dict(zip(wanted, _arrays(path, [f"{spec.name}/{name}" for name in wanted]), strict=True))
+    if spec.kind == "neighbours":
+        return Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))
+    return Logistic(weights=found["weights"], intercept=float(found["intercept"]))
+
+
+def _arrays(path: Path, names: list[str]) -> list[NDArray[np.float64]]:
+    hint = "copy the whole folder, not route.yaml alone"
+    try:
+        if path.stat().st_size > _MAX_MIB * 2**20:
+            raise SchemaError(f"{path} is larger than {_MAX_MIB:,} MiB")
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file]
+            if missing:
+                raise SchemaError(f"{path} has no array {missing[0]!r}", hint=hint)
+            arrays = [np.asarray(file[name], dtype=np.float64) for name in names]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+        raise SchemaError(f"cannot read the weights {path}: {e}", hint=hint) from e
+    bad = next((name for name, array in zip(names, arrays, strict=True) if not np.isfinite(array).all()), None)
+    if bad:
+        raise SchemaError(f"{path}: {bad} holds numbers that are not finite", hint="calibrate again")
+    return arrays

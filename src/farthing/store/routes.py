@@ -1,0 +1,103 @@
+"""What ``farthing route calibrate`` leaves: route.yaml, the weights of its learned scores, the outcomes it rests on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.codec import to_plain
+from farthing.core.route.outcomes import OutcomeMatrix
+from farthing.core.route.predictors import Logistic, Neighbours
+from farthing.core.route.routes import Route
+from farthing.store.documents import disk_errors, write_yaml
+
+__all__ = ["write_outcomes", "write_route", "write_weights"]
+
+
+def write_route(route: Route, path: Path) -> Path:
+    """Write ``route.yaml``; :func:`farthing.load.route_file.read_route` reads it.
+
+    Raises:
+        StoreError: when the disk is full or the folder cannot be written.
+    """
+    return write_yaml(path, "farthing/route/1", to_plain(route))
+
+
+def write_weights(path: Path, predictors: Mapping[str, Logistic | Neighbours]) -> Path:
+    """Write the arrays of learned scores, by the score's name, as one ``.npz``.
+
+    Raises:
+        StoreError: when the disk is full or the folder cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, found in predictors.items():
+        if isinstance(found, Logistic):
+            arrays |= {f"{name}/weights": found.weights, f"{name}/intercept": np.array(found.intercept)}
+        else:
+            arrays |= {
+                f"{name}/directions": found.directions.astype(np.float32),
+                f"{name}/sufficient": found.sufficient,
+                f"{name}/k": np.array(found.k),
+            }
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
+            try:
+                np.savez(f, **arrays)  # type: ignore[arg-type]
+                f.flush()
+                os.fsync(f.fileno())
+                os.chmod(f.name, 0o644)
+                os.replace(f.name, path)
+            except BaseException:
+                Path(f.name).unlink(missing_ok=True)
+                raise
+    return path
+
+
+def write_outcomes(
+    path: Path,
+    matrix: OutcomeMatrix,
+    *,
+    texts: Sequence[str] | None = None,
+    marks: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
+    """Write outcomes as :func:`farthing.load.outcomes.read_outcomes` reads them.
+
+    Args:
+        path: A ``.parquet`` file.
+        matrix: What every tier did.
+        texts: The requests, None to leave them out.
+        marks: Further columns of words by name, for example which part a request was in.
+
+    Raises:
+        StoreError: when the disk is full or the folder cannot be written.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    columns: dict[str, Any] = {"request_id": list(matrix.request_ids)}
+    if texts is not None:
+        columns["text"] = list(texts)
+    if matrix.segments is not None:
+        columns["segment"] = list(matrix.segments)
+    columns |= {name: list(values) for name, values in (marks or {}).items()}
+    for k, tier in enumerate(matrix.tiers):
+        columns[f"quality:{tier}"] = matrix.quality[:, k]
+        columns[f"cost_usd:{tier}"] = matrix.cost_usd[:, k]
+    for name, score in matrix.scores.items():
+        columns[f"score:{name}" + (f"@{'+'.join(score.needs)}" if score.needs else "")] = score.values
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
