@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import uvloop
 
 from farthing.core.stats.intervals import quantile, ratio_of_blocks
 from farthing.core.traffic.batch_queue import sla_rps
@@ -29,21 +28,19 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
 from figures import emit
 from serving.against import compare
-from serving.client import Connection, Lost, Reply, http_bytes, open_loop
+from serving.client import http_bytes
 from serving.farthing_server import Farthing, farthing
 from serving.in_process import Calls, InProcess
 from serving.models import SUBJECTS, Floats, Post, build, oip_binary_post, oip_json_post
 from serving.peers import PEERS, oip_answer
 from serving.processes import ask, cpu_s, family, free_port, replies, rss_mb, running
+from serving.rates import rate_within
 from serving.wrk import Load, press
 
 BLOCKS = 8
 SIZES = (1, 2, 4, 8, 16)
 BOUND_S = 0.030
 """p99 bound of the batching comparison, about 15 times the model's time for one."""
-STEP = 1.06
-"""From one offered rate to the next, until two neighbours lie on either side of the bound."""
-PROBES = 6
 SEEDS = (0, 1, 2)
 Section = Callable[["Bench"], None]
 
@@ -220,41 +217,6 @@ def offline_curve(bench: Bench, name: str) -> ServiceCurve:
     return ServiceCurve.exact(sizes=SIZES, seconds=tuple(seconds), sigma=sigma)
 
 
-def p99_s(port: int, request: bytes, rps: float, seconds: float, seed: int) -> float:
-    """99th percentile under Poisson arrivals, from the scheduled time; the first fifth is left out; failures are inf."""
-    found: list[float] = []
-
-    async def send(connection: Connection, scheduled_s: float) -> Connection:
-        try:
-            reply: Reply | None = await connection.ask(request)
-        except Lost:
-            reply = None
-        found.append(time.monotonic() - scheduled_s if reply is not None and reply.status == 200 else np.inf)
-        return connection
-
-    uvloop.run(open_loop(send, port, rps=rps, seconds=seconds, connections=1024, seed=seed))
-    return float(np.quantile(found[len(found) // 5 :], 0.99))
-
-
-def rate_within(bench: Bench, server: Farthing, predicted_rps: float, seed: int) -> float:
-    """Highest rate whose p99 stays within the bound: walk from the predicted one until the bound lies between two
-    neighbours, then go by the logarithm of p99; NaN when it is not found within the probes.
-    """
-    request = http_bytes(oip_binary_post("dense", SUBJECTS["dense"].sample()))
-    tails_s: dict[int, float] = {}
-    step = 0
-    for _ in range(PROBES):
-        rate = predicted_rps * STEP**step
-        tails_s[step] = min(p99_s(server.port, request, rate, 2 * bench.seconds, seed), 100 * BOUND_S)
-        print(f"  {rate:.0f}/s: p99 {tails_s[step] * 1e3:.1f} ms", file=sys.stderr)
-        step += 1 if tails_s[step] <= BOUND_S else -1
-        between = (k for k in tails_s if k + 1 in tails_s and tails_s[k] <= BOUND_S < tails_s[k + 1])
-        if (k := next(between, None)) is not None:
-            share = np.log(BOUND_S / tails_s[k]) / np.log(tails_s[k + 1] / tails_s[k])
-            return float(predicted_rps * STEP ** (k + share))
-    return float("nan")
-
-
 def place(server: Farthing, bench: Bench) -> None:
     """Workers alone on the model's core; the parent on the client's, so that only batching is compared."""
     server.process.cpu_affinity([bench.client])
@@ -273,13 +235,16 @@ def batching(bench: Bench) -> None:
             raise SystemExit(f"the model is too slow here for {BOUND_S * 1e3:.0f} ms: {curve}")
         predicted[b] = rps
     mine = os.sched_getaffinity(0)
+    request = http_bytes(oip_binary_post("dense", SUBJECTS["dense"].sample()))
     seen: dict[int, list[float]] = {}
     for b in predicted:
         folder = bench.folder / f"batch-{b}"
         with farthing(folder, [bench.entry("dense", b)], inline="never", cores=[bench.core, bench.client]) as server:
             place(server, bench)
             os.sched_setaffinity(0, {bench.client})
-            seen[b] = [rate_within(bench, server, predicted[b], seed) for seed in SEEDS]
+            seen[b] = [
+                rate_within(server.port, [request], predicted[b], BOUND_S, 2 * bench.seconds, seed) for seed in SEEDS
+            ]
             os.sched_setaffinity(0, mine)
     show_batching(predicted, seen)
 

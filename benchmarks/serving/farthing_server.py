@@ -15,7 +15,7 @@ import yaml
 
 from serving.processes import free_port, replies, running
 
-__all__ = ["Farthing", "farthing", "write_serve_file"]
+__all__ = ["Farthing", "farthing", "farthing_of", "write_serve_file"]
 
 _TOKEN = "a-token-for-benchmarks-only"
 
@@ -85,11 +85,23 @@ def farthing(
         options: Further words of the command line.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    source = write_serve_file(folder, models)
+    with farthing_of(folder, source, inline=inline, cores=cores, options=options) as server:
+        yield server
+
+
+@contextmanager
+def farthing_of(
+    folder: Path, source: Path, *, inline: str, cores: Sequence[int], options: Sequence[str] = ()
+) -> Iterator[Farthing]:
+    """The same with what ``farthing serve`` takes: a plan, a model's folder, a serve.yaml or a route.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
     port, grpc_port, control_port = free_port(), free_port(), free_port()
     token = folder / "token"
+    token.unlink(missing_ok=True)
     token.write_text(_TOKEN)
     token.chmod(0o600)
-    command = [str(Path(sys.executable).with_name("farthing")), "serve", str(write_serve_file(folder, models))]
+    command = [str(Path(sys.executable).with_name("farthing")), "serve", str(source)]
     command += ["--port", str(port), "--grpc-port", str(grpc_port), "--metrics-port", str(control_port)]
     command += ["--admin-token-file", str(token), "--inline", inline, *options]
     ready = lambda: replies(port, "/v2/health/ready")  # noqa: E731

@@ -1,0 +1,1 @@
+"""What ``benchmarks/route.py`` is made of."""

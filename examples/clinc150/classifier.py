@@ -1,0 +1,34 @@
+"""The large tier: MiniLM-L6 with a mean over its tokens and one linear layer to 150 intents."""
+
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertModel
+
+HERE = Path(__file__).parent
+INTENTS = 150
+
+
+class Large(torch.nn.Module):
+    """Tokens of shape (n, length) to logits of shape (n, 150)."""
+
+    def __init__(self, encoder: BertModel, intents: int = INTENTS) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = torch.nn.Linear(encoder.config.hidden_size, intents)
+
+    def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.head(self.embed(input_ids, attention_mask))
+
+
+def load() -> torch.nn.Module:
+    """The trained classifier, from the folder beside this file."""
+    config = BertConfig.from_pretrained(HERE / "encoder", attn_implementation="eager")
+    model = Large(BertModel(config, add_pooling_layer=False))
+    model.load_state_dict(torch.load(HERE / "weights.pt", weights_only=True))
+    return model.eval()

