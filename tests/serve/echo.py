@@ -7,10 +7,12 @@ import time
 
 from echo_models import EchoQueue, FewModels, echo_model
 
+from farthing.measure.clock import MonotonicClock
 from farthing.nouns import TensorSpec
 from farthing.serve.protocol.dtypes import DATATYPES
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
+from farthing.serve.watch.metrics import Metrics
 
 CLASSES = ("cat", "dog", "emu", "fox")
 MAX_ROWS = 8
@@ -20,11 +22,13 @@ class Recorder:
     """An observer that keeps everything."""
 
     def __init__(self) -> None:
+        self.metrics = Metrics(MonotonicClock())
         self.answers: list[tuple[Request, Answer]] = []
         self.failures: list[tuple[LiveModel | None, str, Problem, Request | None]] = []
 
     def answered(self, request: Request, answer: Answer) -> None:
         self.answers.append((request, answer))
+        self.metrics.answered(request, answer)
 
     def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
         self.failures.append((model, protocol, problem, request))

@@ -22,6 +22,7 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import datatype_of
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel, ServedModel
+from farthing.serve.watch.metrics import Metrics
 
 PRECISION: Precision = "fp32"
 
@@ -66,14 +67,16 @@ def _outputs(request: Request) -> list[NDArray[Any]]:
 
 
 class Heard:
-    """An observer that counts."""
+    """An observer that counts, beside the metrics that the protocol's statistics rest on."""
 
     def __init__(self) -> None:
+        self.metrics = Metrics(MonotonicClock())
         self.answers = 0
         self.problems: list[tuple[str, int]] = []
 
     def answered(self, request: Request, answer: Answer) -> None:
         self.answers += 1
+        self.metrics.answered(request, answer)
 
     def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
         self.problems.append((protocol, problem.status))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from farthing.serve.served import LiveModel
 
-__all__ = ["Answer", "Observer", "Problem", "Queue", "Request"]
+__all__ = ["Answer", "Observer", "Problem", "Queue", "Request", "nobody_waits"]
 
 
 class Problem(Exception):
@@ -53,13 +53,18 @@ class Answer:
     batch_rows: int
 
 
+def nobody_waits(request: Request, outcome: Answer | Problem) -> None:
+    """The reply of a request that nobody has to be told about."""
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request:
     """One checked request that waits for its answer.
 
     Attributes:
         model: Who answers.
-        reply: Called once on the loop thread with the answer or the problem; must not raise.
+        reply: Called once on the loop thread with the answer or the problem; must not raise. Set before it is
+            submitted.
         rows: Samples in it, ≥ 1 and ≤ the model's largest batch.
         tensors: One array for each of ``model.inputs`` in their order, shape ``(rows, …)``; None with payloads.
         payloads: One encoded image (bytes) or text (str) a row, for models with such a pipeline; None with tensors.
@@ -76,10 +81,12 @@ class Request:
         deaths: Batches of which it was part when their worker died.
         solo_deaths: Those of them in which it was alone.
         trace: OpenTelemetry context of the caller (``traceparent``), None when there is none.
+        wishes: Which outputs the client wants and how, in its protocol's words; nobody but the door reads it.
+        timeout_s: The client's own bound, None when it named none; the door makes ``deadline_s`` of it.
     """
 
     model: LiveModel
-    reply: Callable[[Request, Answer | Problem], None]
+    reply: Callable[[Request, Answer | Problem], None] = nobody_waits
     rows: int = 1
     tensors: Sequence[NDArray[Any]] | None = None
     payloads: Sequence[bytes | str] | None = None
@@ -94,7 +101,9 @@ class Request:
     protocol: str = "http"
     deaths: int = 0
     solo_deaths: int = 0
-    trace: str | None = field(default=None)
+    trace: str | None = None
+    wishes: Sequence[Any] = ()
+    timeout_s: float | None = None
 
 
 class Queue(Protocol):

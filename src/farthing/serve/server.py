@@ -70,7 +70,7 @@ class Server:
         salt = None if settings.ledger is None else tenant_salt()
         self._http = HttpServer(
             self.models,
-            self._watchers,
+            self._watchers.observer,
             settings.limits,
             clock,
             tenant_salt=salt,
@@ -141,7 +141,7 @@ class Server:
         credentials = None
         if s.tls_key is not None and s.tls_cert is not None:
             credentials = server_credentials(s.tls_key.read_bytes(), s.tls_cert.read_bytes())
-        self._grpc = GrpcServer(self.models, self._watchers, s.limits, self._clock, tenant_salt=self._salt)
+        self._grpc = GrpcServer(self.models, self._watchers.observer, s.limits, self._clock, tenant_salt=self._salt)
         port = await self._grpc.start(_netloc(s.host, s.grpc_port), credentials)
         return _netloc(s.host, port)
 

@@ -16,7 +16,7 @@ from farthing.serve.grpc.messages import INFERENCE_SERVICE, METHODS, message
 from farthing.serve.grpc.tensors import answer_message, decode_message
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.documents import model_config, model_metadata, repository_index, server_metadata
-from farthing.serve.protocol.signatures import Decoded, deadline_of
+from farthing.serve.protocol.signatures import deadline_of
 from farthing.serve.protocol.tallies import statistics, tally_of
 from farthing.serve.protocol.tenants import tenant_of
 from farthing.serve.requests import Answer, Observer, Problem, Request
@@ -44,15 +44,6 @@ class Caller:
 
     left_s: float | None
     metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """One request on its way."""
-
-    request: Request
-    decoded: Decoded
-    raw_answer: bool
 
 
 def parsed(message_class: Any, raw: bytes) -> Any:
@@ -162,8 +153,7 @@ class Calls:
 
     async def _answered(self, message_: Any, size_bytes: int, caller: Caller) -> Any:
         done: asyncio.Future[Answer | Problem] = asyncio.get_running_loop().create_future()
-        asked = self._asked(message_, size_bytes, caller, done)
-        request = asked.request
+        request, raw_answer = self._asked(message_, size_bytes, caller, done)
         request.model.queue.submit(request)
         self._held_bytes += size_bytes
         try:
@@ -173,37 +163,27 @@ class Calls:
             raise
         if isinstance(outcome, Problem):
             raise outcome
-        return answer_message(request.model, asked.decoded, asked.raw_answer, outcome)
+        return answer_message(request.model, request, raw_answer, outcome)
 
-    def _asked(self, message_: Any, size_bytes: int, caller: Caller, done: asyncio.Future[Answer | Problem]) -> _Asked:
-        """Check a request; whatever is wrong with it is observed and raised."""
+    def _asked(
+        self, message_: Any, size_bytes: int, caller: Caller, done: asyncio.Future[Answer | Problem]
+    ) -> tuple[Request, bool]:
+        """Check a request; whatever is wrong with it is observed and raised. Also whether the answer is raw."""
         now_s = self._clock.monotonic_s()
         model: LiveModel | None = None
         try:
             model = self._find(message_.model_name, message_.model_version)
             self._refuse(model, size_bytes, caller, now_s)
-            decoded, raw_answer = decode_message(model, message_, self._limits)
+            request, raw_answer = decode_message(model, message_, self._limits)
         except Problem as problem:
             self._failed(model, problem)
             raise
-        request = Request(
-            model=model,
-            reply=lambda request, outcome: self._replied(request, outcome, done),
-            rows=decoded.rows,
-            tensors=decoded.tensors,
-            payloads=decoded.payloads,
-            size_bytes=size_bytes,
-            arrived_s=now_s,
-            deadline_s=_deadline_s(model, decoded.timeout_s, caller.left_s, now_s),
-            priority=decoded.priority,
-            length=decoded.length,
-            shape_key=decoded.shape_key,
-            id=decoded.id,
-            tenant=tenant_of(caller.metadata.get("authorization", "").encode(), self._tenant_salt),
-            protocol=_PROTOCOL,
-            trace=caller.metadata.get("traceparent"),
-        )
-        return _Asked(request=request, decoded=decoded, raw_answer=raw_answer)
+        request.reply = lambda request, outcome: self._replied(request, outcome, done)
+        request.size_bytes, request.arrived_s = size_bytes, now_s
+        request.deadline_s = _deadline_s(model, request.timeout_s, caller.left_s, now_s)
+        request.tenant = tenant_of(caller.metadata.get("authorization", "").encode(), self._tenant_salt)
+        request.trace = caller.metadata.get("traceparent")
+        return request, raw_answer
 
     def _refuse(self, model: LiveModel, size_bytes: int, caller: Caller, now_s: float) -> None:
         """Shed before tensors are looked at."""
@@ -228,14 +208,12 @@ class Calls:
     def _replied(self, request: Request, outcome: Answer | Problem, done: asyncio.Future[Answer | Problem]) -> None:
         """Count an outcome and wake the call that waits for it, where it still does."""
         self._held_bytes -= request.size_bytes
-        now_s = self._clock.monotonic_s()
         if isinstance(outcome, Answer):
-            tally_of(request.model).answered(request, outcome, now_s)
             self._observer.answered(request, outcome)
         else:
             if done.cancelled():
                 outcome = Problem(CANCELLED, "the client went away")
-            tally_of(request.model).refused(outcome, now_s - request.arrived_s)
+            tally_of(request.model).refused(outcome, self._clock.monotonic_s() - request.arrived_s)
             self._observer.failed(request.model, _PROTOCOL, outcome, request)
         if not done.done():
             done.set_result(outcome)

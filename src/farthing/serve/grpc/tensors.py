@@ -20,7 +20,6 @@ from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, raw
 from farthing.serve.protocol.oip import refuse_unoffered, request_parameters, wishes_of
 from farthing.serve.protocol.oip_answers import best_classes
 from farthing.serve.protocol.signatures import (
-    Decoded,
     Signature,
     Slot,
     Wish,
@@ -32,7 +31,7 @@ from farthing.serve.protocol.signatures import (
     shown,
     signature_of,
 )
-from farthing.serve.requests import Answer, Problem
+from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 
 __all__ = ["answer_message", "decode_message", "plain_parameters"]
@@ -71,12 +70,12 @@ def plain_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Any]
     return found
 
 
-def decode_message(model: LiveModel, request: Any, limits: Limits) -> tuple[Decoded, bool]:
+def decode_message(model: LiveModel, message: Any, limits: Limits) -> tuple[Request, bool]:
     """Check a ``ModelInferRequest`` and make its arrays.
 
     Args:
         model: Who is asked.
-        request: The message; raw tensors are not copied again, so that arrays are read-only.
+        message: Raw tensors of it are not copied again, so that arrays are read-only.
         limits: Bounds.
 
     Returns:
@@ -86,18 +85,19 @@ def decode_message(model: LiveModel, request: Any, limits: Limits) -> tuple[Deco
         Problem: 400, or 413 for a payload over its limit.
     """
     signature = signature_of(model)
-    named = plain_parameters(request.parameters, "parameters")
+    named = plain_parameters(message.parameters, "parameters")
     raw_answer = named.get("binary_data_output", True)
     timeout_s, priority, _ = request_parameters(named)
-    decoded = Decoded(
-        rows=1,
-        wishes=_wishes(signature, request, limits),
-        id=check_id(request.id),
+    request = Request(
+        model=model,
+        wishes=_wishes(signature, message, limits),
+        id=check_id(message.id),
         timeout_s=timeout_s,
         priority=priority,
+        protocol="grpc",
     )
-    _fill(decoded, signature, request, limits)
-    return decoded, raw_answer
+    _fill(request, signature, message, limits)
+    return request, raw_answer
 
 
 def _wishes(signature: Signature, request: Any, limits: Limits) -> tuple[Wish, ...]:
@@ -108,9 +108,9 @@ def _wishes(signature: Signature, request: Any, limits: Limits) -> tuple[Wish, .
     return wishes_of(signature, outputs, True, limits)
 
 
-def _fill(decoded: Decoded, signature: Signature, request: Any, limits: Limits) -> None:
+def _fill(request: Request, signature: Signature, message: Any, limits: Limits) -> None:
     """Read all inputs into tensors or payloads."""
-    inputs, raw = request.inputs, request.raw_input_contents
+    inputs, raw = message.inputs, message.raw_input_contents
     if not 1 <= len(inputs) <= limits.tensors:
         raise Problem(400, f"a request has 1 to {limits.tensors} inputs, got {len(inputs)}")
     if raw and len(raw) != len(inputs):
@@ -122,17 +122,17 @@ def _fill(decoded: Decoded, signature: Signature, request: Any, limits: Limits) 
             if len(described) > 1:
                 raise Problem(400, f"input {slot.name} stands for all tensors; send it alone or send tensors")
             array = _array(slot, shape, inputs[0], raw[0] if raw else None)
-            decoded.rows = shape[0]
-            decoded.payloads, decoded.length = check_payloads(signature, elements_of(array), limits)
+            request.rows = shape[0]
+            request.payloads, request.length = check_payloads(signature, elements_of(array), limits)
             return
         if shapes[slot.index] is not None:
             raise Problem(400, f"input {slot.name} is there twice")
         shapes[slot.index] = shape
-    decoded.rows, decoded.shape_key = gather(signature, shapes)
+    request.rows, request.shape_key = gather(signature, shapes)
     arrays: list[Any] = [None] * len(signature.inputs)
     for k, (slot, shape) in enumerate(described):
         arrays[slot.index] = _array(slot, shape, inputs[k], raw[k] if raw else None)
-    decoded.tensors = arrays
+    request.tensors = arrays
 
 
 def _described(signature: Signature, tensor: Any, limits: Limits) -> tuple[Slot, tuple[int, ...]]:
@@ -180,12 +180,12 @@ def _typed(datatype: Datatype, values: Any, count: int, name: str) -> NDArray[An
     return wide.astype(datatype.dtype)
 
 
-def answer_message(model: LiveModel, decoded: Decoded, raw_answer: bool, answer: Answer) -> Any:
+def answer_message(model: LiveModel, request: Request, raw_answer: bool, answer: Answer) -> Any:
     """A ``ModelInferResponse`` with the outputs that the client asked for, in its order."""
     signature = signature_of(model)
-    response = _InferResponse(model_name=model.spec.name, model_version=model.spec.version, id=decoded.id)
-    typed = not raw_answer and all(_datatype(signature, wish).name in _FIELDS for wish in decoded.wishes)
-    for wish in decoded.wishes:
+    response = _InferResponse(model_name=model.spec.name, model_version=model.spec.version, id=request.id)
+    typed = not raw_answer and all(_datatype(signature, wish).name in _FIELDS for wish in request.wishes)
+    for wish in request.wishes:
         slot, array, datatype = signature.outputs[wish.index], answer.outputs[wish.index], _datatype(signature, wish)
         if wish.classes:
             array = best_classes(signature, slot, array, wish.classes)

@@ -150,6 +150,12 @@ class Connection(asyncio.Protocol):
         left_bytes = (head.length_bytes or 0) - len(data) + end
         if left_bytes < 0:
             return False
+        if not left_bytes and not self._exchanges and not self._unsent_bytes and self._stuck_at_s is None:
+            self._since_s = self.server.now_s
+            exchange = Exchange(self, head)
+            self._exchanges.append(exchange)
+            exchange.whole(data[end:])
+            return True
         exchange = self._open(head)
         if end < len(data):
             exchange.take(data[end:])
@@ -290,12 +296,12 @@ class Connection(asyncio.Protocol):
         exchanges = self._exchanges
         if len(exchanges) != 1 or self._flushing or self._gone or self._parked or not self._reading:
             return False
-        out = exchanges[0].out
-        if out is None or exchanges[0].last or self._phase is not _Phase.IDLE or self.server.draining:
+        only = exchanges[0]
+        if only.out is None or only.last or self._phase is not _Phase.IDLE or self.server.draining:
             return False
         exchanges.clear()
         self._since_s = self.server.now_s
-        self._transport.write(out)
+        self._transport.write(only.out)
         return True
 
     # writing

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from farthing.serve.http.heads import Head
 from farthing.serve.http.inflating import Inflater
-from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_reply
+from farthing.serve.http.replies import JSON, OCTETS, encode_plain, encode_problem, encode_reply
 from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.sagemaker import chosen_model, decode_invocation, encode_predictions
-from farthing.serve.protocol.signatures import Decoded, deadline_of, signature_of
+from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import tally_of
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
@@ -41,40 +41,24 @@ class Exchange:
         received_bytes: Of the body as sent.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_decoded",
-        "_held_bytes",
-        "_inflater",
-        "_model",
-        "_plain",
-        "_request",
-        "_server",
-        "continue_due",
-        "discarding",
-        "head",
-        "last",
-        "out",
-        "received_bytes",
-    )
+    out: bytes | None = None
+    continue_due = False
+    discarding = False
+    received_bytes = 0
+    _chunks: list[bytes] | None = None
+    _held_bytes = 0
+    _inflater: Inflater | None = None
+    _model: LiveModel | None = None
+    _plain = False
+    _request: Request | None = None
 
     def __init__(self, connection: Connection, head: Head) -> None:
         self.head = head
-        self.out: bytes | None = None
         self.last = head.fatal or not head.keep_alive
-        self.continue_due = False
-        self.discarding = False
-        self.received_bytes = 0
         self._connection = connection
         self._server = connection.server
-        self._chunks: list[bytes] = []
-        self._held_bytes = 0
-        self._inflater = Inflater(head.encoding, self._server.limits.body_bytes) if head.encoding else None
-        self._model: LiveModel | None = None
-        self._decoded: Decoded | None = None
-        self._plain = False
-        self._request: Request | None = None
+        if head.encoding:
+            self._inflater = Inflater(head.encoding, self._server.limits.body_bytes)
 
     def admit(self) -> None:
         """Decide by the head alone: the problem it has, the model's state, a full queue."""
@@ -118,7 +102,10 @@ class Exchange:
                 self.refuse(problem)
                 return
         self._hold(len(chunk))
-        self._chunks.append(chunk)
+        if self._chunks is None:
+            self._chunks = [chunk]
+        else:
+            self._chunks.append(chunk)
 
     def _hold(self, size: int) -> None:
         server = self._server
@@ -144,9 +131,8 @@ class Exchange:
         """Decode the body and hand it to the model's queue, or answer at once."""
         if self.out is not None:
             return
-        chunks = self._chunks
+        chunks, self._chunks = self._chunks or [], None
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._chunks = []
         try:
             if self._model is None:
                 assert self.head.route is not None
@@ -155,6 +141,35 @@ class Exchange:
                 self.infer(self._model, body)
         except Problem as problem:
             self.refuse(problem)
+
+    def whole(self, body: bytes) -> None:
+        """Take a request whose body came with its head: ``admit``, ``take``, ``finish`` and ``run`` in one.
+
+        Args:
+            body: All of it, as long as the head says.
+        """
+        server, size = self._server, len(body)
+        limits = server.limits
+        if self._inflater is not None or size > limits.body_bytes or server.held_bytes + size > limits.in_flight_bytes:
+            self._piecemeal(body)
+            return
+        self.received_bytes = self._held_bytes = size
+        server.held_bytes += size
+        try:
+            self._admit()
+            if self._model is None:
+                assert self.head.route is not None
+                self.answer(page(self.head.route, server.models, body, limits))
+            else:
+                self.infer(self._model, body)
+        except Problem as problem:
+            self.refuse(problem)
+
+    def _piecemeal(self, body: bytes) -> None:
+        self.admit()
+        self.take(body)
+        if self.finish():
+            self.run()
 
     def infer(self, model: LiveModel, body: bytes) -> None:
         """Decode a request for a model and submit it.
@@ -166,30 +181,15 @@ class Exchange:
         limits = server.limits
         assert head.route is not None
         if head.route.model:
-            decoded = decode_infer(model, body, head.json_bytes, limits)
-            protocol = "http"
+            request = decode_infer(model, body, head.json_bytes, limits)
         else:
-            decoded, self._plain = decode_invocation(model, body, head.media_type, head.json_bytes, limits)
-            protocol = "sagemaker"
-        self._decoded = decoded
+            request, self._plain = decode_invocation(model, body, head.media_type, head.json_bytes, limits)
+            request.protocol = "sagemaker"
         now_s = server.clock.monotonic_s()
-        request = Request(
-            model=model,
-            reply=self.reply,
-            rows=decoded.rows,
-            tensors=decoded.tensors,
-            payloads=decoded.payloads,
-            size_bytes=len(body),
-            arrived_s=now_s,
-            deadline_s=deadline_of(model, decoded.timeout_s, now_s),
-            priority=decoded.priority,
-            length=decoded.length,
-            shape_key=decoded.shape_key,
-            id=decoded.id,
-            tenant=head.tenant,
-            protocol=protocol,
-            trace=head.trace,
-        )
+        request.reply = self.reply
+        request.size_bytes, request.arrived_s = len(body), now_s
+        request.deadline_s = deadline_of(model, request.timeout_s, now_s)
+        request.tenant, request.trace = head.tenant, head.trace
         self._request = request
         model.queue.submit(request)
 
@@ -209,28 +209,27 @@ class Exchange:
             server.report(e)
             self.refuse(Problem(500, "the model's answer cannot be encoded"), request)
             return
-        tally_of(request.model).answered(request, result, server.clock.monotonic_s())
         server.observer.answered(request, result)
 
     def _encode(self, request: Request, result: Answer) -> None:
-        model, decoded = self._model, self._decoded
+        model = self._model
         assert model is not None
-        assert decoded is not None
         signature = signature_of(model)
         extra = cost_line(request, result) if self._server.expose_cost else b""
         if self._plain:
             self.answer(encode_predictions(signature, result.outputs), extra=extra)
             return
-        body, json_bytes = encode_answer(signature, decoded.wishes, decoded.id, result.outputs)
+        body, json_bytes = encode_answer(signature, request.wishes, request.id, result.outputs)
         self.answer(body, JSON if json_bytes is None else OCTETS, json_bytes, extra)
 
     def answer(self, body: bytes, media_type: bytes = JSON, json_bytes: int | None = None, extra: bytes = b"") -> None:
         """The answer is there."""
-        head = self.head
-        self.last = self.last or self._connection.ends_with(self)
-        self._done(
-            encode_reply(
-                self._server.date,
+        head, server = self.head, self._server
+        if server.draining:
+            self.last = self.last or self._connection.ends_with(self)
+        if self.last or head.old or head.method == "HEAD":
+            out = encode_reply(
+                server.date,
                 body,
                 media_type=media_type,
                 json_bytes=json_bytes,
@@ -239,7 +238,9 @@ class Exchange:
                 extra=extra,
                 head_only=head.method == "HEAD",
             )
-        )
+        else:
+            out = encode_plain(server.date, body, media_type, json_bytes, extra)
+        self._done(out)
 
     def refuse(self, problem: Problem, request: Request | None = None) -> None:
         """The answer is a problem; the rest of the body is thrown away if it is short, else the connection ends."""
@@ -277,7 +278,10 @@ class Exchange:
 
     def _done(self, out: bytes) -> None:
         self.out = out
-        self.release()
+        if self._held_bytes:
+            self._server.held_bytes -= self._held_bytes
+            self._held_bytes = 0
+        self._chunks = None
         self._connection.answered(len(out))
 
     def abandon(self) -> None:
@@ -291,4 +295,4 @@ class Exchange:
         """Give back what the body held."""
         self._server.held_bytes -= self._held_bytes
         self._held_bytes = 0
-        self._chunks = []
+        self._chunks = None

@@ -9,9 +9,11 @@ the model.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 from numpy.typing import NDArray
 
@@ -19,7 +21,6 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import elements_of, raw_array
 from farthing.serve.protocol.json_values import array_of_values, flat_values, wrong_elements
 from farthing.serve.protocol.signatures import (
-    Decoded,
     Signature,
     Slot,
     Wish,
@@ -33,7 +34,7 @@ from farthing.serve.protocol.signatures import (
     signature_of,
 )
 from farthing.serve.protocol.strict_json import check_keys, check_scalars, read_json
-from farthing.serve.requests import Problem
+from farthing.serve.requests import Problem, Request
 from farthing.serve.served import LiveModel
 
 __all__ = ["decode_document", "decode_infer", "refuse_unoffered", "request_parameters", "wishes_of"]
@@ -44,7 +45,6 @@ _OUTPUT_KEYS = frozenset({"name", "parameters"})
 _DATA = b'"data":'
 _DATA_END = b"]}"
 _MARK = b"8193217406551923847"
-_NOTHING = memoryview(b"")
 _PLANS = 256
 _PLAN_BYTES = 8192
 _MAX_PRIORITY = 2**32 - 1
@@ -56,13 +56,17 @@ _NOT_OFFERED = ("sequence_", "shared_memory_")
 
 @dataclass(slots=True, kw_only=True)
 class _Given:
-    """One input as the client described it; ``data`` of the JSON form or the place of its bytes."""
+    """One input as the client described it; ``data`` of the JSON form or the place of its bytes.
+
+    ``count`` numbers lie there just as arrays hold them; 0 when they must be looked at (BYTES, BOOL).
+    """
 
     slot: Slot
     shape: tuple[int, ...]
     data: Any = None
     start: int = -1
     stop: int = -1
+    count: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +84,7 @@ class _Plan:
     binary_bytes: int
 
 
-def decode_infer(model: LiveModel, body: bytes, header_bytes: int | None, limits: Limits) -> Decoded:
+def decode_infer(model: LiveModel, body: bytes, header_bytes: int | None, limits: Limits) -> Request:
     """Read one request.
 
     Args:
@@ -108,10 +112,10 @@ def decode_infer(model: LiveModel, body: bytes, header_bytes: int | None, limits
             f"the tensors have {plan.binary_bytes:,} bytes by their binary_data_size, "
             f"{len(body) - header_bytes:,} follow the JSON part",
         )
-    return _decoded(signature, plan, memoryview(body)[header_bytes:], limits)
+    return _request(signature, plan, body, header_bytes, limits)
 
 
-def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Decoded:
+def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Request:
     """Read a request that is wholly JSON.
 
     What stands around the values of a single input is the same in every request of a client. Once such a frame has
@@ -129,12 +133,13 @@ def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Decoded:
             plan = None
         else:
             given = plan.given[0]
-            return _decoded(signature, plan, _NOTHING, limits, _Given(slot=given.slot, shape=given.shape, data=values))
+            only = _Given(slot=given.slot, shape=given.shape, data=values)
+            return _request(signature, plan, b"", 0, limits, only)
     document = read_json(body, limits.json_depth)
-    decoded = decode_document(signature, document, limits)
-    if frame is not None and not decoded.id and len(document["inputs"]) == 1:
+    request = decode_document(signature, document, limits)
+    if frame is not None and not request.id and len(document["inputs"]) == 1:
         _keep_frame(signature, frame, limits)
-    return decoded
+    return request
 
 
 def _keep_frame(signature: Signature, frame: tuple[bytes, bytes], limits: Limits) -> None:
@@ -152,7 +157,7 @@ def _keep_frame(signature: Signature, frame: tuple[bytes, bytes], limits: Limits
         signature.frames[frame] = plan
 
 
-def decode_document(signature: Signature, document: Any, limits: Limits) -> Decoded:
+def decode_document(signature: Signature, document: Any, limits: Limits) -> Request:
     """Check a request that is wholly JSON (parsed strictly) and make its arrays.
 
     Raises:
@@ -161,7 +166,7 @@ def decode_document(signature: Signature, document: Any, limits: Limits) -> Deco
     plan = _plan(signature, document, limits)
     if plan.binary_bytes:
         raise Problem(400, "binary_data_size without the header Inference-Header-Content-Length")
-    return _decoded(signature, plan, _NOTHING, limits)
+    return _request(signature, plan, b"", 0, limits)
 
 
 def _keep(signature: Signature, head: bytes, plan: _Plan) -> None:
@@ -286,7 +291,8 @@ def _one_given(signature: Signature, described: object, at: int, limits: Limits)
             400,
             f"input {slot.name}: {slot.datatype.name} {list(shape)} needs {need:,} bytes, binary_data_size is {size:,}",
         )
-    return _Given(slot=slot, shape=shape, start=at, stop=at + size)
+    as_is = need > 0 and slot.datatype.name != "BOOL" and sys.byteorder == "little"
+    return _Given(slot=slot, shape=shape, start=at, stop=at + size, count=math.prod(shape) if as_is else 0)
 
 
 def wishes_of(signature: Signature, outputs: object, binary: bool, limits: Limits) -> tuple[Wish, ...]:
@@ -331,10 +337,22 @@ def _wish(signature: Signature, described: object, binary: bool) -> Wish:
     return Wish(index=slot.index, binary=wants_binary, classes=classes)
 
 
-def _decoded(signature: Signature, plan: _Plan, raw: memoryview, limits: Limits, only: _Given | None = None) -> Decoded:
-    """A request from its plan and its values: raw ones, those of the plan, or those of its only input."""
+def _request(
+    signature: Signature, plan: _Plan, body: bytes, raw_from: int, limits: Limits, only: _Given | None = None
+) -> Request:
+    """A request from its plan and its values: raw ones, those of the plan, or those of its only input.
+
+    Args:
+        signature: Of the model.
+        plan: What the JSON part says.
+        body: That raw tensors are in; of the length that the plan wants.
+        raw_from: Where they begin.
+        limits: Bounds of payloads.
+        only: The only input, in place of the plan's.
+    """
     given = plan.given if only is None else [only]
-    decoded = Decoded(
+    request = Request(
+        model=signature.model,
         rows=plan.rows,
         shape_key=plan.shape_key,
         wishes=plan.wishes,
@@ -343,19 +361,23 @@ def _decoded(signature: Signature, plan: _Plan, raw: memoryview, limits: Limits,
         priority=plan.priority,
     )
     if plan.payload:
-        elements = _payload_elements(signature, given[0], raw, limits)
-        decoded.payloads, decoded.length = check_payloads(signature, elements, limits)
+        elements = _payload_elements(signature, given[0], memoryview(body)[raw_from:], limits)
+        request.payloads, request.length = check_payloads(signature, elements, limits)
     else:
-        decoded.tensors = [_tensor(one, raw) for one in given]
-    return decoded
+        request.tensors = [_tensor(one, body, raw_from) for one in given]
+    return request
 
 
-def _tensor(given: _Given, raw: memoryview) -> NDArray[Any]:
+def _tensor(given: _Given, body: bytes, raw_from: int) -> NDArray[Any]:
     slot = given.slot
-    if given.start >= 0:
-        return raw_array(slot.datatype, given.shape, raw[given.start : given.stop], slot.name)
-    flat = flat_values(given.data, given.shape, slot.name)
-    return array_of_values(slot.datatype, flat, slot.name).reshape(given.shape)
+    if given.count:
+        return np.frombuffer(body, slot.datatype.dtype, given.count, raw_from + given.start).reshape(given.shape)
+    if given.start < 0:
+        flat = flat_values(given.data, given.shape, slot.name)
+        return array_of_values(slot.datatype, flat, slot.name).reshape(given.shape)
+    return raw_array(
+        slot.datatype, given.shape, memoryview(body)[raw_from + given.start : raw_from + given.stop], slot.name
+    )
 
 
 def _payload_elements(signature: Signature, given: _Given, raw: memoryview, limits: Limits) -> list[bytes]:

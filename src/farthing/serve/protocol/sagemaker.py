@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.oip import decode_document, decode_infer
 from farthing.serve.protocol.oip_answers import json_values
-from farthing.serve.protocol.signatures import Decoded, Signature, Slot, check_payloads, shown, signature_of
+from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, shown, signature_of
 from farthing.serve.protocol.strict_json import check_depth, check_keys, read_json
-from farthing.serve.requests import Problem
+from farthing.serve.requests import Problem, Request
 from farthing.serve.served import LiveModel, Models
 
 __all__ = ["chosen_model", "decode_invocation", "encode_predictions"]
@@ -53,7 +53,7 @@ def chosen_model(models: Models, target: str) -> LiveModel:
 
 def decode_invocation(
     model: LiveModel, body: bytes, media_type: str, json_bytes: int | None, limits: Limits
-) -> tuple[Decoded, bool]:
+) -> tuple[Request, bool]:
     """Read a request.
 
     Args:
@@ -81,10 +81,10 @@ def decode_invocation(
     if media_type not in taken and not (kind == "image" and media_type.startswith("image/")):
         raise Problem(415, f"model {model.spec.name} ({kind}) does not take {media_type[:80]}")
     payloads, length = check_payloads(signature, [body], limits)
-    return Decoded(rows=1, payloads=payloads, length=length, wishes=signature.all_json), True
+    return Request(model=model, payloads=payloads, length=length, wishes=signature.all_json), True
 
 
-def _json(signature: Signature, document: Any, limits: Limits) -> tuple[Decoded, bool]:
+def _json(signature: Signature, document: Any, limits: Limits) -> tuple[Request, bool]:
     if _is_protocol(document):
         return decode_document(signature, document, limits), False
     check_depth(document, limits.json_depth)

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from farthing.nouns import TensorSpec
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import DATATYPES, Datatype, datatype_of
@@ -23,7 +21,6 @@ from farthing.serve.requests import Problem
 from farthing.serve.served import LiveModel
 
 __all__ = [
-    "Decoded",
     "Signature",
     "Slot",
     "Wish",
@@ -131,33 +128,6 @@ class Signature:
             known = ", ".join([*self.inputs_by_name, *([self.payload.name] if self.payload else [])])
             raise Problem(400, f"model {self.model.spec.name} has no input {shown(name)}; it has {known}")
         return found
-
-
-@dataclass(slots=True, kw_only=True)
-class Decoded:
-    """A checked request before it has a clock.
-
-    Attributes:
-        rows: ≥ 1.
-        tensors: In the model's order; None with payloads.
-        payloads: One a row; None with tensors.
-        shape_key: See :class:`~farthing.serve.requests.Request`.
-        length: Estimate of tokens of the longest text, 0 else.
-        wishes: Outputs to answer.
-        id: The client's, to be sent back.
-        timeout_s: The client's, None when it named none.
-        priority: 0 when it named none.
-    """
-
-    rows: int
-    tensors: Sequence[NDArray[Any]] | None = None
-    payloads: Sequence[bytes | str] | None = None
-    shape_key: Any = None
-    length: int = 0
-    wishes: tuple[Wish, ...] = ()
-    id: str = ""
-    timeout_s: float | None = None
-    priority: int = 0
 
 
 def _slot(spec: TensorSpec, index: int) -> Slot:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from farthing.serve.requests import Answer, Problem, Request
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.serve.requests import Problem
 from farthing.serve.served import LiveModel
 
 __all__ = ["Tally", "statistics", "tally_of"]
@@ -15,9 +19,13 @@ _CACHE_KEY = "tally"
 _NS = 1e9
 
 
+def _nothing_more() -> None:
+    """Without a counter there is nothing to take."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What one model did; both doors count into it, on the loop thread.
+    """What one model did; answers are counted by whoever observes them, problems by the doors, on the loop thread.
 
     Attributes:
         requests: Answered.
@@ -30,6 +38,7 @@ class Tally:
         failed_s: From arrival to the problem, summed.
         by_rows: Batches and their time (in seconds) by size.
         last_s: Monotonic time of the last answer, 0 before the first.
+        refresh: Takes what its counter has not handed over yet.
     """
 
     requests: int = 0
@@ -42,22 +51,30 @@ class Tally:
     failed_s: float = 0.0
     by_rows: dict[int, list[float]] = field(default_factory=dict)
     last_s: float = 0.0
+    refresh: Callable[[], None] = _nothing_more
 
-    def answered(self, request: Request, answer: Answer, now_s: float) -> None:
-        """Count one answer."""
-        self.requests += 1
-        self.rows += request.rows
-        self.total_s += now_s - request.arrived_s
-        self.queue_s += answer.queue_s
-        self.service_s += answer.service_s
-        share = request.rows / max(answer.batch_rows, 1)
-        self.batches += share
-        batch = self.by_rows.get(answer.batch_rows)
-        if batch is None:
-            batch = self.by_rows[answer.batch_rows] = [0.0, 0.0]
-        batch[0] += share
-        batch[1] += share * answer.service_s
-        self.last_s = now_s
+    def take(self, answers: NDArray[np.float64], last_s: float) -> None:
+        """Count answers.
+
+        Args:
+            answers: Seconds in the queue, in the worker and in all, rows, rows of the batch; shape ``(n, 5)``, n ≥ 1.
+            last_s: Monotonic time of the last one.
+        """
+        queue_s, service_s, total_s, rows, batch_rows = answers.T
+        self.requests += len(answers)
+        self.rows += int(rows.sum())
+        self.total_s += float(total_s.sum())
+        self.queue_s += float(queue_s.sum())
+        self.service_s += float(service_s.sum())
+        share = rows / np.maximum(batch_rows, 1.0)
+        self.batches += float(share.sum())
+        sizes, which = np.unique(batch_rows, return_inverse=True)
+        counts, took_s = np.bincount(which, share), np.bincount(which, share * service_s)
+        for size, count, seconds in zip(sizes.tolist(), counts.tolist(), took_s.tolist(), strict=True):
+            batch = self.by_rows.setdefault(int(size), [0.0, 0.0])
+            batch[0] += count
+            batch[1] += seconds
+        self.last_s = last_s
 
     def refused(self, problem: Problem, took_s: float = 0.0) -> None:
         """Count one problem."""
@@ -81,6 +98,7 @@ def statistics(model: LiveModel) -> dict[str, Any]:
     ``compute_output`` have counts and no time.
     """
     tally = tally_of(model)
+    tally.refresh()
     answered = tally.requests
     return {
         "name": model.spec.name,

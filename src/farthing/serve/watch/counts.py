@@ -1,4 +1,4 @@
-"""Counts and histograms of one model: a record a request when it is answered, sums when somebody looks."""
+"""Counts and histograms of models: a record a request when it is answered, sums when somebody looks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.serve.pricing import Pricing, pricing
-from farthing.serve.requests import Problem
+from farthing.serve.protocol.tallies import tally_of
+from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 
-__all__ = ["EDGES_S", "SHOWN_EDGES", "ModelCounts", "Snapshot", "quantile_s"]
+__all__ = ["EDGES_S", "SHOWN_EDGES", "Counter", "ModelCounts", "Snapshot", "quantile_s"]
 
-_RECORD = struct.Struct("<5d")
+_FIELDS = 5
+_RECORD = struct.Struct(f"={_FIELDS}d")
+_RECORD_BYTES, _pack_into = _RECORD.size, _RECORD.pack_into
 _ROWS = 1024
 _MOST_BATCH = 4096
 _MANTISSAS = (1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.8, 3.2, 3.6, 4.0, 4.5, 5.0, 5.6, 6.3, 7.1, 8.0, 9.0)
@@ -82,16 +85,6 @@ class ModelCounts:
         self.by_rows = np.zeros(_MOST_BATCH + 1)
         self.problems: dict[tuple[int, str], int] = {}
         self.cost_nusd = self.usage_nusd = 0
-        self._packed = bytearray(_ROWS * _RECORD.size)
-        self._n = 0
-
-    def add(self, queue_s: float, service_s: float, total_s: float, rows: int, batch_rows: int) -> None:
-        """Count one answer."""
-        n = self._n
-        _RECORD.pack_into(self._packed, n * 40, queue_s, service_s, total_s, rows, batch_rows)
-        self._n = n = n + 1
-        if n == _ROWS:
-            self.fold()
 
     def refuse(self, problem: Problem, protocol: str) -> None:
         """Count one problem."""
@@ -115,14 +108,11 @@ class ModelCounts:
             found[_REASONS.get(status, "OTHER")] += n
         return found
 
-    def fold(self) -> None:
-        """Take what was packed into the sums."""
-        if not self._n:
-            return
-        packed = np.frombuffer(self._packed, np.float64, self._n * 5).reshape(self._n, 5)
-        queue_s, service_s, total_s, rows, batch_rows = packed.T
+    def take(self, answers: NDArray[np.float64]) -> None:
+        """Count answers: seconds in the queue, in the worker and in all, rows, rows of the batch, shape ``(n, 5)``."""
+        queue_s, service_s, total_s, rows, batch_rows = answers.T
         share = rows / np.maximum(batch_rows, 1.0)
-        self.requests += self._n
+        self.requests += len(answers)
         self.rows += int(rows.sum())
         self.batches += float(share.sum())
         self.queue_s += float(queue_s.sum())
@@ -134,10 +124,9 @@ class ModelCounts:
         sizes = np.minimum(batch_rows, _MOST_BATCH).astype(np.intp)
         found = np.bincount(sizes, weights=share)
         self.by_rows[: found.size] += found
-        self._n = 0
 
     def snapshot(self, at_s: float) -> Snapshot:
-        """The sums now (after :meth:`fold`)."""
+        """The sums now."""
         return Snapshot(
             at_s=at_s,
             requests=self.requests,
@@ -148,6 +137,50 @@ class ModelCounts:
             cost_nusd=self.cost_nusd,
             usage_nusd=self.usage_nusd,
         )
+
+
+class Counter:
+    """Answers of one loaded model, a record each, handed over when there are many or when somebody looks.
+
+    Args:
+        model: Its tally is told too.
+        counts: Of its name, version and price.
+    """
+
+    __slots__ = ("_counts", "_last_s", "_n", "_packed", "_tally", "model")
+
+    def __init__(self, model: LiveModel, counts: ModelCounts) -> None:
+        self.model = model
+        self._counts, self._tally = counts, tally_of(model)
+        self._tally.refresh = self.fold
+        self._packed = bytearray(_ROWS * _RECORD.size)
+        self._n = 0
+        self._last_s = 0.0
+
+    def add(self, request: Request, answer: Answer, now_s: float) -> None:
+        """Count one answer."""
+        n = self._n
+        _pack_into(
+            self._packed,
+            n * _RECORD_BYTES,
+            answer.queue_s,
+            answer.service_s,
+            now_s - request.arrived_s,
+            request.rows,
+            answer.batch_rows,
+        )
+        self._last_s = now_s
+        self._n = n = n + 1
+        if n == _ROWS:
+            self.fold()
+
+    def fold(self) -> None:
+        """Hand over what there is."""
+        if self._n:
+            answers = np.frombuffer(self._packed, np.float64, self._n * _FIELDS).reshape(self._n, _FIELDS)
+            self._counts.take(answers)
+            self._tally.take(answers, self._last_s)
+            self._n = 0
 
 
 def quantile_s(counts: NDArray[np.int64], q: float) -> float | None:

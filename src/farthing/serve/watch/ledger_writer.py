@@ -205,7 +205,7 @@ class LedgerWriter:
         if model is None:
             return
         if request is None:
-            request = Request(model=model, reply=_nobody_waits, rows=0, protocol=protocol)
+            request = Request(model=model, rows=0, protocol=protocol)
         self.answered(request, _NOTHING, problem.status)
 
     def _meet(self, model: LiveModel) -> _Known:
@@ -359,7 +359,3 @@ class LedgerWriter:
 def _texts(found: Mapping[int, str], n: int) -> list[str]:
     """One a row, empty where there is none; no list at all when there is none in any."""
     return [found.get(i, "") for i in range(n)] if found else []
-
-
-def _nobody_waits(request: Request, outcome: Answer | Problem) -> None:
-    """A request that was refused before it was read has had its reply."""

@@ -14,7 +14,7 @@ from farthing.nouns import Offer
 from farthing.ports import Clock
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
-from farthing.serve.watch.counts import ModelCounts, Snapshot
+from farthing.serve.watch.counts import Counter, ModelCounts, Snapshot
 from farthing.serve.watch.per_model import PerModel
 from farthing.serve.watch.rates import Rates, rates_between
 
@@ -61,7 +61,8 @@ class Metrics:
         self.gauges: list[Gauge] = []
         self.refused: dict[tuple[int, str], int] = {}
         self._models = PerModel(ModelCounts)
-        self._seen = self._models.seen
+        self._counters: dict[LiveModel, Counter] = {}
+        self._counter = self._counters.get
         self._history: dict[ModelCounts, deque[Snapshot]] = {}
         self._seconds: dict[ModelCounts, deque[Rates]] = {}
         self._carry = Carry()
@@ -71,11 +72,17 @@ class Metrics:
 
     def answered(self, request: Request, answer: Answer) -> None:
         """Count one answer."""
-        model = request.model
         self._answered_s = now_s = self._now_s()
-        (self._seen(model) or self._models[model]).add(
-            answer.queue_s, answer.service_s, now_s - request.arrived_s, request.rows, answer.batch_rows
-        )
+        (self._counter(request.model) or self._first(request.model)).add(request, answer, now_s)
+
+    def _first(self, model: LiveModel) -> Counter:
+        """The counter of a model that was not seen before; those of models that are gone are let go of."""
+        for counter in tuple(self._counters.values()):
+            if counter.model.state == "unloaded":
+                counter.fold()
+                del self._counters[counter.model]
+        counter = self._counters[model] = Counter(model, self._models[model])
+        return counter
 
     def failed(self, model: LiveModel | None, protocol: str, problem: Problem, request: Request | None) -> None:
         """Count one problem."""
@@ -120,9 +127,9 @@ class Metrics:
 
     def _settle(self) -> None:
         """Attribute the replica's time between the last answers of two calls to the models that answered in it."""
+        for counter in self._counters.values():
+            counter.fold()
         models = list(self._models)
-        for counts in models:
-            counts.fold()
         before = [self._busy_settled.get(c, (0.0, 0)) for c in models]
         answered = np.array([c.requests > n for c, (_, n) in zip(models, before, strict=True)], dtype=bool)
         if not answered.any():

@@ -69,6 +69,11 @@ class Watchers:
             "counter",
         )
 
+    @property
+    def observer(self) -> Observer:
+        """For the doors: the only one there is, else all of them."""
+        return self._observers[0] if len(self._observers) == 1 else self
+
     def answered(self, request: Request, answer: Answer) -> None:
         """Tell all."""
         for observer in self._observers:

@@ -132,10 +132,11 @@ class BatchQueue:
 
     def submit(self, request: Request) -> None:
         """See :meth:`farthing.serve.requests.Queue.submit`."""
-        problem = self.refuse(request.rows, request.deadline_s)
-        if problem is not None:
-            self._reply(request, problem)
-            return
+        if self._lanes.requests or self.closed is not None or not self._idle or request.rows > self._max_waiting:
+            problem = self.refuse(request.rows, request.deadline_s)
+            if problem is not None:
+                self._reply(request, problem)
+                return
         self._lanes.add(request)
         self.waiting += 1
         self.last_used_s = request.arrived_s
@@ -249,22 +250,24 @@ class BatchQueue:
         self._hand_out(batch, outcome)
 
     def _hand_out(self, batch: Batch, outcome: Outcome) -> None:
-        at = 0
+        at, outputs = 0, outcome.outputs
         whole = len(batch.requests) == 1
         for k, request in enumerate(batch.requests):
-            problem = outcome.bad.get(k)
-            if problem is not None:
-                self._reply(request, problem)
+            if k in outcome.bad:
+                self._reply(request, outcome.bad[k])
                 continue
             end = at + request.rows
             answer = Answer(
-                outputs=outcome.outputs if whole else [output[at:end] for output in outcome.outputs],
+                outputs=outputs if whole else [output[at:end] for output in outputs],
                 queue_s=batch.sent_s - request.arrived_s,
                 service_s=outcome.service_s,
                 batch_rows=batch.rows,
             )
             at = end
-            self._reply(request, answer)
+            try:
+                request.reply(request, answer)
+            except Exception as e:  # noqa: BLE001 - one request's end must not be that of its whole batch
+                self._odd_reply(e)
 
     def lost(self, runner: Runner, death: Death) -> None:
         """A worker has died; what it was working on is tried again alone, or given up."""
@@ -332,4 +335,7 @@ class BatchQueue:
         try:
             request.reply(request, outcome)
         except Exception as e:  # noqa: BLE001 - one request's end must not be that of its whole batch
-            self._loop.call_exception_handler({"message": "a reply raised", "exception": e})
+            self._odd_reply(e)
+
+    def _odd_reply(self, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a reply raised", "exception": error})
