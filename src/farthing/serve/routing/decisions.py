@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from farthing.serve.requests import Answer, Request
 
-__all__ = ["Auditor", "Decision", "Escalation", "Nobody", "Reason", "RouteObserver"]
+__all__ = ["Auditor", "Decision", "Escalation", "Nobody", "Reason", "RouteObserver", "Routed"]
 
 Reason = Literal["score", "invalid", "timeout", "down", "full", "failed"]
 """Why a tier that was asked did not answer: its score was below the threshold (``score``); its answer or score was
@@ -47,6 +47,7 @@ class Decision:
         score: Name of the score that was looked at last, empty when none was.
         value: That score, NaN when none or not computable.
         margin: ``value`` less its threshold; ≥ 0 where ``tier`` answered by it, NaN when no score was looked at.
+        seen: All scores that were looked at, in order, each with its value.
         cost_usd: On the usage basis, of all calls and scores; NaN when a tier that was called has no price.
         marginal_usd: What sending one more request to ``tier`` costs now, NaN when unknown.
         audit: The reference is asked as well, afterwards and for comparison only; its cost is not in ``cost_usd``.
@@ -61,6 +62,7 @@ class Decision:
     score: str = ""
     value: float = float("nan")
     margin: float = float("nan")
+    seen: tuple[tuple[str, float], ...] = ()
     cost_usd: float = float("nan")
     marginal_usd: float = float("nan")
     audit: bool = False
@@ -69,6 +71,21 @@ class Decision:
     def escalated_because(self) -> Reason | None:
         """Why the last of the tiers that did not answer did not; None when the first one asked answered."""
         return self.passed_on[-1].reason if self.passed_on else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Routed:
+    """How all rows of one request were answered; part of its :class:`~farthing.serve.requests.Answer`.
+
+    Attributes:
+        decisions: One a row, in their order.
+        busy_core_s: Core-seconds of this machine's workers that all its calls kept busy.
+        charged_usd: What other end points charge for its calls.
+    """
+
+    decisions: tuple[Decision, ...]
+    busy_core_s: float
+    charged_usd: float
 
 
 class RouteObserver(Protocol):

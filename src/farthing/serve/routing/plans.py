@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec
+from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, policy_of
 from farthing.serve.routing.row_scores import RowScore, row_score
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Plan:
     last: int = 0
 
     def choice(self, value: float) -> int:
-        """Index of the tier that a score chooses; the last one where there is no score (NaN)."""
+        """Index of the tier that a score chooses; that of the reference where there is no score (NaN)."""
         if math.isnan(value):
-            return self.last
+            return len(self.tiers) - 1
         return sum(value < threshold for threshold in self.thresholds)
 
     def gate_of(self, stage: int) -> Gate | None:
@@ -122,10 +122,7 @@ def plan_of(
     Raises:
         ValueError: as :func:`ladder_of`, or when tiers, scores and thresholds do not fit its kind.
     """
-    wanted = {"fixed": 0, "pre_route": 1, "cascade": len(policy.tiers) - 1}[policy.kind]
-    fits = len(policy.scores) == wanted and len(policy.thresholds) == len(policy.tiers) - 1
-    if not policy.tiers or not fits or (policy.kind == "fixed" and len(policy.tiers) != 1):
-        raise ValueError(f"tiers, scores and thresholds of rung {rung} do not fit a policy of kind {policy.kind}")
+    policy_of(policy)
     beyond = () if reference in policy.tiers else (reference,)
     return Plan(
         rung=rung,

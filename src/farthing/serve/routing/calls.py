@@ -1,0 +1,138 @@
+"""A call of a tier: who asks, what is sent, what comes back, and how much a place may take."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from farthing.core.route.served import Place
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.decisions import Reason
+from farthing.serve.served import LiveModel
+
+__all__ = ["Allowance", "Asker", "Called", "Leg", "TierCounts"]
+
+_BURST_S = 0.1
+"""So much of its declared rate may come to a place at once before requests overflow to the next."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Called:
+    """What one call of a tier gave.
+
+    Attributes:
+        model: Who answered.
+        outputs: The route's outputs, rows of the call only.
+        answer: As its queue gave it.
+        usd: On the usage basis, for all rows.
+        busy_core_s: Of this machine's workers.
+        charged_usd: By another end point.
+    """
+
+    model: LiveModel
+    outputs: Sequence[NDArray[Any]]
+    answer: Answer
+    usd: float
+    busy_core_s: float
+    charged_usd: float
+
+    def of_rows(self, rows: Sequence[int]) -> Called:
+        """Some of its rows; what it cost is not part of it."""
+        index, whole = list(rows), self.answer
+        answer = Answer(
+            outputs=[output[index] for output in whole.outputs],
+            queue_s=whole.queue_s,
+            service_s=whole.service_s,
+            batch_rows=whole.batch_rows,
+        )
+        outputs = [output[index] for output in self.outputs]
+        return Called(model=self.model, outputs=outputs, answer=answer, usd=0.0, busy_core_s=0.0, charged_usd=0.0)
+
+
+class Asker(Protocol):
+    """Who asks tiers for some rows of a request (``flights.py``); told once for each call."""
+
+    @property
+    def request(self) -> Request:
+        """The client's."""
+        ...
+
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        """Which rows of it, None for all."""
+        ...
+
+    def got(self, tier: str, called: Called) -> None:
+        """A tier has answered."""
+        ...
+
+    def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
+        """A tier has not."""
+        ...
+
+    def wrong(self, problem: Problem) -> None:
+        """The request itself cannot be answered by anyone (an image that is none)."""
+        ...
+
+
+class Leg(Request):
+    """One call of a tier: a request of its own in the queue of the model there."""
+
+    __slots__ = ("asker", "due_s", "open", "place", "tried")
+
+    asker: Asker
+    place: Place
+    due_s: float
+    open: bool
+    tried: tuple[LiveModel, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class TierCounts:
+    """What a tier did for the route, in rows.
+
+    Attributes:
+        asked: Sent to it.
+        answered: That it gave an answer for, whether the answer was then taken or not.
+        missed: That it gave none for, by reason.
+        moved: Asked again at another of its places after one had failed.
+        late: Whose answer came after the tier's time-out; they are paid for and not used.
+        usd: On the usage basis, late ones included.
+        by_place: Rows sent, by the name of the model there.
+    """
+
+    asked: int = 0
+    answered: int = 0
+    missed: Counter[Reason] = field(default_factory=Counter)
+    moved: int = 0
+    late: int = 0
+    usd: float = 0.0
+    by_place: Counter[str] = field(default_factory=Counter)
+
+
+class Allowance:
+    """Rows that a place may still take at its declared rate: a bucket that fills with time."""
+
+    __slots__ = ("_at_s", "_left", "_most", "_rate")
+
+    def __init__(self, rate_rps: float, now_s: float) -> None:
+        self._rate, self._most, self._at_s = rate_rps, max(1.0, rate_rps * _BURST_S), now_s
+        self._left = self._most
+
+    def left(self, now_s: float) -> float:
+        """Of what fits into the bucket, in [0, 1]; below 0 when more was taken than is allowed."""
+        if self._rate == math.inf:
+            return 1.0
+        self._left = min(self._most, self._left + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+        return (self._left - 1) / self._most
+
+    def take(self, rows: int) -> None:
+        """So many were sent; debts are bounded, so that an overload is not held against a place for long."""
+        if self._rate != math.inf:
+            self._left = max(self._left - rows, -self._most)

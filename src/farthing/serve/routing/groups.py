@@ -1,0 +1,256 @@
+"""Rows of one request that have gone the same way so far.
+
+A group asks tiers, and what comes back settles some of its rows and sends the others on as a new group. A request of
+one row is one group all the way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.calls import Called
+from farthing.serve.routing.decisions import Decision, Escalation, Reason
+from farthing.serve.routing.inputs import text_of
+from farthing.serve.routing.plans import Gate
+
+if TYPE_CHECKING:
+    from farthing.serve.routing.flights import Flight
+
+__all__ = ["Group"]
+
+NAN = math.nan
+
+
+class _Seen(NamedTuple):
+    """A score that was looked at, of each row of a group."""
+
+    name: str
+    values: Sequence[float]
+    thresholds: Sequence[float]
+
+
+class Group:
+    """Rows of one request that have gone the same way so far; an :class:`~farthing.serve.routing.calls.Asker`.
+
+    Args:
+        flight: Of the request.
+        rows: Which, None for all.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_awaited",
+        "_called",
+        "_failed",
+        "_flight",
+        "_next",
+        "_passed_on",
+        "_seen",
+        "_stage",
+        "_usd_per_row",
+        "queue_s",
+        "rows",
+        "service_s",
+    )
+
+    def __init__(self, flight: Flight, rows: tuple[int, ...] | None) -> None:
+        self._flight, self.rows = flight, rows
+        self._stage = 0
+        self._awaited = 0
+        self._next: Callable[[], None] = self.judge
+        self._answers: dict[str, Called] = {}
+        self._failed: dict[str, tuple[Reason, Problem]] = {}
+        self._called: tuple[str, ...] = ()
+        self._passed_on: tuple[Escalation, ...] = ()
+        self._seen: tuple[_Seen, ...] = ()
+        self._usd_per_row = self.queue_s = self.service_s = 0.0
+
+    # — Asker ——————————————————————————————————————————————————————————————————————————————————————
+
+    @property
+    def request(self) -> Request:
+        """The client's."""
+        return self._flight.request
+
+    def got(self, tier: str, called: Called) -> None:
+        """A tier has answered."""
+        self._answers[tier] = called
+        self._flight.count(called)
+        self._usd_per_row += called.usd / self._count
+        self.queue_s += called.answer.queue_s
+        self.service_s += called.answer.service_s
+        self._arrived()
+
+    def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
+        """A tier has not."""
+        self._failed[tier] = reason, problem
+        self._arrived()
+
+    def wrong(self, problem: Problem) -> None:
+        """Nobody can answer it."""
+        self._flight.fail(problem)
+
+    def _arrived(self) -> None:
+        self._awaited -= 1
+        if not self._awaited:
+            self._next()
+
+    # — the way ————————————————————————————————————————————————————————————————————————————————————
+
+    @property
+    def _count(self) -> int:
+        return self.request.rows if self.rows is None else len(self.rows)
+
+    def want(self, tiers: Sequence[str], then: Callable[[], None]) -> None:
+        """Have the answers of some tiers, those that are not there yet asked for, then go on."""
+        missing = [name for name in tiers if name not in self._answers and name not in self._failed]
+        self._next = then
+        if not missing:
+            then()
+            return
+        self._awaited = len(missing)
+        self._called += tuple(missing)
+        for name in missing:
+            self._flight.way.tier(name).ask(self)
+
+    def enter(self, stage: int) -> None:
+        """Ask a tier, and those that its score needs."""
+        self._stage = stage
+        plan = self._flight.plan
+        tier, gate = plan.tiers[stage], plan.gate_of(stage)
+        if gate is None or gate.needs == (tier,):
+            self.want((tier,), self.judge)
+        else:
+            self.want((tier, *(name for name in gate.needs if name != tier)), self.judge)
+
+    def choose(self) -> None:
+        """Choose each row's tier by a score."""
+        plan, gate = self._flight.plan, self._flight.plan.gates[0]
+        values = self._values(gate)
+        self._usd_per_row += gate.cost_usd
+        stages = [plan.choice(value) for value in values]
+        limits = [plan.thresholds[min(stage, len(plan.thresholds) - 1)] for stage in stages]
+        self._seen = (_Seen(gate.name, values, limits),)
+        keys = [(stage, value != value) for stage, value in zip(stages, values)]
+        parts = [(key, self._part([k for k, other in enumerate(keys) if other == key])) for key in sorted(set(keys))]
+        for (stage, invalid), part in parts:
+            if invalid:
+                part._passed_on += (Escalation(tier=plan.tiers[0], reason="invalid"),)
+            part.enter(stage)
+
+    def judge(self) -> None:
+        """A tier has answered: take its answers, or pass rows on."""
+        plan, stage = self._flight.plan, self._stage
+        tier = plan.tiers[stage]
+        failed, gate = self._failed.get(tier), plan.gate_of(stage)
+        if failed is not None:
+            self._pass_on(*failed)
+        elif gate is None:
+            self._settle(tier, range(self._count))
+        else:
+            self._usd_per_row += gate.cost_usd
+            self._judge_by(gate, tier, plan.thresholds[stage])
+
+    def _judge_by(self, gate: Gate, tier: str, threshold: float) -> None:
+        values = self._values(gate)
+        self._seen += (_Seen(gate.name, values, [threshold] * len(values)),)
+        if len(values) == 1:
+            if values[0] >= threshold:
+                self._settle(tier, (0,))
+            else:
+                self._pass_on("score" if values[0] == values[0] else "invalid", None)
+            return
+        taken = [k for k, value in enumerate(values) if value >= threshold]
+        below = [k for k, value in enumerate(values) if value < threshold]
+        invalid = [k for k, value in enumerate(values) if value != value]
+        rest: tuple[tuple[Reason, list[int]], ...] = (("score", below), ("invalid", invalid))
+        parts = [(reason, self._part(mine)) for reason, mine in rest if mine]
+        if taken:
+            self._settle(tier, taken)
+        for reason, part in parts:
+            part._pass_on(reason, None)
+
+    def _pass_on(self, reason: Reason, problem: Problem | None) -> None:
+        """The next tier, unless nobody waits any more or there is none."""
+        flight = self._flight
+        plan, tier = flight.plan, flight.plan.tiers[self._stage]
+        self._passed_on += (Escalation(tier=tier, reason=reason),)
+        flight.way.passed_on(tier, reason, self._count)
+        deadline_s = flight.request.deadline_s
+        if flight.done:
+            return
+        if deadline_s != math.inf and flight.way.now_s() >= deadline_s:
+            flight.fail(Problem(504, f"the deadline passed after the tier {tier}"))
+        elif self._stage + 1 < len(plan.tiers):
+            self.enter(self._stage + 1)
+        else:
+            flight.fail(problem or Problem(503, "no tier could answer", retry_after_s=1.0))
+
+    def _part(self, mine: Sequence[int]) -> Group:
+        """Some of these rows as a group of their own, this one itself when it is all of them."""
+        if len(mine) == self._count:
+            return self
+        rows = tuple(mine) if self.rows is None else tuple(self.rows[k] for k in mine)
+        part = Group(self._flight, rows)
+        part._stage, part._called, part._passed_on = self._stage, self._called, self._passed_on
+        part._usd_per_row, part.queue_s, part.service_s = self._usd_per_row, self.queue_s, self.service_s
+        part._failed = dict(self._failed)
+        part._answers = {name: called.of_rows(mine) for name, called in self._answers.items()}
+        part._seen = tuple(
+            _Seen(name, [values[k] for k in mine], [limits[k] for k in mine]) for name, values, limits in self._seen
+        )
+        return part
+
+    # — scores and decisions ———————————————————————————————————————————————————————————————————————
+
+    def _values(self, gate: Gate) -> list[float]:
+        """A score of each row, NaN where it cannot be computed."""
+        tables = []
+        for name in gate.needs:
+            called = self._answers.get(name)
+            column = -1 if called is None else self._flight.way.tier(name).column(called.model, gate.output)
+            if called is None or not 0 <= column < len(called.answer.outputs):
+                return [NAN] * self._count
+            tables.append(called.answer.outputs[column])
+        request, rows = self.request, self.rows
+        values = []
+        for k in range(self._count):
+            text = None if request.payloads is None else text_of(request, k if rows is None else rows[k])
+            values.append(gate.compute([table[k] for table in tables], text))
+        return values
+
+    def _settle(self, tier: str, mine: Sequence[int]) -> None:
+        """Take a tier's answers to some of these rows."""
+        flight, last = self._flight, self._seen[-1] if self._seen else None
+        way, called = flight.way, self._answers[tier]
+        marginal_usd = way.marginal_usd(tier)
+        decisions = [
+            Decision(
+                row=k if self.rows is None else self.rows[k],
+                rung=flight.plan.rung,
+                steered=flight.steered,
+                tier=tier,
+                called=self._called,
+                passed_on=self._passed_on,
+                score="" if last is None else last.name,
+                value=NAN if last is None else last.values[k],
+                margin=NAN if last is None else last.values[k] - last.thresholds[k],
+                seen=tuple([(seen.name, seen.values[k]) for seen in self._seen]),
+                cost_usd=self._usd_per_row,
+                marginal_usd=marginal_usd,
+                audit=way.wants_audit(tier),
+            )
+            for k in mine
+        ]
+        flight.settle(self, mine, called, decisions)
+
+    def reference(self, k: int) -> Answer | None:
+        """What the reference said of one of these rows where it was called for a score, None else."""
+        called = self._answers.get(self._flight.way.reference)
+        if called is None:
+            return None
+        row = called.of_rows([k])
+        return Answer(outputs=row.outputs, queue_s=row.answer.queue_s, service_s=row.answer.service_s, batch_rows=1)

@@ -1,0 +1,93 @@
+"""What a client sent to a route, as one of its tiers takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.serve.requests import Request
+from farthing.serve.served import LiveModel
+
+__all__ = ["Fitted", "Taking", "common_inputs", "fitted_to", "taking", "text_of"]
+
+
+class Fitted(NamedTuple):
+    """Inputs of some rows; see :class:`~farthing.serve.requests.Request`."""
+
+    tensors: Sequence[NDArray[Any]] | None
+    payloads: Sequence[bytes | str] | None
+    length: int
+    shape_key: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """What a model takes of a route's requests.
+
+    Attributes:
+        payloads: Images or texts, for its own pipeline.
+        bytes_shape: Of its one tensor of texts, ``(None,)`` or ``(None, 1)``, where it takes payloads in that; None
+            where it does not.
+        tensors: The same tensors as the route.
+        most_tokens: Where its pipeline cuts texts.
+    """
+
+    payloads: bool
+    bytes_shape: tuple[int | None, ...] | None
+    tensors: bool
+    most_tokens: int
+
+
+def taking(model: LiveModel, route: LiveModel) -> Taking:
+    """What a model takes of a route's requests."""
+    kind = route.spec.pipeline.kind
+    same = kind != "tensor" and model.spec.pipeline.kind == kind
+    shape = model.inputs[0].shape if len(model.inputs) == 1 and model.inputs[0].dtype == "bytes" else None
+    return Taking(
+        payloads=same,
+        bytes_shape=None if same or shape not in ((None,), (None, 1)) else shape,
+        tensors=bool(route.inputs) and model.inputs == route.inputs and model.batched == route.batched,
+        most_tokens=model.spec.pipeline.max_length,
+    )
+
+
+def common_inputs(models: Sequence[LiveModel]) -> tuple[Any, ...]:
+    """Tensors that all models take alike, none where they differ."""
+    first = models[0].inputs
+    return first if all(model.inputs == first for model in models) else ()
+
+
+def fitted_to(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> Fitted | None:
+    """Some rows of a request for a model, None when it takes no such requests.
+
+    Args:
+        request: A client's, checked for the route.
+        rows: Which, None for all.
+        takes: What the model takes.
+    """
+    if request.payloads is None:
+        tensors = request.tensors
+        if not takes.tensors or tensors is None:
+            return None
+        if rows is not None:
+            index = np.array(rows)
+            tensors = [tensor[index] for tensor in tensors]
+        return Fitted(tensors, None, request.length, request.shape_key)
+    payloads = request.payloads if rows is None else [request.payloads[row] for row in rows]
+    if takes.payloads:
+        return Fitted(None, payloads, min(request.length, takes.most_tokens), None)
+    if takes.bytes_shape is None:
+        return None
+    texts = np.empty(len(payloads), dtype=object)
+    texts[:] = [p.encode("utf-8", "replace") if isinstance(p, str) else p for p in payloads]
+    return Fitted([texts.reshape(-1, *([1] * (len(takes.bytes_shape) - 1)))], None, 0, None)
+
+
+def text_of(request: Request, row: int) -> str | None:
+    """The text of a row, None when it is none."""
+    payload = None if request.payloads is None else request.payloads[row]
+    return payload if isinstance(payload, str) else None

@@ -1,0 +1,227 @@
+"""The queue in front of a route's one model: follows the rung of the moment, and the reference when told to be safe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from farthing.core.route.served import RoutedModel
+from farthing.nouns import TensorSpec
+from farthing.ports import Clock
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.auditing import Audits
+from farthing.serve.routing.decisions import Auditor, Nobody, Reason, RouteObserver
+from farthing.serve.routing.flights import Audit, Flight
+from farthing.serve.routing.plans import ladder_of, safe_plan
+from farthing.serve.routing.steersman import NoScaler, Scaler, Steersman
+from farthing.serve.routing.tiers import LiveTier
+from farthing.serve.served import LiveModel
+
+__all__ = ["Counted", "Router"]
+
+STEER_S = 1.0
+"""How often the rung is chosen anew."""
+SWEEPS_PER_TIMEOUT = 4
+SOONEST_SWEEP_S, LATEST_SWEEP_S = 0.01, 0.1
+"""Tiers' time-outs are looked at so often; some 10 µs each time."""
+QUIET_POLL_S = 0.005
+
+Counted = Callable[[Request, Answer], object]
+"""Told of a model's answer to one call, or to an audit."""
+
+
+def _nothing(request: Request, answer: Answer) -> None:
+    """Nobody counts."""
+
+
+class Router:
+    """Implements :class:`farthing.serve.requests.Queue` for a route.
+
+    Args:
+        spec: The route with its places and trained scores.
+        outputs: Of the route's model.
+        find: The model that answers by a name now; raises a Problem when there is none that is ready.
+        clock: Monotonic time.
+        observer: Told of every row that was answered.
+        auditor: Decides which answers the reference is asked about too.
+        scaler: Told how many replicas the load wants.
+        on_call: Told of every answer of a tier's model, for the metrics of that model.
+        on_audit: Told of every answer to an audit as a request of its own, for the ledger.
+        on_change: Told in a word or two, with evidence, when the rung changes, or the route falls back or resumes.
+
+    Attributes:
+        fallen: Why only the reference answers, None while the route is followed.
+        answered: Rows that were answered, by tier.
+        failed: Requests that no tier answered, by status.
+        escalated: Rows that a tier did not answer and passed on, by tier and reason.
+
+    Raises:
+        ValueError: when the route's ladder does not fit its tiers and scores.
+    """
+
+    def __init__(
+        self,
+        spec: RoutedModel,
+        outputs: Sequence[TensorSpec],
+        find: Callable[[str], LiveModel],
+        clock: Clock,
+        *,
+        observer: RouteObserver | None = None,
+        auditor: Auditor | None = None,
+        scaler: Scaler | None = None,
+        on_call: Counted = _nothing,
+        on_audit: Counted = _nothing,
+        on_change: Callable[[str, Mapping[str, Any]], object] = lambda what, evidence: None,
+    ) -> None:
+        route = spec.route
+        self.spec, self.route, self.reference = spec, route, route.reference
+        self.dtypes = tuple(np.dtype(_WORDS.get(o.dtype, o.dtype)) for o in outputs)
+        self.now_s = clock.monotonic_s
+        self.tiers = {
+            tier.name: LiveTier(tier, spec.places[tier.name], find, outputs, clock, on_call) for tier in route.tiers
+        }
+        self.tier = self.tiers.__getitem__
+        self.fallen: str | None = None
+        self.answered: Counter[str] = Counter()
+        self.failed: Counter[int] = Counter()
+        self.escalated: Counter[tuple[str, Reason]] = Counter()
+        self._ladder, self._safe = ladder_of(route, spec.predictors), safe_plan(route)
+        self._steersman = Steersman(route, scaler or NoScaler(), self.now_s())
+        self._plan = self._safe if route.chosen is None else self._ladder[route.chosen]
+        self._observer: RouteObserver = observer or Nobody()
+        self._auditor: Auditor = auditor or Nobody()
+        self._audits = Audits(self.tiers[route.reference], self._auditor, self.now_s, on_audit)
+        self._on_change = on_change
+        self._flights: set[Flight] = set()
+        self._loop = asyncio.get_running_loop()
+        shortest_s = min(tier.timeout_s for tier in route.tiers)
+        self._sweep_s = min(LATEST_SWEEP_S, max(SOONEST_SWEEP_S, shortest_s / SWEEPS_PER_TIMEOUT))
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._sweep()
+        self._steer()
+
+    # — Queue ——————————————————————————————————————————————————————————————————————————————————————
+
+    @property
+    def waiting(self) -> int:
+        """Requests on their way."""
+        return len(self._flights)
+
+    @waiting.setter
+    def waiting(self, _: int) -> None:
+        raise AttributeError("requests wait at their tiers")
+
+    def refuse(self, rows: int, deadline_s: float) -> Problem | None:
+        """A problem when no tier of the present policy would take it."""
+        problem: Problem | None = None
+        for name in self._plan.tiers:
+            refused = self.tiers[name].refuse(rows, deadline_s)
+            if refused is None:
+                return None
+            problem = problem or refused
+        return problem
+
+    def submit(self, request: Request) -> None:
+        """Take a request; its ``reply`` is called exactly once."""
+        self._steersman.window.rows += request.rows
+        plan = self._plan
+        flight = Flight(self, request, plan, steered=plan.rung != self.route.chosen)
+        self._flights.add(flight)
+        flight.begin()
+
+    # — Way ————————————————————————————————————————————————————————————————————————————————————————
+
+    def marginal_usd(self, tier: str) -> float:
+        """What one more request sent there costs now, NaN when unknown."""
+        return self._steersman.marginal_usd.get(tier, float("nan"))
+
+    def wants_audit(self, tier: str) -> bool:
+        """Whether an answer of that tier is to be compared with the reference's."""
+        return tier != self.reference and self._auditor.wants_audit()
+
+    def passed_on(self, tier: str, reason: Reason, rows: int) -> None:
+        """Rows go on since a tier did not answer them."""
+        self.escalated[tier, reason] += rows
+
+    def landed(self, flight: Flight, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
+        """A flight has ended."""
+        self._flights.discard(flight)
+        request = flight.request
+        if isinstance(outcome, Problem):
+            self.failed[outcome.status] += 1
+            request.reply(request, outcome)
+            return
+        request.reply(request, outcome)
+        assert outcome.route is not None
+        for decision in outcome.route.decisions:
+            self.answered[decision.tier] += 1
+            self._observer.routed(decision, request, outcome)
+        for audit in audits:
+            self._audits.begin(audit, request, outcome)
+
+    # — what is followed ———————————————————————————————————————————————————————————————————————————
+
+    @property
+    def rung(self) -> int | None:
+        """Index of the rung that is followed now, None for the reference alone."""
+        return self._plan.rung
+
+    @property
+    def rate_rps(self) -> float:
+        """Rows per second over the last seconds."""
+        return self._steersman.rate_rps
+
+    def fall_back(self, reason: str) -> None:
+        """Only the reference answers from now on, until :meth:`resume`; what is on its way goes on as it began."""
+        if self.fallen is None:
+            self.fallen = reason
+            self._plan = self._safe
+            self._on_change("route_fell_back", {"route": self.spec.name, "reason": reason})
+
+    def resume(self) -> None:
+        """Follow the route again."""
+        if self.fallen is not None:
+            self.fallen = None
+            rung = self._steersman.rung
+            self._plan = self._safe if rung is None else self._ladder[rung]
+            self._on_change("route_resumed", {"route": self.spec.name, "rung": rung})
+
+    def _steer(self) -> None:
+        self._timers["steer"] = self._loop.call_later(STEER_S, self._steer)
+        available = {name: tier.available() for name, tier in self.tiers.items()}
+        before = self._steersman.rung
+        rung = self._steersman.tick(self.now_s(), available)
+        if rung is None or rung == before:
+            return
+        if self.fallen is None:
+            self._plan = self._ladder[rung]
+        evidence = {"route": self.spec.name, "from": before, "to": rung, "rate_rps": round(self.rate_rps, 3)}
+        self._on_change("route_steered", evidence)
+
+    def _sweep(self) -> None:
+        self._timers["sweep"] = self._loop.call_later(self._sweep_s, self._sweep)
+        now_s = self.now_s()
+        for tier in self.tiers.values():
+            tier.sweep(now_s)
+
+    # — its end ————————————————————————————————————————————————————————————————————————————————————
+
+    async def quiet(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._flights or self._audits.open:
+            await asyncio.sleep(QUIET_POLL_S)
+
+    def close(self, message: str) -> None:
+        """End it; what is on its way is answered with a 503."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for flight in tuple(self._flights):
+            flight.fail(Problem(503, message))
+
+
+_WORDS = {"bytes": "object", "bfloat16": "uint16"}
+"""How the protocol's two types without a NumPy name are kept."""

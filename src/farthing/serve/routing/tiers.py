@@ -1,0 +1,317 @@
+"""One tier of a running route: where its requests go, what becomes of them, what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from farthing.core.route.routes import Tier
+from farthing.core.route.served import Place
+from farthing.nouns import TensorSpec
+from farthing.ports import Clock
+from farthing.serve.pricing import pricing
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.calls import Allowance, Asker, Called, Leg, TierCounts
+from farthing.serve.routing.decisions import Reason
+from farthing.serve.routing.inputs import Taking, fitted_to, taking
+from farthing.serve.served import LiveModel
+
+__all__ = ["LiveTier", "output_columns"]
+
+_KNOWN_MODELS = 16
+_CLIENTS_FAULT = (400, 413, 415)
+_UNREACHABLE = 502
+_FULL = 503
+_LATE = 504
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What is worked out once of a model that answers for the tier."""
+
+    wrong: str
+    takes: Taking
+    columns: tuple[int, ...]
+    usd_per_core_s: float
+    worker_cores: float
+
+
+class LiveTier:
+    """One tier.
+
+    Args:
+        spec: Of the route.
+        places: Where its models answer, those on demand first.
+        find: The model that answers by a name now; raises a Problem when there is none that is ready.
+        schema: Outputs of the route.
+        clock: Monotonic time.
+        counted: Told of every answer of a model, for its metrics.
+
+    Attributes:
+        counts: What it did.
+    """
+
+    def __init__(
+        self,
+        spec: Tier,
+        places: Sequence[Place],
+        find: Callable[[str], LiveModel],
+        schema: Sequence[TensorSpec],
+        clock: Clock,
+        counted: Callable[[Request, Answer], object],
+    ) -> None:
+        self.spec, self.places, self.name = spec, tuple(places), spec.name
+        self.counts = TierCounts()
+        self._find, self._schema, self._counted, self._now_s = find, tuple(schema), counted, clock.monotonic_s
+        now_s = self._now_s()
+        self._allowances = [Allowance(place.capacity_rps, now_s) for place in places]
+        self._single = len(self.places) == 1
+        self._facts: dict[LiveModel, _Facts] = {}
+        self._columns: dict[tuple[LiveModel, str], int] = {}
+        self._legs: dict[Leg, None] = {}
+
+    # — asking —————————————————————————————————————————————————————————————————————————————————————
+
+    def ask(self, asker: Asker) -> None:
+        """Send some rows; ``asker`` is told what becomes of them, perhaps before this returns."""
+        rows = asker.request.rows if asker.rows is None else len(asker.rows)
+        self.counts.asked += rows
+        self._send(asker, rows, ())
+
+    def refuse(self, rows: int, deadline_s: float) -> Problem | None:
+        """A problem when none of its places takes a request of that size now."""
+        problem: Problem | None = None
+        for place in self.places:
+            try:
+                problem = self._find(place.model).queue.refuse(rows, deadline_s)
+            except Problem as e:
+                problem = e
+            if problem is None:
+                return None
+        return problem
+
+    def available(self) -> tuple[Place, ...]:
+        """Places that take requests now, full ones included."""
+        return tuple(place for place in self.places if self._is_up(place))
+
+    def _is_up(self, place: Place) -> bool:
+        try:
+            problem = self._find(place.model).queue.refuse(0, math.inf)
+        except Problem:
+            return False
+        return problem is None or problem.status != _UNREACHABLE
+
+    def _send(
+        self, asker: Asker, rows: int, tried: tuple[LiveModel, ...], failed: tuple[Reason, Problem] | None = None
+    ) -> None:
+        """Send a call to the next of its places; ``failed`` says how the one before ended."""
+        now_s = self._now_s()
+        found = self._place(rows, tried, now_s)
+        if found is None or not isinstance(found[1], LiveModel):
+            self._missed(asker, rows, *(failed or found or ("down", self._nowhere())))
+            return
+        place, model = found
+        request, facts = asker.request, self._of(model, asker.request.model)
+        fitted = fitted_to(request, asker.rows, facts.takes)
+        if fitted is None or facts.wrong:
+            said = facts.wrong or "takes no such requests as this one"
+            self._missed(asker, rows, "invalid", Problem(500, f"the tier {self.name} {said}"))
+            return
+        due_s = now_s + self.spec.timeout_s
+        leg = Leg(
+            model=model,
+            reply=self._heard,
+            rows=rows,
+            tensors=fitted.tensors,
+            payloads=fitted.payloads,
+            size_bytes=request.size_bytes,
+            arrived_s=now_s,
+            deadline_s=min(request.deadline_s, due_s),
+            priority=request.priority,
+            length=fitted.length,
+            shape_key=fitted.shape_key,
+            id=request.id,
+            tenant=request.tenant,
+            protocol=request.protocol,
+            trace=request.trace,
+        )
+        leg.asker, leg.place, leg.due_s, leg.open, leg.tried = asker, place, due_s, True, (*tried, model)
+        self._legs[leg] = None
+        if failed is not None:
+            self.counts.moved += rows
+        self.counts.by_place[place.model] += rows
+        model.queue.submit(leg)
+
+    def _nowhere(self) -> Problem:
+        return Problem(_FULL, f"the tier {self.name} has no place to answer", retry_after_s=1.0)
+
+    def _place(
+        self, rows: int, tried: tuple[LiveModel, ...], now_s: float
+    ) -> tuple[Place, LiveModel] | tuple[Reason, Problem] | None:
+        """Where a call goes: the first place with some of its declared rate left, else the one with most of it left.
+
+        Returns:
+            The place, or why the last one that was looked at does not take it, or None when all were tried.
+        """
+        why: tuple[Reason, Problem] | None = None
+        best: tuple[float, int, LiveModel] | None = None
+        for k, place in enumerate(self.places):
+            try:
+                model = self._find(place.model)
+            except Problem as e:
+                why = "down", e
+                continue
+            if model in tried:
+                continue
+            if self._single:
+                return place, model
+            refused = model.queue.refuse(rows, math.inf)
+            if refused is not None:
+                why = ("full" if refused.status == _FULL else "down"), refused
+                continue
+            left = self._allowances[k].left(now_s)
+            if best is None or left > max(0.0, best[0]):
+                best = left, k, model
+            if left > 0:
+                break
+        if best is None:
+            return why
+        self._allowances[best[1]].take(rows)
+        return self.places[best[1]], best[2]
+
+    # — what becomes of a call —————————————————————————————————————————————————————————————————————
+
+    def _heard(self, request: Request, outcome: Answer | Problem) -> None:
+        """A model has answered a leg, or not."""
+        assert isinstance(request, Leg)
+        leg = request
+        self._legs.pop(leg, None)
+        if isinstance(outcome, Answer):
+            self._answered(leg, outcome)
+        elif leg.open:
+            leg.open = False
+            self._refused(leg, outcome)
+
+    def _answered(self, leg: Leg, answer: Answer) -> None:
+        facts = self._of(leg.model, leg.asker.request.model)
+        called = self._priced(leg, answer, facts)
+        self.counts.usd += called.usd
+        self._counted(leg, answer)
+        if not leg.open:
+            self.counts.late += leg.rows
+            return
+        leg.open = False
+        wrong = self._wrong(facts, leg.rows, answer)
+        if wrong is not None:
+            self._missed(leg.asker, leg.rows, "invalid", Problem(500, f"the tier {self.name}: {wrong}"))
+            return
+        self.counts.answered += leg.rows
+        leg.asker.got(self.name, called)
+
+    def _priced(self, leg: Leg, answer: Answer, facts: _Facts) -> Called:
+        usd_per_row = leg.place.usd_per_row
+        busy = charged = 0.0
+        if usd_per_row is None:
+            busy = answer.service_s * leg.rows / max(answer.batch_rows, 1) * facts.worker_cores
+            usd = busy * facts.usd_per_core_s
+            if usd != usd:  # no price by the hour: what the calibration reckoned with
+                usd = self.spec.usd_per_request * leg.rows
+        else:
+            usd = charged = usd_per_row * leg.rows
+        return Called(
+            model=leg.model,
+            outputs=[answer.outputs[k] for k in facts.columns if k < len(answer.outputs)],
+            answer=answer,
+            usd=usd,
+            busy_core_s=busy,
+            charged_usd=charged,
+        )
+
+    def _wrong(self, facts: _Facts, rows: int, answer: Answer) -> str | None:
+        """What is wrong with the outputs, None when nothing is."""
+        for column, spec in zip(facts.columns, self._schema):
+            if column >= len(answer.outputs):
+                return f"output {spec.name} is missing"
+            shape = answer.outputs[column].shape
+            if len(shape) != len(spec.shape) or (spec.shape[0] is None and shape[0] != rows):
+                return f"output {spec.name} has the shape {list(shape)} for {rows} rows"
+            if any(want is not None and want != got for want, got in zip(spec.shape[1:], shape[1:])):
+                return f"output {spec.name} has the shape {list(shape)}, the route's has {list(spec.shape[1:])} a row"
+        return None
+
+    def _refused(self, leg: Leg, problem: Problem) -> None:
+        status = problem.status
+        if status in _CLIENTS_FAULT:
+            leg.asker.wrong(problem)
+        elif status == _LATE:
+            self._missed(leg.asker, leg.rows, "timeout", problem)
+        else:
+            down = status == _UNREACHABLE or leg.model.state != "ready"
+            reason: Reason = "down" if down else "full" if status == _FULL else "failed"
+            self._send(leg.asker, leg.rows, leg.tried, (reason, problem))
+
+    def _missed(self, asker: Asker, rows: int, reason: Reason, problem: Problem) -> None:
+        self.counts.missed[reason] += rows
+        asker.missed(self.name, reason, problem)
+
+    # — time ———————————————————————————————————————————————————————————————————————————————————————
+
+    def sweep(self, now_s: float) -> None:
+        """Give up what has taken longer than the tier may, and what no client waits for any more."""
+        late: list[Leg] = []
+        for leg in self._legs:
+            if leg.due_s <= now_s:
+                late.append(leg)
+            elif leg.asker.request.deadline_s == -math.inf:
+                leg.deadline_s = -math.inf
+        for leg in late:
+            del self._legs[leg]
+            leg.open, leg.deadline_s = False, -math.inf
+            took = f"the tier {self.name} gave no answer within {self.spec.timeout_s:g} s"
+            self._missed(leg.asker, leg.rows, "timeout", Problem(_LATE, took))
+
+    @property
+    def idle(self) -> bool:
+        """Whether it was asked for nothing that it has not answered."""
+        return not self._legs
+
+    # — what its models are ————————————————————————————————————————————————————————————————————————
+
+    def column(self, model: LiveModel, output: str) -> int:
+        """Place of an output by name (the first when it is empty), −1 when there is none."""
+        key = model, output
+        found = self._columns.get(key)
+        if found is None:
+            if len(self._columns) >= _KNOWN_MODELS:
+                self._columns.clear()
+            names = [spec.name for spec in model.outputs]
+            found = self._columns[key] = (names.index(output) if output in names else -1) if output else 0
+        return found
+
+    def _of(self, model: LiveModel, route: LiveModel) -> _Facts:
+        found = self._facts.get(model)
+        if found is None:
+            if len(self._facts) >= _KNOWN_MODELS:
+                self._facts.clear()
+            found = self._facts[model] = self._look_at(model, route)
+        return found
+
+    def _look_at(self, model: LiveModel, route: LiveModel) -> _Facts:
+        price, columns = pricing(model.spec), output_columns(model, route.outputs)
+        names = ", ".join(spec.name for spec in model.outputs) or "none"
+        return _Facts(
+            wrong=f"has the outputs {names}, which are not the route's" if min(columns) < 0 else "",
+            takes=taking(model, route),
+            columns=columns,
+            usd_per_core_s=price.usd_per_hour / 3600 / price.replica_cores,
+            worker_cores=price.worker_cores,
+        )
+
+
+def output_columns(model: LiveModel, schema: Sequence[TensorSpec]) -> tuple[int, ...]:
+    """For each of the route's outputs the model's of that name, −1 for none; its first one for the route's only one."""
+    names = [spec.name for spec in model.outputs]
+    if len(schema) == 1 and schema[0].name not in names:
+        return (0 if names else -1,)
+    return tuple(names.index(spec.name) if spec.name in names else -1 for spec in schema)
