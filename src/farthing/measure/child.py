@@ -84,6 +84,7 @@ class Instance:
             "first_inference_s": self.first_inference_s,
             "ready_s": time.monotonic(),
             "rss_mib": peak_memory_mib(),
+            "outputs": [[spec.name, list(spec.shape)] for spec in self.session.outputs],
         }
 
     def run(self, payloads: Sequence[Any]) -> tuple[NDArray[Any], float, float]:
@@ -92,15 +93,17 @@ class Instance:
         Raises:
             MeasureError: when the engine's first output has not one row for each payload.
         """
+        outputs, before_s, total_s = self._outputs(payloads)
+        first = next(iter(outputs.values()))
+        _check_rows(first, len(payloads))
+        return first, before_s, total_s
+
+    def _outputs(self, payloads: Sequence[Any]) -> tuple[dict[str, NDArray[Any]], float, float]:
         start = time.perf_counter()
         feeds = self.pipeline(payloads, self.session.inputs)
         ready = time.perf_counter()
         outputs = self.session.run(feeds)
-        end = time.perf_counter()
-        first = next(iter(outputs.values()))
-        if first.shape[:1] != (len(payloads),):
-            raise MeasureError(f"a batch of {len(payloads)} was answered with the shape {first.shape}")
-        return first, ready - start, end - start
+        return outputs, ready - start, time.perf_counter() - start
 
     def batches(self, size: int) -> list[list[int]]:
         """Rows of the pool in whole batches, in a new random order each time.
@@ -166,19 +169,20 @@ class Instance:
                 self._line.beat()
         return {"batches": batches}
 
-    def answers(self, rows: Sequence[int], batch: int, path: str) -> dict[str, Any]:
-        """First output for some samples, in their order, written as one array."""
-        found: NDArray[np.float32] | None = None
+    def answers(
+        self, rows: Sequence[int], batch: int, path: str, also: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Outputs for some samples, in their order: the first one and others by name, each written as one array."""
+        paths = {"": path, **(also or {})}
+        found: dict[str, NDArray[np.float32]] = {}
         for group in self._in_groups(rows, batch):
-            first = self.run(self._read(self.dataset, [rows[k] for k in group]))[0]
-            if found is None:
-                shape = (len(rows), *first.shape[1:])
-                found = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-            if first.shape[1:] != found.shape[1:]:
-                raise MeasureError(f"answers differ in shape: {found.shape[1:]} and {first.shape[1:]}")
-            found[group] = first
+            outputs = self._outputs(self._read(self.dataset, [rows[k] for k in group]))[0]
+            outputs[""] = next(iter(outputs.values()))
+            for name, where in paths.items():
+                _check_rows(outputs[name], len(group))
+                _put(found, name, where, group, outputs[name], len(rows))
             self._line.beat()
-        del found  # unmapping writes it
+        found.clear()  # unmapping writes them
         return {}
 
     def _in_groups(self, rows: Sequence[int], batch: int) -> list[NDArray[np.int64]]:
@@ -199,6 +203,23 @@ class Instance:
     def memory(self) -> dict[str, Any]:
         """Peak resident memory of this process, and of the accelerator."""
         return {"rss_mib": peak_memory_mib(), "device_bytes": self.session.device_memory_bytes()}
+
+
+def _check_rows(output: NDArray[Any], n: int) -> None:
+    if output.shape[:1] != (n,):
+        raise MeasureError(f"a batch of {n} was answered with the shape {output.shape}")
+
+
+def _put(
+    found: dict[str, NDArray[np.float32]], name: str, path: str, group: NDArray[Any], rows: NDArray[Any], n: int
+) -> None:
+    """Put a batch's rows into the array of an output, which is made with the first batch."""
+    if name not in found:
+        shape = (n, *rows.shape[1:])
+        found[name] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if rows.shape[1:] != found[name].shape[1:]:
+        raise MeasureError(f"answers differ in shape: {found[name].shape[1:]} and {rows.shape[1:]}")
+    found[name][group] = rows
 
 
 def _wait_until(start_s: float) -> None:

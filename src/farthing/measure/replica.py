@@ -100,6 +100,7 @@ class Replica:
         first_inference_s: Slowest instance.
         child_start_s: Slowest instance, from process start to ready, less the two above.
         start_memory_mib: Peak resident memory of all instances after the first inference.
+        output_shapes: Of the model's outputs by name, in its order, as the engine states them.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Replica:
         self.candidate, self.children, self.cpus = candidate, tuple(children), tuple(cpus)
         self._memory_limit_mib, self._run_dir, self._clock = memory_limit_mib, run_dir, clock
         self._files = 0
+        self.output_shapes: dict[str, tuple[int | None, ...]] = {}
         self.load_s = self.first_inference_s = self.child_start_s = self.start_memory_mib = 0.0
 
     @classmethod
@@ -176,7 +178,8 @@ class Replica:
         replica._note_start(ready, started_s)
         return replica
 
-    def _note_start(self, ready: Sequence[Mapping[str, float]], started_s: float) -> None:
+    def _note_start(self, ready: Sequence[Mapping[str, Any]], started_s: float) -> None:
+        self.output_shapes = {name: tuple(shape) for name, shape in ready[0].get("outputs", ())}
         self.load_s = max(r["load_s"] for r in ready)
         self.first_inference_s = max(r["first_inference_s"] for r in ready)
         self.start_memory_mib = sum(r["rss_mib"] for r in ready)
@@ -292,21 +295,36 @@ class Replica:
             ValueError: when there are no samples.
             MeasureError: when a child crashes, hangs, eats memory, its engine fails, or the disk is full.
         """
+        return self.outputs(indices, batch)[""]
+
+    def outputs(self, indices: Sequence[int], batch: int, also: Sequence[str] = ()) -> dict[str, NDArray[np.float32]]:
+        """As :meth:`answers`, with further outputs of the same runs by name; the first one is called ``""``.
+
+        Raises:
+            ValueError: when there are no samples.
+            MeasureError: when a child crashes, hangs, eats memory, its engine fails, or the disk is full.
+        """
         parts = [p for p in np.array_split(np.asarray(indices, dtype=int), len(self.children)) if p.size]
         if not parts:
             raise ValueError("answers: no samples")
-        paths = [self._file("answers") for _ in parts]
+        paths = {name: [self._file("answers") for _ in parts] for name in ("", *also)}
         messages = [
-            {"do": "answers", "rows": rows.tolist(), "batch": batch, "path": str(path)}
-            for rows, path in zip(parts, paths, strict=True)
+            {
+                "do": "answers",
+                "rows": rows.tolist(),
+                "batch": batch,
+                "path": str(paths[""][k]),
+                "also": {name: str(paths[name][k]) for name in also},
+            }
+            for k, rows in enumerate(parts)
         ]
         try:
             self._ask_each(self.children[: len(parts)], messages, SILENCE_S)
-            return _joined(paths, self._file("joined"))
+            return {name: _joined(written, self._file("joined")) for name, written in paths.items()}
         except OSError as e:
             raise MeasureError(f"cannot keep answers in {self._run_dir}: {e.strerror or e}") from e
         finally:
-            for path in paths:
+            for path in (path for written in paths.values() for path in written):
                 path.unlink(missing_ok=True)
 
     def operators(self, batch: int, repeats: int) -> OperatorTimes:
