@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from farthing.serve.routing.decisions import Routed
     from farthing.serve.served import LiveModel
 
 __all__ = ["Answer", "Observer", "Problem", "Queue", "Request", "nobody_waits"]
@@ -45,12 +46,14 @@ class Answer:
         queue_s: From arrival to dispatch.
         service_s: Of the batch it was part of, in the worker.
         batch_rows: Rows of that batch.
+        route: How it was answered where the model is a route: times are then sums over the tiers that were asked.
     """
 
     outputs: Sequence[NDArray[Any]]
     queue_s: float
     service_s: float
     batch_rows: int
+    route: Routed | None = None
 
 
 def nobody_waits(request: Request, outcome: Answer | Problem) -> None:

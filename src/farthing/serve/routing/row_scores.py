@@ -71,8 +71,10 @@ def row_score(spec: ScoreSpec, predictor: Predictor | None = None) -> RowScore:
 
 
 def _finite(row: Row) -> Floats | None:
-    """The row in double precision, None when it is none or not finite."""
+    """The row in double precision, None when it is none or not finite; dimensions of size 1 are dropped."""
     z = row.astype(np.float64) if row.dtype != np.float64 else row
+    if z.ndim > 1:
+        z = z.squeeze()
     if z.ndim != 1 or z.size < _LEAST_CLASSES or not math.isfinite(_add(z)):
         return None
     return z
@@ -115,6 +117,10 @@ _OF_PROBABILITIES: dict[str, Callable[[Floats], float]] = {
 }
 
 
+_OF_ANSWERS = (*_OF_PROBABILITIES, "energy")
+"""Features that a logistic predictor may have of an answer."""
+
+
 def _energy(row: Row, temperature: float) -> float:
     z = _finite(row)
     if z is None:
@@ -125,8 +131,9 @@ def _energy(row: Row, temperature: float) -> float:
 
 
 def _agreement(spec: ScoreSpec, rows: Sequence[Row]) -> float:
-    if not rows[0].ndim:  # answers as class indices
-        return float(rows[0] == rows[1]) if not rows[1].ndim else NAN
+    if rows[0].size == 1:  # answers as class indices
+        one, two = float(rows[0].item()), float(rows[1].item()) if rows[1].size == 1 else NAN
+        return float(one == two) if math.isfinite(one) and math.isfinite(two) else NAN
     p, q = _probabilities(rows[0], spec), _probabilities(rows[1], spec)
     if p is None or q is None or p.size != q.size:
         return NAN
@@ -146,12 +153,47 @@ def _trained(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
         if spec.kind != "neighbours" or len(spec.needs) != 1:
             raise ValueError(f"the score {spec.name} ({spec.kind}) needs {len(spec.needs)} tiers; neighbours need one")
         return lambda rows, _: _neighbours(predictor, rows[0])
-    if spec.kind != "logistic" or spec.needs or predictor.weights.size != len(TEXT_FEATURES):
+    if spec.kind != "logistic":
+        raise ValueError(f"the score {spec.name} ({spec.kind}) has the weights of a logistic predictor")
+    return _logistic_score(spec, predictor)
+
+
+def _logistic_score(spec: ScoreSpec, fitted: Logistic) -> RowScore:
+    """Of a text's features, of the answer of one tier, or of both."""
+    names = spec.features or TEXT_FEATURES
+    unknown = [name for name in names if name not in (*TEXT_FEATURES, *_OF_ANSWERS)]
+    if unknown or len(names) != fitted.weights.size or len(set(names)) != len(names):
+        said = f"the features {', '.join(names)}" if not unknown else f"the unknown feature {unknown[0]}"
+        raise ValueError(f"the score {spec.name} has {said} and {fitted.weights.size} weights")
+    of_text = [TEXT_FEATURES.index(name) for name in names if name in TEXT_FEATURES]
+    of_answer = [name for name in names if name in _OF_ANSWERS]
+    if list(names) != [TEXT_FEATURES[k] for k in of_text] + of_answer or len(spec.needs) != bool(of_answer):
         raise ValueError(
-            f"the score {spec.name} ({spec.kind}) is of {predictor.weights.size} features and {len(spec.needs)} tiers; "
-            f"in serving it is of a text's {len(TEXT_FEATURES)} features alone"
+            f"the score {spec.name} needs features of the text first, then those of the one tier it needs; it has "
+            f"{', '.join(names)} of {', '.join(spec.needs) or 'no tier'}"
         )
-    return lambda _, text: NAN if text is None else _logistic(predictor, text_features([text])[0])
+
+    def score(rows: Sequence[Row], text: str | None) -> float:
+        features = np.empty(len(names))
+        if of_text:
+            if text is None:
+                return NAN
+            features[: len(of_text)] = text_features([text])[0][of_text]
+        if of_answer and not _answer_features(spec, rows[0], of_answer, features[len(of_text) :]):
+            return NAN
+        return _logistic(fitted, features)
+
+    return score
+
+
+def _answer_features(spec: ScoreSpec, row: Row, names: Sequence[str], into: Floats) -> bool:
+    """Fill in features of an answer; False when they cannot be computed."""
+    p = _probabilities(row, spec)
+    if p is None:
+        return False
+    for k, name in enumerate(names):
+        into[k] = _energy(row, spec.temperature) if name == "energy" else _OF_PROBABILITIES[name](p)
+    return True
 
 
 def _logistic(fitted: Logistic, features: Floats) -> float:
