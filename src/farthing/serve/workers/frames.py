@@ -29,6 +29,7 @@ __all__ = ["Frame", "FrameError", "Inbox", "Kind", "Part", "frame", "packed", "s
 ALIGN_BYTES = 64
 HEAD = struct.Struct("<IIIIQQ")
 """Mark, kind, number, bytes of the header, bytes of the body, nanoseconds."""
+HEAD_BYTES = HEAD.size
 MARK = 0x46524731
 LARGEST_HEADER_BYTES = 64 * 2**20
 LARGEST_BODY_BYTES = 16 * 2**30
@@ -37,6 +38,9 @@ JOINED_BYTES = 32 * 2**10
 """Pieces of a tensor that is smaller are joined: quicker than many tiny buffers."""
 BUFFERS_A_CALL = 512
 """Buffers handed to one ``sendmsg``; Linux takes 1,024."""
+KNOWN_HEADERS = 1024
+"""Headers kept read, by their bytes; the same ones come again and again."""
+KNOWN_HEADER_BYTES = 1024
 _PADDING = bytes(ALIGN_BYTES)
 
 Part = bytes | memoryview
@@ -54,6 +58,9 @@ class Kind(IntEnum):
     FAILED = 7
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 class FrameError(Exception):
     """The other side sent bytes that are no frame."""
 
@@ -66,7 +73,7 @@ class Frame:
         kind: What it is.
         number: Of the command that it is or answers.
         nanos: Time the work took, 0 where that means nothing.
-        header: JSON, decoded.
+        header: JSON, decoded; shared between frames, so never changed.
         body: Raw bytes, shape ``(n,)``; valid until the inbox receives again unless the inbox gives its buffers away.
     """
 
@@ -80,8 +87,11 @@ class Frame:
 def frame(kind: Kind, number: int, header: Any, body: Sequence[Part] = (), nanos: int = 0) -> list[Part]:
     """The buffers of one frame, for ``sendmsg`` or ``writelines``; the parts of the body are not copied."""
     text = orjson.dumps(header)
-    padded = len(text) + -(HEAD.size + len(text)) % ALIGN_BYTES
-    head = HEAD.pack(MARK, kind, number, padded, sum(map(len, body)), nanos)
+    padded = len(text) + -(HEAD_BYTES + len(text)) % ALIGN_BYTES
+    size = sum(map(len, body))
+    head = HEAD.pack(MARK, kind, number, padded, size, nanos)
+    if size <= JOINED_BYTES:
+        return [b"".join((head, text.ljust(padded), *body))]
     return [head + text.ljust(padded), *body]
 
 
@@ -99,13 +109,19 @@ def packed(tensors: Sequence[Sequence[NDArray[Any]]]) -> tuple[list[list[Any]], 
     parts: list[Part] = []
     at = 0
     for pieces in tensors:
-        if at % ALIGN_BYTES:
+        if at % ALIGN_BYTES:  # never in front of the first
             parts.append(_PADDING[at % ALIGN_BYTES :])
             at += -at % ALIGN_BYTES
         first = pieces[0]
         if len(pieces) > 1 and len(pieces) * first.nbytes <= JOINED_BYTES and not first.dtype.hasobject:
             first = np.concatenate(pieces)
             pieces = [first]
+        if len(pieces) == 1 and not first.dtype.hasobject:
+            layout.append([first.dtype.str, first.shape, at, first.nbytes])
+            if first.nbytes:
+                parts.append(_raw(first))
+            at += first.nbytes
+            continue
         raw = [_raw(piece) for piece in pieces if piece.size]
         shape = first.shape if len(pieces) == 1 else (sum(len(piece) for piece in pieces), *first.shape[1:])
         nbytes = sum(map(len, raw))
@@ -130,12 +146,12 @@ def unpacked(layout: Sequence[Sequence[Any]], body: NDArray[np.uint8]) -> list[N
         FrameError: when layout and body do not fit each other.
     """
     try:
-        return [_tensor(word, tuple(shape), body[at : at + nbytes]) for word, shape, at, nbytes in layout]
+        return [_tensor(word, shape, body[at : at + nbytes]) for word, shape, at, nbytes in layout]
     except (TypeError, ValueError, Problem) as e:
         raise FrameError(f"tensors do not fit their frame: {e}") from e
 
 
-def _tensor(word: str, shape: tuple[int, ...], raw: NDArray[np.uint8]) -> NDArray[Any]:
+def _tensor(word: str, shape: Sequence[int], raw: NDArray[np.uint8]) -> NDArray[Any]:
     if word == "bytes":
         array = np.empty(math.prod(shape), dtype=object)
         array[:] = split_elements(raw.data, array.size, "of a frame")
@@ -163,13 +179,17 @@ class Inbox:
 
     def __init__(self, *, gives_away: bool = False) -> None:
         self._gives_away = gives_away
-        self._buffer = _aligned(SCRATCH_BYTES)
         self._filled = self._needed = 0
         self._head = (0, 0, 0, 0, 0, 0)
+        self._headers: dict[bytes, Any] = {}
+        self._use(_aligned(SCRATCH_BYTES))
+
+    def _use(self, buffer: NDArray[np.uint8]) -> None:
+        self._buffer, self._view = buffer, buffer.data
 
     def space(self) -> memoryview:
         """Where the next bytes go."""
-        return self._buffer.data[self._filled :]
+        return self._view[self._filled :] if self._filled else self._view
 
     def took(self, n: int) -> Frame | None:
         """Say that ``n`` bytes have come; the frame when it is whole.
@@ -179,7 +199,7 @@ class Inbox:
         """
         self._filled += n
         if not self._needed:
-            if self._filled < HEAD.size:
+            if self._filled < HEAD_BYTES:
                 return None
             self._measure()
         if self._filled < self._needed:
@@ -189,31 +209,41 @@ class Inbox:
         return self._finished()
 
     def _measure(self) -> None:
-        self._head = HEAD.unpack_from(self._buffer.data)
+        self._head = HEAD.unpack_from(self._view)
         mark, _, _, header_bytes, body_bytes, _ = self._head
         if mark != MARK or header_bytes > LARGEST_HEADER_BYTES or body_bytes > LARGEST_BODY_BYTES:
-            raise FrameError(f"no frame begins with {self._buffer[: HEAD.size].tobytes().hex()}")
-        self._needed = HEAD.size + header_bytes + body_bytes
+            raise FrameError(f"no frame begins with {self._buffer[:HEAD_BYTES].tobytes().hex()}")
+        self._needed = HEAD_BYTES + header_bytes + body_bytes
         if self._needed > len(self._buffer):
             larger = _aligned(self._needed)
             larger[: self._filled] = self._buffer[: self._filled]
-            self._buffer = larger
+            self._use(larger)
 
     def _finished(self) -> Frame:
         _, kind, number, header_bytes, _, nanos = self._head
-        at, end = HEAD.size + header_bytes, self._needed
+        at, end = HEAD_BYTES + header_bytes, self._needed
+        raw = self._view[HEAD_BYTES:at].tobytes()
+        body = self._buffer[at:end]
         try:
-            header = orjson.loads(self._buffer.data[HEAD.size : at])
-            found = Frame(Kind(kind), number, nanos, header, self._buffer[at:end])
-        except ValueError as e:
+            header = self._headers[raw] if raw in self._headers else self._read(raw)
+            found = Frame(_KINDS[kind], number, nanos, header, body)
+        except (KeyError, ValueError) as e:
             raise FrameError(f"a frame of kind {kind} cannot be read: {e}") from e
         self._filled = self._needed = 0
         if self._gives_away:
             if end > SCRATCH_BYTES // 4:
-                self._buffer = _aligned(SCRATCH_BYTES)
+                self._use(_aligned(SCRATCH_BYTES))
             else:
-                found.body = found.body.copy()
+                found.body = body.copy()
         return found
+
+    def _read(self, raw: bytes) -> Any:
+        header = orjson.loads(raw)
+        if len(raw) <= KNOWN_HEADER_BYTES:
+            if len(self._headers) >= KNOWN_HEADERS:
+                self._headers.clear()
+            self._headers[raw] = header
+        return header
 
     def receive(self, sock: socket) -> Frame | None:
         """Wait for a whole frame on a blocking socket; None when the other side has closed it.
@@ -245,5 +275,8 @@ def send_all(sock: socket, parts: list[Part]) -> None:
     Raises:
         OSError: when the other side is gone.
     """
+    if len(parts) == 1:
+        sock.sendall(parts[0])
+        return
     while parts:
         parts = sent(parts, sock.sendmsg(parts[:BUFFERS_A_CALL]))

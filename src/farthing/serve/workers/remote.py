@@ -55,7 +55,8 @@ def batch_frame(batch: Batch, number: int) -> list[Part]:
     requests = batch.requests
     header: dict[str, Any] = {"rows": [request.rows for request in requests]}
     if requests[0].tensors is not None:
-        header["tensors"], parts = packed(list(zip(*(request.tensors or () for request in requests), strict=True)))
+        pieces = list(zip(*[request.tensors or () for request in requests], strict=True))
+        header["tensors"], parts = packed(pieces)
         return frame(Kind.BATCH, number, header, parts)
     raw: list[Part] = []
     text = False
@@ -203,6 +204,6 @@ def _outcome(received: Frame, batch: Batch, *, rows_checked: bool) -> Outcome:
         rows -= sum(batch.requests[k].rows for k in bad)
         if len(bad) == len(batch.requests):
             return Outcome(outputs=(), service_s=received.nanos / 1e9, bad=bad)
-    if not outputs or (rows_checked and any(output.shape[:1] != (rows,) for output in outputs)):
+    if not outputs or (rows_checked and not all(output.shape[:1] == (rows,) for output in outputs)):
         raise ValueError(f"outputs of the shapes {[output.shape for output in outputs]} for {rows:,} rows")
     return Outcome(outputs=outputs, service_s=received.nanos / 1e9, bad=bad)

@@ -58,6 +58,7 @@ class Model:
             path, precision=candidate.precision, threads=candidate.threads, device=candidate.device, options=options
         )
         self.inputs, self.outputs = _in_words(self.session.inputs), _in_words(self.session.outputs)
+        self.input_names = tuple(spec.name for spec in self.inputs)
         specs = (*self.inputs, *self.outputs)
         self.batched = all(spec.shape[:1] == (None,) for spec in specs)
         self.pipeline: Pipeline | None = None
@@ -163,9 +164,9 @@ class Job:
 
     def answer(self) -> tuple[Outputs | None, list[list[Any]]]:
         """Outputs of the requests that went well, joined, and ``[request, status, message]`` of the others."""
-        everyone = list(range(len(self._rows)))
+        everyone = range(len(self._rows))
         try:
-            return self._run(everyone), []
+            return self._model.run(self._feeds(everyone), sum(self._rows)), []
         except DataError as e:
             if len(everyone) == 1:
                 return None, [[0, 400, e.message]]
@@ -222,8 +223,8 @@ def _job(model: Model, received: Frame) -> Job:
     rows, lengths = received.header["rows"], received.header.get("payloads")
     if lengths is not None:
         return Job(model, rows, {}, _cut(received.body, lengths, received.header["text"]))
-    names = (spec.name for spec in model.inputs)
-    return Job(model, rows, dict(zip(names, unpacked(received.header["tensors"], received.body), strict=True)))
+    tensors = unpacked(received.header["tensors"], received.body)
+    return Job(model, rows, dict(zip(model.input_names, tensors, strict=True)))
 
 
 def _cut(body: NDArray[np.uint8], lengths: Sequence[int], text: bool) -> list[bytes | str]:
