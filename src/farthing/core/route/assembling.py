@@ -1,0 +1,113 @@
+"""From a calibration to the route that is written: rungs by name, scores that they need, what is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from farthing.core.route.calibration import Calibration
+from farthing.core.route.certification import Tested
+from farthing.core.route.outcomes import OutcomeMatrix
+from farthing.core.route.policies import Cascade, FixedTier, Policy, PreRoute, follow
+from farthing.core.route.routes import Monitoring, Route, Rung, ScoreSpec, Tier, written
+
+__all__ = ["assembled", "rung_of"]
+
+DECILES = tuple(k / 10 for k in range(1, 10))
+
+
+def rung_of(tested: Tested, tiers: Sequence[str]) -> Rung:
+    """A certified policy by names instead of columns."""
+    return Rung(
+        policy=written(tested.policy),
+        loss_frac=tested.loss_frac,
+        cost_usd=tested.cost_usd,
+        answered_frac={t: float(x) for t, x in zip(tiers, tested.answered_frac, strict=True)},
+        called_frac={t: float(x) for t, x in zip(tiers, tested.called_frac, strict=True)},
+        score_cost_usd=max(0.0, tested.score_cost_usd),
+    )
+
+
+def assembled(
+    found: Calibration,
+    prove: OutcomeMatrix,
+    *,
+    name: str,
+    tiers: Sequence[Tier],
+    scores: Sequence[ScoreSpec],
+    quality: Literal["accuracy", "agreement", "given"],
+    audit_frac: float,
+    classes: Sequence[str],
+    assumptions: Sequence[str],
+) -> Route:
+    """The route that a calibration comes to.
+
+    Args:
+        found: The calibration.
+        prove: Its proving part, tiers cheapest first.
+        name: Of the end point's one model.
+        tiers: By any order; they are put in the matrix's.
+        scores: Of every score that may occur; those that the ladder names are kept.
+        quality: What was compared.
+        audit_frac: Share of answers below the reference to audit, in [0, 1].
+        classes: Of the answers.
+        assumptions: In words.
+    """
+    by_name = {tier.name: tier for tier in tiers}
+    ladder = tuple(rung_of(tested, prove.tiers) for tested in found.ladder)
+    named = {score for rung in ladder for score in rung.policy.scores}
+    chosen = next((k for k, t in enumerate(found.ladder) if t.policy == found.chosen), None)
+    proof = found.certification
+    return Route(
+        name=name,
+        verdict=found.verdict,
+        tiers=tuple(by_name[tier] for tier in prove.tiers),
+        scores=tuple(spec for spec in scores if spec.name in named),
+        ladder=ladder,
+        chosen=chosen,
+        reference=found.reference,
+        quality=quality,
+        max_loss_frac=found.limit.max_loss_frac,
+        confidence=found.limit.confidence,
+        by_segment=dict(found.limit.by_segment),
+        worth_it=found.worth_it,
+        saving_frac=found.saving_frac,
+        n=proof.n if proof else prove.n,
+        n_needed=found.n_needed,
+        method=proof.method if proof else "",
+        monitoring=Monitoring(
+            audit_frac=audit_frac,
+            alarm_loss_frac=found.limit.max_loss_frac,
+            score_quantiles=_quantiles([t.policy for t in found.ladder], found.chosen, prove),
+        ),
+        assumptions=tuple(assumptions),
+        classes=tuple(classes),
+    )
+
+
+def _quantiles(ladder: Sequence[Policy], chosen: Policy, matrix: OutcomeMatrix) -> Mapping[str, tuple[float, ...]]:
+    """Deciles of every score that the ladder names, over the requests on which it is looked at.
+
+    A cascade's later scores are looked at only where the earlier tiers did not answer; the chosen policy decides, else
+    the first one that names the score.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for policy in (chosen, *ladder):
+        if isinstance(policy, FixedTier):
+            continue
+        for name, rows in _looked_at(policy, matrix):
+            if name not in found and rows.any():
+                values = np.quantile(matrix.scores[name].values[rows], DECILES)
+                found[name] = tuple(float(x) for x in values)
+    return found
+
+
+def _looked_at(policy: PreRoute | Cascade, matrix: OutcomeMatrix) -> list[tuple[str, np.ndarray]]:
+    if isinstance(policy, PreRoute):
+        return [(policy.score, np.ones(matrix.n, dtype=bool))]
+    ran = follow(policy, matrix).tier
+    columns = [matrix.tier(tier) for tier in policy.tiers]
+    place = np.array([columns.index(int(t)) for t in ran])
+    return [(name, place >= stage) for stage, name in enumerate(policy.scores)]

@@ -1,0 +1,229 @@
+"""Tiers behind a URL: their answers to every request, the time of one, the tokens used. Only URLs that the user named.
+
+``open_inference``: ``POST URL/v2/models/NAME/infer`` in JSON; the first output holds logits, probabilities or class
+indices. ``openai``: ``POST URL/chat/completions``; the answer's text must be the name of a class.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.route.answers import NO_CLASS, TierAnswers, answers_of
+from farthing.core.stats.intervals import quantile
+from farthing.errors import DataError, InputError, MeasureError
+from farthing.nouns import Dataset, Estimate
+from farthing.pipelines.payloads import read
+from farthing.ports import Clock, Progress
+
+__all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "run_remote_tier"]
+
+DEFAULT_PROMPT = "Classify the user's message. Answer with exactly one of these labels and nothing else: {classes}"
+TIMED = 100
+"""Requests sent one after the other, whose times count."""
+AT_ONCE = 8
+TRIES = 3
+_MAX_ANSWER_BYTES = 16 * 2**20
+_DATATYPES: Mapping[str, str] = {
+    "bool": "BOOL", "uint8": "UINT8", "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
+    "float16": "FP16", "float32": "FP32", "float64": "FP64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteTier:
+    """Where a tier answers.
+
+    Attributes:
+        name: Of the tier.
+        kind: Protocol.
+        url: Without a slash at its end.
+        model: Its name there.
+        classes: Names in index order; needed by ``openai``.
+        prompt: What ``openai`` is told before the request; ``{classes}`` stands for the names.
+        key_env: Environment variable that holds the key, empty for none.
+        timeout_s: Of one request.
+    """
+
+    name: str
+    kind: Literal["open_inference", "openai"]
+    url: str
+    model: str
+    classes: tuple[str, ...] = ()
+    prompt: str = DEFAULT_PROMPT
+    key_env: str = ""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RemoteRun:
+    """What it did.
+
+    Attributes:
+        answers: To every request.
+        service_ms: Time of one request, sent one after the other: median.
+        input_tokens: By request, shape ``(n,)``, None where the protocol does not say.
+        output_tokens: Likewise.
+    """
+
+    answers: TierAnswers
+    service_ms: Estimate
+    input_tokens: NDArray[np.float64] | None = None
+    output_tokens: NDArray[np.float64] | None = None
+
+
+Answer = tuple[Any, float, float]
+"""What came back, and tokens in and out."""
+
+
+def run_remote_tier(tier: RemoteTier, dataset: Dataset, *, clock: Clock, tell: Progress) -> RemoteRun:
+    """Send every request; the first hundred one after the other and timed.
+
+    Raises:
+        InputError: when an ``openai`` tier has no class names, or its key is not in the environment.
+        DataError: when the model cannot take these requests, or its answers are no classes.
+        MeasureError: when the tier is down, too slow, or answers with an error.
+    """
+    ask = _open_inference(tier, dataset) if tier.kind == "open_inference" else _openai(tier, dataset)
+    times_ms: list[float] = []
+    found: list[Answer] = []
+    for k in range(min(TIMED, dataset.n)):
+        start_s = clock.monotonic_s()
+        found.append(ask(k))
+        times_ms.append(1000 * (clock.monotonic_s() - start_s))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for k, answer in enumerate(pool.map(ask, range(len(found), dataset.n)), start=len(found)):
+            found.append(answer)
+            if k % 64 == 0:
+                tell("answers", k, dataset.n, tier.name)
+    said = [answer for answer, _, _ in found]
+    service = replace(quantile(np.asarray(times_ms), 0.5), method=f"median of {len(times_ms)} requests, one at a time")
+    if tier.kind == "open_inference":
+        return RemoteRun(answers=answers_of(tier.name, _stacked(tier, said)), service_ms=service)
+    classes = np.array(said, dtype=np.int64)
+    if (classes == NO_CLASS).all():
+        raise DataError(f"the tier {tier.name!r} never answered with the name of a class", hint="change its prompt")
+    return RemoteRun(
+        answers=TierAnswers(tier=tier.name, classes=classes),
+        service_ms=service,
+        input_tokens=np.array([tokens for _, tokens, _ in found]),
+        output_tokens=np.array([tokens for _, _, tokens in found]),
+    )
+
+
+def _stacked(tier: RemoteTier, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    shapes = {row.shape for row in rows}
+    if len(shapes) > 1:
+        raise DataError(f"the tier {tier.name!r} answers in different shapes: {', '.join(map(str, sorted(shapes)))}")
+    return np.stack(rows)
+
+
+def _post(tier: RemoteTier, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    if tier.key_env:
+        headers["Authorization"] = f"Bearer {os.environ[tier.key_env]}"
+    payload = None if body is None else json.dumps(body).encode()
+    problem = ""
+    for _ in range(TRIES):
+        request = urllib.request.Request(tier.url + path, payload, headers)  # noqa: S310 - http(s) only, checked
+        try:
+            with urllib.request.urlopen(request, timeout=tier.timeout_s) as reply:  # noqa: S310 - see above
+                answer = json.loads(reply.read(_MAX_ANSWER_BYTES))
+            if not isinstance(answer, dict):
+                raise ValueError(f"{type(answer).__name__} instead of an object")
+            return answer
+        except urllib.error.HTTPError as e:
+            problem = f"{e.code} {e.read(200).decode('utf-8', 'replace').strip()}"
+            if e.code < 500 and e.code != 429:
+                break
+        except (OSError, ValueError) as e:
+            problem = str(e) or type(e).__name__
+    raise MeasureError(
+        f"the tier {tier.name!r} at {tier.url}{path} does not answer: {problem}",
+        hint="every request must be answered to calibrate; is the end point up, and is its timeout long enough?",
+    )
+
+
+def _open_inference(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
+    inputs = _post(tier, f"/v2/models/{tier.model}", None).get("inputs")
+    if not isinstance(inputs, list) or not all(isinstance(i, dict) and "name" in i for i in inputs):
+        raise DataError(f"the tier {tier.name!r} does not say which inputs its model {tier.model} has")
+    build = _tensors if dataset.kind == "tensor" else _payload(tier, inputs)
+
+    def ask(k: int) -> Answer:
+        (payload,) = read(dataset, [k])
+        answer = _post(tier, f"/v2/models/{tier.model}/infer", {"inputs": build(payload)})
+        try:
+            first = answer["outputs"][0]
+            row = np.asarray(first["data"], dtype=np.float64).reshape(first["shape"])[0]
+        except (KeyError, IndexError, TypeError, ValueError) as e:
+            raise DataError(f"the tier {tier.name!r} answers without numbers: {e!r}") from e
+        return row, 0.0, 0.0
+
+    return ask
+
+
+def _payload(tier: RemoteTier, inputs: Sequence[Mapping[str, Any]]) -> Callable[[Any], list[dict[str, Any]]]:
+    slot = next((i for i in inputs if i.get("datatype") == "BYTES"), None)
+    if slot is None:
+        raise DataError(f"the model {tier.model} of the tier {tier.name!r} takes no texts or images, but tensors alone")
+    shape = [1] * max(1, len(slot.get("shape", ())))
+
+    def build(payload: Any) -> list[dict[str, Any]]:
+        text = payload if isinstance(payload, str) else base64.b64encode(payload).decode()
+        return [{"name": slot["name"], "shape": shape, "datatype": "BYTES", "data": [text]}]
+
+    return build
+
+
+def _tensors(payload: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "shape": [1, *array.shape],
+            "datatype": _DATATYPES[array.dtype.name],
+            "data": array.ravel().tolist(),
+        }
+        for name, array in payload.items()
+    ]
+
+
+def _openai(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
+    if dataset.kind != "text":
+        raise DataError(f"the tier {tier.name!r} (openai) takes texts, the requests are {dataset.kind}s")
+    if not tier.classes:
+        raise InputError(
+            f"the tier {tier.name!r} (openai) answers names of classes, and no tier or label file names them",
+            hint="labels that are names, or another tier with id2label in its config.json",
+        )
+    if tier.key_env and tier.key_env not in os.environ:
+        raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
+    known = {_plain(name): k for k, name in enumerate(tier.classes)}
+    told = tier.prompt.replace("{classes}", ", ".join(tier.classes))
+
+    def ask(k: int) -> Answer:
+        messages = [{"role": "system", "content": told}, {"role": "user", "content": dataset.items[k]}]
+        answer = _post(tier, "/chat/completions", {"model": tier.model, "temperature": 0, "messages": messages})
+        try:
+            said = str(answer["choices"][0]["message"]["content"])
+            used = answer["usage"]
+            tokens = float(used["prompt_tokens"]), float(used["completion_tokens"])
+        except (KeyError, IndexError, TypeError, ValueError) as e:
+            raise DataError(f"the tier {tier.name!r} answers without text or usage: {e!r}") from e
+        return known.get(_plain(said), NO_CLASS), *tokens
+
+    return ask
+
+
+def _plain(name: str) -> str:
+    return name.strip().strip("\"'`.").casefold()
