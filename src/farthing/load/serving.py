@@ -17,6 +17,7 @@ from farthing.load.models import guess_pipeline, is_import_path, model_classes, 
 from farthing.load.planned import Check, fitted, planned
 from farthing.load.schema import kind_of
 from farthing.load.serve_file import NO_DEADLINE, Wishes, as_name, check_name, read_serve_file
+from farthing.load.served_route import ROUTE_FILE, route_models, tiers_of_routes
 from farthing.load.signature import onnx_signature
 from farthing.models.built_here import check_built_here
 from farthing.models.onnx_files import check_external_data
@@ -60,9 +61,9 @@ def served_models(
     """Find and check all models that a command names.
 
     Args:
-        sources: Each a plan.yaml or its folder, a ``serve.yaml``, an ``.onnx`` or ``.xml`` file, a model folder as
-            Optimum writes it, or a repository of ``name/version/model.onnx`` of which each model's newest version is
-            served (as Triton does); ``name=source`` names a model.
+        sources: Each a plan.yaml or a route.yaml or the folder of one, a ``serve.yaml``, an ``.onnx`` or ``.xml`` file,
+            a model folder as Optimum writes it, or a repository of ``name/version/model.onnx`` of which each model's
+            newest version is served (as Triton does); ``name=source`` names a model.
         cores: That this process may use, ≥ 1: plans' workers are fitted to them.
         check: Compares an artefact of a plan with its digest, and returns where it lies.
         wishes: From the command line; they win over plans and files.
@@ -81,9 +82,12 @@ def served_models(
     found = [model for source in sources for model in _models(str(source), setting)]
     if not found:
         raise InputError("nothing to serve", hint="name a plan.yaml, an .onnx file, a model folder or a serve.yaml")
-    if wishes.name is not None and len(found) > 1:
-        said = ", ".join(model.name for model in found)
-        raise InputError(f"--name {wishes.name} would name {len(found)} models ({said})", hint="name=SOURCE names one")
+    tiers = tiers_of_routes(found)
+    named = [model.name for model in found if model.name not in tiers]
+    if wishes.name is not None and len(named) > 1:
+        raise InputError(
+            f"--name {wishes.name} would name {len(named)} models ({', '.join(named)})", hint="name=SOURCE names one"
+        )
     _check_distinct(found)
     return tuple(found)
 
@@ -126,7 +130,10 @@ def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
 
 def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
     if path.suffix.lower() in _DOCUMENTS and path.is_file():
-        yield _wished(planned(path, cores=setting.cores, check=setting.check), wishes, setting)
+        if kind_of(path) == "route":
+            yield from route_models(path, wishes, lambda source, given: _of_source(source, given, setting))
+        else:
+            yield _wished(planned(path, cores=setting.cores, check=setting.check), wishes, setting)
     elif path.is_dir():
         yield from _of_folder(path, wishes, setting)
     else:
@@ -134,8 +141,9 @@ def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served
 
 
 def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
-    if (path / "plan.yaml").is_file():
-        yield from _of_source(path / "plan.yaml", wishes, setting)
+    document = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
+    if document is not None:
+        yield from _of_source(document, wishes, setting)
     elif (path / _PROGRAM).is_file() or (path / _IR).is_file():
         yield _wished(_of_artefact(path, setting), wishes, setting)
     elif _newest_version(path) is not None:

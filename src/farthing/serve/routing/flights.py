@@ -24,7 +24,7 @@ class Way(Protocol):
 
     reference: str
     """The tier that losses are counted against."""
-    dtypes: Sequence[np.dtype[Any]]
+    dtypes: tuple[np.dtype[Any], ...]
     """Of the outputs."""
 
     def tier(self, name: str) -> LiveTier:

@@ -1,0 +1,233 @@
+"""A route as the server takes it: its tiers as models of their own, and one model that stands for them all."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from farthing.core.route.routes import Route, Tier, TierReplicas
+from farthing.core.route.served import ForwardedModel, Place, RoutedModel
+from farthing.errors import InputError
+from farthing.load.route_file import read_predictor, read_route
+from farthing.load.serve_file import Wishes, check_name, read_wishes
+from farthing.nouns import Candidate, PipelineSpec, ServedModel
+
+__all__ = ["ROUTE_FILE", "route_models", "tiers_of_routes"]
+
+ROUTE_FILE = "route.yaml"
+FORWARD_OPTIONS = frozenset({"api_key_env", "concurrency", "endpoint", "max_tokens", "prompt"})
+"""What ``options`` of a forwarded tier may say; the rest of them is for models that are served here."""
+_FORWARDED_BATCH = 64
+_MOST_CONCURRENT = 4096
+_SCHEMES = ("http", "https")
+
+Read = Callable[[Path, Wishes], Iterable[ServedModel]]
+"""Finds and checks the models of one source."""
+
+
+def route_models(path: Path, wishes: Wishes, read: Read) -> tuple[ServedModel, ...]:
+    """Tiers of a route first, then the route itself.
+
+    Args:
+        path: Of ``route.yaml``; sources and weights are looked for from its folder.
+        wishes: From the command line: the name is the route's, the deadline everyone's, the rest its tiers'.
+        read: For tiers that are served here.
+
+    Raises:
+        InputError: when a tier cannot be served as the route says, or tiers take different things.
+        SchemaError: when the file or its weights cannot be read.
+    """
+    route = read_route(path)
+    _check(route, path)
+    given = replace(wishes, name=None, version=None)
+    served: list[ServedModel] = []
+    places: dict[str, tuple[Place, ...]] = {}
+    for tier in route.tiers:
+        models, mine = _tier(tier, path, given, read)
+        served += models
+        places[tier.name] = tuple(sorted(mine, key=lambda place: place.purchase == "spot"))
+    predictors = {spec.name: read_predictor(spec, path.parent) for spec in route.scores}
+    routed = RoutedModel(
+        name=wishes.name or check_name(route.name, f"the name of {path}"),
+        version=wishes.version or "1",
+        path=path.absolute(),
+        candidate=_candidate(route, served),
+        pipeline=_pipeline(served),
+        classes=_classes(route, served),
+        deadline_s=max((m.deadline_s for m in served if m.deadline_s is not None), default=None),
+        offer=next((m.offer for m in served if m.offer is not None), None),
+        route=route,
+        places=places,
+        predictors={name: found for name, found in predictors.items() if found is not None},
+        digests=_digests(route, path.parent),
+    )
+    return (*served, routed)
+
+
+def tiers_of_routes(models: Sequence[ServedModel]) -> frozenset[str]:
+    """Names of models that are there since a route needs them."""
+    routes = [model for model in models if isinstance(model, RoutedModel)]
+    return frozenset(place.model for route in routes for places in route.places.values() for place in places)
+
+
+def _check(route: Route, path: Path) -> None:
+    given = [spec.name for spec in route.scores if spec.kind == "given"]
+    used = {name for rung in route.ladder for name in rung.policy.scores}
+    if wrong := [name for name in given if name in used]:
+        raise InputError(
+            f"{path} routes by {wrong[0]}, a column of the data that it was calibrated on; a server cannot compute it",
+            hint="calibrate with the tiers themselves (--tier NAME=PATH), so that scores come from their answers",
+        )
+    for tier in route.tiers:
+        check_name(tier.name, f"the name of a tier of {path}")
+        if tier.name == route.name:
+            raise InputError(f"{path}: the route and one of its tiers are both named {tier.name}")
+
+
+# — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————
+
+
+def _tier(tier: Tier, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+    """Models that answer for a tier, and where."""
+    if tier.kind == "model":
+        return _local(tier, path, wishes, read)
+    unknown = sorted(set(tier.options) - FORWARD_OPTIONS)
+    if unknown:
+        raise InputError(
+            f"{path}: the tier {tier.name} is forwarded and has the option {unknown[0]!r}",
+            hint=f"it takes {', '.join(sorted(FORWARD_OPTIONS))}",
+        )
+    urls = [(tier.source, [r for r in tier.replicas if r.url in ("", tier.source)])]
+    urls += [(r.url, [r]) for r in tier.replicas if r.url not in ("", tier.source)]
+    models, places = [], []
+    for k, (url, replicas) in enumerate(urls):
+        model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name)
+        models.append(model)
+        places.append(_place(model.name, replicas, usd_per_row=tier.usd_per_request))
+    return list(models), places
+
+
+def _local(tier: Tier, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+    options = wishes.over(read_wishes(tier.options, f"options of the tier {tier.name}."))
+    here = [r for r in tier.replicas if not r.url]
+    spot = [r for r in here if r.purchase == "spot"]
+    remote = [r for r in tier.replicas if r.url]
+    models: list[ServedModel] = []
+    places: list[Place] = []
+    if here or not remote:
+        found = tuple(read(path.parent / tier.source, replace(options, name=tier.name)))
+        if len(found) != 1:
+            raise InputError(f"{path}: the source {tier.source} of the tier {tier.name} holds {len(found)} models")
+        stays = [r for r in here if r.purchase != "spot"]
+        if stays or not spot:
+            models.append(_offered(found[0], stays))
+            places.append(_place(tier.name, stays))
+        if spot:
+            count = sum(r.count for r in spot)
+            name = f"{tier.name}.spot" if models else tier.name
+            candidate = replace(found[0].candidate, instances=max(1, count))
+            models.append(_offered(replace(found[0], name=name, candidate=candidate), spot))
+            places.append(_place(name, spot, purchase="spot"))
+    for k, replica in enumerate(remote):
+        model = _forwarded(tier, path, replica.url, f"{tier.name}.{k + 1}" if models else tier.name)
+        models.append(model)
+        places.append(_place(model.name, [replica], purchase=replica.purchase, usd_per_row=_usd(tier, replica)))
+    return models, places
+
+
+def _usd(tier: Tier, replica: TierReplicas) -> float:
+    """What a row costs on a replica elsewhere: its price by the hour over the rate that it sustains."""
+    if replica.offer is None or replica.offer.usd_per_hour is None:
+        return tier.usd_per_request
+    return replica.offer.usd_per_hour / 3600 / replica.sla_rps
+
+
+def _offered(model: ServedModel, replicas: Sequence[TierReplicas]) -> ServedModel:
+    """The model at its replicas' price where it has none of its own."""
+    offer = next((r.offer for r in replicas if r.offer is not None), None)
+    return model if model.offer is not None or offer is None else replace(model, offer=offer)
+
+
+def _place(
+    model: str, replicas: Sequence[TierReplicas], *, purchase: Any = "on_demand", usd_per_row: float | None = None
+) -> Place:
+    return Place(
+        model=model,
+        purchase=purchase,
+        capacity_rps=sum(r.count * r.sla_rps for r in replicas) if replicas else float("inf"),
+        count=sum(r.count for r in replicas),
+        offer=next((r.offer for r in replicas if r.offer is not None), None),
+        usd_per_row=usd_per_row,
+    )
+
+
+def _forwarded(tier: Tier, path: Path, url: str, name: str) -> ForwardedModel:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in _SCHEMES or not parts.hostname or parts.username is not None or parts.query:
+        raise InputError(
+            f"{path}: the tier {tier.name} is forwarded to {url!r}",
+            hint="an address as http://host:port, without user names or queries",
+        )
+    concurrency = tier.options.get("concurrency", "64") if tier.kind != "model" else "64"
+    if not concurrency.isdecimal() or not 1 <= int(concurrency) <= _MOST_CONCURRENT:
+        raise InputError(f"{path}: concurrency of the tier {tier.name} is {concurrency!r}, not 1 to {_MOST_CONCURRENT}")
+    kind = "openai" if tier.kind == "openai" else "open_inference"
+    return ForwardedModel(
+        name=name,
+        path=path.absolute(),
+        candidate=Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=_FORWARDED_BATCH),
+        kind="openai" if tier.kind == "openai" else "open_inference",
+        url=url.rstrip("/"),
+        remote_name=tier.model or tier.name,
+        timeout_s=tier.timeout_s,
+        concurrency=int(concurrency),
+        options=dict(tier.options) if tier.kind != "model" else {},
+        pipeline=PipelineSpec(kind="text") if tier.kind == "openai" else PipelineSpec(kind="tensor"),
+    )
+
+
+# — the route ——————————————————————————————————————————————————————————————————————————————————————————————————————
+
+
+def _candidate(route: Route, served: Sequence[ServedModel]) -> Candidate:
+    most = min(model.candidate.max_batch for model in served)
+    return Candidate(engine="route", variant=f"{len(route.tiers)}-tiers", precision="fp32", max_batch=most)
+
+
+def _pipeline(served: Sequence[ServedModel]) -> PipelineSpec:
+    """What clients may send: images or texts where a tier takes them, with the largest of the tiers' bounds."""
+    found = [model.pipeline for model in served if model.pipeline.kind != "tensor"]
+    if not found:
+        return PipelineSpec(kind="tensor")
+    kinds = sorted({spec.kind for spec in found})
+    if len(kinds) > 1:
+        raise InputError(f"tiers of one route take the same; these take {' and '.join(kinds)}s")
+    return replace(
+        found[-1],
+        max_length=max(spec.max_length for spec in found),
+        max_pixels=max(spec.max_pixels for spec in found),
+        max_payload_bytes=max(spec.max_payload_bytes for spec in found),
+    )
+
+
+def _classes(route: Route, served: Sequence[ServedModel]) -> tuple[str, ...]:
+    """Names of the classes: of the route, else of its tiers; those of tiers must not differ."""
+    known = {model.name: model.classes for model in served if model.classes}
+    for name, classes in known.items():
+        wanted = route.classes or next(iter(known.values()))
+        if classes != wanted:
+            raise InputError(
+                f"the tier {name} answers other classes than the route, or in another order",
+                hint="calibrate again with the tiers as they are now",
+            )
+    return route.classes or next(iter(known.values()), ())
+
+
+def _digests(route: Route, folder: Path) -> tuple[str, ...]:
+    """Of the files that trained scores lie in: a file that was written again is another route."""
+    files: Mapping[str, None] = dict.fromkeys(spec.weights for spec in route.scores if spec.weights)
+    return tuple(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files)
