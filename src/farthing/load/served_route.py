@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from farthing.core.route.routes import Route, Tier, TierReplicas
 from farthing.core.route.served import ForwardedModel, Place, RoutedModel
@@ -19,7 +19,7 @@ from farthing.nouns import Candidate, PipelineSpec, ServedModel
 __all__ = ["ROUTE_FILE", "route_models", "tiers_of_routes"]
 
 ROUTE_FILE = "route.yaml"
-FORWARD_OPTIONS = frozenset({"api_key_env", "concurrency", "endpoint", "max_tokens", "prompt"})
+FORWARD_OPTIONS = frozenset({"concurrency", "key_env", "prompt"})
 """What ``options`` of a forwarded tier may say; the rest of them is for models that are served here."""
 _FORWARDED_BATCH = 64
 _MOST_CONCURRENT = 4096
@@ -47,7 +47,7 @@ def route_models(path: Path, wishes: Wishes, read: Read) -> tuple[ServedModel, .
     served: list[ServedModel] = []
     places: dict[str, tuple[Place, ...]] = {}
     for tier in route.tiers:
-        models, mine = _tier(tier, path, given, read)
+        models, mine = _tier(tier, route.classes, path, given, read)
         served += models
         places[tier.name] = tuple(sorted(mine, key=lambda place: place.purchase == "spot"))
     predictors = {spec.name: read_predictor(spec, path.parent) for spec in route.scores}
@@ -83,6 +83,10 @@ def _check(route: Route, path: Path) -> None:
             hint="calibrate with the tiers themselves (--tier NAME=PATH), so that scores come from their answers",
         )
     for tier in route.tiers:
+        if tier.kind == "openai" and not route.classes:
+            raise InputError(
+                f"the tier {tier.name} of {path} answers names of classes, and the route does not name them"
+            )
         check_name(tier.name, f"the name of a tier of {path}")
         if tier.name == route.name:
             raise InputError(f"{path}: the route and one of its tiers are both named {tier.name}")
@@ -91,10 +95,12 @@ def _check(route: Route, path: Path) -> None:
 # — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _tier(tier: Tier, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+def _tier(
+    tier: Tier, classes: tuple[str, ...], path: Path, wishes: Wishes, read: Read
+) -> tuple[list[ServedModel], list[Place]]:
     """Models that answer for a tier, and where."""
     if tier.kind == "model":
-        return _local(tier, path, wishes, read)
+        return _local(tier, classes, path, wishes, read)
     unknown = sorted(set(tier.options) - FORWARD_OPTIONS)
     if unknown:
         raise InputError(
@@ -105,13 +111,15 @@ def _tier(tier: Tier, path: Path, wishes: Wishes, read: Read) -> tuple[list[Serv
     urls += [(r.url, [r]) for r in tier.replicas if r.url not in ("", tier.source)]
     models, places = [], []
     for k, (url, replicas) in enumerate(urls):
-        model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name)
+        model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name, classes)
         models.append(model)
         places.append(_place(model.name, replicas, usd_per_row=tier.usd_per_request))
     return list(models), places
 
 
-def _local(tier: Tier, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+def _local(
+    tier: Tier, classes: tuple[str, ...], path: Path, wishes: Wishes, read: Read
+) -> tuple[list[ServedModel], list[Place]]:
     options = wishes.over(read_wishes(tier.options, f"options of the tier {tier.name}."))
     here = [r for r in tier.replicas if not r.url]
     spot = [r for r in here if r.purchase == "spot"]
@@ -133,7 +141,7 @@ def _local(tier: Tier, path: Path, wishes: Wishes, read: Read) -> tuple[list[Ser
             models.append(_offered(replace(found[0], name=name, candidate=candidate), spot))
             places.append(_place(name, spot, purchase="spot"))
     for k, replica in enumerate(remote):
-        model = _forwarded(tier, path, replica.url, f"{tier.name}.{k + 1}" if models else tier.name)
+        model = _forwarded(tier, path, replica.url, f"{tier.name}.{k + 1}" if models else tier.name, classes)
         models.append(model)
         places.append(_place(model.name, [replica], purchase=replica.purchase, usd_per_row=_usd(tier, replica)))
     return models, places
@@ -165,7 +173,7 @@ def _place(
     )
 
 
-def _forwarded(tier: Tier, path: Path, url: str, name: str) -> ForwardedModel:
+def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> ForwardedModel:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.username is not None or parts.query:
         raise InputError(
@@ -175,18 +183,19 @@ def _forwarded(tier: Tier, path: Path, url: str, name: str) -> ForwardedModel:
     concurrency = tier.options.get("concurrency", "64") if tier.kind != "model" else "64"
     if not concurrency.isdecimal() or not 1 <= int(concurrency) <= _MOST_CONCURRENT:
         raise InputError(f"{path}: concurrency of the tier {tier.name} is {concurrency!r}, not 1 to {_MOST_CONCURRENT}")
-    kind = "openai" if tier.kind == "openai" else "open_inference"
+    kind: Literal["open_inference", "openai"] = "openai" if tier.kind == "openai" else "open_inference"
     return ForwardedModel(
         name=name,
         path=path.absolute(),
         candidate=Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=_FORWARDED_BATCH),
-        kind="openai" if tier.kind == "openai" else "open_inference",
+        kind=kind,
         url=url.rstrip("/"),
         remote_name=tier.model or tier.name,
         timeout_s=tier.timeout_s,
         concurrency=int(concurrency),
         options=dict(tier.options) if tier.kind != "model" else {},
         pipeline=PipelineSpec(kind="text") if tier.kind == "openai" else PipelineSpec(kind="tensor"),
+        classes=classes,
     )
 
 

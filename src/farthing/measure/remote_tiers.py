@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.answers import NO_CLASS, TierAnswers, answers_of
+from farthing.core.route.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
 from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, InputError, MeasureError
 from farthing.nouns import Dataset, Estimate
@@ -28,7 +29,6 @@ from farthing.ports import Clock, Progress
 
 __all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "run_remote_tier"]
 
-DEFAULT_PROMPT = "Classify the user's message. Answer with exactly one of these labels and nothing else: {classes}"
 TIMED = 100
 """Requests sent one after the other, whose times count."""
 AT_ONCE = 8
@@ -208,22 +208,17 @@ def _openai(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
         )
     if tier.key_env and tier.key_env not in os.environ:
         raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
-    known = {_plain(name): k for k, name in enumerate(tier.classes)}
-    told = tier.prompt.replace("{classes}", ", ".join(tier.classes))
+    known, instruction = classes_by_name(tier.classes), told(tier.prompt, tier.classes)
 
     def ask(k: int) -> Answer:
-        messages = [{"role": "system", "content": told}, {"role": "user", "content": dataset.items[k]}]
-        answer = _post(tier, "/chat/completions", {"model": tier.model, "temperature": 0, "messages": messages})
+        answer = _post(tier, "/chat/completions", chat_document(tier.model, instruction, dataset.items[k]))
         try:
             said = str(answer["choices"][0]["message"]["content"])
             used = answer["usage"]
             tokens = float(used["prompt_tokens"]), float(used["completion_tokens"])
         except (KeyError, IndexError, TypeError, ValueError) as e:
             raise DataError(f"the tier {tier.name!r} answers without text or usage: {e!r}") from e
-        return known.get(_plain(said), NO_CLASS), *tokens
+        found = class_index(said, known)
+        return NO_CLASS if found is None else found, *tokens
 
     return ask
-
-
-def _plain(name: str) -> str:
-    return name.strip().strip("\"'`.").casefold()

@@ -131,13 +131,21 @@ def _energy(row: Row, temperature: float) -> float:
 
 
 def _agreement(spec: ScoreSpec, rows: Sequence[Row]) -> float:
-    if rows[0].size == 1:  # answers as class indices
-        one, two = float(rows[0].item()), float(rows[1].item()) if rows[1].size == 1 else NAN
-        return float(one == two) if math.isfinite(one) and math.isfinite(two) else NAN
+    if not spec.classes:
+        one, two = _class_of(rows[0]), _class_of(rows[1])
+        return NAN if one is None or two is None else float(one == two)
     p, q = _probabilities(rows[0], spec), _probabilities(rows[1], spec)
     if p is None or q is None or p.size != q.size:
         return NAN
     return float(_add(np.minimum(p, q)))
+
+
+def _class_of(row: Row) -> float | None:
+    """The class answered: an index as it is, of one number a class the largest; None when not finite."""
+    z = row.astype(np.float64).ravel()
+    if not math.isfinite(_add(z)):
+        return None
+    return float(z[0] if z.size == 1 else z.argmax())
 
 
 def _brevity(_: Sequence[Row], text: str | None) -> float:
