@@ -1,0 +1,276 @@
+"""Models behind URLs as models of this server: what waits for them, how many requests they are sent at a time, whether
+they answer at all.
+
+A request is sent to its place once; whoever asked decides whether it is asked again elsewhere. While a place does not
+answer nothing is sent there; it is looked for with growing pauses, and taken again when it says that it is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from farthing.core.route.served import ForwardedModel
+from farthing.nouns import TensorSpec
+from farthing.ports import Clock
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.http_client import HttpClient, Reply, Unreachable
+from farthing.serve.served import LiveModel
+
+__all__ = ["ForwardQueue", "Speech", "api_key", "forward_model", "refusal_of"]
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
+LOOK_S = 2.0
+"""How long a place that is looked for may take to answer."""
+QUIET_POLL_S = 0.005
+UNREACHABLE, LATE, FULL, FAILED = 502, 504, 503, 500
+_SHOWN = 200
+
+
+class Speech(Protocol):
+    """A protocol that a place speaks."""
+
+    path: str
+    """Where requests are sent."""
+    one_by_one: bool
+    """Whether a request there holds one row."""
+    ready_path: str
+    """What answers with less than 400 when it is ready."""
+
+    async def learn(self, client: HttpClient) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Inputs and outputs of the model there.
+
+        Raises:
+            Unreachable: when it does not answer.
+            Problem: when it has no such model.
+        """
+        ...
+
+    def encode(self, request: Request, model: LiveModel, left_s: float) -> tuple[bytes, bytes]:
+        """Body and header lines of a request; ``left_s`` is how long its answer may take, infinite for no bound."""
+        ...
+
+    def decode(self, reply: Reply, request: Request, model: LiveModel) -> Answer:
+        """An answer (times are filled in by the queue).
+
+        Raises:
+            Problem: what the place refused, or why its answer is none.
+        """
+        ...
+
+
+def refusal_of(reply: Reply) -> Problem | None:
+    """The problem that a status stands for, None when it is none: whose fault it is decides what is done next."""
+    if reply.status < 300:
+        return None
+    said = f"{reply.status}: {reply.body[:_SHOWN].decode('utf-8', 'replace')}"
+    known = {429: FULL, 503: FULL, 504: LATE}
+    return Problem(known.get(reply.status, FAILED), f"the forwarded model answered {said}")
+
+
+def api_key(spec: ForwardedModel) -> bytes:
+    """The header line with the key that ``options`` name, empty for none.
+
+    Raises:
+        Problem: when the environment lacks it.
+    """
+    name = str(spec.options.get("key_env", ""))
+    if not name:
+        return b""
+    key = os.environ.get(name, "")
+    if not key or not key.isascii() or not key.isprintable():
+        raise Problem(UNREACHABLE, f"{spec.name} needs a key in the environment variable {name}")
+    return f"Authorization: Bearer {key}\r\n".encode("ascii")
+
+
+class ForwardQueue:
+    """Implements :class:`farthing.serve.requests.Queue` in front of a URL.
+
+    Args:
+        spec: Where.
+        speech: The protocol there.
+        clock: Monotonic time.
+
+    Attributes:
+        down: Why nothing is sent, None while it answers.
+        times_down: How often it was found so.
+        closed: Why nothing is taken any more, None while it is.
+    """
+
+    def __init__(self, spec: ForwardedModel, speech: Speech, clock: Clock) -> None:
+        self.down: str | None = None
+        self.times_down = 0
+        self.closed: str | None = None
+        self._spec, self._speech, self._now_s = spec, speech, clock.monotonic_s
+        self._client = HttpClient(spec.url)
+        self._waiting: deque[Request] = deque()
+        self._rows_waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._model: LiveModel | None = None
+
+    async def open(self, model: LiveModel) -> None:
+        """Learn what the model there is; where it does not answer, go on looking for it.
+
+        Args:
+            model: Its inputs and outputs are filled in as soon as they are known.
+        """
+        self._model = model
+        try:
+            await self._learn(model)
+        except (Problem, Unreachable, TimeoutError) as e:
+            self._lost(str(e) or f"no answer within {LOOK_S:g} s")
+
+    async def _learn(self, model: LiveModel) -> None:
+        async with asyncio.timeout(LOOK_S):
+            model.inputs, model.outputs = await self._speech.learn(self._client)
+        model.batched = all(spec.shape[:1] == (None,) for spec in (*model.inputs, *model.outputs))
+        model.cache.clear()
+
+    # — Queue ——————————————————————————————————————————————————————————————————————————————————————
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not sent yet."""
+        return len(self._waiting)
+
+    @waiting.setter
+    def waiting(self, _: int) -> None:
+        raise AttributeError("counted, not set")
+
+    def refuse(self, rows: int, deadline_s: float) -> Problem | None:
+        """A problem when it is down or too much waits."""
+        if self.closed is not None or self.down is not None:
+            return Problem(UNREACHABLE, self.closed or self.down or "", retry_after_s=1.0)
+        if self._rows_waiting + rows > self._spec.max_waiting:
+            said = f"{self._rows_waiting:,} rows wait for {self._spec.name}; the limit is {self._spec.max_waiting:,}"
+            return Problem(FULL, said, retry_after_s=1.0)
+        return None
+
+    def submit(self, request: Request) -> None:
+        """Send a request now, or when another has been answered."""
+        problem = self.refuse(request.rows, request.deadline_s)
+        if problem is not None:
+            request.reply(request, problem)
+        elif len(self._tasks) < self._spec.concurrency:
+            self._start(request)
+        else:
+            self._waiting.append(request)
+            self._rows_waiting += request.rows
+
+    # — sending ————————————————————————————————————————————————————————————————————————————————————
+
+    def _start(self, request: Request) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        while self._waiting and len(self._tasks) < self._spec.concurrency:
+            request = self._waiting.popleft()
+            self._rows_waiting -= request.rows
+            if self.down is not None:
+                request.reply(request, Problem(UNREACHABLE, self.down, retry_after_s=1.0))
+            elif request.deadline_s < self._now_s():
+                request.reply(request, Problem(LATE, f"the deadline passed while it waited for {self._spec.name}"))
+            else:
+                self._start(request)
+
+    async def _answer(self, request: Request) -> None:
+        model = self._model
+        assert model is not None
+        begin_s = self._now_s()
+        left_s = min(request.deadline_s - begin_s, self._spec.timeout_s)
+        try:
+            answer = await self._asked(request, model, left_s)
+        except Problem as problem:
+            request.reply(request, problem)
+        except TimeoutError:
+            request.reply(request, Problem(LATE, f"{self._spec.name} gave no answer within {left_s * 1000:,.0f} ms"))
+        except Unreachable as e:
+            self._lost(str(e))
+            request.reply(request, Problem(UNREACHABLE, f"{self._spec.name} does not answer: {e}", retry_after_s=1.0))
+        except asyncio.CancelledError:
+            request.reply(request, Problem(UNREACHABLE, self.closed or "the server is stopping"))
+            raise
+        except Exception as e:  # noqa: BLE001 - an odd answer must not leave its request without one
+            context = {"message": f"an answer of {self._spec.name} could not be read", "exception": e}
+            asyncio.get_running_loop().call_exception_handler(context)
+            request.reply(request, Problem(FAILED, f"the answer of {self._spec.name} could not be read"))
+        else:
+            answer.queue_s, answer.service_s = begin_s - request.arrived_s, self._now_s() - begin_s
+            request.reply(request, answer)
+
+    async def _asked(self, request: Request, model: LiveModel, left_s: float) -> Answer:
+        if self._speech.one_by_one and request.rows > 1:
+            parts = await asyncio.gather(*(self._asked(part, model, left_s) for part in _single_rows(request)))
+            outputs = [np.concatenate(rows) for rows in zip(*(part.outputs for part in parts))]
+            return Answer(outputs=outputs, queue_s=0.0, service_s=0.0, batch_rows=request.rows)
+        body, headers = self._speech.encode(request, model, left_s)
+        reply = await self._client.ask("POST", self._speech.path, body, headers, limit_s=left_s)
+        return self._speech.decode(reply, request, model)
+
+    # — up and down ————————————————————————————————————————————————————————————————————————————————
+
+    def _lost(self, why: str) -> None:
+        """It does not answer: look for it."""
+        if self._looking is None and self.closed is None:
+            self.down = f"{self._spec.name} at {self._spec.url} does not answer: {why}"
+            self.times_down += 1
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        assert self._model is not None
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+            try:
+                await self._learn(self._model)
+                reply = await self._client.ask("GET", self._speech.ready_path, limit_s=LOOK_S)
+            except (Problem, Unreachable, TimeoutError):
+                continue
+            if reply.status < 400:
+                self.down = self._looking = None
+                return
+
+    # — its end ————————————————————————————————————————————————————————————————————————————————————
+
+    async def quiet(self) -> None:
+        """Wait until everything is answered."""
+        while self._tasks or self._waiting:
+            await asyncio.sleep(QUIET_POLL_S)
+
+    def close(self, why: str) -> None:
+        """Send nothing more; what is on its way is answered with a problem."""
+        self.closed = why
+        if self._looking is not None:
+            self._looking.cancel()
+        for request in self._waiting:
+            request.reply(request, Problem(FULL, why))
+        self._waiting.clear()
+        self._rows_waiting = 0
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._client.close()
+
+
+def _single_rows(request: Request) -> list[Request]:
+    """Its rows as requests of their own."""
+    rows = range(request.rows)
+    if request.payloads is not None:
+        return [replace(request, rows=1, payloads=request.payloads[k : k + 1]) for k in rows]
+    return [replace(request, rows=1, tensors=[tensor[k : k + 1] for tensor in request.tensors or ()]) for k in rows]
+
+
+def forward_model(spec: ForwardedModel, speech_of: Callable[[ForwardedModel], Speech], clock: Clock) -> LiveModel:
+    """A model for a place, ready though nothing is known of it yet."""
+    queue = ForwardQueue(spec, speech_of(spec), clock)
+    return LiveModel(spec=spec, inputs=(), outputs=(), batched=False, queue=queue, state="ready", platform=spec.kind)
