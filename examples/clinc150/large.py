@@ -14,9 +14,20 @@ import torch
 from classifier import Large
 from data import Question
 from tokenizers import Tokenizer
-from transformers import BertModel
+from transformers import BertConfig, BertModel
 
-__all__ = ["MAX_LENGTH", "Encoded", "encode", "encoder_folder", "fine_tune", "logits_of", "open_tokenizer", "save"]
+__all__ = [
+    "MAX_LENGTH",
+    "Encoded",
+    "encode",
+    "encoder_folder",
+    "fine_tune",
+    "load",
+    "logits_of",
+    "logits_of_tokens",
+    "open_tokenizer",
+    "save",
+]
 
 MAX_LENGTH = 48
 """Tokens of the longest question, and some."""
@@ -26,6 +37,8 @@ POOL = 16
 """Batches that are sorted by length among themselves, so that little is padded."""
 ENCODER_RATE, HEAD_RATE = 2e-4, 2e-3
 HEAD_SCALE = 10.0
+BEGIN, END = 101, 102
+"""BERT's tokens around a text."""
 
 Encoded = list[list[int]]
 
@@ -136,10 +149,21 @@ def answers(model: torch.nn.Module, ids: Encoded, size: int = 64) -> torch.Tenso
     return torch.cat(found)[back].clone()
 
 
-def logits_of(model: Large, texts: Sequence[str]) -> np.ndarray:
+def logits_of(model: Large, texts: Sequence[str]) -> torch.Tensor:
     """Logits of the large tier, shape (n, intents), by its PyTorch module."""
-    tokenizer = open_tokenizer(encoder_folder() / "tokenizer.json")
-    return answers(model, encode(tokenizer, texts)).numpy()
+    return answers(model, encode(open_tokenizer(encoder_folder() / "tokenizer.json"), texts))
+
+
+def logits_of_tokens(model: Large, rows: Encoded) -> torch.Tensor:
+    """The same of texts that are split already and have nothing around them."""
+    return answers(model, [[BEGIN, *row, END] for row in rows])
+
+
+def load(folder: Path) -> Large:
+    """What :func:`save` wrote."""
+    model = Large(BertModel(BertConfig.from_pretrained(folder / "encoder"), add_pooling_layer=False))
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return model.eval()
 
 
 def save(model: Large, folder: Path) -> None:

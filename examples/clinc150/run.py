@@ -1,0 +1,151 @@
+"""CLINC150 on three tiers: static word scores, a static student, MiniLM-L6; routed with a bound on what is lost.
+
+python run.py --out demo-route
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import large
+import numpy as np
+import students
+import torch
+from augment import neighbours, varied
+from data import Questions, read_questions, write_csv
+
+import assets
+
+VARIATIONS = 40_000
+WORKLOAD = """\
+schema: farthing/workload/1
+name: clinc150-large
+model: classifier.py:load
+inputs: {texts: ../calibrate.csv, tokenizer: encoder/tokenizer.json, max_length: 48, text_column: text, label_column: intent}
+calibration: ../train.csv
+baseline: {engine: pytorch, precision: fp32, batch: 1}
+traffic: {shape: day-night}
+bill: {usd_per_month: 10000, offer: aws/m7i.large}
+objective: {p99: 50ms, max_drop: 1pt, confidence: 95%}
+splits: {search: 300, confirm: 1500}
+"""
+SEARCH = ["--engines", "onnxruntime", "--variants", "int8-dynamic", "--rounds", "8"]
+"""What won among all engines and variants here; the full search takes twice as long."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("demo-route"))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    out: Path = args.out
+    out.mkdir(parents=True, exist_ok=True)
+    questions = prepared(out, args.seed)
+    model = trained(out / "large", questions, args.epochs, args.seed)
+    optimise(out / "large")
+    distilled(out, model, questions, args.seed)
+    sys.exit(routed(out))
+
+
+def prepared(out: Path, seed: int) -> Questions:
+    """The data set in its parts, each also as CSV."""
+    questions = read_questions(assets.clinc150(out / "cache"), seed)
+    for name in ("train", "calibrate", "test"):
+        write_csv(out / f"{name}.csv", getattr(questions, name))
+    dropped = ", ".join(f"{count} of {name}" for name, count in questions.dropped.items() if count)
+    say(
+        "data",
+        f"{len(questions.train):,} questions to train on, {len(questions.calibrate):,} to calibrate on, "
+        f"{len(questions.test):,} to report on; {dropped or 'none'} left out whose text stands in another part",
+    )
+    return questions
+
+
+def trained(folder: Path, questions: Questions, epochs: int, seed: int) -> torch.nn.Module:
+    """The fine-tuned large tier; one that was trained before is taken."""
+    if (folder / "weights.pt").is_file():
+        model = large.load(folder)
+    else:
+        model = large.fine_tune(questions.train, questions.intents, epochs=epochs, seed=seed)
+        large.save(model, folder)
+    right = students.accuracy(large.logits_of(model, texts_of(questions.calibrate)), labels_of(questions, "calibrate"))
+    say("large", f"MiniLM-L6 fine-tuned: {right:.1%} right on the questions to calibrate on")
+    (folder / "workload.yaml").write_text(WORKLOAD)
+    return model
+
+
+def optimise(folder: Path) -> None:
+    """The large tier as cheap as farthing makes it: the baseline that routing has to beat."""
+    farthing("optimize", folder / "workload.yaml", "--trust", *SEARCH, "--output-dir", folder)
+
+
+def distilled(out: Path, model: torch.nn.Module, questions: Questions, seed: int) -> None:
+    """Both students, learned from the large tier's answers to the training questions and to variations of them."""
+    started = time.monotonic()
+    tokenizer = students.student_tokenizer(large.encoder_folder() / "tokenizer.json")
+    embedding = model.encoder.embeddings.word_embeddings.weight.detach().numpy()
+    words = [tokenizer.id_to_token(k) for k in range(len(embedding))]
+    rows = large.encode(tokenizer, texts_of(questions.train))
+    near = neighbours(embedding, words, {k for row in rows for k in row})
+    rows = 3 * rows + varied(rows, VARIATIONS, near, np.random.default_rng(seed))
+    teacher = large.logits_of_tokens(model, rows)
+    held_out = large.encode(tokenizer, texts_of(questions.calibrate))
+    count = len(questions.intents)
+    torch.manual_seed(seed)
+    for name, student, rate in (
+        ("small", students.Words(len(embedding), count), 1e-2),
+        ("medium", students.Static(embedding, count), 2e-3),
+    ):
+        students.distil(student, rows, teacher, epochs=4, rate=rate, seed=seed)
+        students.export(student, tokenizer, questions.intents, out / name)
+        right = students.accuracy(students.student_logits(student, held_out), labels_of(questions, "calibrate"))
+        say(name, f"{type(student).__name__}: {right:.1%} right there  {time.monotonic() - started:.0f} s")
+
+
+def routed(out: Path) -> int:
+    """Calibrate, evaluate on the test questions; the exit status of the calibration."""
+    tiers = [
+        f"--tier={name}={out / name / file}" for name, file in (("small", ""), ("medium", ""), ("large", "plan.yaml"))
+    ]
+    columns = ["--text-column", "text", "--label-column", "intent"]
+    limit = ["--max-loss", "0.5%", "--confidence", "95%"]
+    status = farthing("route", "calibrate", *tiers, "--data", out / "calibrate.csv", *columns, *limit, "--out", out)
+    farthing("route", "evaluate", out / "route.yaml", "--data", out / "test.csv", *columns, "--out", out / "test")
+    return status
+
+
+def farthing(*words: object) -> int:
+    """Run a command of farthing; 3 (not met, unproven) is an answer, other statuses end this program."""
+    command = [str(Path(sys.executable).with_name("farthing")), *map(str, words)]
+    status = subprocess.run(command, check=False).returncode
+    if status not in (0, 3):
+        sys.exit(status)
+    return status
+
+
+def texts_of(part: list[tuple[str, str]]) -> list[str]:
+    return [text for text, _ in part]
+
+
+def labels_of(questions: Questions, name: str) -> torch.Tensor:
+    place = {intent: k for k, intent in enumerate(questions.intents)}
+    return torch.tensor([place[intent] for _, intent in getattr(questions, name)])
+
+
+def say(stage: str, text: str) -> None:
+    print(f"  {stage:9s} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
