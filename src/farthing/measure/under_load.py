@@ -101,6 +101,14 @@ def _hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
     return False
 
 
+def _share_cut(state: RunState, chosen: Candidate, share: float) -> None:
+    """What the last run took off the choice is taken off all that it is compared with: they were not served again."""
+    if share < 1:
+        for c, rate in state.sla.items():
+            if rate is not None and c not in (chosen, state.baseline):
+                state.sla[c] = rate * share
+
+
 def _broke(seen: Measurement) -> str:
     """Why a candidate lost that broke the promise: p99 and the rate of one and the same run."""
     metrics = seen.metrics
@@ -122,6 +130,7 @@ def serve_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf) -> None
     elif state.sla[chosen] is None:  # it kept this rate before the proof rounds: the machine is busier now
         state.sla[chosen] = per_replica
         state.notes.append(f"at the plan's peak rate {chosen.label} missed the promise in the last run: verify it")
+    _share_cut(state, chosen, (state.sla[chosen] or rate) / rate)
     base = state.sla[state.baseline]
     bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
     if base is not None:
