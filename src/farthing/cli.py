@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from farthing.cli_route import route
 from farthing.cli_serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
 from farthing.nouns import Outcome
@@ -242,6 +243,7 @@ def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int,
         click.echo(page)
 
 
+cli.add_command(route)
 cli.add_command(serve)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from farthing.errors import DataError
 from farthing.load.data import guess_kind, read_dataset
 from farthing.load.tables import find_column, read_table
 from farthing.nouns import Dataset
 
-__all__ = ["LONG_TEXT_BYTES", "RouteRequests", "fingerprint_of_text", "read_requests", "refuse_shared"]
+__all__ = ["LONG_TEXT_BYTES", "RouteRequests", "fingerprint_of_text", "known_rows", "read_requests"]
 
 LONG_TEXT_BYTES = 100_000
 """Texts from here on are counted and said; they are cut to the model's longest sequence like any other."""
@@ -184,26 +185,22 @@ def _notes(dataset: Dataset) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def refuse_shared(requests: RouteRequests, calibrated_on: Mapping[str, Sequence[str]]) -> None:
-    """Refuse to judge a route on requests that it was calibrated on.
+def known_rows(
+    ids: Sequence[str], fingerprints: Sequence[str], known_ids: Sequence[str], known_fingerprints: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Which requests occur in other data, by id or by content, shape ``(n,)``.
 
     Args:
-        requests: To judge on.
-        calibrated_on: ``ids`` (empty where the file gave none) and ``fingerprints`` of the calibration data.
-
-    Raises:
-        DataError: when one occurs in both, by id or by content.
+        ids: Of the requests, empty where the file gives none.
+        fingerprints: Of the requests, empty where they have no content.
+        known_ids: Of the other data, likewise.
+        known_fingerprints: Likewise.
     """
-    checks = [(requests.fingerprints, calibrated_on.get("fingerprints", ()), "text or content")]
-    if requests.own_ids:
-        checks.append((requests.ids, calibrated_on.get("ids", ()), "request ids"))
-    for mine, theirs, what in checks:
-        known = set(theirs)
-        shared = [k for k, mark in enumerate(mine) if mark in known]
-        if shared:
-            name = requests.ids[shared[0]]
-            raise DataError(
-                f"{len(shared):,} of {len(mine):,} requests in {requests.dataset.source} were in the calibration data "
-                f"(same {what}), the first is {name}",
-                hint="a route is judged on requests that it never saw; leave these out",
-            )
+    by_id, by_content = set(known_ids), set(known_fingerprints)
+    n = max(len(ids), len(fingerprints))
+    found = np.zeros(n, dtype=bool)
+    if ids:
+        found |= np.array([name in by_id for name in ids])
+    if fingerprints:
+        found |= np.array([mark in by_content for mark in fingerprints])
+    return found

@@ -41,7 +41,7 @@ from farthing.render.tables import candidate_columns, candidate_rows, evidence_r
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["plan_html", "report_html"]
+__all__ = ["page_of", "pictured", "plan_html", "report_html"]
 
 BROAD_PX, NARROW_PX = 720, 343
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|µs|s|min|h|points?|×|M|B|T|MiB|GiB|GB/s)(?!\w))")
@@ -63,10 +63,14 @@ def report_html(plan: Plan) -> str:
         A complete HTML document, under 1 MB, whose content security policy allows its own style and script by
         hash and nothing else. Every name in the plan is escaped.
     """
+    return page_of("report.html.j2", **_facts(plan))
+
+
+def page_of(template: str, **facts: Any) -> str:
+    """A page from a template with the house's style and script, under a policy that allows these alone."""
     css, js = _css(), _text("report.js")
-    environment = _environment()
-    page = environment.get_template("report.html.j2")
-    return page.render(**_facts(plan), css=_markup(css), js=_markup(js), policy=_policy(css, js))
+    page = _environment().get_template(template)
+    return page.render(**facts, css=_markup(css), js=_markup(js), policy=_policy(css, js))
 
 
 def plan_html(plan: Plan) -> str:
@@ -134,7 +138,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _picture(draw: Any, subject: Any, name: str) -> Picture:
+def pictured(draw: Any, subject: Any, name: str) -> Picture:
+    """A chart drawn for a page and for a phone.
+
+    Args:
+        draw: Takes the subject and ``width`` in pixels.
+        subject: What it draws.
+        name: Prefix of ids in the picture.
+    """
     from farthing.render.svg import svg
 
     broad, narrow = (svg(draw(subject, width=px), name=f"{name}-{px}") for px in (BROAD_PX, NARROW_PX))
@@ -156,9 +167,9 @@ def _pictures(plan: Plan) -> dict[str, Picture | None]:
         "latency": charts.latency,
         "hours": charts.cost_by_hour,
     }
-    pictures = {name: _picture(draw[name], plan, name) if wanted else None for name, wanted in drawn.items()}
+    pictures = {name: pictured(draw[name], plan, name) if wanted else None for name, wanted in drawn.items()}
     for i, profile in enumerate(_shown_profiles(plan)):
-        pictures[f"operators{i}"] = _picture(charts.operators, profile, f"operators{i}") if profile.operators else None
+        pictures[f"operators{i}"] = pictured(charts.operators, profile, f"operators{i}") if profile.operators else None
     return pictures
 
 

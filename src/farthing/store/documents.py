@@ -15,7 +15,7 @@ import yaml
 
 from farthing.errors import StoreError
 
-__all__ = ["disk_errors", "write_json", "write_text", "write_yaml"]
+__all__ = ["disk_errors", "write_bytes", "write_json", "write_text", "write_yaml"]
 
 
 @contextlib.contextmanager
@@ -37,12 +37,21 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
     """
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all.
+
+    Raises:
+        StoreError: when the disk is full or the folder cannot be written.
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(fd, "w", encoding="utf-8") as f:
-                f.write(text)
+            with os.fdopen(fd, "wb") as f:
+                f.write(content)
                 f.flush()
                 os.fsync(f.fileno())
             os.chmod(temporary, 0o644)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from farthing.codec import to_plain
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.predictors import Logistic, Neighbours
 from farthing.core.route.routes import Route
-from farthing.store.documents import disk_errors, write_yaml
+from farthing.store.documents import write_bytes, write_yaml
 
 __all__ = ["write_outcomes", "write_route", "write_weights"]
 
@@ -45,19 +44,9 @@ def write_weights(path: Path, predictors: Mapping[str, Logistic | Neighbours]) -
                 f"{name}/sufficient": found.sufficient,
                 f"{name}/k": np.array(found.k),
             }
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
-            try:
-                np.savez(f, **arrays)  # type: ignore[arg-type]
-                f.flush()
-                os.fsync(f.fileno())
-                os.chmod(f.name, 0o644)
-                os.replace(f.name, path)
-            except BaseException:
-                Path(f.name).unlink(missing_ok=True)
-                raise
-    return path
+    body = io.BytesIO()
+    np.savez(body, **arrays)  # type: ignore[arg-type]
+    return write_bytes(path, body.getvalue())
 
 
 def write_outcomes(
@@ -92,12 +81,6 @@ def write_outcomes(
         columns[f"cost_usd:{tier}"] = matrix.cost_usd[:, k]
     for name, score in matrix.scores.items():
         columns[f"score:{name}" + (f"@{'+'.join(score.needs)}" if score.needs else "")] = score.values
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    return path
+    body = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), body)
+    return write_bytes(path, body.getvalue())

@@ -41,6 +41,7 @@ def assembled(
     audit_frac: float,
     classes: Sequence[str],
     assumptions: Sequence[str],
+    currency: Literal["usd", "cpu_s"] = "usd",
 ) -> Route:
     """The route that a calibration comes to.
 
@@ -54,6 +55,7 @@ def assembled(
         audit_frac: Share of answers below the reference to audit, in [0, 1].
         classes: Of the answers.
         assumptions: In words.
+        currency: What costs are in.
     """
     by_name = {tier.name: tier for tier in tiers}
     ladder = tuple(rung_of(tested, prove.tiers) for tested in found.ladder)
@@ -84,6 +86,7 @@ def assembled(
         ),
         assumptions=tuple(assumptions),
         classes=tuple(classes),
+        currency=currency,
     )
 
 

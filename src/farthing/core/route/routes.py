@@ -177,6 +177,7 @@ class Route:
         monitoring: What is watched.
         assumptions: Everything that was assumed, in words.
         classes: Of the answers, in the order of the tiers' outputs; empty when unknown.
+        currency: ``usd``; or ``cpu_s`` where no price was given and every ``usd`` above stands for CPU-seconds.
     """
 
     name: str
@@ -198,6 +199,7 @@ class Route:
     monitoring: Monitoring = Monitoring()
     assumptions: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    currency: Literal["usd", "cpu_s"] = "usd"
 
 
 def written(policy: Policy) -> RoutedPolicy:

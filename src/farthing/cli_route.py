@@ -1,0 +1,131 @@
+"""The commands ``farthing route calibrate`` and ``farthing route evaluate``: their options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["route"]
+
+NOT_MET = 3
+
+
+class _Columns(click.ParamType[Any]):
+    name = "columns"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        tier, _, pair = str(value).rpartition("=")
+        names = pair.split(",")
+        if not tier or len(names) != 2 or not all(names):
+            self.fail(f"{value!r} names no columns: write it as TIER=QUALITY,COST", param, ctx)
+        return tier, (names[0], names[1])
+
+
+_DATA: tuple[Any, ...] = (
+    click.option("--data", metavar="FILE", help="Requests: a table of texts, a folder of images, or an npz file."),
+    click.option("--labels", metavar="PATH", help="Their labels, where they are in a file of their own."),
+    click.option("--text-column", metavar="NAME", help="Column of the texts, where its name is unusual."),
+    click.option("--label-column", metavar="NAME", help="Column of the labels, likewise."),
+    click.option("--id-column", metavar="NAME", help="Column of the request ids, likewise."),
+    click.option(
+        "--columns", multiple=True, type=_Columns(), metavar="TIER=QUALITY,COST",
+        help="Of a file of outcomes with other names: the columns of a tier.",
+    ),
+    click.option("--reference", metavar="TIER", help="Losses are counted against it; default: the last tier named."),
+    click.option("--confidence", metavar="95%", help="Of the promise and of intervals; default 95%."),
+    click.option("--seed", type=int, help="Seed of everything random; default 0."),
+    click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
+)  # fmt: skip
+_CALIBRATE: tuple[Any, ...] = (
+    click.option("--tier", "tiers", multiple=True, metavar="NAME=SOURCE",
+                 help="A plan.yaml, ONNX file, model folder or http URL; once a tier, the reference last."),
+    click.option("--price", "prices", multiple=True, metavar="NAME=USD/request",
+                 help="What a tier costs: /request, /second or /Mtoken; needed behind a URL."),
+    click.option("--priced-as", metavar="OFFER", help="What this machine costs, for example aws/m7i.large."),
+    click.option("--max-loss", metavar="0.5%", help="Largest mean loss of quality; default 0.5%."),
+    click.option("--segment-column", metavar="NAME", help="Column of segments with limits of their own."),
+    click.option("--max-loss-of", multiple=True, metavar="SEGMENT=1%", help="Largest mean loss within a segment."),
+    click.option("--method", metavar="NAME",
+                 help="paired (default), lost_answers, or conformal (holds on average only)."),
+    click.option("--procedure", metavar="NAME", help="fixed_sequence (default) or bonferroni."),
+    click.option("--choose-share", metavar="50%", help="Share of the requests to choose on; the rest proves."),
+    click.option("--min-saving", metavar="0%", help="What routing must save of the best tier's cost to be worth it."),
+    click.option("--audit-share", metavar="2%", help="Share of cheap answers to audit while the route is served."),
+    click.option("--name", metavar="NAME", help="Of the end point's model; default auto."),
+    click.option("--out", "output_dir", type=click.Path(path_type=Path, file_okay=False), default=Path("route"),
+                 show_default=True, help="Gets route.yaml, route.npz, outcomes.parquet, route.html, curve.svg."),
+)  # fmt: skip
+_EVALUATE: tuple[Any, ...] = (
+    click.option("--segment-column", metavar="NAME", help="Column of segments."),
+    click.option("--drop-known", is_flag=True, help="Leave out requests that the route was calibrated on."),
+    click.option("--draws", type=click.IntRange(min=100), default=1000, show_default=True, help="Of the bootstrap."),
+    click.option("--out", "output_dir", type=click.Path(path_type=Path, file_okay=False),
+                 help="Gets evaluation.html, curve.svg, curve.png; default: the folder of SOURCE."),
+)  # fmt: skip
+
+
+def _options(options: Sequence[Any]) -> Callable[[Any], Any]:
+    def apply(f: Any) -> Any:
+        for option in reversed(options):
+            f = option(f)
+        return f
+
+    return apply
+
+
+@click.group()
+def route() -> None:
+    """Send each request to the cheapest model that is good enough, with a proven bound on the loss."""
+
+
+@route.command()
+@click.argument("source", required=False, type=click.Path(path_type=Path))
+@_options((*_CALIBRATE, *_DATA))
+def calibrate(source: Path | None, output_dir: Path, as_json: bool, columns: Any, **given: Any) -> None:
+    """Choose and prove a policy; write route.yaml.
+
+    SOURCE is a tiers.yaml, or a table of outcomes (quality:TIER and cost_usd:TIER columns) that stands for running
+    tiers. Without it --tier names the tiers. Flags win over the file.
+    """
+    from farthing.render.progress import TerminalProgress
+    from farthing.render.route_screen import print_calibration
+    from farthing.verbs.route_calibrate import route_calibrate
+
+    with TerminalProgress() as progress:
+        report = route_calibrate(source, columns=dict(columns), output_dir=output_dir, on_progress=progress, **given)
+    if as_json:
+        from farthing.render.route_json import calibration_document
+
+        click.echo(json.dumps(calibration_document(report), ensure_ascii=False, indent=1))
+    else:
+        print_calibration(report, output_dir)
+    sys.exit(0 if report.route.verdict.outcome == "met" else NOT_MET)
+
+
+@route.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@_options((*_EVALUATE, *_DATA))
+def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any, **given: Any) -> None:
+    """Judge a router on requests that it never saw, beside honest controls.
+
+    SOURCE is a route.yaml, judged on --data, or a table of outcomes: policies are then chosen on one part of it and
+    judged on the other.
+    """
+    from farthing.render.progress import TerminalProgress
+    from farthing.render.route_screen import print_evaluation
+    from farthing.verbs.route_evaluate import route_evaluate
+
+    with TerminalProgress() as progress:
+        report = route_evaluate(source, columns=dict(columns), output_dir=output_dir, on_progress=progress, **given)
+    if as_json:
+        from farthing.render.route_json import evaluation_document
+
+        click.echo(json.dumps(evaluation_document(report), ensure_ascii=False, indent=1))
+        return
+    where = source.parent if output_dir is None else output_dir
+    print_evaluation(report, [where / name for name in ("evaluation.html", "curve.svg", "curve.png")])

@@ -1,0 +1,123 @@
+"""Routes in the terminal: the verdict in one line, the followed policy beside its controls, where the files are."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from farthing.core.route.policies import label
+from farthing.core.route.reports import CalibrationReport, EvaluationReport
+from farthing.core.route.routes import policy_of
+from farthing.render.numbers import count
+from farthing.render.route_words import (
+    asked,
+    calibration_headline,
+    control_lines,
+    cost_title,
+    evaluation_headline,
+    share_sentence,
+    summary_figures,
+)
+from farthing.render.screen import console, grid, hint, listing, say, spoken, verdict_line
+
+__all__ = ["calibration_block", "evaluation_block", "print_calibration", "print_evaluation"]
+
+
+def calibration_block(report: CalibrationReport, folder: Path) -> RenderableType:
+    """One screen: what was asked, the verdict, the followed policy beside its controls.
+
+    Args:
+        report: Any outcome.
+        folder: Where route.yaml and route.html lie.
+    """
+    route = report.route
+    lines: list[RenderableType] = [spoken(text, "dim") for text in asked(route, report.n_choose)]
+    lines += [Text(""), verdict_line(route.verdict.outcome, calibration_headline(report))]
+    shown = calibration_headline(report)
+    lines += [spoken(f"  {reason}") for reason in route.verdict.reasons if reason != shown]
+    if route.chosen is None:
+        lines.append(spoken(f"  follow     always {route.reference}"))
+    else:
+        lines.append(spoken(f"  follow     {label(policy_of(route.ladder[route.chosen].policy))}", "bold"))
+        lines.append(spoken(f"             {share_sentence(route)}"))
+        lines.append(
+            spoken(f"             {len(route.ladder)} certified policies, any may be followed at any time", "dim")
+        )
+    lines += [Text(""), _table(report.judged)]
+    return Group(*lines, *_figures(report.judged), *_notes(report.judged.notes), Text(""), _files(report, folder))
+
+
+def evaluation_block(report: EvaluationReport, files: Sequence[Path]) -> RenderableType:
+    """The judged policies beside their controls.
+
+    Args:
+        report: What was judged.
+        files: What was written.
+    """
+    e = report.evaluation
+    head = f"{report.name} · {count(e.n)} requests that nothing was chosen on · {len(e.points)} policies"
+    lines: list[RenderableType] = [spoken(head, "dim"), Text(""), spoken(evaluation_headline(report), "bold")]
+    if report.followed:
+        lines.append(spoken(f"  followed   {report.followed}"))
+    lines += [Text(""), _table(report)]
+    where = grid()
+    for path in files:
+        where.add_row(Text(path.suffix.removeprefix("."), style="dim"), spoken(str(path)))
+    return Group(*lines, *_figures(report), *_notes(report.notes), Text(""), where)
+
+
+def _table(report: EvaluationReport) -> Table:
+    word = "quality" if report.quality == "given" else report.quality
+    table = listing(
+        ("  ", False),
+        (cost_title(report.currency), True),
+        (word, True),
+        (f"against {report.reference}", True),
+        ("beyond the split", True),
+        ("beyond random", True),
+    )
+    for line in control_lines(report):
+        style = "bold" if line.strong else ""
+        cells = (line.cost, line.quality, line.change, line.over_split, line.over_random)
+        table.add_row(spoken(f"  {line.name}", style), *(spoken(cell, style) for cell in cells))
+    return table
+
+
+def _figures(report: EvaluationReport) -> list[RenderableType]:
+    table = grid()
+    for name, value in summary_figures(report.evaluation):
+        table.add_row(spoken(name, "dim"), spoken(value))
+    return [Text(""), table]
+
+
+def _notes(notes: Sequence[str]) -> list[RenderableType]:
+    return [Text(""), *(spoken(f"  {note}", "dim") for note in notes)] if notes else []
+
+
+def _files(report: CalibrationReport, folder: Path) -> Table:
+    table = grid()
+    table.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
+    table.add_row(Text("report", style="dim"), spoken(str(folder / "route.html")))
+    path = shlex.quote(str(folder / "route.yaml"))
+    if report.route.quality != "given":
+        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {path}"))
+        table.add_row(Text("judge it", style="dim"), spoken(f"farthing route evaluate {path} --data TEST"))
+    return table
+
+
+def print_calibration(report: CalibrationReport, folder: Path) -> None:
+    """The calibration on stdout, what to do about it on stderr."""
+    say(console(sys.stdout), calibration_block(report, folder))
+    if report.route.verdict.hint:
+        say(console(sys.stderr), hint(report.route.verdict.hint))
+
+
+def print_evaluation(report: EvaluationReport, files: Sequence[Path]) -> None:
+    """The evaluation on stdout."""
+    say(console(sys.stdout), evaluation_block(report, files))

@@ -1,0 +1,222 @@
+"""Test requests as outcomes of a route's tiers, with the scores that its policies name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from farthing.core.route.learning import compute
+from farthing.core.route.outcomes import OutcomeMatrix, Score, take
+from farthing.core.route.routes import Route, Tier
+from farthing.errors import DataError, InputError
+from farthing.load.outcomes import OutcomeFile, read_outcomes
+from farthing.load.route_file import read_predictor
+from farthing.load.route_requests import fingerprint_of_text, known_rows
+from farthing.load.route_settings import RouteSettings
+from farthing.load.tables import read_table
+from farthing.load.tiers import NamedTier
+from farthing.measure.tier_answers import RunSettings
+from farthing.verbs._route_material import PARTS
+from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of
+from farthing.verbs._run import OnProgress
+
+__all__ = ["Known", "calibrated_outcomes", "judged_file", "judged_tiers"]
+
+OUTCOMES = "outcomes.parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Known:
+    """What lies beside a route about its calibration.
+
+    Attributes:
+        matrix: The choosing part, scores by their own names.
+        ids: Of all its requests; empty where the file gave none.
+        fingerprints: Of all its requests, empty when unknown.
+    """
+
+    matrix: OutcomeMatrix
+    ids: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+
+
+def calibrated_outcomes(folder: Path) -> Known | None:
+    """Read outcomes.parquet beside a route, None when it is not there.
+
+    Raises:
+        DataError: when it cannot be read.
+    """
+    path = folder / OUTCOMES
+    if not path.is_file():
+        return None
+    file, columns = read_outcomes(path), read_table(path).columns
+    part = np.array([word == PARTS[0] for word in columns.get("part", [PARTS[0]] * file.matrix.n)])
+    ids = file.matrix.request_ids
+    own = not all(name.startswith(("line ", "sample ")) for name in ids)
+    return Known(
+        matrix=_plainly_named(take(file.matrix, part)),
+        ids=ids if own else (),
+        fingerprints=tuple(columns.get("fingerprint", ())),
+    )
+
+
+def _plainly_named(matrix: OutcomeMatrix) -> OutcomeMatrix:
+    """Scores without the tiers that a column's name carries: ``margin(small)@small`` → ``margin(small)``."""
+    return replace(matrix, scores={name.partition("@")[0]: score for name, score in matrix.scores.items()})
+
+
+def judged_file(
+    route: Route,
+    asked: RouteSettings,
+    columns: Mapping[str, tuple[str, str]] | None,
+    known: Known | None,
+    drop_known: bool,
+) -> tuple[OutcomeMatrix, tuple[str, ...]]:
+    """Outcomes of a file, checked against the route.
+
+    Raises:
+        DataError: when a tier or a score of the route is missing, or requests were in the calibration data.
+    """
+    assert asked.data is not None
+    file = read_outcomes(
+        asked.data,
+        columns=columns,
+        id_column=asked.id_column,
+        text_column=asked.text_column,
+        segment_column=asked.segment_column,
+    )
+    names = [tier.name for tier in route.tiers]
+    missing = [name for name in names if name not in file.matrix.tiers]
+    if missing:
+        raise DataError(f"{asked.data} has no outcomes of the tier {missing[0]!r}", hint=f"tiers: {', '.join(names)}")
+    marks = tuple(map(fingerprint_of_text, file.texts)) if file.texts is not None else ()
+    rows, said = _fresh(file.matrix.request_ids, marks, known, drop_known, file.source)
+    order = [file.matrix.tier(name) for name in names]
+    matrix = OutcomeMatrix(
+        request_ids=file.matrix.request_ids,
+        tiers=tuple(names),
+        quality=file.matrix.quality[:, order],
+        cost_usd=file.matrix.cost_usd[:, order],
+        segments=file.matrix.segments,
+        scores=_scores_of(route, file),
+    )
+    return take(matrix, rows), said
+
+
+def _scores_of(route: Route, file: OutcomeFile) -> dict[str, Score]:
+    """Scores of the file by the route's names; those of the text alone are computed where the file has texts."""
+    given = _plainly_named(file.matrix).scores
+    found = {}
+    for spec in route.scores:
+        if spec.name in given:
+            found[spec.name] = Score(values=given[spec.name].values, needs=spec.needs, cost_usd=spec.cost_usd)
+        elif spec.kind == "brevity" and file.texts is not None:
+            values = compute(spec, (), file.texts, None)
+            found[spec.name] = Score(values=values, cost_usd=spec.cost_usd)
+        else:
+            raise DataError(
+                f"{file.source} has no score {spec.name!r}, which the route follows",
+                hint=f"a column score:{spec.name}, or requests for the tiers to answer",
+            )
+    return found
+
+
+def judged_tiers(
+    route: Route,
+    folder: Path,
+    asked: RouteSettings,
+    known: Known | None,
+    drop_known: bool,
+    run: RunSettings,
+    on_progress: OnProgress,
+) -> tuple[OutcomeMatrix, tuple[str, ...]]:
+    """Let the route's tiers answer test requests; costs are those of the calibration.
+
+    Raises:
+        DataError: when requests were in the calibration data, or labels are missing where the route has them.
+        FarthingError: when a tier fails.
+    """
+    given = next((spec.name for spec in route.scores if spec.kind == "given"), None)
+    if given is not None or not all(tier.source for tier in route.tiers):
+        by = "" if given is None else f" and its score {given!r}"
+        raise InputError(
+            f"the route rests on a file of outcomes{by}: its tiers cannot be run",
+            hint="--data names a file of outcomes with the same tiers and scores",
+        )
+    named = [_named(tier, folder, route) for tier in route.tiers]
+    models = found_models(named)
+    quick = replace(run, rounds=1)
+    got = answered(named, models, asked, quick, on_progress or (lambda *_: None))
+    if route.quality == "accuracy" and got.labels is None:
+        raise DataError(
+            f"the route promises accuracy, and {asked.data} has no labels", hint="--label-column NAME, or --labels FILE"
+        )
+    requests = got.requests
+    ids = requests.ids if requests.own_ids else ()
+    rows, said = _fresh(ids, requests.fingerprints, known, drop_known, requests.dataset.source)
+    n = requests.dataset.n
+    matrix = OutcomeMatrix(
+        request_ids=requests.ids,
+        tiers=tuple(tier.name for tier in route.tiers),
+        quality=quality_of(got, route.reference),
+        cost_usd=np.tile([tier.usd_per_request for tier in route.tiers], (n, 1)),
+        segments=requests.segments,
+        scores=_computed(route, folder, got),
+    )
+    notes = (*requests.notes, *said, "what a request costs at a tier is as measured when the route was calibrated")
+    return take(matrix, rows), notes
+
+
+def _named(tier: Tier, folder: Path, route: Route) -> NamedTier:
+    read = (s.output for s in route.scores if s.kind == "neighbours" and s.needs == (tier.name,))
+    return NamedTier(
+        name=tier.name,
+        kind=tier.kind,
+        source=str(folder / tier.source) if tier.kind == "model" else tier.source,
+        model=tier.model,
+        timeout_s=tier.timeout_s,
+        embedding=next(read, ""),
+        replicas=tier.replicas,
+        options=tier.options,
+    )
+
+
+def _computed(route: Route, folder: Path, got: Answered) -> dict[str, Score]:
+    found = {}
+    for spec in route.scores:
+        predictor = read_predictor(spec, folder)
+        values = compute(spec, [got.answers[t] for t in spec.needs], got.requests.texts, predictor)
+        found[spec.name] = Score(values=values, needs=spec.needs, cost_usd=spec.cost_usd)
+    return found
+
+
+def _fresh(
+    ids: Sequence[str], marks: Sequence[str], known: Known | None, drop_known: bool, source: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Mask of requests that the route was not calibrated on.
+
+    Raises:
+        DataError: when there are others and they are not to be dropped, or nothing is left.
+    """
+    n = max(len(ids), len(marks))
+    if known is None:
+        return np.ones(n, dtype=bool), (
+            f"there is no {OUTCOMES} beside the route: it was not checked that these requests are new to it",
+        )
+    seen = known_rows(ids, marks, known.ids, known.fingerprints)
+    if not seen.any():
+        return np.ones(n, dtype=bool), ()
+    first = int(np.argmax(seen))
+    shown = ids[first] if ids else f"number {first + 1}"
+    if not drop_known:
+        raise DataError(
+            f"{int(seen.sum()):,} of {n:,} requests in {source} were in the calibration data (same id or content), the "
+            f"first is {shown}",
+            hint="a route is judged on requests that it never saw; --drop-known leaves them out",
+        )
+    if seen.all():
+        raise DataError(f"all {n:,} requests in {source} were in the calibration data", hint="give other requests")
+    return ~seen, (f"{int(seen.sum()):,} of {n:,} requests were in the calibration data and are left out",)

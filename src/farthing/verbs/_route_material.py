@@ -1,0 +1,195 @@
+"""What a route is calibrated on, whether tiers were run or a file of outcomes was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.route.answers import TierAnswers
+from farthing.core.route.learning import Scored, learned_scores, sufficiency
+from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
+from farthing.core.route.predictors import Logistic, Neighbours, fit_logistic
+from farthing.core.route.routes import ScoreSpec, Tier
+from farthing.errors import DataError, InputError
+from farthing.load.outcomes import OutcomeFile, read_outcomes
+from farthing.load.route_requests import fingerprint_of_text
+from farthing.load.route_settings import RouteSettings
+from farthing.load.tables import read_table
+
+__all__ = ["PARTS", "Material", "drawn_parts", "of_outcomes"]
+
+PARTS = ("choose", "prove")
+LEAST = 40
+"""Fewest requests that can be parted; proofs need far more."""
+
+Predictor = Logistic | Neighbours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Material:
+    """Outcomes with scores, in two parts.
+
+    Attributes:
+        matrix: All requests, tiers cheapest first, scores included.
+        choose: Whether a request is in the choosing part, shape ``(n,)``.
+        tiers: As they will be written.
+        specs: How each score is computed.
+        predictors: Trained parts by name of the score.
+        reference: Tier that losses are counted against.
+        quality: What is compared.
+        classes: Of the answers.
+        texts: The requests where they are texts.
+        marks: Words by request to write beside the outcomes.
+        assumptions: Everything that was assumed, in words.
+        currency: ``usd``, or ``cpu_s`` where no price was given.
+    """
+
+    matrix: OutcomeMatrix
+    choose: NDArray[np.bool_]
+    tiers: tuple[Tier, ...]
+    specs: tuple[ScoreSpec, ...]
+    predictors: Mapping[str, Predictor] = field(default_factory=dict)
+    reference: str
+    quality: Literal["accuracy", "agreement", "given"]
+    classes: tuple[str, ...] = ()
+    texts: tuple[str, ...] | None = None
+    marks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    currency: Literal["usd", "cpu_s"] = "usd"
+
+
+def drawn_parts(n: int, settings: RouteSettings) -> NDArray[np.bool_]:
+    """Mask of the choosing part: drawn with the seed, before anything else is looked at.
+
+    Raises:
+        DataError: when there are too few requests.
+    """
+    if n < LEAST:
+        raise DataError(
+            f"{n:,} requests are too few for a route; at least {LEAST} are needed to choose on one part and prove on "
+            "the other",
+            hint="a loss of at most 0.5 points needs some thousands",
+        )
+    size = min(n - 1, max(1, round(settings.choose_frac * n)))
+    mask = np.zeros(n, dtype=bool)
+    mask[np.random.default_rng(settings.seed).permutation(n)[:size]] = True
+    return mask
+
+
+def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple[str, str]] | None) -> Material:
+    """Material of a file of outcomes alone: its scores, and what its texts and features allow.
+
+    Raises:
+        DataError: when the file is unreadable, or lacks or breaks a column.
+        InputError: when the reference is no tier of it.
+    """
+    file = read_outcomes(
+        path,
+        columns=columns,
+        id_column=settings.id_column,
+        text_column=settings.text_column,
+        segment_column=settings.segment_column,
+    )
+    matrix = file.matrix
+    choose, said = _parts_of(path, matrix.n, settings)
+    reference, why = _reference(matrix, choose, settings.reference)
+    scored = _scores_of(file, matrix, reference, choose, settings.seed)
+    given = tuple(ScoreSpec(name=name, kind="given", needs=s.needs) for name, s in matrix.scores.items())
+    notes = [*said, *why, *scored.notes]
+    if given:
+        notes.append(f"scores of the file ({len(given)}) are used as given: a policy by one of them cannot be served")
+    if not given and not scored.specs:
+        notes.append("the file has neither scores nor texts nor features: only single tiers can be compared")
+    scores = {**matrix.scores, **{s.name: Score(values=scored.values[s.name], needs=s.needs) for s in scored.specs}}
+    return Material(
+        matrix=cheapest_first(_with_scores(matrix, scores)),
+        choose=choose,
+        tiers=tuple(
+            Tier(name=t, source="", usd_per_request=float(matrix.cost_usd[:, k].mean()))
+            for k, t in enumerate(matrix.tiers)
+        ),
+        specs=(*given, *scored.specs),
+        predictors=scored.predictors,
+        reference=reference,
+        quality="given",
+        texts=file.texts,
+        marks=_marks(path, file, choose),
+        assumptions=(*notes, "tiers were not run: qualities and costs are those of the file, scores cost nothing"),
+    )
+
+
+def _with_scores(matrix: OutcomeMatrix, scores: Mapping[str, Score]) -> OutcomeMatrix:
+    return OutcomeMatrix(
+        request_ids=matrix.request_ids,
+        tiers=matrix.tiers,
+        quality=matrix.quality,
+        cost_usd=matrix.cost_usd,
+        segments=matrix.segments,
+        scores=scores,
+    )
+
+
+def _parts_of(path: Path, n: int, settings: RouteSettings) -> tuple[NDArray[np.bool_], list[str]]:
+    """The file's own parts where it has a column ``part``: learned scores were fitted on one of them."""
+    words = read_table(path).columns.get("part")
+    if words is None:
+        return drawn_parts(n, settings), []
+    if set(words) != set(PARTS):
+        raise DataError(
+            f"{path}: part must be {PARTS[0]} or {PARTS[1]} and both must occur, has {sorted(map(str, set(words)))}"
+        )
+    return np.array([word == PARTS[0] for word in words]), ["the parts for choosing and proving are those of the file"]
+
+
+def _reference(matrix: OutcomeMatrix, choose: NDArray[np.bool_], wanted: str | None) -> tuple[str, list[str]]:
+    if wanted is not None:
+        if wanted not in matrix.tiers:
+            raise InputError(f"--reference is {wanted!r}; the tiers are {', '.join(matrix.tiers)}")
+        return wanted, []
+    best = int(matrix.quality[choose].mean(axis=0).argmax())
+    name = matrix.tiers[best]
+    return name, [f"the reference is {name}, the best single tier on the choosing part; --reference names another"]
+
+
+def _scores_of(
+    file: OutcomeFile, matrix: OutcomeMatrix, reference: str, choose: NDArray[np.bool_], seed: int
+) -> Scored:
+    """Scores before any tier runs: of the texts, and predictors of each tier from the file's features."""
+    good = sufficiency(matrix.quality, matrix.tier(reference))
+    below = matrix.tiers[: matrix.tier(reference)]
+    rows, rng = np.flatnonzero(choose), np.random.default_rng([seed, 1])
+    by_tier = {tier: good[:, k] for k, tier in enumerate(below)}
+    nobody: tuple[TierAnswers, ...] = ()
+    found = learned_scores(nobody, by_tier, truth=None, texts=file.texts, choose=rows, rng=rng)
+    if not file.feature_names:
+        return found
+    specs, values = list(found.specs), dict(found.values)
+    for tier, y in by_tier.items():
+        if np.unique(y[rows]).size > 1:
+            spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given")
+            specs.append(spec)
+            values[spec.name] = _feature_score(file.features, y, rows, rng)
+    notes = (*found.notes, "predictors of the file's features are not kept: a policy by one of them cannot be served")
+    return Scored(specs=tuple(specs), values=values, predictors=found.predictors, notes=notes)
+
+
+def _feature_score(features: Floats, good: Floats, rows: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+    """Fitted on the choosing rows; these themselves are cross-fitted in five folds."""
+    found = fit_logistic(features[rows], good[rows]).score(features)
+    for part in np.array_split(rng.permutation(rows), 5):
+        rest = np.setdiff1d(rows, part)
+        if np.unique(good[rest]).size > 1:
+            found[part] = fit_logistic(features[rest], good[rest]).score(features[part])
+    return found
+
+
+def _marks(path: Path, file: OutcomeFile, choose: NDArray[np.bool_]) -> dict[str, Sequence[str]]:
+    marks: dict[str, Sequence[str]] = {"part": [PARTS[0] if c else PARTS[1] for c in choose]}
+    if file.texts is not None:
+        marks["fingerprint"] = [fingerprint_of_text(text) for text in file.texts]
+    return marks

@@ -1,0 +1,197 @@
+"""``farthing route calibrate``: thresholds whose loss is proven, the cheapest of them, or plainly none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from farthing.core.route.assembling import assembled
+from farthing.core.route.calibration import Calibration, calibrate
+from farthing.core.route.certification import LossLimit
+from farthing.core.route.curve import curve_policies, sensible_families
+from farthing.core.route.evaluation import RouterEvaluation, evaluate
+from farthing.core.route.families import Family
+from farthing.core.route.outcomes import OutcomeMatrix, take
+from farthing.core.route.policies import label
+from farthing.core.route.reports import CalibrationReport, EvaluationReport
+from farthing.core.route.routes import Route
+from farthing.errors import DataError, InputError
+from farthing.load.route_settings import RouteSettings, read_settings
+from farthing.load.schema import kind_of
+from farthing.load.tables import TABLE_SUFFIXES
+from farthing.load.tiers import NamedTier, check_tiers, priced, read_tiers_file, tier_of_flag
+from farthing.measure.tier_answers import RunSettings
+from farthing.render.route_page import calibration_html
+from farthing.store.documents import write_text
+from farthing.store.routes import write_outcomes, write_route, write_weights
+from farthing.verbs._route_material import Material, of_outcomes
+from farthing.verbs._route_tiers import of_tiers
+from farthing.verbs._run import OnProgress
+
+__all__ = ["route_calibrate"]
+
+DRAWS = 1000
+
+
+def route_calibrate(
+    source: Path | str | None = None,
+    *,
+    tiers: Sequence[str | NamedTier] = (),
+    prices: Sequence[str] = (),
+    columns: Mapping[str, tuple[str, str]] | None = None,
+    output_dir: Path | str = "route",
+    run: RunSettings | None = None,
+    on_progress: OnProgress = None,
+    **settings: Any,
+) -> CalibrationReport:
+    """Choose a policy on one part of the requests, prove it on the other, write route.yaml.
+
+    Args:
+        source: A tiers.yaml, or a file of outcomes (then no tier is run); None when ``tiers`` says all.
+        tiers: ``name=source`` each; they replace the file's.
+        prices: ``name=0.001/request`` each.
+        columns: Of a file of outcomes: quality and cost column by tier, None for ``quality:TIER``, ``cost_usd:TIER``.
+        output_dir: Gets route.yaml, route.npz, outcomes.parquet and route.html.
+        run: How much is measured.
+        on_progress: Called as ``(stage, done, total, note)``.
+        settings: Keys of :mod:`farthing.load.route_settings`: ``data max_loss confidence max_loss_of method`` …
+
+    Raises:
+        InputError: for bad input, before any work starts.
+        FarthingError: when a tier fails, or the disk is full.
+    """
+    out = Path(output_dir)
+    material, asked = _material(source, tiers, prices, columns, settings, out, run, on_progress)
+    choose, prove = take(material.matrix, material.choose), take(material.matrix, ~material.choose)
+    _refuse_one_sided(choose, material.reference)
+    families, left_out = sensible_families(choose, reference=material.reference)
+    found = _calibrated(choose, prove, material, families, asked)
+    assumptions = tuple(filter(None, (*material.assumptions, left_out)))
+    route = assembled(
+        found,
+        prove,
+        name=asked.name,
+        tiers=material.tiers,
+        scores=material.specs,
+        quality=material.quality,
+        audit_frac=asked.audit_frac,
+        classes=material.classes,
+        assumptions=assumptions,
+        currency=material.currency,
+    )
+    judged = _judged(found, choose, prove, families, asked)
+    report = CalibrationReport(
+        route=route,
+        compared=found.compared,
+        judged=EvaluationReport(
+            name=route.name,
+            evaluation=judged,
+            followed=label(found.chosen),
+            max_loss_frac=route.max_loss_frac,
+            reference=route.reference,
+            quality=route.quality,
+            currency=material.currency,
+            notes=assumptions,
+        ),
+        n_choose=choose.n,
+    )
+    _write(out, route, material, report)
+    return report
+
+
+def _material(
+    source: Path | str | None,
+    tiers: Sequence[str | NamedTier],
+    prices: Sequence[str],
+    columns: Mapping[str, tuple[str, str]] | None,
+    settings: Mapping[str, Any],
+    out: Path,
+    run: RunSettings | None,
+    on_progress: OnProgress,
+) -> tuple[Material, RouteSettings]:
+    path = None if source is None else Path(source)
+    if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
+        if tiers or prices:
+            raise InputError(f"{path} holds outcomes: tiers and prices are those of the file", hint="leave --tier out")
+        asked = read_settings(settings)
+        return of_outcomes(path, asked, columns), asked
+    named: tuple[NamedTier, ...] = ()
+    in_file: Mapping[str, Any] = {}
+    if path is not None:
+        _refuse_other(path)
+        file = read_tiers_file(path)
+        named, in_file = file.tiers, file.settings
+    asked = read_settings(settings, in_file, path.parent if path else None)
+    if tiers:
+        named = tuple(t if isinstance(t, NamedTier) else tier_of_flag(t) for t in tiers)
+    named = priced(named, prices)
+    check_tiers(named)
+    run = replace(run or RunSettings(), seed=asked.seed)
+    return of_tiers(named, asked, out, run, on_progress or (lambda *_: None)), asked
+
+
+def _refuse_other(path: Path) -> None:
+    if path.suffix.lower() not in (".yaml", ".yml", ".json") or (path.is_file() and kind_of(path) not in ("tiers", "")):
+        raise InputError(
+            f"{path} is neither a tiers.yaml nor a file of outcomes",
+            hint=f"a tiers.yaml names tiers; outcomes are a table ({', '.join(TABLE_SUFFIXES)})",
+        )
+
+
+def _refuse_one_sided(choose: OutcomeMatrix, reference: str) -> None:
+    """Refuse requests on which every tier does alike: nothing could be learned or lost."""
+    quality = choose.quality[:, choose.tier(reference)]
+    if (choose.quality == choose.quality[0, 0]).all():
+        raise DataError(
+            f"every tier has the quality {quality[0]:g} on all {choose.n:,} choosing requests",
+            hint="labels and tiers may not belong together; look at a few answers",
+        )
+
+
+def _calibrated(
+    choose: OutcomeMatrix, prove: OutcomeMatrix, material: Material, families: Sequence[Family], asked: RouteSettings
+) -> Calibration:
+    limit = LossLimit(max_loss_frac=asked.max_loss_frac, confidence=asked.confidence, by_segment=asked.by_segment)
+    if asked.by_segment and material.matrix.segments is None:
+        raise DataError("limits of segments are set, and the requests have no segments", hint="--segment-column NAME")
+    for name in asked.by_segment:
+        seen = [part for part in (choose, prove) if name in (part.segments or ())]
+        if len(seen) < 2:
+            raise DataError(
+                f"a limit is set for the segment {name!r}, which "
+                f"{'no request' if not seen else 'too few requests'} of the data {'has' if not seen else 'have'}",
+                hint=f"segments: {', '.join(sorted(set(material.matrix.segments or ()))[:8])}",
+            )
+    return calibrate(
+        choose,
+        prove,
+        limit=limit,
+        reference=material.reference,
+        families=families,
+        method=asked.method,
+        procedure=asked.procedure,
+        least_saving_frac=asked.min_saving_frac,
+    )
+
+
+def _judged(
+    found: Calibration, choose: OutcomeMatrix, prove: OutcomeMatrix, families: Sequence[Family], asked: RouteSettings
+) -> RouterEvaluation:
+    """The followed policy and the curve on the proving part: the curve was chosen on the other."""
+    curve = curve_policies(choose, families, reference=found.reference)
+    policies = [found.chosen, *(p for p in curve if p != found.chosen)]
+    return evaluate(policies, prove, np.random.default_rng([asked.seed, 2]), draws=DRAWS, confidence=asked.confidence)
+
+
+def _write(out: Path, route: Route, material: Material, report: CalibrationReport) -> None:
+    used = {spec.name for spec in route.scores}
+    kept = {name: predictor for name, predictor in material.predictors.items() if name in used}
+    if kept:
+        write_weights(out / "route.npz", kept)
+    write_outcomes(out / "outcomes.parquet", material.matrix, texts=material.texts, marks=material.marks)
+    write_text(out / "route.html", calibration_html(report))
+    write_route(route, out / "route.yaml")
