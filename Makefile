@@ -6,7 +6,7 @@ ONLY   ?= all
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: install demo example test test-long golden recording check format bench clean
+.PHONY: install demo example test test-long soak golden recording check format bench clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,9 @@ test: install ## everything but the long suites, within 10 minutes on 2 cores
 
 test-long: install ## the long suites
 	$(BIN)/python -m pytest -m slow
+
+soak: install ## the server's faults at length: 1,000 kills, 10⁶ marked and 10⁶ fuzzed requests, swaps, restarts, overload
+	$(BIN)/python benchmarks/serve_faults.py --fuzzed 1000000 --no-peers
 
 golden: install ## write the help pages and error texts of tests/golden anew, for review
 	FARTHING_GOLDEN=write $(BIN)/python -m pytest tests/cli tests/errors tests/load

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import EngineError, InputError
-from farthing.nouns import Candidate, TensorSpec
+from farthing.nouns import Candidate, PipelineSpec, TensorSpec
 from farthing.serve.repository import Repository
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel, ServedModel
@@ -237,6 +237,23 @@ def test_reload_replaces_what_changed_and_only_that(spec: ServedModel) -> None:
         await models.finish()
 
     asyncio.run(check())
+
+
+def test_reload_sees_a_tokenizer_and_weights_beside_the_file_written_again(spec: ServedModel, tmp_path: Path) -> None:
+    path, weights, tokenizer = (tmp_path / name for name in ("t.onnx", "t.onnx.data", "tokenizer.json"))
+    for file in (path, weights, tokenizer):
+        file.write_bytes(b"first")
+    told = replace(spec, path=path, pipeline=PipelineSpec(kind="text", tokenizer=str(tokenizer)))
+
+    async def body() -> None:
+        models = Repository(StubPool(), read=lambda: (told,), linger_s=0)
+        await models.reload()
+        for file in (weights, tokenizer):
+            assert await models.reload() == ()
+            file.write_bytes(b"written again")
+            assert await models.reload() == (f"{spec.name} version 1 replaced",)
+
+    asyncio.run(body())
 
 
 def test_reload_of_unreadable_sources_changes_nothing(spec: ServedModel) -> None:

@@ -217,7 +217,7 @@ class Repository:
         self._loading[key] = spec
         self._failed.pop(key, None)
         try:
-            stamp = await asyncio.to_thread(_stamp, spec.path)
+            stamp = await asyncio.to_thread(_stamp, spec)
             model = await self._pool.start(spec)
         except (Problem, FarthingError) as e:
             if key not in self._live:
@@ -293,7 +293,7 @@ class Repository:
         said: list[str] = []
         for key, spec in specs.items():
             before = self._live.get(key)
-            if before is None or before.spec != spec or self._stamps[key] != await asyncio.to_thread(_stamp, spec.path):
+            if before is None or before.spec != spec or self._stamps[key] != await asyncio.to_thread(_stamp, spec):
                 await self.load(spec)
                 said.append(f"{spec.name} version {spec.version} {'loaded' if before is None else 'replaced'}")
         for name, version in [k for k in (*self._live, *self._failed) if k not in specs]:
@@ -373,7 +373,13 @@ def _interchangeable(one: LiveModel, other: LiveModel) -> bool:
     )
 
 
-def _stamp(path: Path) -> Stamp:
-    """Name, size and time of change of the files of an artefact: whether it was written again."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+def _stamp(spec: ServedModel) -> Stamp:
+    """Name, size and time of change of a model's files: whether it was written again.
+
+    Weights beside an ONNX file (``model.onnx.data``) and the tokenizer count too.
+    """
+    path = spec.path
+    files = sorted(path.parent.glob(f"{path.name}*")) if path.is_file() else sorted(path.rglob("*"))
+    if spec.pipeline.tokenizer is not None:
+        files.append(Path(spec.pipeline.tokenizer))
+    return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file())
