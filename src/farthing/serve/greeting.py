@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from farthing.core.route.policies import label
+from farthing.core.route.routes import policy_of
+from farthing.core.route.served import ForwardedModel, RoutedModel
 from farthing.serve.served import LiveModel
 
 __all__ = ["Addresses", "model_line", "ready_lines"]
@@ -43,6 +46,10 @@ def ready_lines(addresses: Addresses, models: Sequence[tuple[LiveModel, bool]]) 
 def model_line(model: LiveModel, *, inline: bool) -> str:
     """Name, version, how it is run, what it takes and gives, and what the machine costs."""
     spec, c = model.spec, model.spec.candidate
+    if isinstance(spec, RoutedModel):
+        return _route_line(spec)
+    if isinstance(spec, ForwardedModel):
+        return f"{spec.name} {spec.version} · forwarded to {spec.remote_name} at {spec.url}"
     how = f"{c.engine} {c.variant} b{c.max_batch} in the server's thread" if inline else c.label
     parts = [f"{spec.name} {spec.version}", how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
@@ -53,4 +60,16 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
         parts.append(f"up to {spec.capacity_rps:,.0f} requests/s")
     if spec.offer is not None and spec.offer.usd_per_hour is not None:
         parts.append(f"${spec.offer.usd_per_hour:.4f}/h as {spec.offer.key}")
+    return " · ".join(parts)
+
+
+def _route_line(spec: RoutedModel) -> str:
+    """Tiers, and what holds for them; where nothing is certified, that the reference answers alone."""
+    route = spec.route
+    parts = [f"{spec.name} {spec.version}", f"route over {', '.join(tier.name for tier in route.tiers)}"]
+    if route.chosen is None:
+        parts.append(f"{route.verdict.outcome}: {route.reference} answers everything")
+    else:
+        parts.append(label(policy_of(route.ladder[route.chosen].policy)))
+        parts.append(f"loses at most {route.max_loss_frac * 100:g} points ({route.confidence * 100:g} %)")
     return " · ".join(parts)

@@ -10,6 +10,7 @@ import math
 import os
 from dataclasses import dataclass
 
+from farthing.core.route.served import RoutedModel
 from farthing.nouns import Offer, ServedModel
 from farthing.serve.requests import Answer, Request
 
@@ -26,7 +27,7 @@ class Pricing:
     Attributes:
         offer: None when unknown.
         usd_per_hour: Of the whole replica, NaN when unknown.
-        worker_cores: Cores (or accelerators) that one batch keeps busy.
+        worker_cores: Cores (or accelerators) that one batch keeps busy; none of a route, whose tiers keep theirs busy.
         replica_cores: As many as ``usd_per_hour`` pays for, > 0.
     """
 
@@ -53,9 +54,8 @@ def pricing(spec: ServedModel) -> Pricing:
         accelerators = hardware.accelerators if hardware is not None and hardware.accelerators else 1.0
         return Pricing(offer=offer, usd_per_hour=usd, worker_cores=1.0, replica_cores=float(accelerators))
     cores = hardware.vcpus if hardware is not None and hardware.vcpus else len(os.sched_getaffinity(0))
-    return Pricing(
-        offer=offer, usd_per_hour=usd, worker_cores=float(spec.candidate.threads), replica_cores=float(cores)
-    )
+    busy = 0.0 if isinstance(spec, RoutedModel) else float(spec.candidate.threads)
+    return Pricing(offer=offer, usd_per_hour=usd, worker_cores=busy, replica_cores=float(cores))
 
 
 def cost_header(request: Request, answer: Answer) -> str | None:
@@ -69,10 +69,19 @@ def cost_header(request: Request, answer: Answer) -> str | None:
     price = pricing(request.model.spec)
     if price.key is None or price.offer is None or answer.batch_rows < 1:
         return None
-    busy_core_s = answer.service_s * request.rows / answer.batch_rows * price.worker_cores
-    usd = price.usd_per_hour / 3600 * busy_core_s / price.replica_cores
+    usd = _usage_usd(price, request, answer)
+    if math.isnan(usd):
+        return None
     offer = "".join(c if " " <= c <= "~" and c not in '"\\' else "_" for c in price.key)
     return f'usage_usd={usd:.6g}; offer="{offer}"; dated={price.offer.dated.isoformat()}'
+
+
+def _usage_usd(price: Pricing, request: Request, answer: Answer) -> float:
+    """Of the core-seconds that it kept busy; of all tiers that were called where a route answered."""
+    if answer.route is not None:
+        return answer.route.usage_usd
+    busy_core_s = answer.service_s * request.rows / answer.batch_rows * price.worker_cores
+    return price.usd_per_hour / 3600 * busy_core_s / price.replica_cores
 
 
 def cost_line(request: Request, answer: Answer) -> bytes:

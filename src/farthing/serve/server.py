@@ -12,7 +12,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from farthing.errors import EngineError, FarthingError, InputError
@@ -21,6 +21,7 @@ from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.http.door import HttpServer
 from farthing.serve.repository import Repository
 from farthing.serve.requests import Problem
+from farthing.serve.routing.loader import Loader
 from farthing.serve.served import LiveModel, ServedModel
 from farthing.serve.settings import ServerSettings, tls_context
 from farthing.serve.watch.watching import Watchers
@@ -64,7 +65,16 @@ class Server:
         self._specs, self._settings, self._say = tuple(specs), settings, say
         self._tls = tls_context(settings)
         self._pool = Pool(clock, memory_budget_mib)
-        self.models = Repository(self._pool, read=read, on_change=self._changed)
+        self._loader = Loader(
+            self._pool,
+            clock,
+            scaler=self,
+            on_call=lambda request, answer: self._watchers.called(request, answer),
+            on_audit=lambda request, answer: self._watchers.audited(request, answer),
+            on_change=self._route_changed,
+        )
+        self.models = Repository(self._loader, read=read, on_change=self._changed)
+        self._loader.find = self.models.find
         names = "+".join(sorted({spec.name for spec in specs}))
         self._watchers = Watchers(self.models, self._pool, settings, clock, deployment=names)
         salt = None if settings.ledger is None else tenant_salt()
@@ -141,7 +151,14 @@ class Server:
         credentials = None
         if s.tls_key is not None and s.tls_cert is not None:
             credentials = server_credentials(s.tls_key.read_bytes(), s.tls_cert.read_bytes())
-        self._grpc = GrpcServer(self.models, self._watchers.observer, s.limits, self._clock, tenant_salt=self._salt)
+        self._grpc = GrpcServer(
+            self.models,
+            self._watchers.observer,
+            s.limits,
+            self._clock,
+            tenant_salt=self._salt,
+            expose_cost=s.expose_cost,
+        )
         port = await self._grpc.start(_netloc(s.host, s.grpc_port), credentials)
         return _netloc(s.host, port)
 
@@ -185,6 +202,16 @@ class Server:
         if self.models.is_open:
             named = f"{model.spec.name} {model.spec.version}"
             self._say(f"{what}: {named if what == 'unloaded' else model_line(model, inline=self._inline(model))}")
+
+    def _route_changed(self, what: str, evidence: Mapping[str, Any]) -> None:
+        self._watchers.decided(what, evidence)
+        if what != "route_steered":  # as often as the load changes
+            said = ", ".join(f"{key} {value}" for key, value in evidence.items())
+            self._say(f"{what.replace('_', ' ')}: {said}")
+
+    def wanted(self, tier: str, on_demand: int, spot: int) -> None:
+        """Keep what a route's load wants in the ledger; replicas are started and stopped by others."""
+        self._watchers.decided("replicas_wanted", {"tier": tier, "on_demand": on_demand, "spot": spot})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -243,6 +270,7 @@ class Server:
             self._listener.close()
         if self._grpc is not None:
             await self._grpc.drain(0)
+        self._loader.close()
         await self._pool.close()
         await self.models.finish()
         await self._watchers.close("stopped" if self._stop.is_set() else "failed")

@@ -67,11 +67,20 @@ class Calls:
         limits: Bounds.
         clock: Time.
         tenant_salt: For the hash of a call's ``authorization`` in the ledger; None for no tenants.
+        expose_cost: Answers of routes say what one more request costs.
     """
 
     def __init__(
-        self, models: Models, observer: Observer, limits: Limits, clock: Clock, tenant_salt: bytes | None
+        self,
+        models: Models,
+        observer: Observer,
+        limits: Limits,
+        clock: Clock,
+        tenant_salt: bytes | None,
+        *,
+        expose_cost: bool = False,
     ) -> None:
+        self._expose_cost = expose_cost
         self._models, self._observer, self._limits, self._clock = models, observer, limits, clock
         self._tenant_salt = tenant_salt
         self._held_bytes = 0
@@ -163,7 +172,7 @@ class Calls:
             raise
         if isinstance(outcome, Problem):
             raise outcome
-        return answer_message(request.model, request, raw_answer, outcome)
+        return answer_message(request.model, request, raw_answer, outcome, with_cost=self._expose_cost)
 
     def _asked(
         self, message_: Any, size_bytes: int, caller: Caller, done: asyncio.Future[Answer | Problem]

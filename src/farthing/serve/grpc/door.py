@@ -71,13 +71,21 @@ class GrpcServer:
         limits: Bounds; ``connections`` bounds the calls of all connections together, ``pipelined`` those of one.
         clock: Time.
         tenant_salt: For the hash of a call's ``authorization`` in the ledger; None for no tenants.
+        expose_cost: Answers of routes say what one more request costs.
     """
 
     def __init__(
-        self, models: Models, observer: Observer, limits: Limits, clock: Clock, *, tenant_salt: bytes | None = None
+        self,
+        models: Models,
+        observer: Observer,
+        limits: Limits,
+        clock: Clock,
+        *,
+        tenant_salt: bytes | None = None,
+        expose_cost: bool = False,
     ) -> None:
         self._limits = limits
-        self._calls = Calls(models, observer, limits, clock, tenant_salt)
+        self._calls = Calls(models, observer, limits, clock, tenant_salt, expose_cost=expose_cost)
         self._ended = asyncio.Event()
         self._server: grpc.aio.Server | None = None
 

@@ -32,6 +32,7 @@ from farthing.serve.protocol.signatures import (
     signature_of,
 )
 from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.saying import parameters_of
 from farthing.serve.served import LiveModel
 
 __all__ = ["answer_message", "decode_message", "plain_parameters"]
@@ -180,10 +181,15 @@ def _typed(datatype: Datatype, values: Any, count: int, name: str) -> NDArray[An
     return wide.astype(datatype.dtype)
 
 
-def answer_message(model: LiveModel, request: Request, raw_answer: bool, answer: Answer) -> Any:
-    """A ``ModelInferResponse`` with the outputs that the client asked for, in its order."""
+def answer_message(
+    model: LiveModel, request: Request, raw_answer: bool, answer: Answer, *, with_cost: bool = False
+) -> Any:
+    """A ``ModelInferResponse`` with the outputs that the client asked for, in its order; a route says how it went."""
     signature = signature_of(model)
     response = _InferResponse(model_name=model.spec.name, model_version=model.spec.version, id=request.id)
+    if answer.route is not None:
+        for name, said in parameters_of(answer.route, with_cost=with_cost).items():
+            response.parameters[name].string_param = said
     typed = not raw_answer and all(_datatype(signature, wish).name in _FIELDS for wish in request.wishes)
     for wish in request.wishes:
         slot, array, datatype = signature.outputs[wish.index], answer.outputs[wish.index], _datatype(signature, wish)

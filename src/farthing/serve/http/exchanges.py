@@ -16,6 +16,7 @@ from farthing.serve.protocol.sagemaker import chosen_model, decode_invocation, e
 from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import tally_of
 from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.saying import header_lines, parameters_of
 from farthing.serve.served import LiveModel
 
 if TYPE_CHECKING:
@@ -215,11 +216,16 @@ class Exchange:
         model = self._model
         assert model is not None
         signature = signature_of(model)
-        extra = cost_line(request, result) if self._server.expose_cost else b""
+        expose_cost = self._server.expose_cost
+        extra = cost_line(request, result) if expose_cost else b""
+        said = None
+        if result.route is not None:
+            said = parameters_of(result.route, with_cost=expose_cost)
+            extra += header_lines(said)
         if self._plain:
             self.answer(encode_predictions(signature, result.outputs), extra=extra)
             return
-        body, json_bytes = encode_answer(signature, request.wishes, request.id, result.outputs)
+        body, json_bytes = encode_answer(signature, request.wishes, request.id, result.outputs, said)
         self.answer(body, JSON if json_bytes is None else OCTETS, json_bytes, extra)
 
     def answer(self, body: bytes, media_type: bytes = JSON, json_bytes: int | None = None, extra: bytes = b"") -> None:

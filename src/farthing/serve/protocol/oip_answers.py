@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,11 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 def encode_answer(
-    signature: Signature, wishes: Sequence[Wish], request_id: str, outputs: Sequence[NDArray[Any]]
+    signature: Signature,
+    wishes: Sequence[Wish],
+    request_id: str,
+    outputs: Sequence[NDArray[Any]],
+    parameters: Mapping[str, str] | None = None,
 ) -> tuple[bytes, int | None]:
     """Encode what was asked for.
 
@@ -29,6 +33,7 @@ def encode_answer(
         wishes: Which outputs and how.
         request_id: Sent back when the client gave one.
         outputs: One for each of the model's.
+        parameters: Of the answer.
 
     Returns:
         The body, and the length of its JSON part when raw tensors follow (None when all is JSON).
@@ -50,6 +55,8 @@ def encode_answer(
         else:
             described.append(b'%b"data":%b}' % (head, json_values(datatype, array, slot.name)))
     said = b'"id":%b,' % orjson.dumps(request_id) if request_id else b""
+    if parameters:
+        said += b'"parameters":%b,' % orjson.dumps(parameters)
     document = b'%b%b"outputs":[%b]}' % (signature.opening, said, b",".join(described))
     if not raw:
         return document, None

@@ -6,6 +6,7 @@ treated as the calibration treated it; there is one :class:`Decision` a row.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -86,6 +87,11 @@ class Routed:
     decisions: tuple[Decision, ...]
     busy_core_s: float
     charged_usd: float
+
+    @property
+    def usage_usd(self) -> float:
+        """What all its calls and scores cost on the usage basis, NaN when that of one is unknown."""
+        return math.fsum(decision.cost_usd for decision in self.decisions)
 
 
 class RouteObserver(Protocol):

@@ -64,7 +64,6 @@ class Loader:
 
     Attributes:
         find: The model that answers by a name now; set once there is a repository.
-        routers: Of the routes that are served, by the name of their model.
     """
 
     def __init__(
@@ -79,11 +78,15 @@ class Loader:
         on_change: Callable[[str, Mapping[str, Any]], object] = lambda what, evidence: None,
     ) -> None:
         self.find: Callable[[str], LiveModel] = _nothing_there
-        self.routers: dict[str, Router] = {}
         self._pool, self._clock, self._watch, self._scaler = pool, clock, watch, scaler or NoScaler()
         self._on_call, self._on_audit, self._on_change = on_call, on_audit, on_change
-        self._watched: dict[LiveModel, Watched] = {}
+        self._routes: dict[LiveModel, tuple[Router, Watched]] = {}
         self._forwards: dict[LiveModel, ForwardQueue] = {}
+
+    @property
+    def routers(self) -> dict[str, Router]:
+        """Of the routes that are served, by the name of their model; the newest of equal names."""
+        return {model.spec.name: router for model, (router, _) in self._routes.items()}
 
     async def start(self, spec: ServedModel) -> LiveModel:
         """Load and warm up; returns when it is ready.
@@ -104,28 +107,25 @@ class Loader:
 
     async def stop(self, model: LiveModel, drain: bool = True) -> None:
         """Answer what was taken, then end it."""
-        forward, watched = self._forwards.pop(model, None), self._watched.pop(model, None)
+        forward, route = self._forwards.pop(model, None), self._routes.get(model)
         why = f"model {model.spec.name} version {model.spec.version} was unloaded"
         if forward is not None:
             if drain:
                 await forward.quiet()
             forward.close(why)
-        elif watched is not None:
-            await self._stop_route(model, watched, drain, why)
+        elif route is not None:
+            await self._stop_route(model, *route, drain=drain, why=why)
         else:
             await self._pool.stop(model, drain)
 
     def close(self) -> None:
         """End all routes and forwards; what is on its way is answered with a 503."""
-        for model, watched in self._watched.items():
-            assert isinstance(model.spec, RoutedModel)
-            router = self.routers.pop(model.spec.name, None)
-            if router is not None:
-                router.close("the server is stopping")
+        for router, watched in self._routes.values():
+            router.close("the server is stopping")
             watched.stopped()
         for forward in self._forwards.values():
             forward.close("the server is stopping")
-        self._watched.clear()
+        self._routes.clear()
         self._forwards.clear()
 
     # — routes —————————————————————————————————————————————————————————————————————————————————————
@@ -162,7 +162,7 @@ class Loader:
             state="ready",
             platform="farthing_route",
         )
-        self.routers[spec.name], self._watched[model] = router, watched
+        self._routes[model] = router, watched
         watched.started(router)
         return model
 
@@ -178,21 +178,14 @@ class Loader:
             raise Problem(503, f"no tier of the route {spec.name} can be reached", retry_after_s=1.0)
         return found
 
-    async def _stop_route(self, model: LiveModel, watched: Watched, drain: bool, why: str) -> None:
+    async def _stop_route(self, model: LiveModel, router: Router, watched: Watched, *, drain: bool, why: str) -> None:
         model.state = "unloading"
-        router = model.queue if isinstance(model.queue, Router) else self._router_of(model)
-        if router is not None:
-            if drain:
-                await router.quiet()
-            router.close(why)
-            if self.routers.get(model.spec.name) is router:
-                del self.routers[model.spec.name]
+        if drain:
+            await router.quiet()
+        del self._routes[model]
+        router.close(why)
         watched.stopped()
         model.state = "unloaded"
-
-    def _router_of(self, model: LiveModel) -> Router | None:
-        """The router of a model whose queue was replaced by one that passes its requests on."""
-        return next((r for r in self.routers.values() if r.spec is model.spec), None)
 
 
 def _nothing_there(name: str) -> LiveModel:
@@ -207,10 +200,12 @@ def _outputs(spec: RoutedModel, tiers: Mapping[str, LiveModel]) -> tuple[TensorS
     """
     reference = tiers.get(spec.route.reference) or list(tiers.values())[-1]
     names = [{output.name for output in model.outputs} for model in tiers.values()]
-    shared = tuple(output for output in reference.outputs if all(output.name in there for there in names))
-    chosen = shared or reference.outputs[:1]
-    rest = {name: model.outputs[output_columns(model, chosen)[0]] for name, model in tiers.items()}
-    wanted = chosen[0].shape[1:]
+    first = reference.outputs[0]
+    chosen: tuple[TensorSpec, ...] = (first,)
+    if all(first.name in there for there in names):
+        chosen += tuple(output for output in reference.outputs[1:] if _is_everyones(output, tiers))
+    rest = {name: model.outputs[output_columns(model, (first,))[0]] for name, model in tiers.items()}
+    wanted = first.shape[1:]
     for name, output in rest.items():
         shape = output.shape[1:]
         fits = len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted))
@@ -221,3 +216,11 @@ def _outputs(spec: RoutedModel, tiers: Mapping[str, LiveModel]) -> tuple[TensorS
                 hint="tiers of one route must have the same classes in the same order",
             )
     return chosen
+
+
+def _is_everyones(output: TensorSpec, tiers: Mapping[str, LiveModel]) -> bool:
+    """Whether every tier gives such an output."""
+    return all(
+        any(other.name == output.name and other.shape == output.shape for other in model.outputs)
+        for model in tiers.values()
+    )

@@ -84,6 +84,15 @@ class Watchers:
         for observer in self._observers:
             observer.failed(model, protocol, problem, request)
 
+    def called(self, request: Request, answer: Answer) -> None:
+        """A tier of a route has answered a call: counted where its model's figures are, no row of its own."""
+        self.metrics.answered(request, answer)
+
+    def audited(self, request: Request, answer: Answer) -> None:
+        """A route's reference has answered an audit: a row of its own, since it is paid for."""
+        if self._ledger is not None:
+            self._ledger.answered(request, answer)
+
     def decided(self, what: str, evidence: Mapping[str, Any]) -> None:
         """Write a decision into the ledger."""
         if self._ledger is not None:
