@@ -36,8 +36,8 @@ calibration: ../train.csv
 baseline: {engine: pytorch, precision: fp32, batch: 1}
 traffic: {shape: day-night}
 bill: {usd_per_month: 10000, offer: aws/m7i.large}
-objective: {p99: 50ms, max_drop: 1pt, confidence: 95%}
-splits: {search: 300, confirm: 1500}
+objective: {p99: 50ms, max_drop: 0.5pt, confidence: 95%}
+splits: {search: 300, confirm: 3000}
 """
 SEARCH = ["--engines", "onnxruntime", "--variants", "int8-dynamic", "--rounds", "8"]
 """What won among all engines and variants here; the full search takes twice as long."""

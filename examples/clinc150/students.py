@@ -1,7 +1,8 @@
-"""The cheap tiers: sums of static vectors, one a token and one a pair of neighbouring tokens, learned from the large one.
+"""The cheap tiers: sums of static vectors, learned from the large one's answers.
 
 ``Words`` adds up a row of class scores a token: what TF-IDF and a linear classifier come to, weights folded in.
-``Static`` adds up vectors of meaning and puts one hidden layer on top. Both run as a handful of ONNX operators.
+``Static`` adds up vectors of meaning, one a token and one a pair of neighbours, and puts one hidden layer on top. Both
+run as a handful of ONNX operators.
 """
 
 from __future__ import annotations
@@ -42,30 +43,27 @@ def student_tokenizer(source: Path) -> Tokenizer:
 
 
 class Student(torch.nn.Module):
-    """Token ids of shape (n, length), 0 where padded, to the sum of their rows and their pairs' rows.
+    """Token ids of shape (n, length), 0 where padded, to the sum of their rows of a table.
 
     Args:
-        table: Rows of the tokens and then of the pairs, shape (tokens + PAIRS, width).
+        table: Shape (rows, width).
     """
 
     def __init__(self, table: torch.Tensor) -> None:
         super().__init__()
-        self.tokens = len(table) - PAIRS
         table[0] = 0
         self.table = torch.nn.Embedding.from_pretrained(table, freeze=False, padding_idx=0)
 
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
-        """Places in the table, shape (n, 2 · length − 1)."""
-        first, second = ids[:, :-1], ids[:, 1:]
-        pairs = (self.tokens + (first * FACTOR + second) % PAIRS) * second.sign()
-        return torch.cat([ids, pairs], dim=1)
+        """Places in the table."""
+        return ids
 
     def summed(self, ids: torch.Tensor) -> torch.Tensor:
         """The sum, shape (n, width)."""
         return self.table(self.rows(ids)).sum(1)
 
-    def above(self) -> tuple[Nodes, Arrays]:
-        """ONNX nodes from ``sum`` to ``logits``, and their arrays."""
+    def nodes(self) -> tuple[Nodes, Arrays]:
+        """The same and all above it in ONNX, from ``input_ids`` to ``logits``, and its arrays."""
         raise NotImplementedError
 
 
@@ -73,18 +71,19 @@ class Words(Student):
     """Sum of class scores."""
 
     def __init__(self, tokens: int, intents: int) -> None:
-        super().__init__(torch.zeros(tokens + PAIRS, intents))
+        super().__init__(torch.zeros(tokens, intents))
         self.bias = torch.nn.Parameter(torch.zeros(intents))
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return self.summed(ids) + self.bias
 
-    def above(self) -> tuple[Nodes, Arrays]:
-        return [helper.make_node("Add", ["sum", "bias"], ["logits"])], {"bias": array(self.bias)}
+    def nodes(self) -> tuple[Nodes, Arrays]:
+        nodes, arrays = looked_up(self, "input_ids")
+        return [*nodes, helper.make_node("Add", ["sum", "bias"], ["logits"])], arrays | {"bias": array(self.bias)}
 
 
 class Static(Student):
-    """Sum of static vectors, scaled, then one hidden layer.
+    """Sum of static vectors of tokens and pairs, scaled, then one hidden layer.
 
     Args:
         embedding: Of the tokens in the large tier, shape (tokens, dimensions): its main directions are the start.
@@ -95,6 +94,7 @@ class Static(Student):
         left, scale, _ = np.linalg.svd(embedding - embedding.mean(0), full_matrices=False)
         start = torch.from_numpy((left[:, :WIDTH] * scale[:WIDTH]).astype(np.float32))
         super().__init__(torch.cat([0.1 * start / start.std(), 0.01 * torch.randn(PAIRS, WIDTH)]))
+        self.tokens = len(embedding)
         self.scale = torch.nn.LayerNorm(WIDTH)
         self.hidden = torch.nn.Linear(WIDTH, HIDDEN)
         self.head = torch.nn.Linear(HIDDEN, intents)
@@ -104,14 +104,23 @@ class Static(Student):
         hidden = self.hidden(self.drop(self.scale(self.summed(ids)))).relu()
         return self.head(self.drop(hidden))
 
-    def above(self) -> tuple[Nodes, Arrays]:
-        nodes = [
+    def rows(self, ids: torch.Tensor) -> torch.Tensor:
+        """Those of the tokens, then those of the pairs by hash, shape (n, 2 · length − 1)."""
+        first, second = ids[:, :-1], ids[:, 1:]
+        pairs = (self.tokens + (first * FACTOR + second) % PAIRS) * second.sign()
+        return torch.cat([ids, pairs], dim=1)
+
+    def nodes(self) -> tuple[Nodes, Arrays]:
+        nodes, arrays = paired(self.tokens)
+        more, table = looked_up(self, "rows")
+        nodes += [
+            *more,
             helper.make_node("LayerNormalization", ["sum", "gain", "shift"], ["scaled"], axis=-1),
             helper.make_node("Gemm", ["scaled", "hidden.w", "hidden.b"], ["hidden"], transB=1),
             helper.make_node("Relu", ["hidden"], ["active"]),
             helper.make_node("Gemm", ["active", "head.w", "head.b"], ["logits"], transB=1),
         ]
-        arrays = {"gain": array(self.scale.weight), "shift": array(self.scale.bias)}
+        arrays |= table | {"gain": array(self.scale.weight), "shift": array(self.scale.bias)}
         for name, layer in (("hidden", self.hidden), ("head", self.head)):
             arrays |= {f"{name}.w": array(layer.weight), f"{name}.b": array(layer.bias)}
         return nodes, arrays
@@ -157,14 +166,13 @@ def student_logits(student: Student, ids: Encoded) -> torch.Tensor:
 def export(student: Student, tokenizer: Tokenizer, intents: Sequence[str], folder: Path) -> None:
     """A model folder that farthing serves: ``model.onnx``, ``tokenizer.json``, ``config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    nodes, arrays = _looked_up(student)
-    more, own = student.above()
+    nodes, arrays = student.nodes()
     graph = helper.make_graph(
-        nodes + more,
+        nodes,
         type(student).__name__.lower(),
         [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(intents)])],
-        [numpy_helper.from_array(a, name) for name, a in (arrays | own).items()],
+        [numpy_helper.from_array(a, name) for name, a in arrays.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = 9
@@ -175,8 +183,8 @@ def export(student: Student, tokenizer: Tokenizer, intents: Sequence[str], folde
     (folder / "config.json").write_text(json.dumps(labels, indent=1))
 
 
-def _looked_up(student: Student) -> tuple[Nodes, Arrays]:
-    """From ``input_ids`` to ``sum``, as :meth:`Student.summed` has it."""
+def paired(tokens: int) -> tuple[Nodes, Arrays]:
+    """From ``input_ids`` to ``rows``, as :meth:`Static.rows` has it."""
     nodes = [
         helper.make_node("Slice", ["input_ids", "zero", "last", "one"], ["first"]),
         helper.make_node("Slice", ["input_ids", "one", "end", "one"], ["second"]),
@@ -187,13 +195,19 @@ def _looked_up(student: Student) -> tuple[Nodes, Arrays]:
         helper.make_node("Sign", ["second"], ["real"]),
         helper.make_node("Mul", ["shifted", "real"], ["pair_rows"]),
         helper.make_node("Concat", ["input_ids", "pair_rows"], ["rows"], axis=1),
-        helper.make_node("Gather", ["table", "rows"], ["vectors"]),
-        helper.make_node("ReduceSum", ["vectors", "one"], ["sum"], keepdims=0),
     ]
     numbers = {"zero": [0], "one": [1], "last": [-1], "end": [sys.maxsize]}
-    singles = {"factor": FACTOR, "pairs": PAIRS, "tokens": student.tokens}
-    arrays = {name: np.array(value, dtype=np.int64) for name, value in (numbers | singles).items()}
-    return nodes, arrays | {"table": array(student.table.weight)}
+    singles = {"factor": FACTOR, "pairs": PAIRS, "tokens": tokens}
+    return nodes, {name: np.array(value, dtype=np.int64) for name, value in (numbers | singles).items()}
+
+
+def looked_up(student: Student, rows: str) -> tuple[Nodes, Arrays]:
+    """From places in the table to ``sum``."""
+    nodes = [
+        helper.make_node("Gather", ["table", rows], ["vectors"]),
+        helper.make_node("ReduceSum", ["vectors", "axis"], ["sum"], keepdims=0),
+    ]
+    return nodes, {"table": array(student.table.weight), "axis": np.array([1], dtype=np.int64)}
 
 
 def array(weight: torch.Tensor) -> np.ndarray:
