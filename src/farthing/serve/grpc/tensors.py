@@ -19,6 +19,7 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, raw_array, raw_bytes
 from farthing.serve.protocol.oip import refuse_unoffered, request_parameters, wishes_of
 from farthing.serve.protocol.oip_answers import best_classes
+from farthing.serve.protocol.route_words import parameters_of
 from farthing.serve.protocol.signatures import (
     Signature,
     Slot,
@@ -32,7 +33,6 @@ from farthing.serve.protocol.signatures import (
     signature_of,
 )
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.saying import parameters_of
 from farthing.serve.served import LiveModel
 
 __all__ = ["answer_message", "decode_message", "plain_parameters"]

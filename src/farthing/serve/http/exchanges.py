@@ -12,11 +12,11 @@ from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
+from farthing.serve.protocol.route_words import header_lines, parameters_of
 from farthing.serve.protocol.sagemaker import chosen_model, decode_invocation, encode_predictions
 from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import tally_of
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.saying import header_lines, parameters_of
 from farthing.serve.served import LiveModel
 
 if TYPE_CHECKING:

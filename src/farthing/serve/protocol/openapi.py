@@ -9,6 +9,7 @@ from typing import Any
 
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import DATATYPES
+from farthing.serve.protocol.route_words import HEADERS, MARGINAL_HEADER, MARGINAL_PARAMETER, PARAMETERS
 from farthing.serve.protocol.signatures import signature_of
 from farthing.serve.served import LiveModel
 
@@ -23,6 +24,9 @@ _TEXT: _Schema = {"type": "string"}
 _FLAG: _Schema = {"type": "boolean"}
 _COUNT: _Schema = {"type": "integer", "minimum": 0}
 _RAW: _Schema = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+
+
+_ROUTE_HEADERS = {**HEADERS, MARGINAL_HEADER: "What one more request to that tier costs now, in USD."}
 
 
 def _object(properties: _Schema, required: tuple[str, ...] = (), *, closed: bool = False) -> _Schema:
@@ -78,7 +82,8 @@ def _responses(schema: _Schema, *, binary: bool = False) -> _Schema:
             "Inference-Header-Content-Length": {
                 "description": "Length of the JSON part; raw tensors follow it.",
                 "schema": _COUNT,
-            }
+            },
+            **{name: {"description": f"Of a route: {said}", "schema": _TEXT} for name, said in _ROUTE_HEADERS.items()},
         }
     problem = {"$ref": "#/components/responses/Problem"}
     return {"200": answer, "4XX": problem, "500": problem, "503": problem, "504": problem}
@@ -283,7 +288,13 @@ def _answer_schemas() -> _Schema:
         "Tensor": tensor,
         "ResponseOutput": output,
         "InferResponse": _object(
-            {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "outputs": _list(_ref("ResponseOutput"))},
+            {
+                "model_name": _TEXT,
+                "model_version": _TEXT,
+                "id": _TEXT,
+                "parameters": _object(dict.fromkeys((*PARAMETERS, MARGINAL_PARAMETER), _TEXT)),
+                "outputs": _list(_ref("ResponseOutput")),
+            },
             ("model_name", "model_version", "outputs"),
         ),
         "Server": _object(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from farthing.serve.routing.decisions import Decision, Routed
+if TYPE_CHECKING:
+    from farthing.serve.routing.decisions import Decision, Routed
 
 __all__ = ["HEADERS", "MARGINAL_HEADER", "MARGINAL_PARAMETER", "PARAMETERS", "header_lines", "parameters_of"]
 
