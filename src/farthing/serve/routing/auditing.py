@@ -96,6 +96,7 @@ class _Copy:
                 decisions=(Decision(rung=None, tier=tier, called=(tier,), cost_usd=called.usd, audit=True),),
                 busy_core_s=called.busy_core_s,
                 charged_usd=called.charged_usd,
+                is_audit=True,
             ),
         )
         audits.auditor.audited(decision, self._given, reference, called.usd)

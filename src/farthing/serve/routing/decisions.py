@@ -82,11 +82,13 @@ class Routed:
         decisions: One a row, in their order.
         busy_core_s: Core-seconds of this machine's workers that all its calls kept busy.
         charged_usd: What other end points charge for its calls.
+        is_audit: It is the reference's answer for comparison only; no client waits for it.
     """
 
     decisions: tuple[Decision, ...]
     busy_core_s: float
     charged_usd: float
+    is_audit: bool = False
 
     @property
     def usage_usd(self) -> float:

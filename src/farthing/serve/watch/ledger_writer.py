@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 from farthing.serve.watch.ledger_costs import Costs
 from farthing.serve.watch.ledger_files import LedgerFiles
+from farthing.serve.watch.ledger_routes import NO_ROUTES, RouteNames, RouteRows
 from farthing.serve.watch.per_model import PerModel
 from farthing.store.documents import disk_errors
 from farthing.store.ledger_journal import block, json_block
@@ -41,6 +42,9 @@ from farthing.store.ledger_rows import (
     plain,
     requests_block,
 )
+
+if TYPE_CHECKING:
+    from farthing.serve.routing.decisions import Routed
 
 __all__ = ["LedgerState", "LedgerWriter"]
 
@@ -70,15 +74,16 @@ _NOTHING = Answer(outputs=(), queue_s=0.0, service_s=0.0, batch_rows=0)
 
 
 class _Slab:
-    """Room for rows, packed; ids and tenants by row where there are any."""
+    """Room for rows, packed; ids, tenants and what routes did by row where there are any."""
 
-    __slots__ = ("ids", "n", "packed", "tenants")
+    __slots__ = ("ids", "n", "packed", "routes", "tenants")
 
     def __init__(self) -> None:
         self.packed = bytearray(_SLAB_ROWS * _HOT_BYTES)
         self.n = 0
         self.ids: dict[int, str] = {}
         self.tenants: dict[int, str] = {}
+        self.routes: dict[int, Routed] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +156,7 @@ class LedgerWriter:
         self.replica = f"{stamp}-{os.getpid()}-{secrets.token_hex(3)}"
         self._files = LedgerFiles(folder, self.replica, {"replica": self.replica, "deployment": deployment}, clock)
         self._reason = reason
+        self._routes = RouteNames(self._files.learn)
         self._models = PerModel(self._meet)
         self._seen = self._models.seen
         self._names: list[_Known] = []
@@ -194,6 +200,8 @@ class LedgerWriter:
                 slab.ids[n] = request.id[:_LONGEST_ID]
             if request.tenant:
                 slab.tenants[n] = request.tenant
+            if answer.route is not None:
+                slab.routes[n] = answer.route
             slab.n = n = n + 1
             self._rows_in_memory += 1
             if n == _SLAB_ROWS:
@@ -333,26 +341,32 @@ class LedgerWriter:
 
     def _blocks(self, slabs: list[_Slab], now_s: float, unix_ns: int) -> list[tuple[int, bytes]]:
         hot = np.concatenate([np.frombuffer(s.packed, _HOT_RECORD, s.n) for s in slabs])
-        records = self._records(hot, now_s, unix_ns)
+        routed: dict[int, Routed] = {}
+        start = 0
+        for slab in slabs:
+            routed |= {start + n: route for n, route in slab.routes.items()}
+            start += slab.n
+        records = self._records(hot, routed, now_s, unix_ns)
         made, start = [], 0
         for slab in slabs:
             part = records[start : start + slab.n]
             ids, tenants = (_texts(found, slab.n) for found in (slab.ids, slab.tenants))
             made.append((slab.n, block(b"R", requests_block(part, ids, tenants))))
             start += slab.n
-            slab.n, slab.ids, slab.tenants = 0, {}, {}
+            slab.n, slab.ids, slab.tenants, slab.routes = 0, {}, {}, {}
             if len(self._spare) < 2:
                 self._spare.append(slab)
         return made
 
-    def _records(self, hot: NDArray[Any], now_s: float, unix_ns: int) -> NDArray[Any]:
+    def _records(self, hot: NDArray[Any], routed: Mapping[int, Routed], now_s: float, unix_ns: int) -> NDArray[Any]:
         records = np.zeros(len(hot), REQUEST_RECORD)
         for name in ("queue_s", "service_s", "input_bytes", "rows", "batch_rows", "model", "status", "protocol"):
             records[name] = hot[name]
         records["time_ns"] = unix_ns + ((hot["at_s"] - now_s) * 1e9).astype(np.int64)
         records["route_score"] = np.nan
         prices = [known.price for known in self._names]
-        self._costs.fill(records, prices, hot["at_s"])
+        self._routes.fill(records, routed)
+        self._costs.fill(records, prices, hot["at_s"], RouteRows(routed) if routed else NO_ROUTES)
         return records
 
 
