@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["quality_and_cost"]
 
 STEPS = 60
+NAMED_AT = 0.72
+"""Where along its line a control is named."""
 LABEL_CHARACTERS = 40
 Row = dict[str, Any]
 
@@ -54,11 +56,11 @@ def quality_and_cost(report: EvaluationReport, *, width: int = 720) -> alt.Layer
         axis=alt.Axis(tickCount=6, format="~g", title=None),
     )
     chart = alt.layer(
-        *_band(e, unit, x, y, low),
+        *_band(e, unit, x, y),
         *_controls(e, unit, x, y, low, high),
         *_promise(report, x, y),
+        *_points(report, unit, x, y),
         *_tiers(report, unit, x, y),
-        *_points(report, unit, x, y, width),
         title=panel_title(f"{_word(report)}, per cent"),
     ).properties(width=width - AXIS_PX - 16, height=300 if width > 500 else 260)
     return styled(chart, f"{_word(report)} against cost of {len(e.points)} policies, {len(e.tiers)} tiers and controls")
@@ -96,7 +98,7 @@ def _row(point: CurvePoint, unit: float, currency: str) -> Row:
     }
 
 
-def _band(e: RouterEvaluation, unit: float, x: Any, y: Any, low: float) -> list[Any]:
+def _band(e: RouterEvaluation, unit: float, x: Any, y: Any) -> list[Any]:
     """The curve of the points that no other beats, with the intervals of their quality."""
     import altair as alt
 
@@ -124,17 +126,20 @@ def _controls(e: RouterEvaluation, unit: float, x: Any, y: Any, low: float, high
     tier_cost = np.array([t.cost_usd.value for t in e.tiers])
     tier_quality = np.array([t.quality.value for t in e.tiers])
     span = np.geomspace(max(tier_cost.min(), low / unit), tier_cost.max(), STEPS)
-    split = [{"x": float(c * unit), "y": float(100 * q)} for c, q in zip(span, e.split.quality_at(span), strict=True)]
-    chance = [
-        {"x": float(c * unit), "y": float(100 * q)}
-        for c, q in zip(span, random_router_quality(span, tier_cost, tier_quality), strict=True)
-    ]
-    layers = [
-        alt.Chart(data(rows))
-        .mark_line(color=LIGHT[c], strokeWidth=1.4, strokeDash=d, aria=False, clip=True)
-        .encode(x=x, y=y)
-        for rows, c, d in ((split, "now", [1, 0]), (chance, "lost", [3, 3]))
-    ]
+    span = np.unique(np.concatenate([span, e.split.cost_usd[e.split.cost_usd >= span[0]]]))
+    lines = (
+        (e.split.quality_at(span), "now", [1, 0], "best fixed split", -8),
+        (random_router_quality(span, tier_cost, tier_quality), "lost", [3, 3], "random router", 10),
+    )
+    layers: list[Any] = []
+    for quality, colour, dash, name, dy in lines:
+        rows = [{"x": float(c * unit), "y": float(100 * q)} for c, q in zip(span, quality, strict=True)]
+        line = alt.Chart(data(rows)).mark_line(
+            color=LIGHT[colour], strokeWidth=1.4, strokeDash=dash, aria=False, clip=True
+        )
+        layers.append(line.encode(x=x, y=y))
+        middle = {**rows[int(NAMED_AT * len(rows))], "text": name}
+        layers += [t.encode(x=x, y=y) for t in words_on_ground([middle], colour=colour, dy=dy, align="right")]
     oracle = [
         {
             "x": e.oracle_cost_usd.value * unit,
@@ -193,7 +198,7 @@ def _ends(rows: list[Row]) -> list[Row]:
     return [best] if best is cheapest else [best, cheapest]
 
 
-def _points(report: EvaluationReport, unit: float, x: Any, y: Any, width: int) -> list[Any]:
+def _points(report: EvaluationReport, unit: float, x: Any, y: Any) -> list[Any]:
     """Every policy of the curve small, the followed one large with both intervals and its name."""
     import altair as alt
 

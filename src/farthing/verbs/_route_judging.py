@@ -20,7 +20,7 @@ from farthing.load.tables import read_table
 from farthing.load.tiers import NamedTier
 from farthing.measure.tier_answers import RunSettings
 from farthing.verbs._route_material import PARTS
-from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of
+from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of, requests_of
 from farthing.verbs._run import OnProgress
 
 __all__ = ["Known", "calibrated_outcomes", "judged_file", "judged_tiers"]
@@ -148,15 +148,14 @@ def judged_tiers(
         )
     named = [_named(tier, folder, route) for tier in route.tiers]
     models = found_models(named)
-    quick = replace(run, rounds=1)
-    got = answered(named, models, asked, quick, on_progress or (lambda *_: None))
-    if route.quality == "accuracy" and got.labels is None:
+    requests = requests_of(asked, models)
+    if route.quality == "accuracy" and requests.dataset.labels is None:
         raise DataError(
             f"the route promises accuracy, and {asked.data} has no labels", hint="--label-column NAME, or --labels FILE"
         )
-    requests = got.requests
     ids = requests.ids if requests.own_ids else ()
     rows, said = _fresh(ids, requests.fingerprints, known, drop_known, requests.dataset.source)
+    got = answered(named, models, requests, replace(run, rounds=1), on_progress or (lambda *_: None))
     n = requests.dataset.n
     matrix = OutcomeMatrix(
         request_ids=requests.ids,
@@ -210,7 +209,7 @@ def _fresh(
     if not seen.any():
         return np.ones(n, dtype=bool), ()
     first = int(np.argmax(seen))
-    shown = ids[first] if ids else f"number {first + 1}"
+    shown = ids[first] if ids else f"request {first + 1}"
     if not drop_known:
         raise DataError(
             f"{int(seen.sum()):,} of {n:,} requests in {source} were in the calibration data (same id or content), the "

@@ -21,7 +21,7 @@ from farthing.load.route_requests import fingerprint_of_text
 from farthing.load.route_settings import RouteSettings
 from farthing.load.tables import read_table
 
-__all__ = ["PARTS", "Material", "drawn_parts", "of_outcomes"]
+__all__ = ["PARTS", "Material", "drawn_parts", "of_outcomes", "refuse_missing_segments"]
 
 PARTS = ("choose", "prove")
 LEAST = 40
@@ -81,6 +81,25 @@ def drawn_parts(n: int, settings: RouteSettings) -> NDArray[np.bool_]:
     return mask
 
 
+def refuse_missing_segments(
+    limits: Mapping[str, float], segments: Sequence[str] | None, choose: NDArray[np.bool_]
+) -> None:
+    """Refuse limits of segments that one of the two parts has no request of.
+
+    Raises:
+        DataError: naming the segment.
+    """
+    if limits and segments is None:
+        raise DataError("limits of segments are set, and the requests have no segments", hint="--segment-column NAME")
+    for name in limits:
+        rows = np.array([segment == name for segment in segments or ()])
+        if not (rows & choose).any() or not (rows & ~choose).any():
+            raise DataError(
+                f"a limit is set for the segment {name!r}, which {int(rows.sum()):,} requests have: too few for two parts",
+                hint=f"segments: {', '.join(sorted(set(segments or ()))[:8])}",
+            )
+
+
 def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple[str, str]] | None) -> Material:
     """Material of a file of outcomes alone: its scores, and what its texts and features allow.
 
@@ -97,6 +116,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
     )
     matrix = file.matrix
     choose, said = _parts_of(path, matrix.n, settings)
+    refuse_missing_segments(settings.by_segment, matrix.segments, choose)
     reference, why = _reference(matrix, choose, settings.reference)
     scored = _scores_of(file, matrix, reference, choose, settings.seed)
     given = tuple(ScoreSpec(name=name, kind="given", needs=s.needs) for name, s in matrix.scores.items())

@@ -17,6 +17,7 @@ from farthing.core.route.answers import (
     agreement_quality,
     label_quality,
     require_alike,
+    require_alike_names,
 )
 from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
@@ -37,10 +38,10 @@ from farthing.nouns import ServedModel
 from farthing.ports import Progress
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
-from farthing.verbs._route_material import PARTS, Material, drawn_parts
+from farthing.verbs._route_material import PARTS, Material, drawn_parts, refuse_missing_segments
 from farthing.verbs._route_prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
 
-__all__ = ["Answered", "answered", "found_models", "of_tiers"]
+__all__ = ["Answered", "answered", "found_models", "of_tiers", "quality_of", "requests_of"]
 
 TIMED_ROWS = 64
 """Requests on which the time of a score is measured."""
@@ -83,31 +84,44 @@ def found_models(named: Sequence[NamedTier]) -> dict[str, ServedModel]:
     return found
 
 
-def answered(
-    named: Sequence[NamedTier],
-    models: Mapping[str, ServedModel],
-    settings: RouteSettings,
-    run: RunSettings,
-    tell: Progress,
-) -> Answered:
-    """Read the requests and let every tier answer them.
+def requests_of(settings: RouteSettings, models: Mapping[str, ServedModel]) -> RouteRequests:
+    """Read the requests; no tier is started.
 
     Raises:
-        FarthingError: for bad data before any tier starts, and when a tier fails.
+        InputError: when none were named.
+        DataError: for bad data.
     """
     if settings.data is None:
         raise InputError("a route is calibrated on requests, and none were named", hint="--data FILE")
-    classes = next((m.classes for m in models.values() if m.classes), ())
-    requests = read_requests(
+    return read_requests(
         settings.data,
         labels=settings.labels,
         text_column=settings.text_column,
         label_column=settings.label_column,
         id_column=settings.id_column,
         segment_column=settings.segment_column,
-        classes=classes,
+        classes=_classes(models),
     )
-    classes = classes or requests.dataset.classes
+
+
+def _classes(models: Mapping[str, ServedModel]) -> tuple[str, ...]:
+    return next((m.classes for m in models.values() if m.classes), ())
+
+
+def answered(
+    named: Sequence[NamedTier],
+    models: Mapping[str, ServedModel],
+    requests: RouteRequests,
+    run: RunSettings,
+    tell: Progress,
+) -> Answered:
+    """Let every tier answer the requests.
+
+    Raises:
+        FarthingError: when a tier fails, or tiers do not answer the same classes.
+    """
+    require_alike_names([(t.name, models[t.name].classes) for t in named if t.name in models])
+    classes = _classes(models) or requests.dataset.classes
     here = [models[tier.name] for tier in named if tier.name in models]
     with tempfile.TemporaryDirectory(prefix="farthing-route-") as folder:
         ran = run_local_tiers(
@@ -192,9 +206,11 @@ def of_tiers(
         raise InputError(f"--reference is {reference!r}; the tiers are {', '.join(t.name for t in named)}")
     models, offer = found_models(named), offer_named(settings.priced_as, None)
     refuse_unpriced(named, models, offer)
-    got = answered(named, models, settings, run, tell)
-    n = got.requests.dataset.n
+    requests = requests_of(settings, models)
+    n = requests.dataset.n
     choose = drawn_parts(n, settings)
+    refuse_missing_segments(settings.by_segment, requests.segments, choose)
+    got = answered(named, models, requests, run, tell)
     costs = tier_costs(named, got.runs, models, offer, n)
     plain = cheapest_first(
         OutcomeMatrix(

@@ -118,6 +118,8 @@ def _material(
         if tiers or prices:
             raise InputError(f"{path} holds outcomes: tiers and prices are those of the file", hint="leave --tier out")
         asked = read_settings(settings)
+        if asked.data is not None:
+            raise InputError(f"{path} holds outcomes: no tier is run, and --data has no use", hint="leave --data out")
         return of_outcomes(path, asked, columns), asked
     named: tuple[NamedTier, ...] = ()
     in_file: Mapping[str, Any] = {}
@@ -156,16 +158,6 @@ def _calibrated(
     choose: OutcomeMatrix, prove: OutcomeMatrix, material: Material, families: Sequence[Family], asked: RouteSettings
 ) -> Calibration:
     limit = LossLimit(max_loss_frac=asked.max_loss_frac, confidence=asked.confidence, by_segment=asked.by_segment)
-    if asked.by_segment and material.matrix.segments is None:
-        raise DataError("limits of segments are set, and the requests have no segments", hint="--segment-column NAME")
-    for name in asked.by_segment:
-        seen = [part for part in (choose, prove) if name in (part.segments or ())]
-        if len(seen) < 2:
-            raise DataError(
-                f"a limit is set for the segment {name!r}, which "
-                f"{'no request' if not seen else 'too few requests'} of the data {'has' if not seen else 'have'}",
-                hint=f"segments: {', '.join(sorted(set(material.matrix.segments or ()))[:8])}",
-            )
     return calibrate(
         choose,
         prove,

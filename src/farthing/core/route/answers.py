@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from farthing.core.route.outcomes import Floats
 from farthing.errors import DataError
 
-__all__ = ["NO_CLASS", "TierAnswers", "agreement_quality", "answers_of", "label_quality", "require_alike"]
+__all__ = [
+    "NO_CLASS",
+    "TierAnswers",
+    "agreement_quality",
+    "answers_of",
+    "label_quality",
+    "require_alike",
+    "require_alike_names",
+]
 
 NO_CLASS = -1
 """Stands for an answer that names none of the classes; it is wrong for every label."""
@@ -124,16 +132,28 @@ def require_alike(answers: Sequence[TierAnswers], names: Sequence[Sequence[str]]
             hint="tiers of one route must have the same classes in the same order",
         )
     known = {a.tier: tuple(n) for a, n in zip(answers, names, strict=True) if n}
-    first = next(iter(known), None)
-    for tier, labels in known.items():
-        if first is not None and labels != known[first]:
-            _refuse_names(first, known[first], tier, labels)
+    require_alike_names(list(known.items()))
     most = next(iter(widths.values()), None)
     for a in answers:
         if most is not None and a.table is None and int(a.classes.max()) >= most:
             raise DataError(f"the tier {a.tier!r} answers class {int(a.classes.max())}; others have {most} classes")
         if a.tier in widths and known.get(a.tier) and len(known[a.tier]) != widths[a.tier]:
             raise DataError(f"the tier {a.tier!r} names {len(known[a.tier])} classes and answers {widths[a.tier]}")
+
+
+def require_alike_names(names: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Refuse tiers whose class names differ; known before any of them runs.
+
+    Args:
+        names: Tier and its class names in index order, empty where unknown.
+
+    Raises:
+        DataError: when two differ.
+    """
+    known = [(tier, tuple(labels)) for tier, labels in names if labels]
+    for tier, labels in known[1:]:
+        if labels != known[0][1]:
+            _refuse_names(known[0][0], known[0][1], tier, labels)
 
 
 def _refuse_names(first: str, one: Sequence[str], tier: str, other: Sequence[str]) -> None:
