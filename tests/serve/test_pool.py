@@ -19,6 +19,7 @@ import pytest
 from driving import ask, fake, mark, pooled, run, until
 
 from farthing.errors import EngineError
+from farthing.nouns import PipelineSpec
 from farthing.serve.requests import Answer, Problem
 from farthing.serve.workers.curve import Curve
 from farthing.serve.workers.placing import (
@@ -76,6 +77,8 @@ def test_who_runs_in_the_loop_thread() -> None:
     assert not runs_inline(replace(ort, inline="never"), tiny)
     assert not runs_inline(fake(), tiny)
     assert not runs_inline(fake(engine="onnxruntime", threads=2), tiny)
+    assert runs_inline(replace(ort, pipeline=PipelineSpec(kind="text")), tiny)
+    assert not runs_inline(replace(ort, pipeline=PipelineSpec(kind="image"), inline="always"), tiny)
     assert 20 < inline_rows(tiny, 64) < 40
     assert inline_rows(Curve(4, {1: 1.0}), 4) == 1
 

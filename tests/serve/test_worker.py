@@ -277,7 +277,8 @@ def test_real_engines_answer_from_forked_workers(conv_net: Net, engine: str, thr
     run(main())
 
 
-def test_texts_are_tokenised_in_the_worker_and_grouped_by_length(tmp_path: Path) -> None:
+def word_counter(tmp_path: Path, max_payload_bytes: int) -> tuple[Path, PipelineSpec]:
+    """A model that counts the words of a text, up to 128."""
     from onnx import TensorProto, helper, save
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -293,12 +294,20 @@ def test_texts_are_tokenised_in_the_worker_and_grouped_by_length(tmp_path: Path)
     path = tmp_path / "count.onnx"
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     pipeline = PipelineSpec(
-        kind="text", tokenizer=str(tmp_path / "tokenizer.json"), max_length=128, max_payload_bytes=600
+        kind="text", tokenizer=str(tmp_path / "tokenizer.json"), max_length=128, max_payload_bytes=max_payload_bytes
     )
+    return path, pipeline
+
+
+@pytest.mark.parametrize("inline", ["never", "always"])
+def test_texts_are_tokenised_and_grouped_by_length(tmp_path: Path, inline: str) -> None:
+    path, pipeline = word_counter(tmp_path, 600)
 
     async def main() -> None:
         async with pooled() as pool:
-            model = await pool.start(fake(engine="onnxruntime", path=path, pipeline=pipeline, options={}))
+            model = await pool.start(
+                fake(engine="onnxruntime", path=path, pipeline=pipeline, options={}, inline=inline)
+            )
             counts = [1, 100, 2, 90, 1, 3, 200, 5, 80, 2]
             texts = ["the " * n for n in counts]
             outcomes = await asyncio.gather(
@@ -316,5 +325,24 @@ def test_texts_are_tokenised_in_the_worker_and_grouped_by_length(tmp_path: Path)
             both = await ask(model, payloads=["the the", "the"], rows=2)
             assert isinstance(both, Answer)
             assert both.outputs[0].ravel().tolist() == [2, 1]
+
+    run(main())
+
+
+def test_long_texts_do_not_hold_the_loop_thread(tmp_path: Path) -> None:
+    path, pipeline = word_counter(tmp_path, 2**20)
+
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(
+                fake(engine="onnxruntime", path=path, pipeline=pipeline, options={}, inline="always", max_batch=1)
+            )
+            answers = [ask(model, payloads=["the " * n]) for n in (100_000, 3)]
+            turns = 0
+            while not answers[0].done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert turns > 5  # tokenised at once it would be there after the dispatch
+            assert [value(await answer) for answer in answers] == [128, 3]
 
     run(main())
