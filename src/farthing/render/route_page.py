@@ -8,7 +8,8 @@ from farthing.core.route.calibration import Compared
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, policy_of
-from farthing.render.numbers import count, milliseconds, percent, points
+from farthing.nouns import Estimate
+from farthing.render.numbers import count, interval, milliseconds, percent, points
 from farthing.render.report import page_of, pictured
 from farthing.render.route_chart import quality_and_cost
 from farthing.render.route_words import (
@@ -18,6 +19,7 @@ from farthing.render.route_words import (
     cost,
     cost_title,
     evaluation_headline,
+    point_line,
     share_sentence,
     summary_figures,
 )
@@ -95,28 +97,12 @@ def _judged(report: EvaluationReport) -> dict[str, Any]:
         "reference": printable(report.reference),
         "figures": summary_figures(e),
         "n": count(e.n),
-        "points": [
-            {
-                "name": printable(p.label),
-                "cost": cost(p.cost_usd, report.currency),
-                "sort_cost": p.cost_usd.value,
-                "quality": percent(p.quality, decimals=2),
-                "sort_quality": p.quality.value,
-                "over_split": points(p.over_split.value, decimals=2),
-                "over_split_ends": _ends(p.over_split),
-                "over_random": points(p.over_random.value, decimals=2),
-                "over_random_ends": _ends(p.over_random),
-                "gap": points(-p.to_oracle.value, decimals=2),
-            }
-            for p in e.points
-        ],
+        "points": [(point_line(p, report), p.cost_usd.value, p.quality.value) for p in e.points],
         "notes": [printable(note) for note in report.notes],
     }
 
 
-def _ends(value: Any) -> str:
-    from farthing.render.numbers import interval
-
+def _ends(value: Estimate) -> str:
     return interval(value, decimals=2, scale=100)
 
 

@@ -78,14 +78,14 @@ def _table(report: EvaluationReport) -> Table:
         ("  ", False),
         (cost_title(report.currency), True),
         (word, True),
-        (f"against {report.reference}", True),
+        (f"points against {report.reference}", True),
         ("beyond the split", True),
         ("beyond random", True),
     )
     for line in control_lines(report):
         style = "bold" if line.strong else ""
-        cells = (line.cost, line.quality, line.change, line.over_split, line.over_random)
-        table.add_row(spoken(f"  {line.name}", style), *(spoken(cell, style) for cell in cells))
+        figures = (line.cost, line.quality, line.change, line.over_split, line.over_random)
+        table.add_row(spoken(f"  {line.name}", style), *(spoken(figure.joined, style) for figure in figures))
     return table
 
 

@@ -11,6 +11,7 @@ from farthing.nouns import Estimate
 from farthing.render.numbers import count, interval, milliseconds, money, number, percent, points, times
 
 __all__ = [
+    "Figure",
     "Line",
     "asked",
     "beats",
@@ -19,11 +20,25 @@ __all__ = [
     "cost",
     "cost_title",
     "evaluation_headline",
+    "point_line",
     "share_sentence",
     "summary_figures",
 ]
 
 MILLION = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A number as it is read, and its interval, empty where there is none."""
+
+    text: str = ""
+    ends: str = ""
+
+    @property
+    def joined(self) -> str:
+        """Both on one line."""
+        return f"{self.text} {self.ends}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +50,19 @@ class Line:
         cost: Mean cost.
         quality: Mean quality.
         change: Of quality against the reference, in points.
-        over_split: Quality beyond the best fixed split at the same cost.
-        over_random: Beyond the random router at the same cost.
+        over_split: Quality beyond the best fixed split at the same cost, in points.
+        over_random: Beyond the random router at the same cost, in points.
+        gap: To the oracle, in points.
         strong: Whether it is the followed policy.
     """
 
     name: str
-    cost: str
-    quality: str
-    change: str = ""
-    over_split: str = ""
-    over_random: str = ""
+    cost: Figure
+    quality: Figure
+    change: Figure = Figure()
+    over_split: Figure = Figure()
+    over_random: Figure = Figure()
+    gap: Figure = Figure()
     strong: bool = False
 
 
@@ -154,49 +171,62 @@ def _gain(over: Estimate) -> str:
 
 def control_lines(report: EvaluationReport) -> list[Line]:
     """The followed policy, every tier alone, the controls at its cost and the oracle."""
-    e, currency = report.evaluation, report.currency
-    reference = _tier(e, report.reference)
-    lines = []
-    if report.followed:
-        first = e.points[0]
-        lines.append(_line("followed", first, reference, currency, strong=True))
-    lines += [_line(tier.label, tier, reference, currency) for tier in e.tiers]
+    e = report.evaluation
+    reference = _tier(e, report.reference).quality.value
+    lines = [point_line(e.points[0], report, name="followed", strong=True)] if report.followed else []
+    lines += [point_line(tier, report) for tier in e.tiers]
     if report.followed:
         at = e.points[0]
-        for name, over in (
-            ("best fixed split at its cost", at.over_split),
-            ("random router at its cost", at.over_random),
-        ):
+        beside = ("best fixed split at its cost", at.over_split), ("random router at its cost", at.over_random)
+        for name, over in beside:
+            quality = at.quality.value - over.value
             lines.append(
                 Line(
                     name=name,
-                    cost=cost(at.cost_usd, currency),
-                    quality=percent(at.quality.value - over.value, decimals=2),
-                    change=points(at.quality.value - over.value - reference.quality.value, decimals=2),
+                    cost=Figure(text=cost(at.cost_usd, report.currency)),
+                    quality=Figure(text=percent(quality, decimals=2)),
+                    change=_change(quality - reference),
                 )
             )
+    known = e.oracle_quality
     lines.append(
         Line(
             name="oracle, knows the answers",
-            cost=cost(e.oracle_cost_usd, currency),
-            quality=percent(e.oracle_quality, decimals=2),
-            change=points(e.oracle_quality.value - reference.quality.value, decimals=2),
+            cost=Figure(text=cost(e.oracle_cost_usd, report.currency)),
+            quality=Figure(text=percent(known, decimals=2, bounds=False), ends=interval(known, decimals=2, scale=100)),
+            change=_change(known.value - reference),
         )
     )
     return lines
 
 
-def _line(name: str, point: CurvePoint, reference: CurvePoint, currency: str, *, strong: bool = False) -> Line:
+def point_line(point: CurvePoint, report: EvaluationReport, *, name: str = "", strong: bool = False) -> Line:
+    """A policy or a tier alone as a row."""
+    reference = _tier(report.evaluation, report.reference)
     routed = point.policy is not None
+    price, ends = cost(point.cost_usd, report.currency), ""
+    if routed:
+        ends = cost(point.cost_usd, report.currency, bounds=True).removeprefix(price).strip()
     return Line(
-        name=name,
-        cost=cost(point.cost_usd, currency, bounds=routed),
-        quality=percent(point.quality, decimals=2),
-        change=points(point.quality.value - reference.quality.value, decimals=2),
-        over_split=_gain(point.over_split) if routed else "",
-        over_random=_gain(point.over_random) if routed else "",
+        name=name or point.label,
+        cost=Figure(text=price, ends=ends),
+        quality=Figure(
+            text=percent(point.quality, decimals=2, bounds=False), ends=interval(point.quality, decimals=2, scale=100)
+        ),
+        change=_change(point.quality.value - reference.quality.value),
+        over_split=_over(point.over_split) if routed else Figure(),
+        over_random=_over(point.over_random) if routed else Figure(),
+        gap=_over(point.to_oracle.scaled(-1)),
         strong=strong,
     )
+
+
+def _change(change_frac: float) -> Figure:
+    return Figure(text=points(change_frac, decimals=2).removesuffix(" points"))
+
+
+def _over(value: Estimate) -> Figure:
+    return Figure(text=_change(value.value).text, ends=interval(value, decimals=2, scale=100))
 
 
 def share_sentence(route: Route) -> str:

@@ -95,7 +95,7 @@ def refuse_missing_segments(
         rows = np.array([segment == name for segment in segments or ()])
         if not (rows & choose).any() or not (rows & ~choose).any():
             raise DataError(
-                f"a limit is set for the segment {name!r}, which {int(rows.sum()):,} requests have: too few for two parts",
+                f"a limit is set for the segment {name!r}, which {int(rows.sum()):,} requests have: too few",
                 hint=f"segments: {', '.join(sorted(set(segments or ()))[:8])}",
             )
 

@@ -121,10 +121,22 @@ def label(policy: Policy) -> str:
     if isinstance(policy, FixedTier):
         return f"always {policy.tier}"
     if isinstance(policy, PreRoute):
-        parts = [f"{tier} if {policy.score} ≥ {x:.4g}" for tier, x in zip(policy.tiers, policy.thresholds)]
-        return ", ".join(parts) + f", else {policy.tiers[-1]}"
-    stages = zip(policy.tiers, policy.scores, policy.thresholds)
-    return " → ".join([f"{tier} ({score} ≥ {x:.4g})" for tier, score, x in stages] + [policy.tiers[-1]])
+        parts = [f"{tier} if {policy.score} ≥ {x:.4g}" for tier, x in _until_all(policy.tiers, policy.thresholds)]
+        last = policy.tiers[len(parts)]
+        return ", ".join(parts) + (f", else {last}" if parts else f"always {last}")
+    stages = _until_all(policy.tiers, policy.thresholds)
+    said = [f"{tier} ({score} ≥ {x:.4g})" for (tier, x), score in zip(stages, policy.scores)]
+    return " → ".join([*said, policy.tiers[len(said)]])
+
+
+def _until_all(tiers: Sequence[str], thresholds: Sequence[float]) -> list[tuple[str, float]]:
+    """Tiers with their thresholds up to one that lets all through: nothing comes after it."""
+    found: list[tuple[str, float]] = []
+    for tier, threshold in zip(tiers, thresholds):
+        if threshold == -math.inf:
+            break
+        found.append((tier, threshold))
+    return found
 
 
 def _chosen(policy: PreRoute, matrix: OutcomeMatrix, ran: NDArray[np.bool_], extra: Floats) -> Ints:
