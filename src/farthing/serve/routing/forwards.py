@@ -25,7 +25,7 @@ from farthing.serve.served import LiveModel
 
 __all__ = ["ForwardQueue", "Speech", "api_key", "forward_model", "refusal_of"]
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 LOOK_S = 2.0
 """How long a place that is looked for may take to answer."""
 QUIET_POLL_S = 0.005

@@ -100,9 +100,8 @@ class Router:
         self._loop = asyncio.get_running_loop()
         shortest_s = min(tier.timeout_s for tier in route.tiers)
         self._sweep_s = min(LATEST_SWEEP_S, max(SOONEST_SWEEP_S, shortest_s / SWEEPS_PER_TIMEOUT))
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = {"steer": self._loop.call_later(STEER_S, self._steer)}
         self._sweep()
-        self._steer()
 
     # — Queue ——————————————————————————————————————————————————————————————————————————————————————
 
