@@ -16,6 +16,7 @@ from routing_desks import Bench, ManualClock, desk_model
 
 from farthing.core.route.routes import RoutedPolicy, ScoreSpec
 from farthing.serve.requests import Answer, Problem
+from farthing.serve.routing.calls import Gone
 
 SURE, UNSURE = [5.0, 0.0, 0.0, 9.0], [0.1, 0.0, 0.05, 9.0]
 TIERS = ("small", "medium", "large")
@@ -107,7 +108,7 @@ def test_outputs_that_do_not_fit_go_to_the_next_tier(damage: Any) -> None:
 
 @pytest.mark.parametrize(
     ("problem", "reason"),
-    [(Problem(503, "full"), "full"), (Problem(500, "broken"), "failed"), (Problem(502, "gone"), "down")],
+    [(Problem(503, "full"), "full"), (Problem(500, "broken"), "failed"), (Gone("gone"), "down")],
 )
 def test_a_refusal_goes_to_the_next_tier_with_its_reason(problem: Problem, reason: str) -> None:
     async def main() -> None:

@@ -22,7 +22,8 @@ from running import Served
 from farthing.core.money.marginal import FleetState
 from farthing.core.route.routes import Route, RoutedPolicy, TierReplicas
 from farthing.core.route.served import Place
-from farthing.serve.requests import Answer, Problem
+from farthing.serve.requests import Answer
+from farthing.serve.routing.calls import Gone
 from farthing.serve.routing.steersman import RateWindow, Steersman, price_of
 from farthing.store.routes import write_route
 
@@ -81,7 +82,7 @@ def test_when_spot_vanishes_on_demand_takes_all_and_nothing_is_lost() -> None:
         assert len(lost) > 40
         bench.gone.add("large.1")
         for leg in lost:
-            leg.reply(leg, Problem(502, "the connection was closed"))
+            leg.reply(leg, Gone("the connection was closed"))
         answers = [await one for one in asked]
         assert all(isinstance(a, Answer) and a.outputs[0][0, 0] == pytest.approx(1000.1) for a in answers)
         assert bench.router.tiers["large"].counts.moved == len(lost)

@@ -15,10 +15,17 @@ from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.decisions import Reason
 from farthing.serve.served import LiveModel
 
-__all__ = ["Allowance", "Asker", "Called", "Leg", "TierCounts"]
+__all__ = ["Allowance", "Asker", "Called", "Gone", "Leg", "TierCounts"]
 
 _BURST_S = 0.1
 """So much of its declared rate may come to a place at once before requests overflow to the next."""
+
+
+class Gone(Problem):
+    """A place does not answer at all: nothing more is sent there until it does."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, message, retry_after_s=1.0)
 
 
 @dataclass(slots=True, kw_only=True)

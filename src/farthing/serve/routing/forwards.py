@@ -20,6 +20,7 @@ from farthing.core.route.served import ForwardedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.calls import Gone
 from farthing.serve.routing.http_client import HttpClient, Reply, Unreachable
 from farthing.serve.served import LiveModel
 
@@ -29,7 +30,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 LOOK_S = 2.0
 """How long a place that is looked for may take to answer."""
 QUIET_POLL_S = 0.005
-UNREACHABLE, LATE, FULL, FAILED = 502, 504, 503, 500
+LATE, FULL, FAILED = 504, 503, 500
 _SHOWN = 200
 
 
@@ -85,7 +86,7 @@ def api_key(spec: ForwardedModel) -> bytes:
         return b""
     key = os.environ.get(name, "")
     if not key or not key.isascii() or not key.isprintable():
-        raise Problem(UNREACHABLE, f"{spec.name} needs a key in the environment variable {name}")
+        raise Gone(f"{spec.name} needs a key in the environment variable {name}")
     return f"Authorization: Bearer {key}\r\n".encode("ascii")
 
 
@@ -147,7 +148,7 @@ class ForwardQueue:
     def refuse(self, rows: int, deadline_s: float) -> Problem | None:
         """A problem when it is down or too much waits."""
         if self.closed is not None or self.down is not None:
-            return Problem(UNREACHABLE, self.closed or self.down or "", retry_after_s=1.0)
+            return Gone(self.closed or self.down or "")
         if self._rows_waiting + rows > self._spec.max_waiting:
             said = f"{self._rows_waiting:,} rows wait for {self._spec.name}; the limit is {self._spec.max_waiting:,}"
             return Problem(FULL, said, retry_after_s=1.0)
@@ -177,7 +178,7 @@ class ForwardQueue:
             request = self._waiting.popleft()
             self._rows_waiting -= request.rows
             if self.down is not None:
-                request.reply(request, Problem(UNREACHABLE, self.down, retry_after_s=1.0))
+                request.reply(request, Gone(self.down))
             elif request.deadline_s < self._now_s():
                 request.reply(request, Problem(LATE, f"the deadline passed while it waited for {self._spec.name}"))
             else:
@@ -196,9 +197,9 @@ class ForwardQueue:
             request.reply(request, Problem(LATE, f"{self._spec.name} gave no answer within {left_s * 1000:,.0f} ms"))
         except Unreachable as e:
             self._lost(str(e))
-            request.reply(request, Problem(UNREACHABLE, f"{self._spec.name} does not answer: {e}", retry_after_s=1.0))
+            request.reply(request, Gone(f"{self._spec.name} does not answer: {e}"))
         except asyncio.CancelledError:
-            request.reply(request, Problem(UNREACHABLE, self.closed or "the server is stopping"))
+            request.reply(request, Gone(self.closed or "the server is stopping"))
             raise
         except Exception as e:  # noqa: BLE001 - an odd answer must not leave its request without one
             context = {"message": f"an answer of {self._spec.name} could not be read", "exception": e}

@@ -12,7 +12,7 @@ from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.pricing import pricing
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.calls import Allowance, Asker, Called, Leg, TierCounts
+from farthing.serve.routing.calls import Allowance, Asker, Called, Gone, Leg, TierCounts
 from farthing.serve.routing.decisions import Reason
 from farthing.serve.routing.inputs import Taking, fitted_to, taking
 from farthing.serve.served import LiveModel
@@ -21,7 +21,6 @@ __all__ = ["LiveTier", "output_columns"]
 
 _KNOWN_MODELS = 16
 _CLIENTS_FAULT = (400, 413, 415)
-_UNREACHABLE = 502
 _FULL = 503
 _LATE = 504
 
@@ -100,7 +99,7 @@ class LiveTier:
             problem = self._find(place.model).queue.refuse(0, math.inf)
         except Problem:
             return False
-        return problem is None or problem.status != _UNREACHABLE
+        return not isinstance(problem, Gone)
 
     def _send(
         self, asker: Asker, rows: int, tried: tuple[LiveModel, ...], failed: tuple[Reason, Problem] | None = None
@@ -168,7 +167,7 @@ class LiveTier:
                 return place, model
             refused = model.queue.refuse(rows, math.inf)
             if refused is not None:
-                why = ("full" if refused.status == _FULL else "down"), refused
+                why = ("down" if isinstance(refused, Gone) else "full"), refused
                 continue
             left = self._allowances[k].left(now_s)
             if best is None or left > max(0.0, best[0]):
@@ -247,7 +246,7 @@ class LiveTier:
         elif status == _LATE:
             self._missed(leg.asker, leg.rows, "timeout", problem)
         else:
-            down = status == _UNREACHABLE or leg.model.state != "ready"
+            down = isinstance(problem, Gone) or leg.model.state != "ready"
             reason: Reason = "down" if down else "full" if status == _FULL else "failed"
             self._send(leg.asker, leg.rows, leg.tried, (reason, problem))
 
