@@ -77,7 +77,7 @@ def test_who_runs_in_the_loop_thread() -> None:
     assert not runs_inline(replace(ort, inline="never"), tiny)
     assert not runs_inline(fake(), tiny)
     assert not runs_inline(fake(engine="onnxruntime", threads=2), tiny)
-    assert runs_inline(replace(ort, pipeline=PipelineSpec(kind="text")), tiny)
+    assert runs_inline(replace(ort, pipeline=PipelineSpec(kind="text", tokenizer="t.json")), tiny)
     assert not runs_inline(replace(ort, pipeline=PipelineSpec(kind="image"), inline="always"), tiny)
     assert 20 < inline_rows(tiny, 64) < 40
     assert inline_rows(Curve(4, {1: 1.0}), 4) == 1

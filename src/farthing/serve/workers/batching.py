@@ -203,6 +203,8 @@ class BatchQueue:
             self._idle.append(runner)
             for request in batch.requests:
                 self._reply(request, Problem(500, f"the request could not be given to the model: {error}"))
+        if self._lanes.requests:
+            self._plan()
 
     def _holds_back(self, now_s: float) -> bool:
         """Whether the next batch may still fill up; then it is looked at again in time."""

@@ -1,18 +1,25 @@
-"""Tiny models in the loop thread: no process, no socket, one turn of the loop is one batch."""
+"""Tiny models in the loop thread: no process, no socket, one turn of the loop is one batch.
+
+Batches with long texts, which take longer to cut into tokens than the loop may stand still, run on another thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import numpy as np
 
-from farthing.serve.requests import Problem
+from farthing.serve.requests import Problem, Request
 from farthing.serve.served import ServedModel
 from farthing.serve.workers.batching import Batch, BatchQueue, Outcome
 from farthing.serve.workers.worker import Job, Model
 
 __all__ = ["InlineRunner"]
+
+LONGEST_TEXTS = 4096
+"""Characters of one batch that the loop thread itself cuts into tokens: about 1 ms."""
 
 
 class InlineRunner:
@@ -27,7 +34,7 @@ class InlineRunner:
 
     def __init__(self, model: Model, queue: BatchQueue) -> None:
         self._model, self._queue = model, queue
-        self._names = [spec.name for spec in model.inputs]
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def load(cls, spec: ServedModel, queue: BatchQueue) -> InlineRunner:
@@ -41,21 +48,48 @@ class InlineRunner:
         return cls(model, queue)
 
     def run(self, batch: Batch) -> None:
-        """Answer a batch."""
-        start = time.perf_counter()
+        """Answer a batch, at once unless its texts are long."""
         requests = batch.requests
-        columns = list(zip(*(request.tensors or () for request in requests)))
+        texts = [] if requests[0].payloads is None else [p for request in requests for p in request.payloads or ()]
+        if texts and sum(map(len, texts)) > LONGEST_TEXTS:
+            self._loop.run_in_executor(None, self._apart, batch)
+        else:
+            self._queue.finished(self, self._outcome(requests))
+
+    def _apart(self, batch: Batch) -> None:
+        outcome = self._outcome(batch.requests)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._back, batch, outcome)
+
+    def _back(self, batch: Batch, outcome: Outcome) -> None:
+        if self._queue.busy(self) is batch:  # not given up meanwhile
+            self._queue.finished(self, outcome)
+
+    def _outcome(self, requests: list[Request]) -> Outcome:
+        start = time.perf_counter()
+        outputs, bad = self._job(requests).answer()
+        problems = {k: Problem(status, message) for k, status, message in bad}
+        return Outcome(outputs=outputs or (), service_s=time.perf_counter() - start, bad=problems)
+
+    def _job(self, requests: list[Request]) -> Job:
+        rows = [request.rows for request in requests]
+        if requests[0].payloads is not None:
+            return Job(self._model, rows, {}, [_text(p) for request in requests for p in request.payloads or ()])
+        columns = list(zip(*[request.tensors or () for request in requests]))
         if len(requests) == 1:
             arrays = [a if a.flags.aligned else a.copy() for (a,) in columns]
         else:
             arrays = [np.concatenate(pieces) for pieces in columns]
-        job = Job(self._model, [request.rows for request in requests], dict(zip(self._names, arrays)))
-        outputs, bad = job.answer()
-        problems = {k: Problem(status, message) for k, status, message in bad}
-        service_s = time.perf_counter() - start
-        self._queue.finished(self, Outcome(outputs=outputs or (), service_s=service_s, bad=problems))
+        return Job(self._model, rows, dict(zip(self._model.input_names, arrays)))
 
     def close(self) -> None:
         """Free the model."""
         self._queue.detach(self)
         self._model.close()
+
+
+def _text(payload: bytes | str) -> bytes | str:
+    """A text as a worker would get it: what UTF-8 cannot say becomes a question mark."""
+    if isinstance(payload, bytes) or payload.isascii():
+        return payload
+    return payload.encode("utf-8", "replace").decode()

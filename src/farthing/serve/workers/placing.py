@@ -98,9 +98,9 @@ def to_evict(held: Sequence[Held], need_mib: float, budget_mib: float) -> list[i
 def runs_inline(spec: ServedModel, curve: Curve) -> bool:
     """Whether a model runs in the loop thread, as it asks or as it was measured.
 
-    Payloads are never decoded there: models with a pipeline stay in workers.
+    Images are never decoded there: those models stay in workers.
     """
-    if spec.pipeline.kind != "tensor" or spec.inline == "never":
+    if spec.pipeline.kind == "image" or spec.inline == "never":
         return False
     candidate = spec.candidate
     quick = candidate.engine in INLINE_ENGINES and candidate.threads == 1
