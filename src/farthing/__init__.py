@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from farthing.load.plans import load_plan
+    from farthing.load.route_file import read_route
     from farthing.load.workload import load_workload, workload_from_flags
     from farthing.measure.workbench import Settings
     from farthing.nouns import (
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from farthing.verbs.optimize import optimize
     from farthing.verbs.profile import profile
     from farthing.verbs.report import report
+    from farthing.verbs.route_calibrate import route_calibrate
+    from farthing.verbs.route_evaluate import route_evaluate
     from farthing.verbs.verify import verify
 
 __all__ = [
@@ -57,7 +60,10 @@ __all__ = [
     "load_workload",
     "optimize",
     "profile",
+    "read_route",
     "report",
+    "route_calibrate",
+    "route_evaluate",
     "verify",
     "workload_from_flags",
 ]
@@ -68,7 +74,10 @@ _HOMES = {
     "load_workload": "farthing.load.workload",
     "optimize": "farthing.verbs.optimize",
     "profile": "farthing.verbs.profile",
+    "read_route": "farthing.load.route_file",
     "report": "farthing.verbs.report",
+    "route_calibrate": "farthing.verbs.route_calibrate",
+    "route_evaluate": "farthing.verbs.route_evaluate",
     "verify": "farthing.verbs.verify",
     "workload_from_flags": "farthing.load.workload",
 }

@@ -148,7 +148,7 @@ class _Work:
             kind="agreement",
             needs=(one.tier, other.tier),
             classes=0 if one.table is None else one.table.shape[1],
-            logits=one.logits,
+            logits=one.logits and one.table is not None,
         )
         self.add(spec, compute(spec, [one, other], None, None))
 
