@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from farthing.serve.http.exchanges import Exchange
 from farthing.serve.http.heads import Head, HeadLines, read_head
+from farthing.serve.http.pacing import Paced, Phase
 from farthing.serve.http.replies import CONTINUE
 from farthing.serve.requests import Problem
 
@@ -27,20 +27,11 @@ __all__ = ["Connection"]
 
 _HEAD_END = b"\r\n\r\n"
 _UNSENT_BYTES = 2**20
-_LINGER_S = 2.0
 _KEPT_HEAD_BYTES = 2048
 _FIRST_LETTERS = frozenset(b"GHP")
 
 
-class _Phase(Enum):
-    """What of a request is being read."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-
-
-class Connection(asyncio.Protocol):
+class Connection(Paced):
     """A client's connection.
 
     Args:
@@ -48,22 +39,15 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, server: HttpServer) -> None:
-        self.server = server
-        self._transport: asyncio.Transport
+        super().__init__(server)
         self._lines = HeadLines(server.limits)
         self.on_url, self.on_header = self._lines.on_url, self._lines.on_header
         self._parser = httptools.HttpRequestParser(self)
-        self._phase = _Phase.IDLE
-        self._since_s = 0.0
         self._exchanges: deque[Exchange] = deque()
         self._parked: deque[Exchange] = deque()
-        self._current: Exchange | None = None
         self._corked = self._flushing = False
         self._unsent_bytes = 0
-        self._closing = self._deaf = self._gone = False
-        self._reading = True
-        self._paused_at_s: float | None = None
-        self._stuck_at_s: float | None = None
+        self._deaf = False
         self._left_bytes = 0
         self._candidate: bytes | None = None
 
@@ -94,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._corked = True
         if self._left_bytes:
             data = self._rest_of_body(data)
-        if data and not (self._phase is _Phase.IDLE and self._repeated(data)):
+        if data and not (self._phase is Phase.IDLE and self._repeated(data)):
             self._feed(data)
         self._corked = False
         if not self._waits():
@@ -176,7 +160,7 @@ class Connection(asyncio.Protocol):
         return data[len(part) :]
 
     def _feed(self, data: bytes) -> None:
-        began = self._phase is not _Phase.IDLE
+        began = self._phase is not Phase.IDLE
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -189,7 +173,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as e:
             self._broken(Problem(400, f"this is no HTTP 1.1: {e}"))
         else:
-            problem = self._lines.sent(len(data)) if self._phase is _Phase.HEAD and began else None
+            problem = self._lines.sent(len(data)) if self._phase is Phase.HEAD and began else None
             if problem is not None:
                 self._broken(problem)
         self._candidate = None
@@ -198,7 +182,7 @@ class Connection(asyncio.Protocol):
         """A head begins."""
         if self._closing or self._ends():
             raise Problem(400, "a request follows the last of its connection")
-        self._phase = _Phase.HEAD
+        self._phase = Phase.HEAD
         self._since_s = self.server.now_s
         self._lines.begin()
 
@@ -237,7 +221,7 @@ class Connection(asyncio.Protocol):
             self._close_body(self._current)
 
     def _open(self, head: Head) -> Exchange:
-        self._phase = _Phase.BODY
+        self._phase = Phase.BODY
         self._since_s = self.server.now_s
         exchange = self._current = Exchange(self, head)
         self._exchanges.append(exchange)
@@ -248,7 +232,7 @@ class Connection(asyncio.Protocol):
 
     def _close_body(self, exchange: Exchange) -> None:
         self._current = None
-        self._phase = _Phase.IDLE
+        self._phase = Phase.IDLE
         if exchange.finish():
             if self._crowded():
                 self._parked.append(exchange)
@@ -267,7 +251,7 @@ class Connection(asyncio.Protocol):
             exchange.admit()
         elif self._exchanges:
             self._exchanges[-1].last = True
-        self._current, self._phase, self._deaf = None, _Phase.IDLE, True
+        self._current, self._phase, self._deaf = None, Phase.IDLE, True
         self._flush()
         if not self._exchanges and not self._closing:
             self._end()
@@ -281,7 +265,7 @@ class Connection(asyncio.Protocol):
     def ends_with(self, exchange: Exchange) -> bool:
         """Whether the connection ends after that exchange, since the server drains and it is the last one."""
         newest = bool(self._exchanges) and self._exchanges[-1] is exchange
-        return self.server.draining and self._phase is _Phase.IDLE and newest
+        return self.server.draining and self._phase is Phase.IDLE and newest
 
     def answered(self, size_bytes: int) -> None:
         """An exchange has its answer."""
@@ -297,7 +281,7 @@ class Connection(asyncio.Protocol):
         if len(exchanges) != 1 or self._flushing or self._gone or self._parked or not self._reading:
             return False
         only = exchanges[0]
-        if only.out is None or only.last or self._phase is not _Phase.IDLE or self.server.draining:
+        if only.out is None or only.last or self._phase is not Phase.IDLE or self.server.draining:
             return False
         exchanges.clear()
         self._since_s = self.server.now_s
@@ -345,7 +329,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
         if last:
             self._end()
-        elif not exchanges and self._phase is _Phase.IDLE:
+        elif not exchanges and self._phase is Phase.IDLE:
             self._since_s = self.server.now_s
             if self.server.draining:
                 self._end()
@@ -372,20 +356,6 @@ class Connection(asyncio.Protocol):
             if pause is self._reading:
                 self._pause(pause)
 
-    def _pause(self, pause: bool) -> None:
-        if pause is not self._reading or self._gone or self._transport.is_closing():
-            return
-        now_s = self.server.now_s
-        if pause:
-            self._transport.pause_reading()
-            self._paused_at_s = now_s
-        else:
-            self._transport.resume_reading()
-            if self._paused_at_s is not None:
-                self._since_s += now_s - self._paused_at_s
-            self._paused_at_s = None
-        self._reading = not pause
-
     def _end(self) -> None:
         """Close after what was written; go on reading a moment, so that a client still sending gets the answer."""
         self._closing = True
@@ -398,36 +368,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
-    # time
-
-    def check(self, now_s: float) -> None:
-        """Called by the server's one timer: end what takes too long."""
-        if self._gone:
-            return
-        limits = self.server.limits
-        if self._closing:
-            limit_s = _LINGER_S if self._stuck_at_s is None else limits.write_s
-            if now_s - self._since_s > limit_s:
-                self._transport.abort()
-        elif self._stuck_at_s is not None:
-            if now_s - self._stuck_at_s > limits.write_s:
-                self._transport.abort()
-        elif self._reading:
-            self._check_reading(now_s - self._since_s)
-
-    def _check_reading(self, took_s: float) -> None:
-        limits = self.server.limits
-        if self._phase is _Phase.HEAD:
-            if took_s > limits.head_s:
-                self._broken(Problem(408, f"the head took longer than {limits.head_s:g} s"))
-        elif self._phase is _Phase.BODY and self._current is not None:
-            beyond = max(0, self._current.received_bytes - limits.body_floor_bytes)
-            if took_s > limits.body_s + beyond / limits.body_bytes_per_s:
-                self._broken(Problem(408, "the body came too slowly"))
-        elif not self._exchanges and took_s > limits.idle_s:
-            self._end()
-
     def drain(self) -> None:
         """End when idle; else after what was accepted."""
-        if not self._closing and not self._exchanges and self._phase is _Phase.IDLE:
+        if not self._closing and not self._exchanges and self._phase is Phase.IDLE:
             self._end()
