@@ -129,22 +129,22 @@ def priced(tiers: Sequence[NamedTier], prices: Sequence[str]) -> tuple[NamedTier
     Raises:
         InputError: when a price cannot be read or names no tier.
     """
-    found = {tier.name: tier for tier in tiers}
+    names = [tier.name for tier in tiers]
+    found: dict[str, TierPrice] = {}
     for text in prices:
         name, _, said = text.partition("=")
         parts = _PRICE.fullmatch(said.strip())
         if parts is None:
             raise InputError(f"--price is {text!r}", hint="write it as --price large=0.001/request, /second or /Mtoken")
-        if name not in found:
-            raise InputError(f"--price names the tier {name!r}; there are {', '.join(found) or 'none'}")
+        if name not in names:
+            raise InputError(f"--price names the tier {name!r}; there are {', '.join(names) or 'none'}")
         usd = _usd(parts["usd"], f"--price {name}")
-        price = (
+        found[name] = (
             TierPrice(usd_per_input_token=usd / 1e6, usd_per_output_token=usd / 1e6)
             if parts["per"] == "Mtoken"
             else TierPrice(**{f"usd_per_{parts['per']}": usd})
         )
-        found[name] = replace(found[name], price=price)
-    return tuple(found.values())
+    return tuple(replace(tier, price=found.get(tier.name, tier.price)) for tier in tiers)
 
 
 def check_tiers(tiers: Sequence[NamedTier]) -> None:
