@@ -33,6 +33,8 @@ LEAVE_S = 2.0
 TAIL_BYTES = 8192
 TAIL_LINES = 4
 PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / 2**20
+_LEAVE_OUT = "free memory, or leave it out: --engines and --variants say which to try"
+_OUT_OF_MEMORY = f"the system ends processes so when memory runs out; {_LEAVE_OUT}"
 
 
 class Child:
@@ -135,7 +137,7 @@ class Child:
             status = self.process.wait()
         self.kill()
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        hint = "the system ends processes so when memory runs out" if status == -signal.SIGKILL else None
+        hint = _OUT_OF_MEMORY if status == -signal.SIGKILL else f"its output is in {self.log}"
         return CandidateCrashed(f"{self.label} died ({how}): {self.tail()}", hint=hint)
 
     def tail(self) -> str:
@@ -266,7 +268,8 @@ def _check_memory(children: Sequence[Child], limit_mib: float) -> None:
     used_mib = sum(child.memory_mib() for child in children)
     if used_mib > limit_mib:
         raise CandidateOutOfMemory(
-            f"{children[0].label} used {used_mib:,.0f} MiB and was ended; the limit is {limit_mib:,.0f} MiB"
+            f"{children[0].label} used {used_mib:,.0f} MiB and was ended; the limit is {limit_mib:,.0f} MiB",
+            hint=_LEAVE_OUT,
         )
 
 
@@ -292,7 +295,9 @@ def _error(label: str, answer: Mapping[str, Any]) -> FarthingError:
     """The child's exception again: of the same kind where it is one of ours."""
     message, _, hint = str(answer["message"]).partition("\n\nhint: ")
     if answer["error"] == "MemoryError":
-        return CandidateOutOfMemory(f"{label} could not get the memory it asked for: {message or 'MemoryError'}")
+        return CandidateOutOfMemory(
+            f"{label} could not get the memory it asked for: {message or 'MemoryError'}", hint=_LEAVE_OUT
+        )
     kind = getattr(errors, answer["error"], None) if answer["error"] in errors.__all__ else None
     if kind is None:
         return MeasureError(f"{label}: {answer['error']}: {message}")
