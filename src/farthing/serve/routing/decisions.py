@@ -34,9 +34,9 @@ class Escalation:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Decision:
-    """How one row was answered.
+    """How one row was answered; never changed once it is made (freezing it would cost a microsecond).
 
     Attributes:
         row: Its place in the request, from 0.
@@ -74,9 +74,9 @@ class Decision:
         return self.passed_on[-1].reason if self.passed_on else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Routed:
-    """How all rows of one request were answered; part of its :class:`~farthing.serve.requests.Answer`.
+    """How all rows of one request were answered, never changed; part of its :class:`~farthing.serve.requests.Answer`.
 
     Attributes:
         decisions: One a row, in their order.

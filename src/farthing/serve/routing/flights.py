@@ -84,7 +84,6 @@ class Flight:
         "_busy_core_s",
         "_charged_usd",
         "_decisions",
-        "_left",
         "_outputs",
         "_queue_s",
         "_service_s",
@@ -98,8 +97,7 @@ class Flight:
     def __init__(self, way: Way, request: Request, plan: Plan, *, steered: bool) -> None:
         self.way, self.request, self.plan, self.steered = way, request, plan, steered
         self.done = False
-        self._left = request.rows
-        self._decisions: list[Decision | None] = [None] * request.rows
+        self._decisions: list[Decision] = []
         self._outputs: Sequence[NDArray[Any]] | None = None
         self._busy_core_s = self._charged_usd = self._queue_s = self._service_s = 0.0
         self._batch_rows = 0
@@ -136,23 +134,22 @@ class Flight:
         if self.done:
             return
         outputs = [self._typed(k, output) for k, output in enumerate(called.outputs)]
-        if len(rows) == self.request.rows:
-            self._outputs = outputs
-        else:
-            self._place(outputs, rows, [decision.row for decision in decisions])
         for k, decision in zip(rows, decisions):
-            self._decisions[decision.row] = decision
             if decision.audit:
                 self._audits.append(Audit(decision=decision, reference=group.reference(k)))
         self._queue_s, self._service_s = max(self._queue_s, group.queue_s), max(self._service_s, group.service_s)
         self._batch_rows = called.answer.batch_rows
-        self._left -= len(rows)
-        if not self._left:
-            self._land()
+        if len(rows) == self.request.rows:
+            self._land(outputs, tuple(decisions))
+            return
+        self._place(outputs, rows, [decision.row for decision in decisions])
+        self._decisions += decisions
+        if len(self._decisions) == self.request.rows and self._outputs is not None:
+            self._land(self._outputs, tuple(sorted(self._decisions, key=lambda decision: decision.row)))
 
     def _typed(self, k: int, output: NDArray[Any]) -> NDArray[Any]:
         dtype = self.way.dtypes[k]
-        return output if output.dtype == dtype else output.astype(dtype)
+        return output if output.dtype is dtype or output.dtype == dtype else output.astype(dtype)
 
     def _place(self, outputs: Sequence[NDArray[Any]], rows: Sequence[int], places: Sequence[int]) -> None:
         """Put rows of one tier where they belong among those of all."""
@@ -165,13 +162,12 @@ class Flight:
                 return
             merged[list(places)] = output[list(rows)]
 
-    def _land(self) -> None:
-        if self.done or self._outputs is None:
+    def _land(self, outputs: Sequence[NDArray[Any]], decisions: tuple[Decision, ...]) -> None:
+        if self.done:
             return
         self.done = True
-        decisions = tuple(decision for decision in self._decisions if decision is not None)
         answer = Answer(
-            outputs=self._outputs,
+            outputs=outputs,
             queue_s=self._queue_s,
             service_s=self._service_s,
             batch_rows=self._batch_rows,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.requests import Answer, Problem
 from farthing.serve.routing.calls import Called
 from farthing.serve.routing.decisions import Decision, Escalation, Reason
 from farthing.serve.routing.inputs import text_of
@@ -24,12 +24,8 @@ __all__ = ["Group"]
 NAN = math.nan
 
 
-class _Seen(NamedTuple):
-    """A score that was looked at, of each row of a group."""
-
-    name: str
-    values: Sequence[float]
-    thresholds: Sequence[float]
+_Seen = tuple[str, Sequence[float], Sequence[float]]
+"""A score that was looked at: its name, and of each row of a group its value and the threshold."""
 
 
 class Group:
@@ -38,12 +34,18 @@ class Group:
     Args:
         flight: Of the request.
         rows: Which, None for all.
+
+    Attributes:
+        request: The client's.
+        queue_s: What its calls waited, summed.
+        service_s: What they took, summed.
     """
 
     __slots__ = (
         "_answers",
         "_awaited",
         "_called",
+        "_count",
         "_failed",
         "_flight",
         "_next",
@@ -52,12 +54,14 @@ class Group:
         "_stage",
         "_usd_per_row",
         "queue_s",
+        "request",
         "rows",
         "service_s",
     )
 
     def __init__(self, flight: Flight, rows: tuple[int, ...] | None) -> None:
-        self._flight, self.rows = flight, rows
+        self._flight, self.rows, self.request = flight, rows, flight.request
+        self._count = flight.request.rows if rows is None else len(rows)
         self._stage = 0
         self._awaited = 0
         self._next: Callable[[], None] = self.judge
@@ -70,11 +74,6 @@ class Group:
 
     # — Asker ——————————————————————————————————————————————————————————————————————————————————————
 
-    @property
-    def request(self) -> Request:
-        """The client's."""
-        return self._flight.request
-
     def got(self, tier: str, called: Called) -> None:
         """A tier has answered."""
         self._answers[tier] = called
@@ -82,7 +81,9 @@ class Group:
         self._usd_per_row += called.usd / self._count
         self.queue_s += called.answer.queue_s
         self.service_s += called.answer.service_s
-        self._arrived()
+        self._awaited -= 1
+        if not self._awaited:
+            self._next()
 
     def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
         """A tier has not."""
@@ -100,31 +101,24 @@ class Group:
 
     # — the way ————————————————————————————————————————————————————————————————————————————————————
 
-    @property
-    def _count(self) -> int:
-        return self.request.rows if self.rows is None else len(self.rows)
-
-    def want(self, tiers: Sequence[str], then: Callable[[], None]) -> None:
+    def want(self, tiers: tuple[str, ...], then: Callable[[], None]) -> None:
         """Have the answers of some tiers, those that are not there yet asked for, then go on."""
-        missing = [name for name in tiers if name not in self._answers and name not in self._failed]
+        missing = tiers
+        if self._called:
+            missing = tuple([name for name in tiers if name not in self._answers and name not in self._failed])
+            if not missing:
+                then()
+                return
         self._next = then
-        if not missing:
-            then()
-            return
         self._awaited = len(missing)
-        self._called += tuple(missing)
+        self._called += missing
         for name in missing:
             self._flight.way.tier(name).ask(self)
 
     def enter(self, stage: int) -> None:
         """Ask a tier, and those that its score needs."""
         self._stage = stage
-        plan = self._flight.plan
-        tier, gate = plan.tiers[stage], plan.gate_of(stage)
-        if gate is None or gate.needs == (tier,):
-            self.want((tier,), self.judge)
-        else:
-            self.want((tier, *(name for name in gate.needs if name != tier)), self.judge)
+        self.want(self._flight.plan.wants[stage], self.judge)
 
     def choose(self) -> None:
         """Choose each row's tier by a score."""
@@ -133,7 +127,7 @@ class Group:
         self._usd_per_row += gate.cost_usd
         stages = [plan.choice(value) for value in values]
         limits = [plan.thresholds[min(stage, len(plan.thresholds) - 1)] for stage in stages]
-        self._seen = (_Seen(gate.name, values, limits),)
+        self._seen = ((gate.name, values, limits),)
         keys = [(stage, value != value) for stage, value in zip(stages, values)]
         parts = [(key, self._part([k for k, other in enumerate(keys) if other == key])) for key in sorted(set(keys))]
         for (stage, invalid), part in parts:
@@ -156,7 +150,7 @@ class Group:
 
     def _judge_by(self, gate: Gate, tier: str, threshold: float) -> None:
         values = self._values(gate)
-        self._seen += (_Seen(gate.name, values, [threshold] * len(values)),)
+        self._seen += ((gate.name, values, (threshold,) * self._count),)
         if len(values) == 1:
             if values[0] >= threshold:
                 self._settle(tier, (0,))
@@ -200,7 +194,7 @@ class Group:
         part._failed = dict(self._failed)
         part._answers = {name: called.of_rows(mine) for name, called in self._answers.items()}
         part._seen = tuple(
-            _Seen(name, [values[k] for k in mine], [limits[k] for k in mine]) for name, values, limits in self._seen
+            (name, [values[k] for k in mine], [limits[k] for k in mine]) for name, values, limits in self._seen
         )
         return part
 
@@ -215,37 +209,39 @@ class Group:
             if called is None or not 0 <= column < len(called.answer.outputs):
                 return [NAN] * self._count
             tables.append(called.answer.outputs[column])
-        request, rows = self.request, self.rows
-        values = []
-        for k in range(self._count):
-            text = None if request.payloads is None else text_of(request, k if rows is None else rows[k])
-            values.append(gate.compute([table[k] for table in tables], text))
-        return values
+        request, rows, compute = self.request, self.rows, gate.compute
+        if request.payloads is None:
+            return [compute([table[k] for table in tables], None) for k in range(self._count)]
+        return [
+            compute([table[k] for table in tables], text_of(request, row))
+            for k, row in enumerate(range(self._count) if rows is None else rows)
+        ]
 
     def _settle(self, tier: str, mine: Sequence[int]) -> None:
         """Take a tier's answers to some of these rows."""
-        flight, last = self._flight, self._seen[-1] if self._seen else None
-        way, called = flight.way, self._answers[tier]
+        flight, rows = self._flight, self.rows
+        way, plan = flight.way, flight.plan
+        name, values, limits = self._seen[-1] if self._seen else ("", None, ())
         marginal_usd = way.marginal_usd(tier)
         decisions = [
             Decision(
-                row=k if self.rows is None else self.rows[k],
-                rung=flight.plan.rung,
+                row=k if rows is None else rows[k],
+                rung=plan.rung,
                 steered=flight.steered,
                 tier=tier,
                 called=self._called,
                 passed_on=self._passed_on,
-                score="" if last is None else last.name,
-                value=NAN if last is None else last.values[k],
-                margin=NAN if last is None else last.values[k] - last.thresholds[k],
-                seen=tuple([(seen.name, seen.values[k]) for seen in self._seen]),
+                score=name,
+                value=NAN if values is None else values[k],
+                margin=NAN if values is None else values[k] - limits[k],
+                seen=tuple([(name, values[k]) for name, values, _ in self._seen]),
                 cost_usd=self._usd_per_row,
                 marginal_usd=marginal_usd,
                 audit=way.wants_audit(tier),
             )
             for k in mine
         ]
-        flight.settle(self, mine, called, decisions)
+        flight.settle(self, mine, self._answers[tier], decisions)
 
     def reference(self, k: int) -> Answer | None:
         """What the reference said of one of these rows where it was called for a score, None else."""

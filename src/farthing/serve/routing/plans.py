@@ -52,6 +52,7 @@ class Plan:
         thresholds: One a gate; of a choice, one a tier but the last.
         chooses: One tier is chosen by ``gates[0]`` before any is asked to answer; else they are asked in turn.
         last: Index in ``tiers`` of the policy's last, whose answer is not judged.
+        wants: For each of ``tiers`` those that must have answered before it is judged, itself first.
     """
 
     rung: int | None
@@ -60,6 +61,12 @@ class Plan:
     thresholds: tuple[float, ...] = ()
     chooses: bool = False
     last: int = 0
+    wants: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        needs = [() if (gate := self.gate_of(k)) is None else gate.needs for k in range(len(self.tiers))]
+        wants = tuple(tuple(dict.fromkeys((tier, *more))) for tier, more in zip(self.tiers, needs))
+        object.__setattr__(self, "wants", wants)
 
     def choice(self, value: float) -> int:
         """Index of the tier that a score chooses; that of the reference where there is no score (NaN)."""

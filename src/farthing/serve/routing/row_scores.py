@@ -64,53 +64,60 @@ def row_score(spec: ScoreSpec, predictor: Predictor | None = None) -> RowScore:
     formula = _OF_PROBABILITIES[spec.kind]
 
     def score(rows: Sequence[Row], _: str | None) -> float:
-        p = _probabilities(rows[0], spec)
-        return NAN if p is None else formula(p)
+        found = _weights(rows[0], spec)
+        return NAN if found is None else formula(*found)
 
     return score
 
 
 def _finite(row: Row) -> Floats | None:
     """The row in double precision, None when it is none or not finite; dimensions of size 1 are dropped."""
-    z = row.astype(np.float64) if row.dtype != np.float64 else row
-    if z.ndim > 1:
+    z: Floats = row if row.dtype.char == "d" else row.astype("d")
+    if z.ndim != 1:
         z = z.squeeze()
-    if z.ndim != 1 or z.size < _LEAST_CLASSES or not math.isfinite(_add(z)):
+    if z.ndim != 1 or z.size < _LEAST_CLASSES or not math.isfinite(z.dot(z)):
         return None
     return z
 
 
-def _softmax(z: Floats, temperature: float) -> Floats:
-    scaled = z / temperature
-    e = np.exp(scaled - _largest(scaled))
-    found: Floats = e / _add(e)
-    return found
+def _weights(row: Row, spec: ScoreSpec) -> tuple[Floats, float] | None:
+    """Numbers ≥ 0 and their sum, whose ratios are the row's probabilities; None when it has none.
 
-
-def _probabilities(row: Row, spec: ScoreSpec) -> Floats | None:
+    The array may be changed by whoever asked for it.
+    """
     z = _finite(row)
     if z is None or (spec.classes and z.size != spec.classes):
         return None
     if spec.logits:
-        return _softmax(z, spec.temperature)
-    return z if _least(z) >= 0 and abs(_add(z) - 1) <= _SUM_TOLERANCE else None
+        scaled = z / spec.temperature
+        scaled -= _largest(scaled)
+        e: Floats = np.exp(scaled, out=scaled)
+        return e, float(_add(e))
+    total = float(_add(z))
+    return (z.copy(), 1.0) if _least(z) >= 0 and abs(total - 1) <= _SUM_TOLERANCE else None
 
 
-def _max_probability(p: Floats) -> float:
-    return float(_largest(p))
+def _probabilities(row: Row, spec: ScoreSpec) -> Floats | None:
+    found = _weights(row, spec)
+    return None if found is None else found[0] / found[1]
 
 
-def _margin(p: Floats) -> float:
-    top = np.partition(p, -2)
-    return float(top[-1] - top[-2])
+def _max_probability(weights: Floats, total: float) -> float:
+    return float(_largest(weights)) / total
 
 
-def _negative_entropy(p: Floats) -> float:
+def _margin(weights: Floats, total: float) -> float:
+    weights.partition(weights.size - 2)
+    return float(weights[-1]) / total - float(weights[-2]) / total
+
+
+def _negative_entropy(weights: Floats, total: float) -> float:
+    p = weights / total
     some = p[p > 0]
     return float(1 + _add(some * np.log(some)) / math.log(p.size))
 
 
-_OF_PROBABILITIES: dict[str, Callable[[Floats], float]] = {
+_OF_PROBABILITIES: dict[str, Callable[[Floats, float], float]] = {
     "max_probability": _max_probability,
     "margin": _margin,
     "negative_entropy": _negative_entropy,
@@ -196,11 +203,13 @@ def _logistic_score(spec: ScoreSpec, fitted: Logistic) -> RowScore:
 
 def _answer_features(spec: ScoreSpec, row: Row, names: Sequence[str], into: Floats) -> bool:
     """Fill in features of an answer; False when they cannot be computed."""
-    p = _probabilities(row, spec)
-    if p is None:
+    found = _weights(row, spec)
+    if found is None:
         return False
+    weights, total = found
     for k, name in enumerate(names):
-        into[k] = _energy(row, spec.temperature) if name == "energy" else _OF_PROBABILITIES[name](p)
+        of_answer = _OF_PROBABILITIES.get(name)
+        into[k] = _energy(row, spec.temperature) if of_answer is None else of_answer(weights.copy(), total)
     return True
 
 
