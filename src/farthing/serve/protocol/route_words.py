@@ -1,12 +1,11 @@
 """How a route's decisions are told to clients: header lines of HTTP, parameters of the Open Inference Protocol.
 
-A request of several rows has one value a row, in their order, parted by commas.
+A request of several rows has one value a row, in their order, parted by commas; ``-`` where there is none.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,35 +36,30 @@ def parameters_of(routed: Routed, *, with_cost: bool = False) -> dict[str, str]:
         with_cost: Whether clients are told what things cost.
     """
     decisions = routed.decisions
-    found = {"route_tier": _each([d.tier for d in decisions]), "route_rung": _rung(decisions[0])}
-    if any(d.score for d in decisions):
-        found["route_score"] = _each([_score(d) for d in decisions])
-    if any(d.passed_on for d in decisions):
-        found["route_passed_on"] = _each([_passed_on(d) for d in decisions])
-    if with_cost and not any(math.isnan(d.marginal_usd) for d in decisions):
-        found[MARGINAL_PARAMETER] = _each([f"{d.marginal_usd:.6g}" for d in decisions])
+    if len(decisions) == 1:
+        return _of_one(decisions[0], with_cost)
+    rows = [_of_one(decision, with_cost) for decision in decisions]
+    said = {name for row in rows for name in row}
+    found = {name: ", ".join([row.get(name, "-") for row in rows]) for name, _ in _PAIRS if name in said}
+    found["route_rung"] = rows[0]["route_rung"]
+    return found
+
+
+def _of_one(decision: Decision, with_cost: bool) -> dict[str, str]:
+    """Parameters of one row."""
+    found = {"route_tier": decision.tier, "route_rung": "reference" if decision.rung is None else str(decision.rung)}
+    if decision.score:
+        found["route_score"] = f"{decision.score}={decision.value:.6g}"
+    if decision.passed_on:
+        found["route_passed_on"] = " ".join([f"{one.tier}={one.reason}" for one in decision.passed_on])
+    if with_cost and decision.marginal_usd == decision.marginal_usd:  # not NaN
+        found[MARGINAL_PARAMETER] = f"{decision.marginal_usd:.6g}"
     return found
 
 
 def header_lines(said: Mapping[str, str]) -> bytes:
     """Header lines of an answer with such parameters, each with its end."""
     return "".join([f"{header}: {_safe(said[name])}\r\n" for name, header in _PAIRS if name in said]).encode("ascii")
-
-
-def _each(values: Sequence[str]) -> str:
-    return values[0] if len(values) == 1 else ", ".join(values)
-
-
-def _rung(decision: Decision) -> str:
-    return "reference" if decision.rung is None else str(decision.rung)
-
-
-def _score(decision: Decision) -> str:
-    return f"{decision.score}={decision.value:.6g}" if decision.score else "-"
-
-
-def _passed_on(decision: Decision) -> str:
-    return " ".join([f"{one.tier}={one.reason}" for one in decision.passed_on]) or "-"
 
 
 def _safe(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from farthing.core.route.served import Place
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.decisions import Reason
+from farthing.serve.routing.inputs import Fitted
 from farthing.serve.served import LiveModel
 
 __all__ = ["Allowance", "Asker", "Called", "Gone", "Leg", "TierCounts"]
@@ -28,11 +29,10 @@ class Gone(Problem):
         super().__init__(503, message, retry_after_s=1.0)
 
 
-@dataclass(slots=True, kw_only=True)
 class Called:
     """What one call of a tier gave.
 
-    Attributes:
+    Args:
         model: Who answered.
         outputs: The route's outputs, rows of the call only.
         answer: As its queue gave it.
@@ -41,12 +41,19 @@ class Called:
         charged_usd: By another end point.
     """
 
-    model: LiveModel
-    outputs: Sequence[NDArray[Any]]
-    answer: Answer
-    usd: float
-    busy_core_s: float
-    charged_usd: float
+    __slots__ = ("answer", "busy_core_s", "charged_usd", "model", "outputs", "usd")
+
+    def __init__(
+        self,
+        model: LiveModel,
+        outputs: Sequence[NDArray[Any]],
+        answer: Answer,
+        usd: float,
+        busy_core_s: float,
+        charged_usd: float,
+    ) -> None:
+        self.model, self.outputs, self.answer = model, outputs, answer
+        self.usd, self.busy_core_s, self.charged_usd = usd, busy_core_s, charged_usd
 
     def of_rows(self, rows: Sequence[int]) -> Called:
         """Some of its rows; what it cost is not part of it."""
@@ -58,7 +65,7 @@ class Called:
             batch_rows=whole.batch_rows,
         )
         outputs = [output[index] for output in self.outputs]
-        return Called(model=self.model, outputs=outputs, answer=answer, usd=0.0, busy_core_s=0.0, charged_usd=0.0)
+        return Called(self.model, outputs, answer, 0.0, 0.0, 0.0)
 
 
 class Asker(Protocol):
@@ -88,15 +95,52 @@ class Asker(Protocol):
 
 
 class Leg(Request):
-    """One call of a tier: a request of its own in the queue of the model there."""
+    """One call of a tier: a request of its own in the queue of the model there.
 
-    __slots__ = ("asker", "due_s", "open", "place", "tried")
+    Args:
+        asker: For whom.
+        model: Who is asked.
+        reply: Called with the outcome.
+        fitted: The rows as the model takes them.
+        rows: How many.
+        now_s: Monotonic time.
+        timeout_s: After which the tier is given up.
 
-    asker: Asker
-    place: Place
-    due_s: float
-    open: bool
-    tried: tuple[LiveModel, ...]
+    Attributes:
+        due_s: When it is given up.
+        open: Whether ``asker`` still waits for it.
+        place: Where it was sent.
+        about: What its tier knows of the model.
+        tried: Models that were asked for the same rows, this one last.
+    """
+
+    __slots__ = ("about", "asker", "due_s", "open", "place", "tried")
+
+    def __init__(
+        self,
+        asker: Asker,
+        model: LiveModel,
+        reply: Callable[[Request, Answer | Problem], None],
+        fitted: Fitted,
+        rows: int,
+        now_s: float,
+        timeout_s: float,
+    ) -> None:
+        request = asker.request
+        self.model, self.reply, self.rows = model, reply, rows
+        self.tensors, self.payloads, self.length, self.shape_key = fitted
+        self.size_bytes, self.arrived_s = request.size_bytes, now_s
+        self.due_s = due_s = now_s + timeout_s
+        deadline_s = request.deadline_s
+        self.deadline_s = deadline_s if deadline_s < due_s else due_s
+        self.priority, self.id, self.tenant = request.priority, request.id, request.tenant
+        self.protocol, self.trace = request.protocol, request.trace
+        self.deaths = self.solo_deaths = 0
+        self.wishes, self.timeout_s = (), None
+        self.asker, self.open = asker, True
+        self.place: Place
+        self.about: Any = None
+        self.tried: tuple[LiveModel, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -27,11 +27,21 @@ _LATE = 504
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """What is worked out once of a model that answers for the tier."""
+    """What is worked out once of a model that answers for the tier.
+
+    Attributes:
+        wrong: Why it cannot answer for the tier, empty when it can.
+        takes: Of the route's requests.
+        columns: Places of the route's outputs among its own.
+        one_row: Shape of an answer of one row where the route has one output that is wholly known; None else.
+        usd_per_core_s: Of a core that it keeps busy, NaN when unknown.
+        worker_cores: That one batch keeps busy.
+    """
 
     wrong: str
     takes: Taking
     columns: tuple[int, ...]
+    one_row: tuple[int | None, ...] | None
     usd_per_core_s: float
     worker_cores: float
 
@@ -117,25 +127,8 @@ class LiveTier:
             said = facts.wrong or "takes no such requests as this one"
             self._missed(asker, rows, "invalid", Problem(500, f"the tier {self.name} {said}"))
             return
-        due_s = now_s + self.spec.timeout_s
-        leg = Leg(
-            model=model,
-            reply=self._heard,
-            rows=rows,
-            tensors=fitted.tensors,
-            payloads=fitted.payloads,
-            size_bytes=request.size_bytes,
-            arrived_s=now_s,
-            deadline_s=min(request.deadline_s, due_s),
-            priority=request.priority,
-            length=fitted.length,
-            shape_key=fitted.shape_key,
-            id=request.id,
-            tenant=request.tenant,
-            protocol=request.protocol,
-            trace=request.trace,
-        )
-        leg.asker, leg.place, leg.due_s, leg.open, leg.tried = asker, place, due_s, True, (*tried, model)
+        leg = Leg(asker, model, self._heard, fitted, rows, now_s, self.spec.timeout_s)
+        leg.place, leg.about, leg.tried = place, facts, (*tried, model)
         self._legs[leg] = None
         if failed is not None:
             self.counts.moved += rows
@@ -193,7 +186,7 @@ class LiveTier:
             self._refused(leg, outcome)
 
     def _answered(self, leg: Leg, answer: Answer) -> None:
-        facts = self._of(leg.model, leg.asker.request.model)
+        facts: _Facts = leg.about
         called = self._priced(leg, answer, facts)
         self.counts.usd += called.usd
         self._counted(leg, answer)
@@ -201,7 +194,8 @@ class LiveTier:
             self.counts.late += leg.rows
             return
         leg.open = False
-        wrong = self._wrong(facts, leg.rows, answer)
+        fits = leg.rows == 1 and bool(called.outputs) and called.outputs[0].shape == facts.one_row
+        wrong = None if fits else self._wrong(facts, leg.rows, answer)
         if wrong is not None:
             self._missed(leg.asker, leg.rows, "invalid", Problem(500, f"the tier {self.name}: {wrong}"))
             return
@@ -218,14 +212,8 @@ class LiveTier:
                 usd = self.spec.usd_per_request * leg.rows
         else:
             usd = charged = usd_per_row * leg.rows
-        return Called(
-            model=leg.model,
-            outputs=[answer.outputs[k] for k in facts.columns if k < len(answer.outputs)],
-            answer=answer,
-            usd=usd,
-            busy_core_s=busy,
-            charged_usd=charged,
-        )
+        outputs = [answer.outputs[k] for k in facts.columns if k < len(answer.outputs)]
+        return Called(leg.model, outputs, answer, usd, busy, charged)
 
     def _wrong(self, facts: _Facts, rows: int, answer: Answer) -> str | None:
         """What is wrong with the outputs, None when nothing is."""
@@ -303,9 +291,14 @@ class LiveTier:
             wrong=f"has the outputs {names}, which are not the route's" if min(columns) < 0 else "",
             takes=taking(model, route),
             columns=columns,
+            one_row=self._one_row(),
             usd_per_core_s=price.usd_per_hour / 3600 / price.replica_cores,
             worker_cores=price.worker_cores,
         )
+
+    def _one_row(self) -> tuple[int | None, ...] | None:
+        shape = self._schema[0].shape
+        return (1, *shape[1:]) if len(self._schema) == 1 and shape[:1] == (None,) and None not in shape[1:] else None
 
 
 def output_columns(model: LiveModel, schema: Sequence[TensorSpec]) -> tuple[int, ...]:
