@@ -6,6 +6,7 @@ python run.py --out demo-route
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from data import Questions, read_questions, write_csv
 import assets
 
 VARIATIONS = 40_000
+REPEATED = 3
+"""The questions themselves come as often in an epoch."""
+OFFER = "aws/m7i.large"
 WORKLOAD = """\
 schema: farthing/workload/1
 name: clinc150-large
@@ -63,6 +67,7 @@ def prepared(out: Path, seed: int) -> Questions:
     questions = read_questions(assets.clinc150(out / "cache"), seed)
     for name in ("train", "calibrate", "test"):
         write_csv(out / f"{name}.csv", getattr(questions, name))
+    (out / "out_of_scope.json").write_text(json.dumps(questions.out_of_scope))
     dropped = ", ".join(f"{count} of {name}" for name, count in questions.dropped.items() if count)
     say(
         "data",
@@ -98,8 +103,9 @@ def distilled(out: Path, model: torch.nn.Module, questions: Questions, seed: int
     words = [tokenizer.id_to_token(k) for k in range(len(embedding))]
     rows = large.encode(tokenizer, texts_of(questions.train))
     near = neighbours(embedding, words, {k for row in rows for k in row})
-    rows = 3 * rows + varied(rows, VARIATIONS, near, np.random.default_rng(seed))
-    teacher = large.logits_of_tokens(model, rows)
+    more = varied(rows, VARIATIONS, near, np.random.default_rng(seed))
+    said = large.logits_of_tokens(model, rows + more)
+    rows, teacher = rows * REPEATED + more, torch.cat([said[: len(rows)].repeat(REPEATED, 1), said[len(rows) :]])
     held_out = large.encode(tokenizer, texts_of(questions.calibrate))
     count = len(questions.intents)
     torch.manual_seed(seed)
@@ -119,7 +125,7 @@ def routed(out: Path) -> int:
         f"--tier={name}={out / name / file}" for name, file in (("small", ""), ("medium", ""), ("large", "plan.yaml"))
     ]
     columns = ["--text-column", "text", "--label-column", "intent"]
-    limit = ["--max-loss", "0.5%", "--confidence", "95%"]
+    limit = ["--max-loss", "0.5%", "--confidence", "95%", "--priced-as", OFFER]
     status = farthing("route", "calibrate", *tiers, "--data", out / "calibrate.csv", *columns, *limit, "--out", out)
     farthing("route", "evaluate", out / "route.yaml", "--data", out / "test.csv", *columns, "--out", out / "test")
     return status

@@ -1,0 +1,286 @@
+"""Routing on CLINC150 as ``make route-demo`` left it: compute saved, controls, how often a proof is wrong, the server.
+
+    python benchmarks/route.py [--demo demo-route] [--only compute,risk,served] [--sets 2000]
+
+Calibrates once more on all labelled questions to have their outcomes, which are the population of ``risk``. In
+``served`` the server has one core and the load generator the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from farthing.core.route.certification import LossLimit
+from farthing.core.route.families import Family
+from farthing.core.route.outcomes import OutcomeMatrix
+from farthing.core.route.reports import EvaluationReport
+from farthing.core.route.routes import Route, Rung
+from farthing.core.stats.intervals import ratio_of_blocks
+from farthing.load.outcomes import read_outcomes
+from farthing.load.plans import load_plan
+from farthing.load.route_file import read_route
+from farthing.nouns import Estimate
+from farthing.verbs.route_calibrate import route_calibrate
+from farthing.verbs.route_evaluate import route_evaluate
+from figures import emit
+from routing.risk import Trial, families_by_score, violations
+from routing.served import ask_all, compared, requests_for
+from serving.farthing_server import farthing_of
+
+LIMIT = LossLimit(max_loss_frac=0.005, confidence=0.95)
+CALIBRATED = 6_000
+"""Requests of each drawn calibration set, half to choose on and half to prove on."""
+BOUND_S = 0.050
+"""p99 bound in the server: the promise of the large tier's plan."""
+ROUNDS = 3
+KEPT = 0.85
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What the example left.
+
+    Attributes:
+        folder: Of all its files.
+        route: That it calibrated.
+        sets: Calibrations a score in ``risk``.
+        seconds: Of a probe in ``served``.
+    """
+
+    folder: Path
+    route: Route
+    sets: int
+    seconds: float
+
+    @property
+    def rung(self) -> Rung:
+        """The policy that is followed."""
+        if self.route.chosen is None:
+            raise SystemExit("the route follows its reference alone: there is nothing to measure")
+        return self.route.ladder[self.route.chosen]
+
+    def questions(self, part: str) -> list[tuple[str, str]]:
+        """Texts and intents of a part."""
+        with (self.folder / f"{part}.csv").open(newline="") as f:
+            return [(row["text"], row["intent"]) for row in csv.DictReader(f)]
+
+
+def show(figure: str, e: Estimate, unit: str, target: str | None = None, met: bool | None = None) -> None:
+    """Emit an estimate."""
+    emit(figure, e.value, e.lo, e.hi, unit, target, met)
+
+
+def compute(demo: Demo) -> None:
+    """On the test questions: cost against always large, optimised and in PyTorch; loss; controls of equal cost."""
+    report = judged(demo)
+    proven = demo.route.verdict.outcome == "met" and demo.route.max_loss_frac <= LIMIT.max_loss_frac
+    show("route/compute/loss where it was proven", demo.rung.loss_frac, "frac", "proven ≤ 0.005 at 95 %", proven)
+    point = report.evaluation.points[0]
+    large = next(t for t in report.evaluation.tiers if t.label == f"always {demo.route.reference}")
+    loss = large.quality.value - point.quality.value
+    emit("route/compute/loss on the test questions", loss, None, None, "frac", None, None)
+    over = times_cheaper(demo, report)
+    show("route/compute/always large, optimised, over routed", over, "ratio of costs", "≥ 2.0", over.lo >= 2.0)
+    torch = pytorch_over(demo)
+    both = Estimate(
+        value=over.value * torch.value, lo=over.lo * torch.lo, hi=over.hi * torch.hi, n=over.n, method="product"
+    )
+    show("route/compute/always large, PyTorch over optimised", torch, "ratio of costs")
+    show("route/compute/always large in PyTorch over routed", both, "ratio of costs", "≥ 30", both.lo >= 30)
+    for name, gain in (("best fixed split", point.over_split), ("random router", point.over_random)):
+        show(f"route/compute/quality beyond the {name} at equal cost", gain, "frac", "lo > 0", gain.lo > 0)
+
+
+def judged(demo: Demo) -> EvaluationReport:
+    """The route on the test questions; its own policy is the first point."""
+    with tempfile.TemporaryDirectory() as folder:
+        return route_evaluate(
+            demo.folder / "route.yaml",
+            data=demo.folder / "test.csv",
+            text_column="text",
+            label_column="intent",
+            output_dir=folder,
+        )
+
+
+def times_cheaper(demo: Demo, report: EvaluationReport) -> Estimate:
+    """Cost of always large over the route's: the bootstrap's ends for who is asked, and the measured times' ends."""
+    tiers = {tier.name: tier for tier in demo.route.tiers}
+    large = tiers[demo.route.reference]
+    routed = report.evaluation.points[0].cost_usd
+    spread = {"lo": 0.0, "hi": 0.0}
+    assert large.service_ms is not None
+    for name, called in demo.rung.called_frac.items():
+        own = tiers[name].service_ms
+        if name != large.name and own is not None:
+            middle = own.value / large.service_ms.value
+            spread["lo"] += called * (middle - own.lo / large.service_ms.hi)
+            spread["hi"] += called * (own.hi / large.service_ms.lo - middle)
+    usd = large.usd_per_request
+    return Estimate(
+        value=usd / routed.value,
+        lo=1 / (routed.hi / usd + spread["hi"]),
+        hi=1 / max(routed.lo / usd - spread["lo"], 1e-9),
+        n=report.evaluation.n,
+        method="paired bootstrap, widened by the ends of the measured times",
+    )
+
+
+def pytorch_over(demo: Demo) -> Estimate:
+    """Throughput of the optimised large tier over today's, from the interleaved proof of its plan."""
+    plan = load_plan(demo.folder / "large" / "plan.yaml")
+    if plan.chosen is None or plan.chosen.ratio is None:
+        raise SystemExit("the large tier's plan proves no ratio to PyTorch")
+    return plan.chosen.ratio
+
+
+def risk(demo: Demo) -> None:
+    """How often a calibration follows a policy that loses too much, for every score and for all of them together."""
+    population = pooled(demo)
+    cases = families_by_score(population, demo.route.reference)
+    jobs = [partial(trial, population, families, demo, seed) for seed, families in enumerate(cases.values())]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for name, found in zip(cases, pool.imap(_run, jobs), strict=True):
+            held = found.chosen.lo <= 1 - LIMIT.confidence
+            show(f"route/risk/wrong by {name.partition('@')[0]}", found.chosen, "frac", "lo ≤ 0.05", held)
+            held = found.ladder.lo <= 1 - LIMIT.confidence
+            show(f"route/risk/any rung wrong by {name.partition('@')[0]}", found.ladder, "frac", "lo ≤ 0.05", held)
+            emit(
+                f"route/risk/times cheaper by {name.partition('@')[0]}",
+                found.cost_ratio,
+                None,
+                None,
+                "ratio",
+                None,
+                None,
+            )
+
+
+def _run(job: Callable[[], Trial]) -> Trial:
+    return job()
+
+
+def trial(population: OutcomeMatrix, families: Sequence[Family], demo: Demo, seed: int) -> Trial:
+    """One score's calibrations."""
+    return violations(
+        population,
+        families,
+        LIMIT,
+        np.random.default_rng([seed, demo.sets]),
+        reference=demo.route.reference,
+        sets=demo.sets,
+        n_choose=CALIBRATED // 2,
+        n_prove=CALIBRATED // 2,
+    )
+
+
+def pooled(demo: Demo) -> OutcomeMatrix:
+    """Outcomes of all questions that no tier was trained on, with every score."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "pooled.csv"
+        with data.open("w", newline="") as f:
+            rows = [*demo.questions("calibrate"), *demo.questions("test")]
+            csv.writer(f).writerows([("text", "intent"), *rows])
+        route_calibrate(
+            tiers=[f"{tier.name}={(demo.folder / tier.source).resolve()}" for tier in demo.route.tiers],
+            data=data,
+            text_column="text",
+            label_column="intent",
+            priced_as="aws/m7i.large",
+            output_dir=folder,
+        )
+        return read_outcomes(Path(folder) / "outcomes.parquet").matrix
+
+
+def served(demo: Demo) -> None:
+    """The route in the server under Poisson arrivals, beside its large tier alone in the same server."""
+    questions = demo.questions("test")
+    texts = [text for text, _ in questions]
+    auto, large = requests_for(demo.route.name, texts), requests_for(demo.route.reference, texts)
+    whole_us = {t.name: 1e3 * t.service_ms.value for t in demo.route.tiers if t.service_ms is not None}
+    routed_us = sum(share * whole_us[name] for name, share in demo.rung.called_frac.items())
+    predicted = (0.6e6 / (routed_us + 100), 0.6e6 / (whole_us[demo.route.reference] + 100))
+    with tempfile.TemporaryDirectory() as folder:
+        source = demo.folder / "route.yaml"
+        with farthing_of(Path(folder), source, inline="auto", cores=[1]) as server:
+            answers(demo, server.port, questions, auto, large)
+            rounds = [
+                compared(
+                    server,
+                    auto,
+                    large,
+                    predicted_rps=predicted,
+                    bound_s=BOUND_S,
+                    seconds=demo.seconds,
+                    seed=seed,
+                )
+                for seed in range(ROUNDS)
+            ]
+    rates = ratio_of_blocks([r.auto_rps for r in rounds], [r.large_rps for r in rounds], confidence=0.95)
+    cpus = ratio_of_blocks([r.large_cpu_us for r in rounds], [r.auto_cpu_us for r in rounds], confidence=0.95)
+    least = KEPT * whole_us[demo.route.reference] / routed_us
+    for name, values in (("auto", [r.auto_rps for r in rounds]), ("always large", [r.large_rps for r in rounds])):
+        emit(
+            f"route/served/{name}, p99 within 50 ms",
+            float(np.median(values)),
+            min(values),
+            max(values),
+            "1/s",
+            None,
+            None,
+        )
+    show("route/served/rate over always large", rates, "ratio", f"≥ {least:.2f}", rates.value >= least)
+    show("route/served/CPU an answer of always large over routed", cpus, "ratio")
+
+
+def answers(
+    demo: Demo, port: int, questions: Sequence[tuple[str, str]], auto: Sequence[bytes], large: Sequence[bytes]
+) -> None:
+    """What the server says to every test question, and which tier says it; likewise to questions out of scope."""
+    place = {name: k for k, name in enumerate(demo.route.classes)}
+    truth = np.array([place[intent] for _, intent in questions])
+    routed, alone = ask_all(port, auto), ask_all(port, large)
+    loss = float((alone.classes == truth).mean() - (routed.classes == truth).mean())
+    failed = int((routed.classes < 0).sum() + (alone.classes < 0).sum())
+    emit("route/served/answers that failed", failed, None, None, "count", "0", failed == 0)
+    emit("route/served/loss on the test questions", loss, None, None, "frac", None, None)
+    for tier in demo.route.tiers:
+        emit(f"route/served/answered by {tier.name}", routed.share(tier.name), None, None, "frac", None, None)
+    others = json.loads((demo.folder / "out_of_scope.json").read_text())
+    seen = ask_all(port, requests_for(demo.route.name, others))
+    for tier in demo.route.tiers:
+        emit(
+            f"route/served/out of scope, answered by {tier.name}", seen.share(tier.name), None, None, "frac", None, None
+        )
+
+
+SECTIONS = {"compute": compute, "risk": risk, "served": served}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demo", type=Path, default=Path("demo-route"), help="what `make route-demo` wrote")
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--sets", type=int, default=2_000, help="calibrations a score")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a probe of the server")
+    args = parser.parse_args()
+    if not (args.demo / "route.yaml").is_file():
+        sys.exit(f"error: {args.demo} holds no route.yaml\n\nhint: make route-demo")
+    demo = Demo(folder=args.demo, route=read_route(args.demo / "route.yaml"), sets=args.sets, seconds=args.seconds)
+    for name in args.only.split(","):
+        SECTIONS[name](demo)
+
+
+if __name__ == "__main__":
+    main()
