@@ -40,15 +40,15 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
     """Try every build for a moment beside the baseline; the promising ones, best first."""
     bench = state.bench
     screens = []
-    todo = [b for b in builds if b != replace(state.baseline, max_batch=1)]
-    for k, build in enumerate(todo):
-        bench.tell("screening", k, len(todo), build.build)
+    own = replace(state.baseline, max_batch=1)
+    for k, build in enumerate(builds):
+        bench.tell("screening", k, len(builds), build.build)
         try:
             screens.append(_screen_one(state, build))
         except (EngineError, MeasureError) as e:
             state.failed[build] = e.message
         bench.retire([state.baseline, *builds])
-    bench.tell("screening", len(todo), len(todo), f"{len(state.failed)} could not be run")
+    bench.tell("screening", len(builds), len(builds), f"{len(state.failed)} could not be run")
     kept = trials.promising(screens)
     best = max((s.ratio.value for s in screens), default=0.0)
     for s in screens:
@@ -56,17 +56,21 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
             state.lost[s.candidate] = (
                 f"screen: {s.ratio.value:.1f} × the baseline [{s.ratio.lo:.1f}, {s.ratio.hi:.1f}], best {best:.1f} ×"
             )
-    full = [s for s in screens if s.candidate.precision == "fp32"]
+    full = [s for s in screens if s.candidate.precision == "fp32" and s.candidate != own]
     state.best_fp32 = max(full, key=lambda s: s.ratio.value).candidate if full else None
     return kept
 
 
 def _screen_one(state: RunState, build: Candidate) -> trials.Screen:
-    """Blocks at batch 1 and 8, each beside one of the baseline, so that slow drift cancels."""
+    """Blocks at batch 1 and 8, each beside one of the baseline, so that slow drift cancels.
+
+    The baseline's own build is one of them: in batches it may be the answer.
+    """
     bench = state.bench
     small, large = build, replace(build, max_batch=8)
-    first = bench.throughput(f"screen/{build.label}/{build.precision}", [state.baseline, small, large])
-    second = bench.throughput(f"screen2/{build.label}/{build.precision}", [large, small, state.baseline])
+    lineup = list(dict.fromkeys([state.baseline, small, large]))
+    first = bench.throughput(f"screen/{build.label}/{build.precision}", lineup)
+    second = bench.throughput(f"screen2/{build.label}/{build.precision}", lineup[::-1])
     look(state, build, (1, 8))
     best = max((small, large), key=lambda c: first[c] + second[c])
     pair = [r[best] / r[state.baseline] for r in (first, second)]
