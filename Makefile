@@ -6,7 +6,7 @@ ONLY   ?= all
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: install demo example test test-long soak golden recording check format bench clean
+.PHONY: install demo example route-demo test test-long soak golden recording check format bench clean
 
 install: $(VENV)/.installed
 
@@ -25,6 +25,9 @@ demo: install ## train a ResNet-50, optimise it, print the verdict and the repor
 
 example: install ## EfficientNet-Lite0 on 1,000 photographs
 	@$(BIN)/python examples/efficientnet_lite0/run.py --out demo-efficientnet
+
+route-demo: install ## CLINC150 on three tiers: train, optimise the large one, prove a route, judge it
+	@$(BIN)/python examples/clinc150/run.py --out demo-route
 
 test: install ## everything but the long suites, within 10 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow"
