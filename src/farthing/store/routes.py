@@ -80,7 +80,8 @@ def write_outcomes(
         columns[f"quality:{tier}"] = matrix.quality[:, k]
         columns[f"cost_usd:{tier}"] = matrix.cost_usd[:, k]
     for name, score in matrix.scores.items():
-        columns[f"score:{name}" + (f"@{'+'.join(score.needs)}" if score.needs else "")] = score.values
+        needs = f"@{'+'.join(score.needs)}" if score.needs and "@" not in name else ""
+        columns[f"score:{name}{needs}"] = score.values
     body = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(columns), body)
     return write_bytes(path, body.getvalue())

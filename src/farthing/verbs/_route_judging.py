@@ -19,7 +19,7 @@ from farthing.load.route_settings import RouteSettings
 from farthing.load.tables import read_table
 from farthing.load.tiers import NamedTier
 from farthing.measure.tier_answers import RunSettings
-from farthing.verbs._route_material import PARTS
+from farthing.verbs._route_material import PARTS, plainly_named
 from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of, requests_of
 from farthing.verbs._run import OnProgress
 
@@ -57,19 +57,15 @@ def calibrated_outcomes(folder: Path) -> Known | None:
     ids = file.matrix.request_ids
     own = not all(name.startswith(("line ", "sample ")) for name in ids)
     return Known(
-        matrix=_plainly_named(take(file.matrix, part)),
+        matrix=plainly_named(take(file.matrix, part)),
         ids=ids if own else (),
         fingerprints=tuple(columns.get("fingerprint", ())),
     )
 
 
-def _plainly_named(matrix: OutcomeMatrix) -> OutcomeMatrix:
-    """Scores without the tiers that a column's name carries: ``margin(small)@small`` → ``margin(small)``."""
-    return replace(matrix, scores={name.partition("@")[0]: score for name, score in matrix.scores.items()})
-
-
 def judged_file(
     route: Route,
+    folder: Path,
     asked: RouteSettings,
     columns: Mapping[str, tuple[str, str]] | None,
     known: Known | None,
@@ -101,26 +97,26 @@ def judged_file(
         quality=file.matrix.quality[:, order],
         cost_usd=file.matrix.cost_usd[:, order],
         segments=file.matrix.segments,
-        scores=_scores_of(route, file),
+        scores=_scores_of(route, folder, file),
     )
     return take(matrix, rows), said
 
 
-def _scores_of(route: Route, file: OutcomeFile) -> dict[str, Score]:
+def _scores_of(route: Route, folder: Path, file: OutcomeFile) -> dict[str, Score]:
     """Scores of the file by the route's names; those of the text alone are computed where the file has texts."""
-    given = _plainly_named(file.matrix).scores
+    given = plainly_named(file.matrix).scores
     found = {}
     for spec in route.scores:
         if spec.name in given:
-            found[spec.name] = Score(values=given[spec.name].values, needs=spec.needs, cost_usd=spec.cost_usd)
-        elif spec.kind == "brevity" and file.texts is not None:
-            values = compute(spec, (), file.texts, None)
-            found[spec.name] = Score(values=values, cost_usd=spec.cost_usd)
+            values = given[spec.name].values
+        elif spec.kind != "given" and not spec.needs and file.texts is not None:
+            values = compute(spec, (), file.texts, read_predictor(spec, folder))
         else:
             raise DataError(
                 f"{file.source} has no score {spec.name!r}, which the route follows",
                 hint=f"a column score:{spec.name}, or requests for the tiers to answer",
             )
+        found[spec.name] = Score(values=values, needs=spec.needs, cost_usd=spec.cost_usd)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +21,20 @@ from farthing.load.route_requests import fingerprint_of_text
 from farthing.load.route_settings import RouteSettings
 from farthing.load.tables import read_table
 
-__all__ = ["PARTS", "Material", "drawn_parts", "of_outcomes", "refuse_missing_segments"]
+__all__ = [
+    "PARTS",
+    "WEIGHTS",
+    "Material",
+    "drawn_parts",
+    "kept_in_file",
+    "of_outcomes",
+    "plainly_named",
+    "refuse_missing_segments",
+]
 
 PARTS = ("choose", "prove")
+WEIGHTS = "route.npz"
+"""File of the trained parts of scores, beside route.yaml."""
 LEAST = 40
 """Fewest requests that can be parted; proofs need far more."""
 
@@ -114,7 +125,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         text_column=settings.text_column,
         segment_column=settings.segment_column,
     )
-    matrix = file.matrix
+    matrix = plainly_named(file.matrix)
     choose, said = _parts_of(path, matrix.n, settings)
     refuse_missing_segments(settings.by_segment, matrix.segments, choose)
     reference, why = _reference(matrix, choose, settings.reference)
@@ -133,7 +144,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
             Tier(name=t, source="", usd_per_request=float(matrix.cost_usd[:, k].mean()))
             for k, t in enumerate(matrix.tiers)
         ),
-        specs=(*given, *scored.specs),
+        specs=(*given, *(kept_in_file(spec, scored.predictors) for spec in scored.specs)),
         predictors=scored.predictors,
         reference=reference,
         quality="given",
@@ -141,6 +152,18 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         marks=_marks(path, file, choose),
         assumptions=(*notes, "tiers were not run: qualities and costs are those of the file, scores cost nothing"),
     )
+
+
+def kept_in_file(spec: ScoreSpec, predictors: Mapping[str, Predictor]) -> ScoreSpec:
+    """The score with the name of the file that its trained part is written to."""
+    return replace(spec, weights=WEIGHTS) if spec.name in predictors else spec
+
+
+def plainly_named(matrix: OutcomeMatrix) -> OutcomeMatrix:
+    """Scores without the tiers that a column's name carries, ``margin@small`` → ``margin``, where that stays unique."""
+    plain = [name.partition("@")[0] for name in matrix.scores]
+    names = [short if plain.count(short) == 1 else name for short, name in zip(plain, matrix.scores)]
+    return _with_scores(matrix, dict(zip(names, matrix.scores.values())))
 
 
 def _with_scores(matrix: OutcomeMatrix, scores: Mapping[str, Score]) -> OutcomeMatrix:

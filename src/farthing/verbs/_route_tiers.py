@@ -38,7 +38,7 @@ from farthing.nouns import ServedModel
 from farthing.ports import Progress
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
-from farthing.verbs._route_material import PARTS, Material, drawn_parts, refuse_missing_segments
+from farthing.verbs._route_material import PARTS, Material, drawn_parts, kept_in_file, refuse_missing_segments
 from farthing.verbs._route_prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
 
 __all__ = ["Answered", "answered", "found_models", "of_tiers", "quality_of", "requests_of"]
@@ -264,11 +264,7 @@ def _with_costs(scored: Scored, got: Answered, usd_per_core_s: float) -> tuple[S
         tables = [_read_by(spec, got.answers[tier]) for tier in spec.needs]
         arguments = [([table[k] for table in tables], None if texts is None else texts[k]) for k in rows]
         seconds = seconds_of(lambda a, f=compute: f(*a), arguments, MonotonicClock())  # type: ignore[misc]
-        found.append(
-            replace(
-                spec, cost_usd=seconds * usd_per_core_s, weights="route.npz" if spec.name in scored.predictors else ""
-            )
-        )
+        found.append(kept_in_file(replace(spec, cost_usd=seconds * usd_per_core_s), scored.predictors))
     return tuple(found)
 
 

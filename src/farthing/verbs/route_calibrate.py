@@ -28,7 +28,7 @@ from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import calibration_html
 from farthing.store.documents import write_text
 from farthing.store.routes import write_outcomes, write_route, write_weights
-from farthing.verbs._route_material import Material, of_outcomes
+from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
 from farthing.verbs._route_tiers import of_tiers
 from farthing.verbs._run import OnProgress
 
@@ -183,7 +183,7 @@ def _write(out: Path, route: Route, material: Material, report: CalibrationRepor
     used = {spec.name for spec in route.scores}
     kept = {name: predictor for name, predictor in material.predictors.items() if name in used}
     if kept:
-        write_weights(out / "route.npz", kept)
+        write_weights(out / WEIGHTS, kept)
     write_outcomes(out / "outcomes.parquet", material.matrix, texts=material.texts, marks=material.marks)
     write_text(out / "route.html", calibration_html(report))
     write_route(route, out / "route.yaml")

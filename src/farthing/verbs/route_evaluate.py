@@ -145,8 +145,8 @@ def _of_route(
             f"{path} is judged on requests, and none were named", hint="--data FILE: requests, or a file of outcomes"
         )
     known = calibrated_outcomes(path.parent)
-    if _is_outcomes(asked.data):
-        matrix, notes = judged_file(route, asked, columns, known, drop_known)
+    if columns or _is_outcomes(asked.data):
+        matrix, notes = judged_file(route, path.parent, asked, columns, known, drop_known)
     else:
         run = replace(run, seed=asked.seed)
         matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress)
