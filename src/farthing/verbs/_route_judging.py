@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from farthing.core.route.learning import compute
-from farthing.core.route.outcomes import OutcomeMatrix, Score, take
-from farthing.core.route.routes import Route, Tier
+from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, take
+from farthing.core.route.routes import Route, ScoreSpec, Tier
 from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route_file import read_predictor
@@ -111,6 +111,8 @@ def _scores_of(route: Route, folder: Path, file: OutcomeFile) -> dict[str, Score
             values = given[spec.name].values
         elif spec.kind != "given" and not spec.needs and file.texts is not None:
             values = compute(spec, (), file.texts, read_predictor(spec, folder))
+        elif spec.weights and spec.features and set(spec.features) <= set(file.feature_names):
+            values = _by_features(spec, folder, file)
         else:
             raise DataError(
                 f"{file.source} has no score {spec.name!r}, which the route follows",
@@ -118,6 +120,13 @@ def _scores_of(route: Route, folder: Path, file: OutcomeFile) -> dict[str, Score
             )
         found[spec.name] = Score(values=values, needs=spec.needs, cost_usd=spec.cost_usd)
     return found
+
+
+def _by_features(spec: ScoreSpec, folder: Path, file: OutcomeFile) -> Floats:
+    """A predictor of the features that outcome files bring along."""
+    predictor = read_predictor(spec, folder)
+    assert predictor is not None
+    return predictor.score(file.features[:, [file.feature_names.index(name) for name in spec.features]])
 
 
 def judged_tiers(

@@ -211,24 +211,27 @@ def _scores_of(
     found = learned_scores(nobody, by_tier, truth=None, texts=file.texts, choose=rows, rng=rng)
     if not file.feature_names:
         return found
-    specs, values = list(found.specs), dict(found.values)
+    specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
     for tier, y in by_tier.items():
         if np.unique(y[rows]).size > 1:
-            spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given")
+            spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given", features=file.feature_names)
             specs.append(spec)
-            values[spec.name] = _feature_score(file.features, y, rows, rng)
-    notes = (*found.notes, "predictors of the file's features are not kept: a policy by one of them cannot be served")
-    return Scored(specs=tuple(specs), values=values, predictors=found.predictors, notes=notes)
+            values[spec.name], predictors[spec.name] = _feature_score(file.features, y, rows, rng)
+    notes = (*found.notes, "a policy by a predictor of the file's features cannot be served: the server lacks them")
+    return Scored(specs=tuple(specs), values=values, predictors=predictors, notes=notes)
 
 
-def _feature_score(features: Floats, good: Floats, rows: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+def _feature_score(
+    features: Floats, good: Floats, rows: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Floats, Logistic]:
     """Fitted on the choosing rows; these themselves are cross-fitted in five folds."""
-    found = fit_logistic(features[rows], good[rows]).score(features)
+    fitted = fit_logistic(features[rows], good[rows])
+    found = fitted.score(features)
     for part in np.array_split(rng.permutation(rows), 5):
         rest = np.setdiff1d(rows, part)
         if np.unique(good[rest]).size > 1:
             found[part] = fit_logistic(features[rest], good[rest]).score(features[part])
-    return found
+    return found, fitted
 
 
 def _marks(path: Path, file: OutcomeFile, choose: NDArray[np.bool_]) -> dict[str, Sequence[str]]:
