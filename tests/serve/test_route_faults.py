@@ -17,6 +17,7 @@ from routing_desks import Bench, ManualClock, desk_model
 from farthing.core.route.routes import RoutedPolicy, ScoreSpec
 from farthing.serve.requests import Answer, Problem
 from farthing.serve.routing.calls import Gone
+from farthing.serve.routing.groups import Group
 
 SURE, UNSURE = [5.0, 0.0, 0.0, 9.0], [0.1, 0.0, 0.05, 9.0]
 TIERS = ("small", "medium", "large")
@@ -355,5 +356,24 @@ def test_the_end_answers_what_is_on_its_way() -> None:
         assert isinstance(answer, Problem)
         assert answer.status == 503
         bench.desk("small").release()
+
+    run(main())
+
+
+def test_a_fault_of_the_router_itself_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        bench = Bench("small", "large")
+        bench.desk("small").hold = True
+        asked = bench.ask(SURE)
+        monkeypatch.setattr(Group, "judge", lambda self: 1 / 0)
+        second = bench.ask(SURE)
+        bench.desk("small").release()
+        assert first(await asked) == 5.0  # begun before
+        outcome = await second
+        assert isinstance(outcome, Problem)
+        assert outcome.status == 500
+        assert len(told) == 1
 
     run(main())

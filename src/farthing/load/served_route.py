@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -47,7 +48,7 @@ def route_models(path: Path, wishes: Wishes, read: Read) -> tuple[ServedModel, .
     served: list[ServedModel] = []
     places: dict[str, tuple[Place, ...]] = {}
     for tier in route.tiers:
-        models, mine = _tier(tier, route.classes, path, given, read)
+        models, mine = _tier(tier, route, path, given, read)
         served += models
         places[tier.name] = tuple(sorted(mine, key=lambda place: place.purchase == "spot"))
     predictors = {spec.name: read_predictor(spec, path.parent) for spec in route.scores}
@@ -95,12 +96,10 @@ def _check(route: Route, path: Path) -> None:
 # — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _tier(
-    tier: Tier, classes: tuple[str, ...], path: Path, wishes: Wishes, read: Read
-) -> tuple[list[ServedModel], list[Place]]:
+def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
     """Models that answer for a tier, and where."""
     if tier.kind == "model":
-        return _local(tier, classes, path, wishes, read)
+        return _local(tier, route, path, wishes, read)
     unknown = sorted(set(tier.options) - FORWARD_OPTIONS)
     if unknown:
         raise InputError(
@@ -111,15 +110,13 @@ def _tier(
     urls += [(r.url, [r]) for r in tier.replicas if r.url not in ("", tier.source)]
     models, places = [], []
     for k, (url, replicas) in enumerate(urls):
-        model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name, classes)
+        model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name, route.classes)
         models.append(model)
         places.append(_place(model.name, replicas, usd_per_row=tier.usd_per_request))
     return list(models), places
 
 
-def _local(
-    tier: Tier, classes: tuple[str, ...], path: Path, wishes: Wishes, read: Read
-) -> tuple[list[ServedModel], list[Place]]:
+def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
     options = wishes.over(read_wishes(tier.options, f"options of the tier {tier.name}."))
     here = [r for r in tier.replicas if not r.url]
     spot = [r for r in here if r.purchase == "spot"]
@@ -141,16 +138,16 @@ def _local(
             models.append(_offered(replace(found[0], name=name, candidate=candidate), spot))
             places.append(_place(name, spot, purchase="spot"))
     for k, replica in enumerate(remote):
-        model = _forwarded(tier, path, replica.url, f"{tier.name}.{k + 1}" if models else tier.name, classes)
+        model = _forwarded(tier, path, replica.url, f"{tier.name}.{k + 1}" if models else tier.name, route.classes)
         models.append(model)
-        places.append(_place(model.name, [replica], purchase=replica.purchase, usd_per_row=_usd(tier, replica)))
+        places.append(_place(model.name, [replica], purchase=replica.purchase, usd_per_row=_usd(tier, replica, route)))
     return models, places
 
 
-def _usd(tier: Tier, replica: TierReplicas) -> float:
-    """What a row costs on a replica elsewhere: its price by the hour over the rate that it sustains."""
+def _usd(tier: Tier, replica: TierReplicas, route: Route) -> float:
+    """What a row costs on a replica elsewhere: its price by the hour over the rate that it sustains; NaN if unknown."""
     if replica.offer is None or replica.offer.usd_per_hour is None:
-        return tier.usd_per_request
+        return tier.usd_per_request if route.currency == "usd" else math.nan
     return replica.offer.usd_per_hour / 3600 / replica.sla_rps
 
 

@@ -106,9 +106,9 @@ class Group:
         missing = tiers
         if self._called:
             missing = tuple([name for name in tiers if name not in self._answers and name not in self._failed])
-            if not missing:
-                then()
-                return
+        if not missing:
+            then()
+            return
         self._next = then
         self._awaited = len(missing)
         self._called += missing

@@ -97,8 +97,13 @@ def safe_plan(route: Route) -> Plan:
     return Plan(rung=None, tiers=(route.reference,))
 
 
-def ladder_of(route: Route, predictors: Mapping[str, Predictor]) -> tuple[Plan, ...]:
+def ladder_of(route: Route, predictors: Mapping[str, Predictor], unit_usd: float = 1.0) -> tuple[Plan, ...]:
     """All certified policies of a route.
+
+    Args:
+        route: Which.
+        predictors: Trained scores by name.
+        unit_usd: What one unit of the route's currency costs, NaN when unknown.
 
     Raises:
         ValueError: when one names a tier or score that there is not, or a score that cannot be computed in serving.
@@ -107,7 +112,9 @@ def ladder_of(route: Route, predictors: Mapping[str, Predictor]) -> tuple[Plan, 
     specs = {spec.name: spec for spec in route.scores}
     if route.reference not in names:
         raise ValueError(f"the reference {route.reference} is no tier; there are {', '.join(sorted(names))}")
-    plans = [plan_of(rung.policy, k, specs, predictors, route.reference) for k, rung in enumerate(route.ladder)]
+    plans = [
+        plan_of(rung.policy, k, specs, predictors, route.reference, unit_usd) for k, rung in enumerate(route.ladder)
+    ]
     for plan in plans:
         called = {*plan.tiers, *(name for gate in plan.gates for name in gate.needs)}
         if unknown := sorted(called - names):
@@ -123,6 +130,7 @@ def plan_of(
     specs: Mapping[str, ScoreSpec],
     predictors: Mapping[str, Predictor],
     reference: str,
+    unit_usd: float = 1.0,
 ) -> Plan:
     """One policy made ready.
 
@@ -134,19 +142,20 @@ def plan_of(
     return Plan(
         rung=rung,
         tiers=(*policy.tiers, *beyond),
-        gates=tuple(_gate(name, specs, predictors) for name in policy.scores),
+        gates=tuple(_gate(name, specs, predictors, unit_usd) for name in policy.scores),
         thresholds=policy.thresholds,
         chooses=policy.kind == "pre_route",
         last=len(policy.tiers) - 1,
     )
 
 
-def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Predictor]) -> Gate:
+def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Predictor], unit_usd: float) -> Gate:
     spec = specs.get(name)
     if spec is None:
         raise ValueError(f"there is no score {name}; there are {', '.join(specs) or 'none'}")
     compute = row_score(spec, predictors.get(name))
-    return Gate(name=name, needs=spec.needs, output=spec.output, compute=compute, cost_usd=spec.cost_usd)
+    cost_usd = spec.cost_usd * unit_usd if spec.cost_usd else 0.0
+    return Gate(name=name, needs=spec.needs, output=spec.output, compute=compute, cost_usd=cost_usd)
 
 
 def shares_of(rung: Rung, tiers: Sequence[str]) -> RungShares:

@@ -12,6 +12,7 @@ import numpy as np
 from farthing.core.route.served import RoutedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
+from farthing.serve.pricing import pricing
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.auditing import Audits
 from farthing.serve.routing.decisions import Auditor, Nobody, Reason, RouteObserver
@@ -81,16 +82,18 @@ class Router:
         self.spec, self.route, self.reference = spec, route, route.reference
         self.dtypes = tuple(np.dtype(_WORDS.get(o.dtype, o.dtype)) for o in outputs)
         self.now_s = clock.monotonic_s
+        unit_usd = _unit_usd(spec)
         self.tiers = {
-            tier.name: LiveTier(tier, spec.places[tier.name], find, outputs, clock, on_call) for tier in route.tiers
+            tier.name: LiveTier(tier, spec.places[tier.name], find, outputs, clock, on_call, unit_usd)
+            for tier in route.tiers
         }
         self.tier = self.tiers.__getitem__
         self.fallen: str | None = None
         self.answered: Counter[str] = Counter()
         self.failed: Counter[int] = Counter()
         self.escalated: Counter[tuple[str, Reason]] = Counter()
-        self._ladder, self._safe = ladder_of(route, spec.predictors), safe_plan(route)
-        self._steersman = Steersman(route, scaler or NoScaler(), self.now_s())
+        self._ladder, self._safe = ladder_of(route, spec.predictors, unit_usd), safe_plan(route)
+        self._steersman = Steersman(route, scaler or NoScaler(), self.now_s(), unit_usd)
         self._plan = self._safe if route.chosen is None else self._ladder[route.chosen]
         self._observer: RouteObserver = observer or Nobody()
         self._auditor: Auditor = auditor or Nobody()
@@ -130,7 +133,11 @@ class Router:
         plan = self._plan
         flight = Flight(self, request, plan, steered=plan.rung != self.route.chosen)
         self._flights.add(flight)
-        flight.begin()
+        try:
+            flight.begin()
+        except Exception as e:  # noqa: BLE001 - a request must not be left without an answer
+            self._loop.call_exception_handler({"message": "a route could not be followed", "exception": e})
+            flight.fail(Problem(500, f"the route {self.spec.name} could not be followed"))
 
     # — Way ————————————————————————————————————————————————————————————————————————————————————————
 
@@ -224,3 +231,11 @@ class Router:
 
 _WORDS = {"bytes": "object", "bfloat16": "uint16"}
 """How the protocol's two types without a NumPy name are kept."""
+
+
+def _unit_usd(spec: RoutedModel) -> float:
+    """What one unit of the route's currency costs: a CPU-second is worth what this machine's price makes of it."""
+    if spec.route.currency == "usd":
+        return 1.0
+    price = pricing(spec)
+    return price.usd_per_hour / 3600 / price.replica_cores

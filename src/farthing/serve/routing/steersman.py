@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -55,12 +56,13 @@ class RateWindow:
         return sum(rows for _, rows in self._buckets) / span_s if span_s > 0 else 0.0
 
 
-def price_of(tier: Tier, available: Sequence[Place]) -> TierPrice:
+def price_of(tier: Tier, available: Sequence[Place], unit_usd: float = 1.0) -> TierPrice:
     """How a tier is paid for now.
 
     Args:
         tier: Of the route.
         available: Its places that answer now; what has vanished is neither paid for nor counted on.
+        unit_usd: What one unit of the route's currency costs.
 
     Returns:
         Its declared replicas where they have prices by the hour, else its price of a request.
@@ -68,7 +70,7 @@ def price_of(tier: Tier, available: Sequence[Place]) -> TierPrice:
     priced = [r for r in tier.replicas if r.offer is not None and r.offer.usd_per_hour is not None]
     on_demand = next((r for r in priced if r.purchase == "on_demand"), None)
     if on_demand is None or on_demand.offer is None or len(priced) != len(tier.replicas):
-        return tier.usd_per_request
+        return tier.usd_per_request * unit_usd
     spot: Offer | None = next((r.offer for r in priced if r.purchase == "spot"), None)
     return FleetState(
         on_demand=on_demand.offer,
@@ -90,6 +92,7 @@ class Steersman:
         route: Whose ladder.
         scaler: Told how many replicas would be wanted.
         now_s: Monotonic time.
+        unit_usd: What one unit of the route's currency costs, NaN when unknown: then nothing is steered.
 
     Attributes:
         window: Of arrivals.
@@ -98,8 +101,8 @@ class Steersman:
         marginal_usd: What one more request costs now, by tier; empty before the first tick.
     """
 
-    def __init__(self, route: Route, scaler: Scaler, now_s: float) -> None:
-        self._route, self._scaler = route, scaler
+    def __init__(self, route: Route, scaler: Scaler, now_s: float, unit_usd: float = 1.0) -> None:
+        self._route, self._scaler, self._unit_usd = route, scaler, unit_usd
         self._tiers = [tier.name for tier in route.tiers]
         self._shares = [shares_of(rung, self._tiers) for rung in route.ladder]
         self._wanted: dict[str, tuple[int, int]] = {}
@@ -116,9 +119,9 @@ class Steersman:
             available: Places of each tier that answer now.
         """
         self.rate_rps = self.window.tick(now_s)
-        if self.rung is None:
-            return None
-        prices = {tier.name: price_of(tier, available.get(tier.name, ())) for tier in self._route.tiers}
+        if self.rung is None or math.isnan(self._unit_usd):
+            return self.rung
+        prices = {tier.name: price_of(tier, available.get(tier.name, ()), self._unit_usd) for tier in self._route.tiers}
         if any(isinstance(price, FleetState) for price in prices.values()):
             self.rung = steer(self._shares, self._tiers, prices, rate_rps=self.rate_rps, current=self.rung)
             self._tell(prices)

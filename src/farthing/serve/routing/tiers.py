@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class LiveTier:
         schema: Outputs of the route.
         clock: Monotonic time.
         counted: Told of every answer of a model, for its metrics.
+        unit_usd: What one unit of the route's currency costs, NaN when unknown.
 
     Attributes:
         counts: What it did.
@@ -69,9 +71,11 @@ class LiveTier:
         schema: Sequence[TensorSpec],
         clock: Clock,
         counted: Callable[[Request, Answer], object],
+        unit_usd: float = 1.0,
     ) -> None:
         self.spec, self.places, self.name = spec, tuple(places), spec.name
         self.counts = TierCounts()
+        self._usd_per_row = spec.usd_per_request * unit_usd
         self._find, self._schema, self._counted, self._now_s = find, tuple(schema), counted, clock.monotonic_s
         now_s = self._now_s()
         self._allowances = [Allowance(place.capacity_rps, now_s) for place in places]
@@ -179,16 +183,25 @@ class LiveTier:
         assert isinstance(request, Leg)
         leg = request
         self._legs.pop(leg, None)
-        if isinstance(outcome, Answer):
-            self._answered(leg, outcome)
-        elif leg.open:
-            leg.open = False
-            self._refused(leg, outcome)
+        try:
+            if isinstance(outcome, Answer):
+                self._answered(leg, outcome)
+            elif leg.open:
+                leg.open = False
+                self._refused(leg, outcome)
+        except Exception as e:  # noqa: BLE001 - a request must not be left without an answer
+            self._fail(leg, e)
+
+    def _fail(self, leg: Leg, error: Exception) -> None:
+        context = {"message": f"an answer of the tier {self.name} could not be judged", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        leg.asker.wrong(Problem(500, f"the answer of the tier {self.name} could not be judged"))
 
     def _answered(self, leg: Leg, answer: Answer) -> None:
         facts: _Facts = leg.about
         called = self._priced(leg, answer, facts)
-        self.counts.usd += called.usd
+        if called.usd == called.usd:
+            self.counts.usd += called.usd
         self._counted(leg, answer)
         if not leg.open:
             self.counts.late += leg.rows
@@ -208,10 +221,11 @@ class LiveTier:
         if usd_per_row is None:
             busy = answer.service_s * leg.rows / max(answer.batch_rows, 1) * facts.worker_cores
             usd = busy * facts.usd_per_core_s
-            if usd != usd:  # no price by the hour: what the calibration reckoned with
-                usd = self.spec.usd_per_request * leg.rows
+            if usd != usd:  # NaN: no price by the hour: what the calibration reckoned with
+                usd = self._usd_per_row * leg.rows
         else:
-            usd = charged = usd_per_row * leg.rows
+            usd = usd_per_row * leg.rows
+            charged = usd if usd == usd else 0.0
         outputs = [answer.outputs[k] for k in facts.columns if k < len(answer.outputs)]
         return Called(leg.model, outputs, answer, usd, busy, charged)
 
@@ -256,7 +270,10 @@ class LiveTier:
             del self._legs[leg]
             leg.open, leg.deadline_s = False, -math.inf
             took = f"the tier {self.name} gave no answer within {self.spec.timeout_s:g} s"
-            self._missed(leg.asker, leg.rows, "timeout", Problem(_LATE, took))
+            try:
+                self._missed(leg.asker, leg.rows, "timeout", Problem(_LATE, took))
+            except Exception as e:  # noqa: BLE001 - as above
+                self._fail(leg, e)
 
     @property
     def idle(self) -> bool:
