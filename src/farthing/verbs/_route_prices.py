@@ -168,9 +168,9 @@ def _stated(tier: NamedTier, run: Run, n: int) -> tuple[Floats, str]:
     assert isinstance(run, RemoteRun)
     assert run.input_tokens is not None
     assert run.output_tokens is not None
-    usd = (price.usd_per_input_token or 0.0) * run.input_tokens
-    usd = usd + (price.usd_per_output_token or 0.0) * run.output_tokens
-    return usd, (
+    spent = (price.usd_per_input_token or 0.0) * run.input_tokens
+    spent = spent + (price.usd_per_output_token or 0.0) * run.output_tokens
+    return spent, (
         f"{tier.name}: by token as stated, {run.input_tokens.mean():.0f} in and {run.output_tokens.mean():.0f} out a "
         "request on average"
     )
