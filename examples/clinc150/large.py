@@ -15,6 +15,7 @@ from classifier import Large
 from data import Question
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
+from transformers.utils import logging
 
 __all__ = [
     "MAX_LENGTH",
@@ -39,6 +40,9 @@ ENCODER_RATE, HEAD_RATE = 2e-4, 2e-3
 HEAD_SCALE = 10.0
 BEGIN, END = 101, 102
 """BERT's tokens around a text."""
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 Encoded = list[list[int]]
 
