@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ _DATA: tuple[Any, ...] = (
     click.option("--reference", metavar="TIER", help="Losses are counted against it; default: the last tier named."),
     click.option("--confidence", metavar="95%", help="Of the promise and of intervals; default 95%."),
     click.option("--seed", type=int, help="Seed of everything random; default 0."),
+    click.option("--trust", is_flag=True, help="Load PyTorch programs that were not built on this machine."),
     click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
 )  # fmt: skip
 _CALIBRATE: tuple[Any, ...] = (
@@ -47,6 +49,7 @@ _CALIBRATE: tuple[Any, ...] = (
     click.option("--price", "prices", multiple=True, metavar="NAME=USD/request",
                  help="What a tier costs: /request, /second or /Mtoken; needed behind a URL."),
     click.option("--priced-as", metavar="OFFER", help="What this machine costs, for example aws/m7i.large."),
+    click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Price with the prices of that day."),
     click.option("--max-loss", metavar="0.5%", help="Largest mean loss of quality; default 0.5%."),
     click.option("--segment-column", metavar="NAME", help="Column of segments with limits of their own."),
     click.option("--max-loss-of", multiple=True, metavar="SEGMENT=1%", help="Largest mean loss within a segment."),
@@ -58,7 +61,7 @@ _CALIBRATE: tuple[Any, ...] = (
     click.option("--audit-share", metavar="2%", help="Share of cheap answers to audit while the route is served."),
     click.option("--name", metavar="NAME", help="Of the end point's model; default auto."),
     click.option("--out", "output_dir", type=click.Path(path_type=Path, file_okay=False), default=Path("route"),
-                 show_default=True, help="Gets route.yaml, route.npz, outcomes.parquet, route.html, curve.svg."),
+                 show_default=True, help="Gets route.yaml, route.npz, outcomes.parquet, route.html."),
 )  # fmt: skip
 _EVALUATE: tuple[Any, ...] = (
     click.option("--segment-column", metavar="NAME", help="Column of segments."),
@@ -86,7 +89,9 @@ def route() -> None:
 @route.command()
 @click.argument("source", required=False, type=click.Path(path_type=Path))
 @_options((*_CALIBRATE, *_DATA))
-def calibrate(source: Path | None, output_dir: Path, as_json: bool, columns: Any, **given: Any) -> None:
+def calibrate(
+    source: Path | None, output_dir: Path, as_json: bool, columns: Any, as_of: datetime | None, **given: Any
+) -> None:
     """Choose and prove a policy; write route.yaml.
 
     SOURCE is a tiers.yaml, or a table of outcomes (quality:TIER and cost_usd:TIER columns) that stands for running
@@ -97,7 +102,14 @@ def calibrate(source: Path | None, output_dir: Path, as_json: bool, columns: Any
     from farthing.verbs.route_calibrate import route_calibrate
 
     with TerminalProgress() as progress:
-        report = route_calibrate(source, columns=dict(columns), output_dir=output_dir, on_progress=progress, **given)
+        report = route_calibrate(
+            source,
+            columns=dict(columns),
+            output_dir=output_dir,
+            as_of=None if as_of is None else as_of.date(),
+            on_progress=progress,
+            **given,
+        )
     if as_json:
         from farthing.render.route_json import calibration_document
 

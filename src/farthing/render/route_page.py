@@ -29,6 +29,8 @@ from farthing.render.svg import svg
 __all__ = ["calibration_html", "evaluation_html", "picture_png", "picture_svg"]
 
 PNG_SCALE = 2.0
+MOST_COMPARED = 60
+"""Families in the table, the cheapest first."""
 
 
 def calibration_html(report: CalibrationReport) -> str:
@@ -46,7 +48,8 @@ def calibration_html(report: CalibrationReport) -> str:
         hint=route.verdict.hint,
         share=printable(share_sentence(route)),
         route=_route_facts(route),
-        compared=[_compared(c, report) for c in report.compared],
+        compared=[_compared(c, report) for c in report.compared[:MOST_COMPARED]],
+        left_out=max(0, len(report.compared) - MOST_COMPARED),
         **_judged(report.judged),
     )
 
@@ -66,6 +69,7 @@ def evaluation_html(report: EvaluationReport) -> str:
         share="",
         route=None,
         compared=[],
+        left_out=0,
         **_judged(report),
     )
 

@@ -137,6 +137,7 @@ def judged_tiers(
     drop_known: bool,
     run: RunSettings,
     on_progress: OnProgress,
+    trust: bool,
 ) -> tuple[OutcomeMatrix, tuple[str, ...]]:
     """Let the route's tiers answer test requests; costs are those of the calibration.
 
@@ -152,7 +153,7 @@ def judged_tiers(
             hint="--data names a file of outcomes with the same tiers and scores",
         )
     named = [_named(tier, folder, route) for tier in route.tiers]
-    models = found_models(named)
+    models = found_models(named, trust)
     requests = requests_of(asked, models)
     if route.quality == "accuracy" and requests.dataset.labels is None:
         raise DataError(

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,12 @@ class Answered:
     labels: NDArray[np.int64] | None
 
 
-def found_models(named: Sequence[NamedTier]) -> dict[str, ServedModel]:
+def found_models(named: Sequence[NamedTier], trust: bool = False) -> dict[str, ServedModel]:
     """Look up and check the tiers that run here.
+
+    Args:
+        named: Tiers.
+        trust: Allows native artefacts that were not built on this machine.
 
     Raises:
         FarthingError: when one is missing, of an unknown kind, or was changed.
@@ -77,7 +82,8 @@ def found_models(named: Sequence[NamedTier]) -> dict[str, ServedModel]:
     for tier in named:
         if tier.kind == "model":
             wishes = read_wishes({key: tier.options[key] for key in SERVED_KEYS if key in tier.options})
-            models = served_models([tier.source], cores=len(usable_cpus()), check=check_artefact, wishes=wishes)
+            cores = len(usable_cpus())
+            models = served_models([tier.source], cores=cores, check=check_artefact, wishes=wishes, trust=trust)
             if len(models) != 1:
                 raise InputError(f"the tier {tier.name!r} names {len(models)} models ({tier.source})")
             found[tier.name] = replace(models[0], name=tier.name)
@@ -187,7 +193,14 @@ def quality_of(got: Answered, reference: str) -> Floats:
 
 
 def of_tiers(
-    named: Sequence[NamedTier], settings: RouteSettings, out: Path, run: RunSettings, tell: Progress
+    named: Sequence[NamedTier],
+    settings: RouteSettings,
+    out: Path,
+    run: RunSettings,
+    tell: Progress,
+    *,
+    trust: bool = False,
+    as_of: date | None = None,
 ) -> Material:
     """Run tiers and make material of their answers.
 
@@ -197,6 +210,8 @@ def of_tiers(
         out: Folder of the route: sources are written relative to it.
         run: How much is measured.
         tell: Progress.
+        trust: Allows native artefacts that were not built on this machine.
+        as_of: Day of the prices, None for today.
 
     Raises:
         FarthingError: for bad input before any tier starts, and when a tier fails.
@@ -204,7 +219,7 @@ def of_tiers(
     reference = settings.reference or named[-1].name
     if reference not in [tier.name for tier in named]:
         raise InputError(f"--reference is {reference!r}; the tiers are {', '.join(t.name for t in named)}")
-    models, offer = found_models(named), offer_named(settings.priced_as, None)
+    models, offer = found_models(named, trust), offer_named(settings.priced_as, as_of)
     refuse_unpriced(named, models, offer)
     requests = requests_of(settings, models)
     n = requests.dataset.n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def route_calibrate(
     prices: Sequence[str] = (),
     columns: Mapping[str, tuple[str, str]] | None = None,
     output_dir: Path | str = "route",
+    trust: bool = False,
+    as_of: date | None = None,
     run: RunSettings | None = None,
     on_progress: OnProgress = None,
     **settings: Any,
@@ -56,6 +59,8 @@ def route_calibrate(
         prices: ``name=0.001/request`` each.
         columns: Of a file of outcomes: quality and cost column by tier, None for ``quality:TIER``, ``cost_usd:TIER``.
         output_dir: Gets route.yaml, route.npz, outcomes.parquet and route.html.
+        trust: Allows native artefacts of tiers that were not built on this machine.
+        as_of: Price with the prices of that day instead of today's.
         run: How much is measured.
         on_progress: Called as ``(stage, done, total, note)``.
         settings: Keys of :mod:`farthing.load.route_settings`: ``data max_loss confidence max_loss_of method`` …
@@ -65,7 +70,15 @@ def route_calibrate(
         FarthingError: when a tier fails, or the disk is full.
     """
     out = Path(output_dir)
-    material, asked = _material(source, tiers, prices, columns, settings, out, run, on_progress)
+    path = None if source is None else Path(source)
+    if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
+        asked = read_settings(settings)
+        _refuse_unused(path, tiers, prices, asked)
+        material = of_outcomes(path, asked, columns)
+    else:
+        named, asked = _asked(path, tiers, prices, settings)
+        tell, measured = on_progress or (lambda *_: None), replace(run or RunSettings(), seed=asked.seed)
+        material = of_tiers(named, asked, out, measured, tell, trust=trust, as_of=as_of)
     choose, prove = take(material.matrix, material.choose), take(material.matrix, ~material.choose)
     _refuse_one_sided(choose, material.reference)
     families, left_out = sensible_families(choose, reference=material.reference)
@@ -103,24 +116,17 @@ def route_calibrate(
     return report
 
 
-def _material(
-    source: Path | str | None,
-    tiers: Sequence[str | NamedTier],
-    prices: Sequence[str],
-    columns: Mapping[str, tuple[str, str]] | None,
-    settings: Mapping[str, Any],
-    out: Path,
-    run: RunSettings | None,
-    on_progress: OnProgress,
-) -> tuple[Material, RouteSettings]:
-    path = None if source is None else Path(source)
-    if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
-        if tiers or prices:
-            raise InputError(f"{path} holds outcomes: tiers and prices are those of the file", hint="leave --tier out")
-        asked = read_settings(settings)
-        if asked.data is not None:
-            raise InputError(f"{path} holds outcomes: no tier is run, and --data has no use", hint="leave --data out")
-        return of_outcomes(path, asked, columns), asked
+def _refuse_unused(path: Path, tiers: Sequence[object], prices: Sequence[str], asked: RouteSettings) -> None:
+    if tiers or prices:
+        raise InputError(f"{path} holds outcomes: tiers and prices are those of the file", hint="leave --tier out")
+    if asked.data is not None:
+        raise InputError(f"{path} holds outcomes: no tier is run, and --data has no use", hint="leave --data out")
+
+
+def _asked(
+    path: Path | None, tiers: Sequence[str | NamedTier], prices: Sequence[str], settings: Mapping[str, Any]
+) -> tuple[tuple[NamedTier, ...], RouteSettings]:
+    """Tiers and settings of a tiers.yaml and of the arguments, which win."""
     named: tuple[NamedTier, ...] = ()
     in_file: Mapping[str, Any] = {}
     if path is not None:
@@ -132,8 +138,7 @@ def _material(
         named = tuple(t if isinstance(t, NamedTier) else tier_of_flag(t) for t in tiers)
     named = priced(named, prices)
     check_tiers(named)
-    run = replace(run or RunSettings(), seed=asked.seed)
-    return of_tiers(named, asked, out, run, on_progress or (lambda *_: None)), asked
+    return named, asked
 
 
 def _refuse_other(path: Path) -> None:

@@ -52,6 +52,7 @@ def route_evaluate(
     output_dir: Path | str | None = None,
     drop_known: bool = False,
     draws: int = DRAWS,
+    trust: bool = False,
     run: RunSettings | None = None,
     on_progress: OnProgress = None,
     **settings: Any,
@@ -64,6 +65,7 @@ def route_evaluate(
         output_dir: Gets evaluation.html, curve.svg and curve.png; None for the folder of ``source``.
         drop_known: Leave out requests that the route was calibrated on, instead of refusing them.
         draws: Of the bootstrap, ≥ 100.
+        trust: Allows native artefacts of tiers that were not built on this machine.
         run: How tiers are run.
         on_progress: Called as ``(stage, done, total, note)``.
         settings: ``data labels text_column label_column id_column segment_column reference confidence seed``.
@@ -78,7 +80,7 @@ def route_evaluate(
             raise InputError(f"{path} holds outcomes; --data belongs to a route.yaml")
         judged = _of_file(path, asked, columns)
     else:
-        judged = _of_route(path, asked, columns, drop_known, run or RunSettings(), on_progress)
+        judged = _of_route(path, asked, columns, drop_known, run or RunSettings(), on_progress, trust)
     evaluation = evaluate(
         judged.policies,
         judged.matrix,
@@ -138,6 +140,7 @@ def _of_route(
     drop_known: bool,
     run: RunSettings,
     on_progress: OnProgress,
+    trust: bool,
 ) -> _Judged:
     route = read_route(path)
     if asked.data is None:
@@ -149,7 +152,7 @@ def _of_route(
         matrix, notes = judged_file(route, path.parent, asked, columns, known, drop_known)
     else:
         run = replace(run, seed=asked.seed)
-        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress)
+        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress, trust)
     followed = FixedTier(tier=route.reference) if route.chosen is None else policy_of(route.ladder[route.chosen].policy)
     ladder = [policy_of(rung.policy) for rung in route.ladder]
     curve = _curve(known.matrix, matrix, route) if known else ()
