@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import MeasureError
+from farthing.measure.array_files import joined
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.schedule import Schedule
 from farthing.measure.wire import Child, ask, end
@@ -320,7 +321,7 @@ class Replica:
         ]
         try:
             self._ask_each(self.children[: len(parts)], messages, SILENCE_S)
-            return {name: _joined(written, self._file("joined")) for name, written in paths.items()}
+            return {name: joined(written, self._file("joined")) for name, written in paths.items()}
         except OSError as e:
             raise MeasureError(f"cannot keep answers in {self._run_dir}: {e.strerror or e}") from e
         finally:
@@ -385,25 +386,3 @@ def _server_run(schedule: Schedule, batches: Sequence[int], rate_rps: float) -> 
         achieved_rps=achieved_rps,
         stable=answered_s.size == schedule.n,
     )
-
-
-def _joined(parts: Sequence[Path], path: Path) -> NDArray[np.float32]:
-    """Arrays one after the other as one; they stay on disk, whose name for them is gone when this returns.
-
-    Raises:
-        MeasureError: when they do not have the same shape beyond the first dimension.
-    """
-    arrays: list[NDArray[np.float32]] = [np.load(part, mmap_mode="r", allow_pickle=False) for part in parts]
-    if len(arrays) == 1:
-        return arrays[0]
-    shapes = {array.shape[1:] for array in arrays}
-    if len(shapes) > 1:
-        raise MeasureError(f"answers differ in shape: {' and '.join(map(str, sorted(shapes)))}")
-    try:
-        whole = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.float32, shape=(sum(map(len, arrays)), *arrays[0].shape[1:])
-        )
-        np.concatenate(arrays, out=whole)
-    finally:
-        path.unlink(missing_ok=True)
-    return whole

@@ -46,14 +46,14 @@ def quality_and_cost(report: EvaluationReport, *, width: int = 720) -> alt.Layer
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(
             values=round_ticks(low, high, most=7 if width > 500 else 4),
-            format="~g" if report.currency == "cpu_s" else "$,.6~r",
+            format=".3~r" if report.currency == "cpu_s" else "$,.6~r",
             title=axis_title,
         ),
     )
     y = alt.Y(
         "y:Q",
         scale=alt.Scale(domain=[lowest, highest], nice=False, clamp=True),
-        axis=alt.Axis(tickCount=6, format="~g", title=None),
+        axis=alt.Axis(tickCount=6, format=".4~r", title=None),
     )
     chart = alt.layer(
         *_band(e, unit, x, y),

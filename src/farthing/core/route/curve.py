@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from farthing.core.money.frontier import non_dominated
+from farthing.core.route.controls import hull_of
 from farthing.core.route.families import Family, families_of, grid_means
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.policies import Policy
@@ -24,8 +25,8 @@ def sensible_families(matrix: OutcomeMatrix, *, reference: str) -> tuple[tuple[F
     """The families to compare.
 
     A predictor of one tier judges only policies that ask this tier first. With more than six tiers below the
-    reference only those take part that no other beats in cost and quality on these requests, of them the six of the
-    highest quality; the rest are tried alone.
+    reference only six take part: the best of those from which a fixed split would choose on these requests, then the
+    best of those that no other beats in cost and quality; the rest are tried alone.
 
     Args:
         matrix: The choosing part.
@@ -44,7 +45,7 @@ def sensible_families(matrix: OutcomeMatrix, *, reference: str) -> tuple[tuple[F
         kept = _best(matrix, below)
         said = (
             f"of {len(below)} tiers cheaper than {reference} the policies that route use {len(kept)} "
-            f"({', '.join(t for t in below if t in kept)}); the others are beaten in cost and quality"
+            f"({', '.join(t for t in below if t in kept)}); the others are beaten by these or by a split between them"
         )
     found = [
         family
@@ -57,8 +58,14 @@ def sensible_families(matrix: OutcomeMatrix, *, reference: str) -> tuple[tuple[F
 def _best(matrix: OutcomeMatrix, below: Sequence[str]) -> set[str]:
     columns = [matrix.tier(name) for name in below]
     quality, cost = matrix.quality[:, columns].mean(axis=0), matrix.cost_usd[:, columns].mean(axis=0)
+    corners = hull_of(cost, quality)
+    first = [
+        k for k in range(len(below)) if (corners.cost_usd == cost[k]).any() and (corners.quality == quality[k]).any()
+    ]
     front = np.flatnonzero(non_dominated(np.column_stack([cost, -quality])))
-    return {below[k] for k in front[np.argsort(-quality[front])][:MANY_TIERS]}
+    rest = [int(k) for k in front[np.argsort(-quality[front])] if k not in first]
+    best = sorted(first, key=lambda k: -quality[k])
+    return {below[k] for k in [*best, *rest][:MANY_TIERS]}
 
 
 def _fits(family: Family) -> bool:
