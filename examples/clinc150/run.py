@@ -130,7 +130,7 @@ def routed(out: Path) -> int:
     sources = (("small", out / "small"), ("medium", out / "medium"), ("large", out / "large" / "plan.yaml"))
     tiers = [f"--tier={name}={source}" for name, source in sources]
     columns = ["--text-column", "text", "--label-column", "intent"]
-    limit = ["--max-loss", "0.5%", "--confidence", "95%", "--priced-as", OFFER]
+    limit = ["--max-loss", "0.5%", "--confidence", "95%", "--priced-as", OFFER, "--as-of", AS_OF]
     status = farthing("route", "calibrate", *tiers, "--data", out / "calibrate.csv", *columns, *limit, "--out", out)
     (out / "test").mkdir(exist_ok=True)
     with (out / "test" / "evaluation.json").open("w") as f:
