@@ -15,7 +15,8 @@ from routes import cascade, expected, margin_of, route_of, rung, tier
 from routing_desks import Bench, ManualClock, desk_model
 
 from farthing.core.route.routes import RoutedPolicy, ScoreSpec
-from farthing.serve.requests import Answer, Problem
+from farthing.nouns import TensorSpec
+from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Gone
 from farthing.serve.routing.groups import Group
 
@@ -377,3 +378,31 @@ def test_a_fault_of_the_router_itself_leaves_nobody_waiting(monkeypatch: pytest.
         assert len(told) == 1
 
     run(main())
+
+
+def test_texts_in_a_tensor_are_read_by_scores_of_texts() -> None:
+    async def main() -> None:
+        policy = RoutedPolicy(kind="pre_route", tiers=("small", "large"), scores=("brevity",), thresholds=(-2.5,))
+        spec = ScoreSpec(name="brevity", kind="brevity")
+        bench = Bench(route=route_of([tier("small"), tier("large")], [rung(policy)], (spec,)))
+        words = (TensorSpec(name="text", dtype="bytes", shape=(None, 1)),)
+        bench.model.inputs = words
+        for name in ("small", "large"):
+            bench.models[name].inputs = words
+            bench.models[name].queue.answer = _zeros  # type: ignore[attr-defined]
+        texts = np.array([[b"short"], [b"a long text indeed"], [b"\xff"]], dtype=object)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        request = Request(
+            model=bench.model, reply=lambda _, outcome: future.set_result(outcome), rows=3, tensors=[texts]
+        )
+        bench.router.submit(request)
+        answer = await future
+        assert [d.tier for d in answer.route.decisions] == ["small", "large", "large"]
+        assert answer.route.decisions[2].escalated_because == "invalid"
+
+    run(main())
+
+
+def _zeros(request: Request) -> None:
+    outputs = [np.zeros((request.rows, 3), np.float32)]
+    request.reply(request, Answer(outputs=outputs, queue_s=0.0, service_s=0.0, batch_rows=request.rows))

@@ -191,7 +191,6 @@ def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, 
         timeout_s=tier.timeout_s,
         concurrency=int(concurrency),
         options=dict(tier.options) if tier.kind != "model" else {},
-        pipeline=PipelineSpec(kind="text") if tier.kind == "openai" else PipelineSpec(kind="tensor"),
         classes=classes,
     )
 

@@ -210,7 +210,7 @@ class Group:
                 return [NAN] * self._count
             tables.append(called.answer.outputs[column])
         request, rows, compute = self.request, self.rows, gate.compute
-        if request.payloads is None:
+        if not gate.reads_text:
             return [compute([table[k] for table in tables], None) for k in range(self._count)]
         return [
             compute([table[k] for table in tables], text_of(request, row))

@@ -88,6 +88,15 @@ def fitted_to(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> 
 
 
 def text_of(request: Request, row: int) -> str | None:
-    """The text of a row, None when it is none."""
-    payload = None if request.payloads is None else request.payloads[row]
-    return payload if isinstance(payload, str) else None
+    """The text of a row (of a tensor of one text a row, too), None when it has none."""
+    if request.payloads is not None:
+        payload = request.payloads[row]
+        return payload if isinstance(payload, str) else None
+    tensors = request.tensors
+    if not tensors or len(tensors) != 1 or tensors[0].dtype.char != "O" or tensors[0].size != request.rows:
+        return None
+    element = tensors[0].reshape(-1)[row]
+    try:
+        return element if isinstance(element, str) else bytes(element).decode()
+    except UnicodeDecodeError:
+        return None

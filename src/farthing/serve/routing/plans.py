@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, policy_of
+from farthing.core.route.texts import TEXT_FEATURES
 from farthing.serve.routing.row_scores import RowScore, row_score
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Gate:
         output: Name of their output that is read, empty for the first.
         compute: See :data:`~farthing.serve.routing.row_scores.RowScore`.
         cost_usd: Of computing it once.
+        reads_text: Whether it looks at the row's text.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Gate:
     output: str
     compute: RowScore
     cost_usd: float
+    reads_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,7 +158,16 @@ def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Pr
         raise ValueError(f"there is no score {name}; there are {', '.join(specs) or 'none'}")
     compute = row_score(spec, predictors.get(name))
     cost_usd = spec.cost_usd * unit_usd if spec.cost_usd else 0.0
-    return Gate(name=name, needs=spec.needs, output=spec.output, compute=compute, cost_usd=cost_usd)
+    features = spec.features or TEXT_FEATURES
+    reads_text = spec.kind == "brevity" or (spec.kind == "logistic" and not set(TEXT_FEATURES).isdisjoint(features))
+    return Gate(
+        name=name,
+        needs=spec.needs,
+        output=spec.output,
+        compute=compute,
+        cost_usd=cost_usd,
+        reads_text=reads_text,
+    )
 
 
 def shares_of(rung: Rung, tiers: Sequence[str]) -> RungShares:
