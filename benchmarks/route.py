@@ -160,10 +160,9 @@ def risk(demo: Demo) -> None:
     jobs = [partial(trial, population, families, sets, demo, k) for k, (_, families, sets) in enumerate(cases)]
     with multiprocessing.get_context("fork").Pool(2) as pool:
         for (name, _, _), found in zip(cases, pool.imap(_run, jobs), strict=True):
-            held = found.chosen.lo <= 1 - LIMIT.confidence
-            show(f"route/risk/wrong by {name}", found.chosen, "frac", "lo ≤ 0.05", held)
-            held = found.ladder.lo <= 1 - LIMIT.confidence
-            show(f"route/risk/any rung wrong by {name}", found.ladder, "frac", "lo ≤ 0.05", held)
+            for what, seen in (("wrong", found.chosen), ("any rung wrong", found.ladder)):
+                held = seen.lo <= 1 - LIMIT.confidence
+                emit(f"route/risk/{what} by {name}", seen.value, seen.lo, None, "frac", "lo ≤ 0.05", held)
             emit(
                 f"route/risk/times cheaper by {name}",
                 found.cost_ratio,
