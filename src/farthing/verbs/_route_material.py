@@ -58,6 +58,8 @@ class Material:
         marks: Words by request to write beside the outcomes.
         assumptions: Everything that was assumed, in words.
         currency: ``usd``, or ``cpu_s`` where no price was given.
+        disagreed: Whether each tier's answer differs from the reference's, shape ``(n, k)`` as ``matrix.quality``;
+            None where answers are not known.
     """
 
     matrix: OutcomeMatrix
@@ -72,6 +74,7 @@ class Material:
     marks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     currency: Literal["usd", "cpu_s"] = "usd"
+    disagreed: NDArray[np.bool_] | None = None
 
 
 def drawn_parts(n: int, settings: RouteSettings) -> NDArray[np.bool_]:

@@ -252,6 +252,7 @@ def of_tiers(
         marks={"part": [PARTS[0] if c else PARTS[1] for c in choose], "fingerprint": got.requests.fingerprints},
         assumptions=_assumptions(got, models, reference, costs, scored),
         currency=costs.currency,
+        disagreed=agreement_quality([got.answers[tier] for tier in plain.tiers], reference) < 1,
     )
 
 

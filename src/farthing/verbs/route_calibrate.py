@@ -92,6 +92,7 @@ def route_calibrate(
         scores=material.specs,
         quality=material.quality,
         audit_frac=asked.audit_frac,
+        disagreed=None if material.disagreed is None else material.disagreed[~material.choose],
         classes=material.classes,
         assumptions=assumptions,
         currency=material.currency,

@@ -61,17 +61,6 @@ def test_a_route_names_what_its_ladder_needs_and_no_more() -> None:
         assert sum(rung.answered_frac.values()) == pytest.approx(1)
 
 
-def test_a_later_score_is_watched_where_it_is_looked_at() -> None:
-    m = matrix()
-    policy = Cascade(tiers=("t0", "t1", "t2"), scores=("margin(t0)", "margin(t1)"), thresholds=(-0.5, -0.7))
-    from farthing.core.route.assembling import _quantiles
-
-    first, second = (_quantiles([], policy, m)[name] for name in policy.scores)
-    waiting = m.scores["margin(t0)"].values < -0.5
-    assert first[4] == pytest.approx(np.median(m.scores["margin(t0)"].values))
-    assert second[4] == pytest.approx(np.median(m.scores["margin(t1)"].values[waiting]))
-
-
 def test_a_predictor_of_one_tier_stands_before_that_tier_only() -> None:
     families, _ = sensible_families(matrix(), reference="t2")
     routed = [f for f in families if f.kind == "pre_route" and f.scores == ("text_logistic(t1)",)]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from farthing.core.route.calibration import Calibration
 from farthing.core.route.certification import Tested
+from farthing.core.route.monitoring import monitoring_of
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.policies import Cascade, FixedTier, Policy, PreRoute, follow
-from farthing.core.route.routes import Monitoring, Route, Rung, ScoreSpec, Tier, written
+from farthing.core.route.routes import Route, Rung, ScoreSpec, Tier, written
 
 __all__ = ["assembled", "rung_of"]
-
-DECILES = tuple(k / 10 for k in range(1, 10))
 
 
 def rung_of(tested: Tested, tiers: Sequence[str]) -> Rung:
@@ -39,6 +38,7 @@ def assembled(
     scores: Sequence[ScoreSpec],
     quality: Literal["accuracy", "agreement", "given"],
     audit_frac: float,
+    disagreed: NDArray[np.bool_] | None = None,
     classes: Sequence[str],
     assumptions: Sequence[str],
     currency: Literal["usd", "cpu_s"] = "usd",
@@ -53,6 +53,8 @@ def assembled(
         scores: Of every score that may occur; those that the ladder names are kept.
         quality: What was compared.
         audit_frac: Share of answers below the reference to audit, in [0, 1].
+        disagreed: Whether each tier's answer differs from the reference's, shape ``(n, k)`` as ``prove.quality``; None
+            where the answers are not known.
         classes: Of the answers.
         assumptions: In words.
         currency: What costs are in.
@@ -79,38 +81,16 @@ def assembled(
         n=proof.n if proof else prove.n,
         n_needed=found.n_needed,
         method=proof.method if proof else "",
-        monitoring=Monitoring(
+        monitoring=monitoring_of(
+            found.chosen,
+            [tested.policy for tested in found.ladder],
+            prove,
+            reference=found.reference,
+            max_loss_frac=found.limit.max_loss_frac,
             audit_frac=audit_frac,
-            alarm_loss_frac=found.limit.max_loss_frac,
-            score_quantiles=_quantiles([t.policy for t in found.ladder], found.chosen, prove),
+            disagreed=disagreed,
         ),
         assumptions=tuple(assumptions),
         classes=tuple(classes),
         currency=currency,
     )
-
-
-def _quantiles(ladder: Sequence[Policy], chosen: Policy, matrix: OutcomeMatrix) -> Mapping[str, tuple[float, ...]]:
-    """Deciles of every score that the ladder names, over the requests on which it is looked at.
-
-    A cascade's later scores are looked at only where the earlier tiers did not answer; the chosen policy decides, else
-    the first one that names the score.
-    """
-    found: dict[str, tuple[float, ...]] = {}
-    for policy in (chosen, *ladder):
-        if isinstance(policy, FixedTier):
-            continue
-        for name, rows in _looked_at(policy, matrix):
-            if name not in found and rows.any():
-                values = np.quantile(matrix.scores[name].values[rows], DECILES)
-                found[name] = tuple(float(x) for x in values)
-    return found
-
-
-def _looked_at(policy: PreRoute | Cascade, matrix: OutcomeMatrix) -> list[tuple[str, np.ndarray]]:
-    if isinstance(policy, PreRoute):
-        return [(policy.score, np.ones(matrix.n, dtype=bool))]
-    ran = follow(policy, matrix).tier
-    columns = [matrix.tier(tier) for tier in policy.tiers]
-    place = np.array([columns.index(int(t)) for t in ran])
-    return [(name, place >= stage) for stage, name in enumerate(policy.scores)]

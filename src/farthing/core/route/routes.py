@@ -138,19 +138,29 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitoring:
-    """What is watched while the route is followed.
+    """What is watched while the route is followed (:mod:`farthing.core.route.watching`).
 
     Attributes:
-        audit_frac: Share of answers below the reference that the reference answers too, in [0, 1].
-        alarm_loss_frac: Mean loss of quality at which the route is not to be followed any longer.
+        audit_frac: Share of answers below the reference that the reference answers too, in [0, 1]; 0 for no audits.
+        alarm_loss_frac: Share of all requests whose answer differs from the reference's at which the route is not to
+            be followed any longer, in (0, 1).
         false_alarm: Probability of ever raising a false alarm, in (0, 0.5].
-        score_quantiles: Of the deciding score on the calibration data, by score name (deciles), for its drift.
+        score_quantiles: By name of each score that a certified policy looks at first: its deciles over all calibration
+            requests.
+        score_below: Where calibration scores equal a decile: for each decile the share of those that count as below.
+        closer_frac: Share audited right after an audit that shows a difference, in [0, 1].
+        closer_requests: For so many requests, ≥ 0.
+        calibrated_loss_frac: Share that differed in calibration under the chosen policy, None when unknown.
     """
 
     audit_frac: float = 0.02
     alarm_loss_frac: float = 0.01
     false_alarm: float = 0.05
     score_quantiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    score_below: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    closer_frac: float = 1.0
+    closer_requests: int = 100
+    calibrated_loss_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
