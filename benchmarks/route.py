@@ -44,7 +44,7 @@ LIMIT = LossLimit(max_loss_frac=0.005, confidence=0.95)
 CALIBRATED = 6_000
 """Requests of each drawn calibration set, half to choose on and half to prove on."""
 BOUND_S = 0.050
-"""p99 bound in the server: the promise of the large tier's plan."""
+"""p99 bound in the server, half the large tier's deadline."""
 PRICED_ON = date(2026, 11, 24)
 ROUNDS = 3
 KEPT = 0.85
