@@ -52,6 +52,7 @@ class Decision:
         cost_usd: On the usage basis, of all calls and scores; NaN when a tier that was called has no price.
         marginal_usd: What sending one more request to ``tier`` costs now, NaN when unknown.
         audit: The reference is asked as well, afterwards and for comparison only; its cost is not in ``cost_usd``.
+        audit_frac: Probability with which it was to be, before that was drawn.
     """
 
     row: int = 0
@@ -67,6 +68,7 @@ class Decision:
     cost_usd: float = float("nan")
     marginal_usd: float = float("nan")
     audit: bool = False
+    audit_frac: float = 0.0
 
     @property
     def escalated_because(self) -> Reason | None:
@@ -113,11 +115,13 @@ class RouteObserver(Protocol):
 class Auditor(Protocol):
     """Decides which answers are compared with the reference's; cheap, must not raise."""
 
-    def wants_audit(self) -> bool:
-        """Whether the answer that was just given is to be compared; asked once a row that the reference did not answer.
+    audit_frac: float
+    """Probability with which the next answer is compared; it depends on what is past alone, never on the request or
+    its score."""
 
-        It must not depend on the request or on its score: a random share is what statistics are made of.
-        """
+    def wants_audit(self) -> bool:
+        """Whether the answer that was just given is to be compared: drawn with ``audit_frac``, once a row that the
+        reference did not answer."""
         ...
 
     def audited(self, decision: Decision, answer: Answer, reference: Answer, cost_usd: float) -> None:
@@ -138,6 +142,8 @@ class Auditor(Protocol):
 
 class Nobody:
     """Observer and auditor of a route that is not watched: no audits."""
+
+    audit_frac = 0.0
 
     def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
         """Nothing."""

@@ -39,6 +39,11 @@ class Way(Protocol):
         """What one more request sent there costs now, NaN when unknown."""
         ...
 
+    @property
+    def audit_frac(self) -> float:
+        """Probability with which the next answer below the reference is to be compared."""
+        ...
+
     def wants_audit(self, tier: str) -> bool:
         """Whether an answer of that tier is to be compared with the reference's."""
         ...
@@ -105,11 +110,7 @@ class Flight:
 
     def begin(self) -> None:
         """Ask the first tiers."""
-        group = Group(self, None)
-        if self.plan.chooses:
-            group.want(self.plan.gates[0].needs, group.choose)
-        else:
-            group.enter(0)
+        Group(self, None).begin()
 
     def count(self, called: Called) -> None:
         """A tier was paid for."""

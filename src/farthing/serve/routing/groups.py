@@ -7,7 +7,7 @@ one row is one group all the way.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from farthing.serve.requests import Answer, Problem
@@ -45,10 +45,10 @@ class Group:
         "_answers",
         "_awaited",
         "_called",
+        "_choosing",
         "_count",
         "_failed",
         "_flight",
-        "_next",
         "_passed_on",
         "_seen",
         "_stage",
@@ -64,7 +64,9 @@ class Group:
         self._count = flight.request.rows if rows is None else len(rows)
         self._stage = 0
         self._awaited = 0
-        self._next: Callable[[], None] = self.judge
+        self._choosing = (
+            False  # what comes next is no bound method, which would make a cycle that only the collector frees
+        )
         self._answers: dict[str, Called] = {}
         self._failed: dict[str, tuple[Reason, Problem]] = {}
         self._called: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ class Group:
         self.service_s += called.answer.service_s
         self._awaited -= 1
         if not self._awaited:
-            self._next()
+            self._go_on()
 
     def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
         """A tier has not."""
@@ -97,28 +99,43 @@ class Group:
     def _arrived(self) -> None:
         self._awaited -= 1
         if not self._awaited:
-            self._next()
+            self._go_on()
 
     # — the way ————————————————————————————————————————————————————————————————————————————————————
 
-    def want(self, tiers: tuple[str, ...], then: Callable[[], None]) -> None:
+    def begin(self) -> None:
+        """Choose a tier, or ask the first."""
+        plan = self._flight.plan
+        if plan.chooses:
+            self._choosing = True
+            self._want(plan.gates[0].needs)
+        else:
+            self.enter(0)
+
+    def _want(self, tiers: tuple[str, ...]) -> None:
         """Have the answers of some tiers, those that are not there yet asked for, then go on."""
         missing = tiers
         if self._called:
             missing = tuple([name for name in tiers if name not in self._answers and name not in self._failed])
         if not missing:
-            then()
+            self._go_on()
             return
-        self._next = then
         self._awaited = len(missing)
         self._called += missing
         for name in missing:
             self._flight.way.tier(name).ask(self)
 
+    def _go_on(self) -> None:
+        if self._choosing:
+            self._choosing = False
+            self.choose()
+        else:
+            self.judge()
+
     def enter(self, stage: int) -> None:
         """Ask a tier, and those that its score needs."""
         self._stage = stage
-        self.want(self._flight.plan.wants[stage], self.judge)
+        self._want(self._flight.plan.wants[stage])
 
     def choose(self) -> None:
         """Choose each row's tier by a score."""
@@ -222,7 +239,7 @@ class Group:
         flight, rows = self._flight, self.rows
         way, plan = flight.way, flight.plan
         name, values, limits = self._seen[-1] if self._seen else ("", None, ())
-        marginal_usd = way.marginal_usd(tier)
+        marginal_usd, audit_frac = way.marginal_usd(tier), way.audit_frac
         decisions = [
             Decision(
                 row=k if rows is None else rows[k],
@@ -237,6 +254,7 @@ class Group:
                 seen=tuple([(name, values[k]) for name, values, _ in self._seen]),
                 cost_usd=self._usd_per_row,
                 marginal_usd=marginal_usd,
+                audit_frac=audit_frac,
                 audit=way.wants_audit(tier),
             )
             for k in mine

@@ -145,6 +145,11 @@ class Router:
         """What one more request sent there costs now, NaN when unknown."""
         return self._steersman.marginal_usd.get(tier, float("nan"))
 
+    @property
+    def audit_frac(self) -> float:
+        """Probability with which the next answer below the reference is to be compared."""
+        return self._auditor.audit_frac
+
     def wants_audit(self, tier: str) -> bool:
         """Whether an answer of that tier is to be compared with the reference's."""
         return tier != self.reference and self._auditor.wants_audit()

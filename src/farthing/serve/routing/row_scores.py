@@ -90,7 +90,7 @@ def _weights(row: Row, spec: ScoreSpec) -> tuple[Floats, float] | None:
         return None
     if spec.logits:
         scaled = z / spec.temperature
-        scaled -= _largest(scaled)
+        scaled -= scaled[scaled.argmax()]
         e: Floats = np.exp(scaled, out=scaled)
         return e, float(_add(e))
     total = float(_add(z))
