@@ -27,7 +27,7 @@ from farthing.nouns import Dataset, Estimate
 from farthing.pipelines.payloads import read
 from farthing.ports import Clock, Progress
 
-__all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "run_remote_tier"]
+__all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "probe_remote_tier", "run_remote_tier"]
 
 TIMED = 100
 """Requests sent one after the other, whose times count."""
@@ -86,6 +86,19 @@ Answer = tuple[Any, float, float]
 """What came back, and tokens in and out."""
 
 
+def probe_remote_tier(tier: RemoteTier, dataset: Dataset) -> None:
+    """Send one request, so that a tier that is down or takes something else is known before anything else runs.
+
+    Raises:
+        FarthingError: as :func:`run_remote_tier`.
+    """
+    _asker(tier, dataset)(0)
+
+
+def _asker(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
+    return _open_inference(tier, dataset) if tier.kind == "open_inference" else _openai(tier, dataset)
+
+
 def run_remote_tier(tier: RemoteTier, dataset: Dataset, *, clock: Clock, tell: Progress) -> RemoteRun:
     """Send every request; the first hundred one after the other and timed.
 
@@ -94,7 +107,7 @@ def run_remote_tier(tier: RemoteTier, dataset: Dataset, *, clock: Clock, tell: P
         DataError: when the model cannot take these requests, or its answers are no classes.
         MeasureError: when the tier is down, too slow, or answers with an error.
     """
-    ask = _open_inference(tier, dataset) if tier.kind == "open_inference" else _openai(tier, dataset)
+    ask = _asker(tier, dataset)
     times_ms: list[float] = []
     found: list[Answer] = []
     for k in range(min(TIMED, dataset.n)):

@@ -32,7 +32,7 @@ from farthing.load.serving import served_models
 from farthing.load.tiers import NamedTier
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import usable_cpus
-from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, run_remote_tier
+from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier, run_remote_tier
 from farthing.measure.score_time import seconds_of
 from farthing.measure.tier_answers import LocalRun, RunSettings, run_local_tiers
 from farthing.nouns import ServedModel
@@ -129,6 +129,9 @@ def answered(
     require_alike_names([(t.name, models[t.name].classes) for t in named if t.name in models])
     classes = _classes(models) or requests.dataset.classes
     here = [models[tier.name] for tier in named if tier.name in models]
+    far = [_remote(tier, classes) for tier in named if tier.name not in models]
+    for remote in far:
+        probe_remote_tier(remote, requests.dataset)
     with tempfile.TemporaryDirectory(prefix="farthing-route-") as folder:
         ran = run_local_tiers(
             here,
@@ -139,11 +142,8 @@ def answered(
             tell=tell,
         )
     runs: dict[str, Run] = {model.name: r for model, r in zip(here, ran, strict=True)}
-    for tier in named:
-        if tier.name not in models:
-            runs[tier.name] = run_remote_tier(
-                _remote(tier, classes), requests.dataset, clock=MonotonicClock(), tell=tell
-            )
+    for remote in far:
+        runs[remote.name] = run_remote_tier(remote, requests.dataset, clock=MonotonicClock(), tell=tell)
     answers = {tier.name: runs[tier.name].answers for tier in named}
     require_alike(list(answers.values()), [models[t].classes if t in models else () for t in answers])
     return Answered(requests=requests, runs=runs, answers=answers, classes=classes, labels=_labels(requests, answers))
