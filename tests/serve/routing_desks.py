@@ -105,6 +105,10 @@ class Watcher:
     def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
         self.decisions.append(decision)
 
+    @property
+    def audit_frac(self) -> float:
+        return float(self.audit)
+
     def wants_audit(self) -> bool:
         return self.audit
 
