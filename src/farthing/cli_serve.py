@@ -65,8 +65,8 @@ def _serve_options(f: Callable[..., Any]) -> Callable[..., Any]:
 def serve(sources: tuple[str, ...], trust: bool, inline: Any, priced_as: str | None, **given: Any) -> None:
     """Put plans and models behind an end point: Open Inference Protocol over HTTP and gRPC.
 
-    SOURCE is a plan.yaml or its folder, a serve.yaml, an ONNX file, a model folder as Optimum writes it, or a
-    repository of name/version/model.onnx. SIGTERM drains, SIGHUP reads the sources again.
+    SOURCE is a plan.yaml or a route.yaml or the folder of one, a serve.yaml, an ONNX file, a model folder as Optimum
+    writes it, or a repository of name/version/model.onnx. SIGTERM drains, SIGHUP reads the sources again.
     """
     from farthing.verbs.serve import serve as run
     from farthing.verbs.serve import settings_of
