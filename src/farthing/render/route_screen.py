@@ -21,6 +21,7 @@ from farthing.render.route_words import (
     control_lines,
     cost_title,
     evaluation_headline,
+    more_reasons,
     share_sentence,
     summary_figures,
 )
@@ -39,8 +40,7 @@ def calibration_block(report: CalibrationReport, folder: Path) -> RenderableType
     route = report.route
     lines: list[RenderableType] = [spoken(text, "dim") for text in asked(route, report.n_choose)]
     lines += [Text(""), verdict_line(route.verdict.outcome, calibration_headline(report))]
-    shown = calibration_headline(report)
-    lines += [spoken(f"  {reason}") for reason in route.verdict.reasons if reason != shown]
+    lines += [spoken(f"  {reason}") for reason in more_reasons(route)]
     if route.chosen is None:
         lines.append(spoken(f"  follow     always {route.reference}"))
     else:

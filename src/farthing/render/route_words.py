@@ -20,12 +20,15 @@ __all__ = [
     "cost",
     "cost_title",
     "evaluation_headline",
+    "more_reasons",
     "point_line",
     "share_sentence",
     "summary_figures",
 ]
 
 MILLION = 1e6
+SAME = 1e-9
+"""Relative width below which an interval is rounding: every request costs the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,11 @@ def calibration_headline(report: CalibrationReport) -> str:
     )
 
 
+def more_reasons(route: Route) -> list[str]:
+    """Reasons of the verdict beyond the one that the headline says."""
+    return list(route.verdict.reasons[1:])
+
+
 def _cheapest_fixed(route: Route) -> str:
     """The cheapest certified single tier, which savings are counted against."""
     fixed = [r for r in route.ladder if r.policy.kind == "fixed"]
@@ -205,7 +213,7 @@ def point_line(point: CurvePoint, report: EvaluationReport, *, name: str = "", s
     reference = _tier(report.evaluation, report.reference)
     routed = point.policy is not None
     price, ends = cost(point.cost_usd, report.currency), ""
-    if routed:
+    if routed and point.cost_usd.hi - point.cost_usd.lo > SAME * point.cost_usd.value:
         ends = cost(point.cost_usd, report.currency, bounds=True).removeprefix(price).strip()
     return Line(
         name=name or point.label,
