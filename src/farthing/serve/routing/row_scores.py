@@ -85,16 +85,26 @@ def _weights(row: Row, spec: ScoreSpec) -> tuple[Floats, float] | None:
 
     The array may be changed by whoever asked for it.
     """
+    if not spec.logits:
+        return _given_probabilities(row, spec)
+    scaled: Floats = np.divide(row, spec.temperature, dtype=np.float64)
+    if scaled.ndim != 1:
+        scaled = scaled.squeeze()
+    size = scaled.size
+    if scaled.ndim != 1 or size < _LEAST_CLASSES or (spec.classes and size != spec.classes):
+        return None
+    if not math.isfinite(scaled.dot(scaled)):
+        return None
+    scaled -= scaled[scaled.argmax()]
+    e: Floats = np.exp(scaled, out=scaled)
+    return e, float(_add(e))
+
+
+def _given_probabilities(row: Row, spec: ScoreSpec) -> tuple[Floats, float] | None:
     z = _finite(row)
     if z is None or (spec.classes and z.size != spec.classes):
         return None
-    if spec.logits:
-        scaled = z / spec.temperature
-        scaled -= scaled[scaled.argmax()]
-        e: Floats = np.exp(scaled, out=scaled)
-        return e, float(_add(e))
-    total = float(_add(z))
-    return (z.copy(), 1.0) if _least(z) >= 0 and abs(total - 1) <= _SUM_TOLERANCE else None
+    return (z.copy(), 1.0) if _least(z) >= 0 and abs(_add(z) - 1) <= _SUM_TOLERANCE else None
 
 
 def _probabilities(row: Row, spec: ScoreSpec) -> Floats | None:
