@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,10 @@ from farthing.core.route.routes import policy_of
 from farthing.errors import DataError, InputError
 from farthing.load.outcomes import read_outcomes
 from farthing.load.route_file import read_predictor
+from farthing.load.serving import served_models
 from farthing.measure.tier_answers import RunSettings
 from farthing.serve.routing.row_scores import row_score
+from farthing.store.artefacts import check_artefact
 from route_tiers import texts_and_labels, write_requests, write_text_tier, write_tier
 
 QUICK = RunSettings(rounds=6, per_round=5)
@@ -123,6 +126,22 @@ def test_evaluating_on_new_requests(tiers: Path, calibrated: tuple[CalibrationRe
     assert (tiers / "judged" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (tiers / "judged" / "curve.svg").read_text().startswith("<svg")
     assert "Content-Security-Policy" in (tiers / "judged" / "evaluation.html").read_text()
+
+
+def test_a_tier_that_was_changed_is_neither_judged_nor_served(
+    tiers: Path, calibrated: tuple[CalibrationReport, Path], tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(calibrated[1], moved / "route")
+    for name in ("small", "medium", "large"):
+        shutil.copytree(tiers / name, moved / name)
+    check = {"cores": 2, "check": check_artefact}
+    assert len(served_models([moved / "route" / "route.yaml"], **check)) == 4  # type: ignore[arg-type]
+    write_tier(moved / "small" / "model.onnx", seen=15, embedding=True)
+    with pytest.raises(InputError, match=r"'small' .* was changed since the route was calibrated"):
+        ft.route_evaluate(moved / "route" / "route.yaml", data=tiers / "test.npz", run=QUICK)
+    with pytest.raises(InputError, match="was changed since the route was calibrated"):
+        served_models([moved / "route" / "route.yaml"], **check)  # type: ignore[arg-type]
 
 
 def test_requests_of_the_calibration_are_refused_or_left_out(

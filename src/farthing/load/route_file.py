@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain
 from farthing.core.route.predictors import Logistic, Neighbours
-from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, policy_of
-from farthing.errors import SchemaError
+from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
+from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_document
+from farthing.models.digests import digest
+from farthing.nouns import ServedModel
 
-__all__ = ["Predictor", "read_predictor", "read_route"]
+__all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
 Predictor = Logistic | Neighbours
 _SHOWN = 5
@@ -75,6 +78,28 @@ def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> 
     tier = next((t for t in policy.tiers if t not in tiers), None)
     score = next((s for s in policy.scores if s not in scores), None)
     return f"unknown tier {tier!r}" if tier else f"unknown score {score!r}" if score else ""
+
+
+def tier_digest(model: ServedModel) -> str:
+    """SHA-256 of what decides a tier's answers: the model's file or folder, and its tokenizer."""
+    parts = [digest(model.path)]
+    if model.pipeline.tokenizer is not None:
+        parts.append(digest(Path(model.pipeline.tokenizer)))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def check_tier(tier: Tier, model: ServedModel) -> None:
+    """Refuse a tier that was changed since the route was calibrated: nothing that was proven holds for it.
+
+    Raises:
+        InputError: naming the tier.
+    """
+    if tier.sha256 and tier_digest(model) != tier.sha256:
+        raise InputError(
+            f"the tier {tier.name!r} ({model.path}) was changed since the route was calibrated: what was proven does "
+            "not hold for it",
+            hint="calibrate again, or bring the model and its tokenizer back",
+        )
 
 
 def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from farthing.core.route.routes import Route, Tier, TierReplicas
 from farthing.core.route.served import ForwardedModel, Place, RoutedModel
 from farthing.errors import InputError
-from farthing.load.route_file import read_predictor, read_route
+from farthing.load.route_file import check_tier, read_predictor, read_route
 from farthing.load.serve_file import Wishes, check_name, read_wishes
 from farthing.nouns import Candidate, PipelineSpec, ServedModel
 
@@ -127,6 +127,7 @@ def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> 
         found = tuple(read(path.parent / tier.source, replace(options, name=tier.name)))
         if len(found) != 1:
             raise InputError(f"{path}: the source {tier.source} of the tier {tier.name} holds {len(found)} models")
+        check_tier(tier, found[0])
         stays = [r for r in here if r.purchase != "spot"]
         if stays or not spot:
             models.append(_offered(found[0], stays))

@@ -23,6 +23,8 @@ STEPS = 60
 NAMED_AT = 0.72
 """Where along its line a control is named."""
 LABEL_CHARACTERS = 40
+NARROW_PX = 500
+"""Up to this width controls are not named in the picture; the page's key names them."""
 Row = dict[str, Any]
 
 
@@ -45,7 +47,7 @@ def quality_and_cost(report: EvaluationReport, *, width: int = 720) -> alt.Layer
         "x:Q",
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(
-            values=round_ticks(low, high, most=7 if width > 500 else 4),
+            values=round_ticks(low, high, most=7 if width > NARROW_PX else 4),
             format=".3~r" if report.currency == "cpu_s" else "$,.6~r",
             title=axis_title,
         ),
@@ -57,12 +59,12 @@ def quality_and_cost(report: EvaluationReport, *, width: int = 720) -> alt.Layer
     )
     chart = alt.layer(
         *_band(e, unit, x, y),
-        *_controls(e, unit, x, y, low, high),
+        *_controls(e, unit, x, y, low, high, width),
         *_promise(report, x, y),
         *_points(report, unit, x, y),
         *_tiers(report, unit, x, y),
         title=panel_title(f"{_word(report)}, per cent"),
-    ).properties(width=width - AXIS_PX - 16, height=300 if width > 500 else 260)
+    ).properties(width=width - AXIS_PX - 16, height=300 if width > NARROW_PX else 260)
     return styled(chart, f"{_word(report)} against cost of {len(e.points)} policies, {len(e.tiers)} tiers and controls")
 
 
@@ -117,7 +119,7 @@ def _band(e: RouterEvaluation, unit: float, x: Any, y: Any) -> list[Any]:
     return [area, line]
 
 
-def _controls(e: RouterEvaluation, unit: float, x: Any, y: Any, low: float, high: float) -> list[Any]:
+def _controls(e: RouterEvaluation, unit: float, x: Any, y: Any, low: float, high: float, width: int) -> list[Any]:
     """The best fixed split and the random router over all costs, and the oracle."""
     import altair as alt
 
@@ -138,6 +140,8 @@ def _controls(e: RouterEvaluation, unit: float, x: Any, y: Any, low: float, high
             color=LIGHT[colour], strokeWidth=1.4, strokeDash=dash, aria=False, clip=True
         )
         layers.append(line.encode(x=x, y=y))
+        if width <= NARROW_PX:
+            continue
         middle = {**rows[int(NAMED_AT * len(rows))], "text": name}
         layers += [t.encode(x=x, y=y) for t in words_on_ground([middle], colour=colour, dy=dy, align="right")]
     oracle = [
@@ -164,12 +168,10 @@ def _promise(report: EvaluationReport, x: Any, y: Any) -> list[Any]:
     if report.max_loss_frac is None:
         return []
     bound = 100 * (_reference(report).quality.value - report.max_loss_frac)
-    rows = [
-        {"y": bound, "text": f"promised: at most {100 * report.max_loss_frac:g} below {printable(report.reference)}"}
-    ]
+    rows = [{"y": bound, "text": f"promised −{100 * report.max_loss_frac:g}"}]
     at = alt.Y("y:Q", scale=y["scale"], axis=y["axis"])
-    texts = words_on_ground(rows, colour="muted", align="right", baseline="top", dy=4)
-    return [dashed(rows, y=at), *(t.encode(y=at, x=alt.value("width")) for t in texts)]
+    texts = words_on_ground(rows, colour="muted", align="left", baseline="bottom", dx=2, dy=-4)
+    return [dashed(rows, y=at), *(t.encode(y=at, x=alt.value(0)) for t in texts)]
 
 
 def _tiers(report: EvaluationReport, unit: float, x: Any, y: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, take
 from farthing.core.route.routes import Route, ScoreSpec, Tier
 from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
-from farthing.load.route_file import read_predictor
+from farthing.load.route_file import check_tier, read_predictor
 from farthing.load.route_requests import fingerprint_of_text, known_rows
 from farthing.load.route_settings import RouteSettings
 from farthing.load.tables import read_table
@@ -154,6 +154,9 @@ def judged_tiers(
         )
     named = [_named(tier, folder, route) for tier in route.tiers]
     models = found_models(named, trust)
+    for tier in route.tiers:
+        if tier.name in models:
+            check_tier(tier, models[tier.name])
     requests = requests_of(asked, models)
     if route.quality == "accuracy" and requests.dataset.labels is None:
         raise DataError(

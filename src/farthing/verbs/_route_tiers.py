@@ -25,6 +25,7 @@ from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.errors import DataError, InputError
 from farthing.load.labels import check_labels
+from farthing.load.route_file import tier_digest
 from farthing.load.route_requests import RouteRequests, read_requests
 from farthing.load.route_settings import RouteSettings
 from farthing.load.serve_file import read_wishes
@@ -314,6 +315,7 @@ def _written(tier: NamedTier, models: Mapping[str, ServedModel], run: Run, costs
         replicas=tier.replicas,
         timeout_s=tier.timeout_s,
         options=tier.options,
+        sha256=tier_digest(models[tier.name]) if tier.name in models else "",
     )
 
 

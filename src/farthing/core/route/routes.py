@@ -53,6 +53,7 @@ class Tier:
         replicas: Declared; empty where it is billed by request.
         timeout_s: After which the next tier is asked.
         options: Further keys as ``serve.yaml`` takes them (engine, precision, max_batch, instances, threads …).
+        sha256: Of the model and its tokenizer when the route was calibrated; empty behind a URL, or when unknown.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Tier:
     replicas: tuple[TierReplicas, ...] = ()
     timeout_s: float = 30.0
     options: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
