@@ -325,6 +325,10 @@ def _print_json(kind: str, noun: Any) -> None:
     click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))
 
 
+_JOURNALLED = frozenset({"optimize", "profile"})
+"""Commands that keep what they have measured."""
+
+
 def _status(outcome: Outcome) -> int:
     return OK if outcome == "met" else NOT_MET
 
@@ -346,7 +350,9 @@ def main() -> NoReturn:
         e.show()
         sys.exit(BAD_INPUT)
     except (KeyboardInterrupt, click.Abort, Interrupted):
-        click.echo("interrupted: finished measurements are kept, the same command resumes", err=True)
+        resumes = not _JOURNALLED.isdisjoint(sys.argv)
+        kept = "finished measurements are kept, the same command resumes" if resumes else "nothing was written"
+        click.echo(f"interrupted: {kept}", err=True)
         sys.exit(INTERRUPTED)
     except (InputError, PriceError, StalePriceError) as e:
         if debug:
