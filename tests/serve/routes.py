@@ -23,7 +23,15 @@ OFFSETS = {"small": 0.0, "medium": 100.0, "large": 1000.0}
 THRESHOLD = 0.5
 
 
-def write_tier(path: Path, offset: float, *, slow: int = 0, classes: int = 3, nan_below: float | None = None) -> Path:
+def write_tier(
+    path: Path,
+    offset: float,
+    *,
+    slow: int = 0,
+    classes: int = 3,
+    nan_below: float | None = None,
+    swapped: bool = False,
+) -> Path:
     """An ONNX file: logits = x[:, :classes] + offset.
 
     Args:
@@ -32,8 +40,11 @@ def write_tier(path: Path, offset: float, *, slow: int = 0, classes: int = 3, na
         slow: Layers of 512 × 512 that change nothing, some 0.1 ms each.
         classes: Of the answer.
         nan_below: Rows whose first number is below answer NaN.
+        swapped: The last two classes change places, so that it is right about the first one only.
     """
     pick = np.eye(4, classes, dtype=np.float32)
+    if swapped:
+        pick[:, [-1, -2]] = pick[:, [-2, -1]]
     nodes = [helper.make_node("MatMul", ["x", "pick"], ["z"])]
     stored = {"pick": pick, "offset": np.float32([offset])}
     last = "z"
@@ -113,7 +124,7 @@ def route_of(
         quality="accuracy",
         max_loss_frac=0.005,
         confidence=0.95,
-        monitoring=Monitoring(),
+        monitoring=more.pop("monitoring", Monitoring()),
         classes=("a", "b", "c"),
         **more,
     )

@@ -20,7 +20,7 @@ from running import Served
 import farthing as ft
 import route_tiers
 from farthing.core.route.policies import follow
-from farthing.core.route.routes import RoutedPolicy, ScoreSpec, policy_of
+from farthing.core.route.routes import Monitoring, RoutedPolicy, ScoreSpec, policy_of
 from farthing.load.outcomes import read_outcomes
 from farthing.load.tables import read_table
 from farthing.measure.tier_answers import RunSettings
@@ -29,6 +29,7 @@ from farthing.store.routes import write_route
 
 QUICK = RunSettings(rounds=6, per_round=5)
 SEEN = {"small": 14, "medium": 19, "large": 24}
+UNWATCHED = Monitoring(audit_frac=0.0)
 NO_GRPC = ("--port", 0, "--grpc-port", "none", "--metrics-port", 0)
 
 
@@ -138,7 +139,7 @@ def test_the_ledger_has_tier_score_decision_and_cost(tmp_path: Path, start_serve
     for name, seen in SEEN.items():
         route_tiers.write_tier(tmp_path / f"{name}.onnx", seen=seen)
     specs = tuple(ScoreSpec(name=f"margin({n})", kind="margin", needs=(n,), classes=4) for n in ("small", "medium"))
-    route = route_of([tier(n) for n in SEEN], [rung(cascade(*SEEN, threshold=0.5))], specs)
+    route = route_of([tier(n) for n in SEEN], [rung(cascade(*SEEN, threshold=0.5))], specs, monitoring=UNWATCHED)
     ledger = tmp_path / "ledger"
     served = start_server(
         write_route(route, tmp_path / "route.yaml"),
@@ -174,7 +175,9 @@ def test_the_ledger_has_tier_score_decision_and_cost(tmp_path: Path, start_serve
 def test_figures_of_tiers_and_route_share_the_cost_of_the_machine(tmp_path: Path, start_server: Any) -> None:
     for name, seen in SEEN.items():
         route_tiers.write_tier(tmp_path / f"{name}.onnx", seen=seen)
-    route = route_of([tier(n) for n in SEEN], [rung(cascade("small", "large", threshold=0.5))], margin_small())
+    route = route_of(
+        [tier(n) for n in SEEN], [rung(cascade("small", "large", threshold=0.5))], margin_small(), monitoring=UNWATCHED
+    )
     path = write_route(route, tmp_path / "route.yaml")
     served = start_server(path, "--priced-as", "aws/m7i.large", ports=NO_GRPC)
     rng = np.random.default_rng(0)
