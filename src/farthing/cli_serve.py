@@ -46,6 +46,10 @@ _OPTIONS: tuple[Any, ...] = (
     click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) of HTTP and gRPC."),
     click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM)."),
     click.option("--ledger", type=click.Path(path_type=Path, file_okay=False), help="Folder for the ledger."),
+    click.option(
+        "--keep-audited", type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for a sample of requests with the reference's answers, to calibrate a route anew.",
+    ),
     click.option("--traces", metavar="URL", help="Send OpenTelemetry spans there (OTLP over HTTP)."),
     click.option("--priced-as", metavar="OFFER", help="What this machine is billed as, for example aws/m7i.large."),
     click.option("--notice", metavar="1s", help="After SIGTERM, how long new connections are still taken; default 1s."),

@@ -68,6 +68,7 @@ class Server:
         self._loader = Loader(
             self._pool,
             clock,
+            watch=lambda spec: self._watchers.routes.watch(spec),
             scaler=self,
             on_call=lambda request, answer: self._watchers.called(request, answer),
             on_audit=lambda request, answer: self._watchers.audited(request, answer),

@@ -34,6 +34,8 @@ class ServerSettings:
         expose_cost: Answers tell what they cost.
         admin_token: Who shows it may load and unload models; None switches that off.
         ledger: Folder of the ledger, None for none.
+        keep_audited: Folder for samples of requests to routes, each with the reference's answer, for a new calibration;
+            None (nothing that a client sent is stored) unless the user asks for it.
         traces: Address to which OpenTelemetry spans are sent (OTLP over HTTP), None for no traces.
         notice_s: How long new connections are still taken once the server has said that it is not ready, so that
             load balancers see it; connections end with their next answer meanwhile. Ctrl-C skips it.
@@ -51,6 +53,7 @@ class ServerSettings:
     expose_cost: bool = False
     admin_token: str | None = None
     ledger: Path | None = None
+    keep_audited: Path | None = None
     traces: str | None = None
     notice_s: float = 1.0
     grace_s: float = 30.0

@@ -121,7 +121,8 @@ class Auditor(Protocol):
 
     def wants_audit(self) -> bool:
         """Whether the answer that was just given is to be compared: drawn with ``audit_frac``, once a row that the
-        reference did not answer."""
+        reference did not answer.
+        """
         ...
 
     def audited(self, decision: Decision, answer: Answer, reference: Answer, cost_usd: float) -> None:

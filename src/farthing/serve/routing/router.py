@@ -186,6 +186,11 @@ class Router:
         """Rows per second over the last seconds."""
         return self._steersman.rate_rps
 
+    @property
+    def score_usd(self) -> dict[str, float]:
+        """What computing each score of the ladder costs, NaN when unknown."""
+        return {gate.name: gate.cost_usd for plan in self._ladder for gate in plan.gates}
+
     def fall_back(self, reason: str) -> None:
         """Only the reference answers from now on, until :meth:`resume`; what is on its way goes on as it began."""
         if self.fallen is None:

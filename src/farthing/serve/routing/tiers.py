@@ -61,6 +61,7 @@ class LiveTier:
 
     Attributes:
         counts: What it did.
+        usd_per_row: What calibration reckoned a row at capacity to cost, NaN when unknown.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class LiveTier:
     ) -> None:
         self.spec, self.places, self.name = spec, tuple(places), spec.name
         self.counts = TierCounts()
-        self._usd_per_row = spec.usd_per_request * unit_usd
+        self.usd_per_row = spec.usd_per_request * unit_usd
         self._find, self._schema, self._counted, self._now_s = find, tuple(schema), counted, clock.monotonic_s
         now_s = self._now_s()
         self._allowances = [Allowance(place.capacity_rps, now_s) for place in places]
@@ -222,7 +223,7 @@ class LiveTier:
             busy = answer.service_s * leg.rows / max(answer.batch_rows, 1) * facts.worker_cores
             usd = busy * facts.usd_per_core_s
             if usd != usd:  # NaN: no price by the hour: what the calibration reckoned with
-                usd = self._usd_per_row * leg.rows
+                usd = self.usd_per_row * leg.rows
         else:
             usd = usd_per_row * leg.rows
             charged = usd if usd == usd else 0.0

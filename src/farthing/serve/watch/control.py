@@ -31,6 +31,7 @@ from farthing.serve.watch.exposition import CONTENT_TYPE, metrics_text
 from farthing.serve.watch.ledger_writer import LedgerState
 from farthing.serve.watch.live import cost_document, live_document, readiness_document
 from farthing.serve.watch.metrics import Metrics
+from farthing.serve.watch.routes import Routes
 
 __all__ = ["Admin", "Control"]
 
@@ -39,6 +40,7 @@ _TICK_S = 1.0
 _CALL_S = 10.0
 _MOST_CALLS = 64
 _DEPTH = 8
+_LONGEST_REASON = 500
 _LEVELS = ("debug", "info", "warning", "error")
 _HTML = b"text/html; charset=utf-8"
 _SAFE = (
@@ -70,6 +72,7 @@ class Control:
         workers: Processes of a model that are ready.
         ledger: How the ledger's writing goes.
         decided: Told of each thing that admin did, for the ledger.
+        routes: Those that are served; None for none.
         names: Host names under which the listener may be asked, beside addresses and ``localhost``.
     """
 
@@ -83,11 +86,13 @@ class Control:
         workers: Callable[[LiveModel], Sequence[int]] = lambda model: (),
         ledger: Callable[[], LedgerState | None] = lambda: None,
         decided: Callable[[str, Mapping[str, Any]], None] = lambda what, evidence: None,
+        routes: Routes | None = None,
         names: Collection[str] = (),
     ) -> None:
         self._models, self._metrics, self._admin = models, metrics, admin
         self._token = None if token is None else hashlib.sha256(token.encode()).digest()
         self._workers, self._ledger, self._decided = workers, ledger, decided
+        self._routes = routes
         self._names = frozenset(name.lower() for name in names)
         self._listener: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -122,6 +127,8 @@ class Control:
             for model in self._models.known():
                 self._metrics.of(model)
             self._metrics.tick()
+            if self._routes is not None:
+                self._routes.tick()
             await asyncio.sleep(_TICK_S)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,7 +172,7 @@ class Control:
         if call.path == "/live.json":
             return self._json(call, self._live())
         if call.path == "/cost.json":
-            return self._json(call, cost_document(self._metrics))
+            return self._json(call, self._cost())
         if call.path == "/ready":
             said = readiness_document(self._models.not_ready(), self._models.known())
             return self._json(call, said, status=200 if said["ready"] else 503)
@@ -175,7 +182,12 @@ class Control:
 
     def _live(self) -> dict[str, Any]:
         models = self._models
-        return live_document(self._metrics, models.known(), models.not_ready(), self._workers, self._ledger())
+        said = live_document(self._metrics, models.known(), models.not_ready(), self._workers, self._ledger())
+        return {**said, "routes": [] if self._routes is None else self._routes.live_documents()}
+
+    def _cost(self) -> dict[str, Any]:
+        routes = [] if self._routes is None else self._routes.cost_documents()
+        return {**cost_document(self._metrics), "routes": routes}
 
     def _json(self, call: Call, said: Mapping[str, Any], status: int = 200) -> bytes:
         return self._reply(call, orjson.dumps(said), JSON, status=status)
@@ -203,8 +215,14 @@ class Control:
         parts = call.path.split("/")[2:]
         if parts == ["log"]:
             return self._set_log(said)
+        if len(parts) == 3 and parts[0] == "routes" and parts[2] in ("resume", "fall-back"):
+            return self._follow(parts[1], parts[2], said)
         if len(parts) != 3 or parts[0] != "models" or parts[2] not in ("load", "unload", "swap"):
-            raise Problem(404, "admin has /admin/models/NAME/load, …/unload, …/swap and /admin/log")
+            raise Problem(
+                404,
+                "admin has /admin/models/NAME/load, …/unload, …/swap, /admin/routes/NAME/resume, …/fall-back "
+                "and /admin/log",
+            )
         name, what = parts[1], parts[2]
         actions = {"load": self._load, "unload": self._unload, "swap": self._swap}
         try:
@@ -247,6 +265,19 @@ class Control:
         for version in gone:
             await self._admin.unload(name, version)
         return {**done, "unloaded": gone}
+
+    def _follow(self, name: str, what: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Follow a route again, or let only its reference answer."""
+        if self._routes is None:
+            raise Problem(404, "there are no routes")
+        if what == "resume":
+            _nothing_but(said)
+            return self._routes.resume(name)
+        _nothing_but(said, "reason")
+        reason = said.get("reason", "asked for by admin")
+        if not isinstance(reason, str) or not 0 < len(reason) <= _LONGEST_REASON:
+            raise Problem(400, f"reason is a string of 1 to {_LONGEST_REASON} characters")
+        return self._routes.fall_back(name, reason)
 
     def _set_log(self, said: Mapping[str, Any]) -> dict[str, Any]:
         _nothing_but(said, "level")

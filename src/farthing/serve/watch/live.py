@@ -23,6 +23,7 @@ __all__ = ["cost_document", "live_document", "readiness_document"]
 RATES_OVER_S = 10
 COSTS_OVER_S = 60
 _THOUSAND = 1000
+_OF_ROUTES = "farthing_route_"
 
 
 def readiness_document(not_ready: Problem | None, models: Sequence[LiveModel]) -> dict[str, Any]:
@@ -55,9 +56,15 @@ def live_document(
         **readiness_document(not_ready, models),
         "refused": sum(metrics.refused.values()),
         "ledger": None if ledger is None else asdict(ledger),
-        "figures": {g.name: sum(value for _, value in g.read()) for g in metrics.gauges},
+        "figures": _figures(metrics),
         "models": [_model(metrics, model, workers(model)) for model in models],
     }
+
+
+def _figures(metrics: Metrics) -> dict[str, float]:
+    """Figures of others, summed over their series; those of routes have a section of their own."""
+    shown = [gauge for gauge in metrics.gauges if not gauge.name.startswith(_OF_ROUTES)]
+    return {gauge.name: sum(value for _, value in gauge.read()) for gauge in shown}
 
 
 def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[str, Any]:

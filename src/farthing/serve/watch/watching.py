@@ -15,6 +15,7 @@ from farthing.serve.settings import ServerSettings
 from farthing.serve.watch.control import Control
 from farthing.serve.watch.ledger_writer import LedgerState, LedgerWriter
 from farthing.serve.watch.metrics import Metrics
+from farthing.serve.watch.routes import Routes
 from farthing.serve.watch.tracing import open_tracing
 from farthing.serve.workers.pool import Pool
 
@@ -41,6 +42,7 @@ class Watchers:
         self.metrics = Metrics(clock)
         self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock, deployment=deployment)
         self._tracing = None if settings.traces is None else open_tracing(clock, settings.traces)
+        self.routes = Routes(self.metrics, settings.keep_audited)
         asked: tuple[Observer | None, ...] = (self.metrics, self._ledger, self._tracing)
         self._observers = tuple(observer for observer in asked if observer is not None)
         self._control = Control(
@@ -51,6 +53,7 @@ class Watchers:
             workers=pool.pids,
             ledger=self._ledger_state,
             decided=self.decided,
+            routes=self.routes,
         )
         self.metrics.watch(
             "farthing_model_memory_bytes",
@@ -124,6 +127,7 @@ class Watchers:
     async def close(self, reason: str) -> None:
         """Close the listener and write what is left."""
         await self._control.close()
+        await self.routes.finish()
         if self._ledger is not None:
             await asyncio.to_thread(self._ledger.close, reason)
         if self._tracing is not None:
