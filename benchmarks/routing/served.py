@@ -17,12 +17,13 @@ from serving.models import Post
 from serving.processes import cpu_s, family
 from serving.rates import p99_s, rate_within
 
-__all__ = ["Answers", "Compared", "ask_all", "compared", "requests_for"]
+__all__ = ["LOAD", "Answers", "Compared", "ask_all", "compared", "cpu_us", "requests_for"]
 
 STEP, PROBES, HALVINGS = 1.3, 8, 3
 LOAD = 0.5
 """Share of the reference's rate at which CPU time an answer is compared."""
-AT_ONCE = 8
+AT_ONCE = 2
+"""So few that none waits for longer than its deadline."""
 
 
 @dataclass(slots=True)
