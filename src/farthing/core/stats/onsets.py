@@ -23,6 +23,8 @@ PATIENCE = 10_000
 
 _BLOCK = 64
 """Products of so many factors neither overflow nor vanish."""
+_RICHEST = 1e12
+"""Wealth beyond is given away: far above every alarm."""
 
 Floats = NDArray[np.float64]
 
@@ -62,5 +64,5 @@ def wealth_path(wealth: Floats, staked: Floats, factors: Floats) -> Floats:
         grown = np.cumprod(f, axis=1)
         earned = np.cumsum(share[first : first + _BLOCK] * f / grown, axis=1)
         parts.append(grown * (wealth[:, None] + earned))
-        wealth = parts[-1][:, -1]
+        wealth = np.minimum(parts[-1][:, -1], _RICHEST)
     return np.concatenate(parts, axis=1) if parts else np.empty_like(factors)
