@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,12 +61,13 @@ class ScoreTest:
         """Number of bins."""
         return len(self.quantiles) + 1
 
-    def sets(self) -> NDArray[np.bool_]:
-        """Sets of bins that are bet on, shape ``(n_sets, bins)``: each bin, and runs of bins from either end."""
-        one = np.eye(self.bins, dtype=bool)
-        low = np.tri(self.bins, self.bins, 0, dtype=bool)
-        runs = [k - 1 for k in (2, 3, 5) if k < self.bins]
-        return np.concatenate([one, low[runs], low[runs][:, ::-1]])
+
+@cache
+def _sets(bins: int) -> NDArray[np.bool_]:
+    """Sets of bins that are bet on, shape ``(n_sets, bins)``: each bin, and runs of bins from either end."""
+    low = np.tri(bins, bins, 0, dtype=bool)
+    runs = [k - 1 for k in (2, 3, 5) if k < bins]
+    return np.concatenate([np.eye(bins, dtype=bool), low[runs], low[runs][:, ::-1]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +94,7 @@ def begin_scores(test: ScoreTest) -> ScoreState:
     return ScoreState(
         n=0,
         counts=np.zeros(test.bins, dtype=np.int64),
-        wealth=np.zeros(len(test.sets()) * len(_SHIFTS)),
+        wealth=np.zeros(len(_sets(test.bins)) * len(_SHIFTS)),
         recent=np.full(test.bins, 1 / test.bins),
     )
 
@@ -127,7 +129,7 @@ def observe_scores(test: ScoreTest, state: ScoreState, bins: Ints) -> ScoreState
     size = len(bins)
     if not size:
         return state
-    sets = test.sets()
+    sets = _sets(test.bins)
     inside = sets[:, bins]
     seen = sets @ state.counts
     before = seen[:, None] + np.cumsum(inside, axis=1) - inside
@@ -155,6 +157,6 @@ def score_evidence(state: ScoreState) -> float:
 
 def furthest(test: ScoreTest, state: ScoreState) -> tuple[Sequence[int], float, float]:
     """The set of bins that the richest gambler bets on, with its recent share and that of calibration."""
-    sets = test.sets()
+    sets = _sets(test.bins)
     chosen = sets[int(state.wealth.argmax()) % len(sets)]
     return np.flatnonzero(chosen).tolist(), float(state.recent[chosen].sum()), float(chosen.mean())

@@ -31,8 +31,8 @@ from farthing.serve.routing.kept import KeptRequests
 __all__ = ["AuditCounts", "RouteAuditor", "class_of"]
 
 _LOG = logging.getLogger("farthing.serve.routing.audits")
-_BLOCK = 64
-"""Requests that are taken in together; a difference that an audit shows is taken in at once."""
+_BLOCK, _CLOSE_BLOCK = 128, 16
+"""Requests that are taken in together, fewer while looking closer; a difference is taken in at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +115,7 @@ class RouteAuditor:
     def _begin(self) -> None:
         self.state = begin(self.watch)
         self.audit_frac = audit_frac_of(self.watch, self.state) if self.watching else 0.0
+        self._block = _BLOCK
         self._line: deque[_Run | _Waiting] = deque()
         self._ready = 0
         self._waiting: dict[Decision, _Waiting] = {}
@@ -142,9 +143,9 @@ class RouteAuditor:
             values = self._values.get(name)
             if values is not None:
                 values.append(value)
-                if len(values) >= _BLOCK:
+                if len(values) >= self._block:
                     self._score(name)
-        if self._ready >= _BLOCK:
+        if self._ready >= self._block:
             self.take_in()
 
     def _stand_in_line(self, decision: Decision, request: Request, answer: Answer) -> None:
@@ -245,6 +246,7 @@ class RouteAuditor:
     def _now(self, state: WatchState) -> None:
         had, self.state = self.state.alarm, state
         self.audit_frac = audit_frac_of(self.watch, state)
+        self._block = _BLOCK if self.audit_frac <= self.watch.audit_frac else _CLOSE_BLOCK
         if state.alarm is not None and had is None:
             self._fall_back(f"{state.alarm.message}; {self.advice}")
 
