@@ -16,6 +16,7 @@ import running
 import uvloop
 from routes import OFFSETS, cascade, margin_of, route_of, rung, tier, write_simple, write_tier
 from routing_desks import Bench
+from test_live_page import CHROMIUM, in_browser, words
 
 from farthing.core.route.routes import Monitoring
 from farthing.load.route_requests import read_requests
@@ -340,3 +341,28 @@ def test_a_server_watches_falls_back_and_is_resumed(watched, tmp_path):
     assert until(watched, lambda r: r["fallen"] is not None)["fallen"] == "tiers are being changed"
     assert watched.stop() == 0
     assert (tmp_path / "kept" / "auto.npz").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_live_page_shows_the_route(watched, tmp_path):
+    ask(watched, SURE, 40)
+    ask(watched, UNSURE, 10)
+    until(watched, lambda r: r["audits"]["same"] == 40)
+    port = int(watched.metrics.rpartition(":")[2])
+    dom, said = in_browser(port, tmp_path)
+    assert said == ""
+    text = words(dom)
+    assert "auto route follows policy 1 of 1 · promised: at most 0.5 points below always large, 95 % confidence" in text
+    assert "who answers 80 · 20 % small · large, of 50" in text
+    assert re.search(r"answers that differ from large ’s 0 % 0 to [\d.]+ %, alarm at 1 %, 0 % in calibration", text)
+    assert "watch ✔ quiet" in text
+    assert "40 compared, 0 differ 100 % of answers below large now" in text
+    assert re.search(r"saved on work \S?\$[\d.]+ \S+ %", text)
+    assert "10 times 10 by score" in text
+    ask(watched, [0.0, 0.0, 9.0, 0.0], 40)
+    until(watched, lambda r: r["fallen"] is not None)
+    dom, said = in_browser(port, tmp_path)
+    assert said == ""
+    text = words(dom)
+    assert "✘ fell back, large answers everything: answers differ from the reference's on" in text
+    assert "watch ✘ alarm answers differ too often" in text
