@@ -18,11 +18,13 @@ from routes import OFFSETS, cascade, margin_of, route_of, rung, tier, write_simp
 from routing_desks import Bench
 from test_live_page import CHROMIUM, in_browser, words
 
+from farthing.core.money.routed_saving import of_ledger
 from farthing.core.route.routes import Monitoring
 from farthing.load.route_requests import read_requests
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.audits import RouteAuditor, class_of
 from farthing.serve.routing.kept import KeptRequests
+from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route
 
 SURE = [4.0, 0.0, 0.0, 0.0]
@@ -340,7 +342,31 @@ def test_a_server_watches_falls_back_and_is_resumed(watched, tmp_path):
     assert said == (200, {"route": "auto", "reason": "tiers are being changed"})
     assert until(watched, lambda r: r["fallen"] is not None)["fallen"] == "tiers are being changed"
     assert watched.stop() == 0
+    check_ledger(tmp_path / "ledger", requests=180)
     assert (tmp_path / "kept" / "auto.npz").stat().st_mode & 0o777 == 0o600
+
+
+def check_ledger(folder, *, requests):
+    """Baseline = actual + saved from the rows of the ledger, whose allocation column is the actual cost."""
+    kept = [r for r in read_ledger(folder, "requests").to_pylist() if r["model"] == "auto" and r["status"] == 200]
+    column = {name: np.array([row[name] for row in kept]) for name in kept[0]}
+    found = of_ledger(
+        rows=column["rows"],
+        tier=column["tier"],
+        usage_nusd=column["cost_usage_nusd"],
+        allocation_nusd=column["cost_allocation_nusd"],
+        is_audit=column["audit"],
+        reference_usd_per_row=5e-6,
+    )
+    assert found.rows == requests
+    assert found.baseline_nusd == requests * 5000
+    assert found.actual_nusd == column["cost_allocation_nusd"].sum()
+    assert found.baseline_nusd == found.actual_nusd + found.saved_nusd
+    assert found.audits_nusd == column["cost_usage_nusd"][column["audit"]].sum() > 0
+    assert set(found.tiers_nusd) == {"small", "large"}
+    decisions = sorted(read_ledger(folder, "decisions").to_pylist(), key=lambda row: row["when"])
+    said = [row["what"] for row in decisions if row["what"].startswith("route")]
+    assert said == ["route_fell_back", "route_resumed", "route_fell_back"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
