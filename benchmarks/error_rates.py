@@ -7,6 +7,7 @@ import numpy as np
 from cases import NULLS, POWERS
 from farthing.core.stats.noninferiority import drop_upper, gate_of_counts
 from figures import emit
+from route_watch import made_up
 from simulations import (
     REPEATS,
     correlated_pairs,
@@ -69,9 +70,15 @@ def reasons() -> None:
         emit(f"instead/{name}", seen.value, seen.lo, seen.hi, "frac", None, None)
 
 
+def watches() -> None:
+    """Alarms of a route's watch on made-up streams; ``route_watch.py --demo`` has CLINC150 as well."""
+    made_up(REPEATS // 10)
+
+
 if __name__ == "__main__":
     limits()
     speed()
     errors()
     powers()
     reasons()
+    watches()
