@@ -206,7 +206,7 @@ def test_a_suspicious_score_has_audits_look_closer_before_it_alarms():
     state = begin(watch)
     rng, looked = np.random.default_rng(0), 0
     while state.alarm is None:
-        bins = np.where(rng.random(4) < 0.5, 0, rng.integers(10, size=4))
+        bins = np.where(rng.random(4) < 0.25, 0, rng.integers(10, size=4))
         state = observe_score(watch, state, "s", bins)
         looked += audit_frac_of(watch, state) == 1.0
         state = observe_audits(watch, state, np.full(4, 0.05), np.zeros(4, dtype=bool), np.zeros(4))

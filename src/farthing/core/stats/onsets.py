@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = ["PATIENCE", "stakes", "wealth_path"]
 
-PATIENCE = 10_000
+PATIENCE = 1_000
 """Steps until stakes begin to shrink: an onset within the first ones costs about log(PATIENCE) + 2 nats."""
 
 _BLOCK = 64
