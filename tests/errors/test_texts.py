@@ -145,12 +145,14 @@ def test_full_disk(tmp_path: Path, golden_error: Compare) -> None:
     golden_error("disk-full", e.value, tmp_path)
 
 
-def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [["optimize", "model.onnx"], ["route", "calibrate"]])
+def test_ctrl_c(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def pressed(**_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.cli, "main", pressed)
+    monkeypatch.setattr("sys.argv", ["farthing", *command])
     with pytest.raises(SystemExit) as e:
         cli.main()
     assert e.value.code == 130
-    golden_files.compare(golden_files.GOLDEN / "errors" / "ctrl-c.txt", capsys.readouterr().err)
+    golden_files.compare(golden_files.GOLDEN / "errors" / f"ctrl-c-{command[0]}.txt", capsys.readouterr().err)
