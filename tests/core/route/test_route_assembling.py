@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,10 @@ def test_a_route_names_what_its_ladder_needs_and_no_more() -> None:
     assert route.chosen is not None
     assert policy_of(route.ladder[route.chosen].policy) == found.chosen
     assert route.monitoring.alarm_loss_frac == 0.05
+    assert route.assumptions[0] == "a"
+    assert re.fullmatch(
+        r"audits while .*: [2-9]\.\d% of the answers below t2.* add about [\d.]+% to .*", route.assumptions[1]
+    )
     for name, deciles in route.monitoring.score_quantiles.items():
         assert len(deciles) == 9
         assert list(deciles) == sorted(deciles)

@@ -12,7 +12,8 @@ from farthing.core.route.calibration import Calibration
 from farthing.core.route.certification import Tested
 from farthing.core.route.monitoring import monitoring_of
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.routes import Route, Rung, ScoreSpec, Tier, written
+from farthing.core.route.routes import Monitoring, Route, Rung, ScoreSpec, Tier, written
+from farthing.core.route.watching import expected_audit_frac
 
 __all__ = ["assembled", "rung_of"]
 
@@ -64,6 +65,16 @@ def assembled(
     named = {score for rung in ladder for score in rung.policy.scores}
     chosen = next((k for k, t in enumerate(found.ladder) if t.policy == found.chosen), None)
     proof = found.certification
+    monitoring = monitoring_of(
+        found.chosen,
+        [tested.policy for tested in found.ladder],
+        prove,
+        reference=found.reference,
+        max_loss_frac=found.limit.max_loss_frac,
+        audit_frac=audit_frac,
+        disagreed=disagreed,
+    )
+    audits = () if chosen is None else _priced_audits(ladder[chosen], monitoring, prove, found.reference)
     return Route(
         name=name,
         verdict=found.verdict,
@@ -81,16 +92,21 @@ def assembled(
         n=proof.n if proof else prove.n,
         n_needed=found.n_needed,
         method=proof.method if proof else "",
-        monitoring=monitoring_of(
-            found.chosen,
-            [tested.policy for tested in found.ladder],
-            prove,
-            reference=found.reference,
-            max_loss_frac=found.limit.max_loss_frac,
-            audit_frac=audit_frac,
-            disagreed=disagreed,
-        ),
-        assumptions=tuple(assumptions),
+        monitoring=monitoring,
+        assumptions=(*assumptions, *audits),
         classes=tuple(classes),
         currency=currency,
+    )
+
+
+def _priced_audits(rung: Rung, monitoring: Monitoring, matrix: OutcomeMatrix, reference: str) -> tuple[str, ...]:
+    """What audits add to the cost of the policy that is followed; nothing to say without audits."""
+    share = expected_audit_frac(monitoring)
+    if not share or not rung.cost_usd > 0:
+        return ()
+    below = 1 - rung.answered_frac[reference]
+    more = share * below * float(matrix.cost_usd[:, matrix.tier(reference)].mean()) / rung.cost_usd
+    return (
+        f"audits while it is served are not part of these costs: {share:.1%} of the answers below {reference}, looking "
+        f"closer where one differs included, add about {more:.1%} to the cost of a request",
     )

@@ -151,7 +151,8 @@ class Monitoring:
             requests.
         score_below: Where calibration scores equal a decile: for each decile the share of those that count as below.
         closer_frac: Share audited right after an audit that shows a difference, in [0, 1].
-        closer_requests: For so many requests, ≥ 0.
+        closer_requests: For so many requests, ≥ 0; None for as many as show half a difference at the alarm's level, 100
+            at most, so that closer looks seldom follow from one another.
         calibrated_loss_frac: Share that differed in calibration under the chosen policy, None when unknown.
     """
 
@@ -161,7 +162,7 @@ class Monitoring:
     score_quantiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     score_below: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     closer_frac: float = 1.0
-    closer_requests: int = 100
+    closer_requests: int | None = None
     calibrated_loss_frac: float | None = None
 
 

@@ -37,6 +37,8 @@ __all__ = [
     "watch_of",
 ]
 
+_MOST_CLOSER = 100
+"""Requests of one closer look."""
 _FIRST_ALERT, _ALERTS_APART = 0.02, 4.0
 """A score is suspicious when its evidence first reaches these parts of an alarm's: 2, 8 and 32 %."""
 
@@ -135,9 +137,15 @@ def watch_of(monitoring: Monitoring, n: int) -> Watch:
         scores=scores,
         audit_frac=m.audit_frac,
         closer_frac=max(m.closer_frac, m.audit_frac),
-        closer_requests=m.closer_requests,
+        closer_requests=_closer_requests(m),
         false_alarm=m.false_alarm,
     )
+
+
+def _closer_requests(m: Monitoring) -> int:
+    if m.closer_requests is not None:
+        return m.closer_requests
+    return min(_MOST_CLOSER, round(0.5 / m.alarm_loss_frac))
 
 
 def begin(watch: Watch) -> WatchState:
@@ -205,9 +213,9 @@ def expected_audit_frac(monitoring: Monitoring) -> float:
     """
     m = monitoring
     loss, more = m.calibrated_loss_frac or 0.0, max(m.closer_frac, m.audit_frac) - m.audit_frac
-    f = 0.0
+    f, looks = 0.0, _closer_requests(m)
     for _ in range(200):
-        f = 1 - math.exp(-m.closer_requests * loss * (m.audit_frac + f * more))
+        f = 1 - math.exp(-looks * loss * (m.audit_frac + f * more))
     return m.audit_frac + f * more if m.audit_frac > 0 else 0.0
 
 
