@@ -147,6 +147,8 @@ async def test_what_is_behind_an_open_audit_waits_for_it():
     bench.asks(SURE, 30)
     bench.auditor.take_in()
     assert bench.auditor.state.loss.n == 0
+    assert len(bench.desk("large").held) == 4  # audits do not fill the reference's queue, in which clients wait
+    bench.desk("large").hold = False
     bench.desk("large").release()
     bench.auditor.take_in()
     assert bench.auditor.state.loss.n == 30
@@ -167,6 +169,19 @@ async def test_an_audit_that_fails_hides_a_loss_and_invents_none():
     bench.desk("large").refusal = None
     bench.asks(SURE, 40)
     assert bench.router.fallen is not None
+
+
+@in_loop
+async def test_audits_beyond_what_may_wait_are_left_out_and_counted():
+    bench = Watched(ALL)
+    bench.desk("large").hold = True
+    bench.asks(SURE, 300)
+    assert bench.auditor.audits.missed == 300 - 256
+    bench.desk("large").hold = False
+    bench.desk("large").release()
+    assert (bench.auditor.audits.same, bench.router._audits.open) == (256, 0)
+    bench.auditor.take_in()
+    assert bench.auditor.state.loss.n == 300
 
 
 @in_loop
@@ -325,7 +340,9 @@ def test_a_server_watches_falls_back_and_is_resumed(watched, tmp_path):
     ask(watched, [0.0, 0.0, 9.0, 0.0], 60)  # the tiers disagree there
     route = until(watched, lambda r: r["fallen"] is not None)
     assert route["alarm"] == "loss"
-    assert "calibrate anew" in route["fallen"]
+    assert (
+        f"calibrate anew: farthing route calibrate --tier small={tmp_path / 'route' / 'small.onnx'} " in route["fallen"]
+    )
     assert str(tmp_path / "kept" / "auto") in route["fallen"]
     watched.said("route fell back")
     after = metrics_of(watched)

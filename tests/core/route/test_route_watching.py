@@ -176,10 +176,13 @@ MONITORING = Monitoring(audit_frac=0.05, alarm_loss_frac=0.01, score_quantiles={
 def test_one_budget_is_shared():
     watch = watch_of(MONITORING, 1000)
     assert watch.alpha_of_loss == 0.025
-    assert watch.alpha_of_loss + 2 * watch.alpha_of_score == pytest.approx(0.05)
+    assert (watch.alpha_of_score("s"), watch.alpha_of_score("t")) == (0.0125, 0.0125)
+    three = watch_of(replace(MONITORING, score_quantiles={"s": EDGES, "t": EDGES, "u": EDGES}), 1000)
+    parts = [three.alpha_of_loss, *(three.alpha_of_score(name) for name in "stu")]
+    assert parts == pytest.approx([0.025, 0.0125, 0.00625, 0.00625])
     alone = watch_of(replace(MONITORING, audit_frac=0.0), 1000)
     assert alone.alpha_of_loss == 0
-    assert 2 * alone.alpha_of_score == pytest.approx(0.05)
+    assert alone.alpha_of_score("s") + alone.alpha_of_score("t") == pytest.approx(0.05)
     assert watch_of(replace(MONITORING, score_quantiles={}), 1000).alpha_of_loss == 0.05
     assert watch_of(MONITORING, 0).scores == {}
 

@@ -147,8 +147,8 @@ class Monitoring:
         alarm_loss_frac: Share of all requests whose answer differs from the reference's at which the route is not to
             be followed any longer, in (0, 1).
         false_alarm: Probability of ever raising a false alarm, in (0, 0.5].
-        score_quantiles: By name of each score that a certified policy looks at first: its deciles over all calibration
-            requests.
+        score_quantiles: By name of each score that a certified policy looks at first, the chosen policy's before all
+            others: its deciles over all calibration requests.
         score_below: Where calibration scores equal a decile: for each decile the share of those that count as below.
         closer_frac: Share audited right after an audit that shows a difference, in [0, 1].
         closer_requests: For so many requests, ≥ 0; None for as many as show half a difference at the alarm's level, 100

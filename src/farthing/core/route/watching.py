@@ -51,7 +51,7 @@ class Watch:
 
     Attributes:
         loss: None where nothing is audited.
-        scores: By name.
+        scores: By name, that of the followed policy first.
         audit_frac: Share of answers below the reference to audit.
         closer_frac: Instead of it for ``closer_requests`` after a difference or a suspicion.
         closer_requests: How many.
@@ -72,10 +72,12 @@ class Watch:
             return 0.0
         return self.false_alarm / 2 if self.scores else self.false_alarm
 
-    @property
-    def alpha_of_score(self) -> float:
-        """Part of it that each score has."""
-        return (self.false_alarm - self.alpha_of_loss) / max(1, len(self.scores))
+    def alpha_of_score(self, name: str) -> float:
+        """Part of it that a score has: half of all scores' for the first one, which is looked at most of the time."""
+        rest = self.false_alarm - self.alpha_of_loss
+        if len(self.scores) < 2:
+            return rest
+        return rest / 2 if name == next(iter(self.scores)) else rest / 2 / (len(self.scores) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +197,7 @@ def observe_score(watch: Watch, state: WatchState, name: str, bins: NDArray[np.i
         return state
     seen = observe_scores(test, state.scores[name], bins)
     state = replace(state, scores={**state.scores, name: seen})
-    part = seen.most * watch.alpha_of_score
+    part = seen.most * watch.alpha_of_score(name)
     if part >= 1:
         return replace(state, alarm=Alarm(kind="score", subject=name, after=seen.n, message=_of_score(test, seen)))
     if part < state.alerts[name]:

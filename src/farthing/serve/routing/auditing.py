@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,8 +16,10 @@ __all__ = ["Audits"]
 
 LOWEST = 9
 """Priority of the copies: behind every client's (see ``serve/workers/lanes.py``)."""
-MOST_OPEN = 64
-"""Copies at the same time; further ones are left out, and counted by who watches."""
+AT_ONCE = 4
+"""Copies that the reference has at a time: its queue tells clients how long they would wait, and copies count there."""
+MOST_OPEN = 256
+"""Copies that are sent or wait to be; further ones are left out, and counted by who watches."""
 
 
 class Audits:
@@ -39,6 +42,8 @@ class Audits:
         self.open = 0
         self.auditor, self.on_answer = auditor, on_answer
         self._reference, self._now_s = reference, now_s
+        self._line: deque[tuple[Request, Decision, Answer]] = deque()
+        self._sent, self._sending = 0, False
 
     def begin(self, audit: Audit, request: Request, answer: Answer) -> None:
         """Have one row compared.
@@ -61,6 +66,22 @@ class Audits:
             self.auditor.not_audited(audit.decision, f"{self.open} audits are open already")
         else:
             self.open += 1
+            self._line.append((request, audit.decision, given))
+            self.send()
+
+    def done(self) -> None:
+        """One that was sent has come to its end; :meth:`send` follows."""
+        self.open -= 1
+        self._sent -= 1
+
+    def send(self) -> None:
+        """Send the next ones."""
+        if self._sending:  # a reference that answers at once calls back from here
+            return
+        self._sending = True
+        while self._line and self._sent < AT_ONCE:
+            request, decision, given = self._line.popleft()
+            self._sent += 1
             now_s = self._now_s()
             copy = replace(
                 request,
@@ -70,7 +91,8 @@ class Audits:
                 deaths=0,
                 solo_deaths=0,
             )
-            self._reference.ask(_Copy(self, copy, audit.decision, given))
+            self._reference.ask(_Copy(self, copy, decision, given))
+        self._sending = False
 
 
 class _Copy:
@@ -86,7 +108,7 @@ class _Copy:
     def got(self, tier: str, called: Called) -> None:
         """The reference has answered."""
         audits, decision, answer = self._audits, self._decision, called.answer
-        audits.open -= 1
+        audits.done()
         reference = Answer(
             outputs=called.outputs,
             queue_s=answer.queue_s,
@@ -101,13 +123,17 @@ class _Copy:
         )
         audits.auditor.audited(decision, self._given, reference, called.usd)
         audits.on_answer(replace(self.request, rows=1, size_bytes=0), reference)
+        audits.send()
 
     def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
         """It has not."""
-        self._audits.open -= 1
-        self._audits.auditor.not_audited(self._decision, f"{reason}: {problem.message}")
+        self._missing(f"{reason}: {problem.message}")
 
     def wrong(self, problem: Problem) -> None:
         """It takes no such request."""
-        self._audits.open -= 1
-        self._audits.auditor.not_audited(self._decision, problem.message)
+        self._missing(problem.message)
+
+    def _missing(self, why: str) -> None:
+        self._audits.done()
+        self._audits.auditor.not_audited(self._decision, why)
+        self._audits.send()

@@ -7,6 +7,8 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from os.path import normpath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +84,7 @@ class RouteAuditor:
     Args:
         route: What is followed.
         fall_back: Called with the reason when the watch raises its alarm.
+        folder: Of route.yaml, which its tiers' sources are relative to.
         kept: Keeps a sample of requests with the reference's answers, None for none.
         rng: Source of what is drawn.
 
@@ -100,10 +103,11 @@ class RouteAuditor:
         route: Route,
         fall_back: Callable[[str], object],
         *,
+        folder: Path = Path(),
         kept: KeptRequests | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self.route, self.kept = route, kept
+        self.route, self.kept, self._folder = route, kept, folder
         self._fall_back, self._rng = fall_back, rng or random.Random()  # noqa: S311 - a sample, no secret
         self.watch = watch_of(route.monitoring, route.n)
         self.audits = AuditCounts()
@@ -245,7 +249,7 @@ class RouteAuditor:
 
     def _now(self, state: WatchState) -> None:
         had, self.state = self.state.alarm, state
-        self.audit_frac = audit_frac_of(self.watch, state)
+        self.audit_frac = audit_frac_of(self.watch, state) if state.alarm is None else 0.0
         self._block = _BLOCK if self.audit_frac <= self.watch.audit_frac else _CLOSE_BLOCK
         if state.alarm is not None and had is None:
             self._fall_back(f"{state.alarm.message}; {self.advice}")
@@ -270,7 +274,8 @@ class RouteAuditor:
     def advice(self) -> str:
         """The command that calibrates anew."""
         route = self.route
-        tiers = " ".join(f"--tier {tier.name}={tier.source}" for tier in route.tiers)
+        sources = {t.name: normpath(self._folder / t.source) if t.kind == "model" else t.source for t in route.tiers}
+        tiers = " ".join(f"--tier {name}={source}" for name, source in sources.items())
         data = "REQUESTS" if self.kept is None else str(self.kept.path)
         limit = f"--max-loss {100 * route.max_loss_frac:g}% --confidence {100 * route.confidence:g}%"
         return f"calibrate anew: farthing route calibrate {tiers} --data {data} {limit} --out NEW"

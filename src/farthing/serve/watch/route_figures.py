@@ -100,7 +100,7 @@ def _evidence(auditor: RouteAuditor) -> Iterable[tuple[str, float]]:
     if state.loss is not None:
         yield "loss", min(1.0, loss_evidence(state.loss) * watch.alpha_of_loss)
     for name, seen in state.scores.items():
-        yield name, min(1.0, score_evidence(seen) * watch.alpha_of_score)
+        yield name, min(1.0, score_evidence(seen) * watch.alpha_of_score(name))
 
 
 def saving_of(metrics: Metrics, live: LiveRoute) -> RoutedSaving | None:

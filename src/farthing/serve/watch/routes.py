@@ -50,7 +50,7 @@ class Routes:
         if self._keep is not None:
             kept = KeptRequests(self._keep, spec.route.classes, spec.name)
         mine: list[Router] = []
-        auditor = RouteAuditor(spec.route, lambda reason: mine[0].fall_back(reason), kept=kept)
+        auditor = RouteAuditor(spec.route, lambda reason: mine[0].fall_back(reason), folder=spec.path.parent, kept=kept)
 
         def started(router: Router) -> None:
             mine.append(router)
