@@ -15,7 +15,7 @@ __all__ = ["p99_s", "rate_within"]
 
 STEP = 1.06
 """From one offered rate to the next, until two neighbours lie on either side of the bound."""
-PROBES = 6
+PROBES = 10
 
 
 def p99_s(port: int, requests: Sequence[bytes], rps: float, seconds: float, seed: int) -> float:
