@@ -78,7 +78,6 @@ async def test_audits_that_agree_are_counted_and_priced():
     assert bench.auditor.loss.value == 0
     assert bench.auditor.loss.hi < 0.2
     assert bench.router.fallen is None
-    assert bench.auditor.usage_usd == pytest.approx(100 * 1e-7 + 30 * 5e-6)
 
 
 @in_loop
@@ -185,6 +184,20 @@ async def test_audits_beyond_what_may_wait_are_left_out_and_counted():
 
 
 @in_loop
+async def test_the_line_behind_a_slow_audit_does_not_grow_for_ever():
+    bench = Watched(ALL)
+    bench.desk("large").hold = True
+    bench.asks(SURE, 5000)
+    assert len(bench.auditor._line) <= 4097
+    assert bench.auditor.state.loss.n > 0
+    bench.desk("large").hold = False
+    bench.desk("large").release()
+    bench.auditor.take_in()
+    assert bench.auditor.state.loss.n == 5000
+    assert not bench.auditor._waiting
+
+
+@in_loop
 async def test_one_difference_makes_it_look_closer_for_a_while():
     bench = Watched(Monitoring(audit_frac=0.05, alarm_loss_frac=0.2, closer_frac=1.0, closer_requests=40))
     assert bench.auditor.audit_frac == 0.05
@@ -226,6 +239,24 @@ def test_kept_requests_can_be_calibrated_on(tmp_path):
     found = read_requests(kept.path, classes=("yes", "no"))
     assert found.texts[3] == "text 3, with a comma"
     assert list(found.dataset.labels[:4]) == [0, 1, 0, 1]
+
+
+def test_the_file_of_the_start_before_stays(tmp_path):
+    for start in range(3):
+        kept = KeptRequests(tmp_path, (), "auto", random.Random(0))
+        for k in range(2):
+            kept.keep(texts(5), start + k, 0, 1.0)
+            kept.write(kept.content())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["auto.csv", "auto.previous.csv"]
+    assert "text 2" in (tmp_path / "auto.csv").read_text()
+    assert "text 3" in (tmp_path / "auto.csv").read_text()
+    assert "text 1" in (tmp_path / "auto.previous.csv").read_text()
+
+
+def test_a_watch_that_cannot_be_is_refused_when_the_route_is_loaded(tmp_path):
+    path = write_simple(tmp_path, "small", "large", monitoring=Monitoring(alarm_loss_frac=1.5), n=3000)
+    with pytest.raises(AssertionError, match=r"the route auto cannot be followed.*alarm_loss_frac=1\.5"):
+        running.start(path)
 
 
 def test_tensors_are_kept_too_and_a_share_is_a_share(tmp_path):

@@ -35,6 +35,8 @@ __all__ = ["AuditCounts", "RouteAuditor", "class_of"]
 _LOG = logging.getLogger("farthing.serve.routing.audits")
 _BLOCK, _CLOSE_BLOCK = 128, 16
 """Requests that are taken in together, fewer while looking closer; a difference is taken in at once."""
+_LONGEST_LINE = 4096
+"""Entries behind an audit that is on its way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +73,8 @@ class _Waiting:
     """One request that is audited; ``loss`` is None until that has come back."""
 
     audit_frac: float
-    request: Request
+    decision: Decision
+    request: Request | None
     loss: float | None = None
 
 
@@ -91,7 +94,6 @@ class RouteAuditor:
     Attributes:
         audit_frac: Probability with which the next answer is audited.
         audits: What came of them.
-        usage_usd: Of all answers and scores, audits left out, on the usage basis.
         unpriced_rows: Answered rows whose cost is unknown.
         rows: Answered.
         scored: How often each score was computed.
@@ -111,7 +113,7 @@ class RouteAuditor:
         self._fall_back, self._rng = fall_back, rng or random.Random()  # noqa: S311 - a sample, no secret
         self.watch = watch_of(route.monitoring, route.n)
         self.audits = AuditCounts()
-        self.usage_usd, self.unpriced_rows, self.rows = 0.0, 0, 0
+        self.unpriced_rows, self.rows = 0, 0
         self.scored: Counter[str] = Counter()
         self.watching = route.chosen is not None
         self._begin()
@@ -130,11 +132,7 @@ class RouteAuditor:
     def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
         """Take in one row."""
         self.rows += 1
-        cost_usd = decision.cost_usd
-        if cost_usd == cost_usd:
-            self.usage_usd += cost_usd
-        else:
-            self.unpriced_rows += 1
+        self.unpriced_rows += decision.cost_usd != decision.cost_usd
         self.audits.asked += decision.audit
         for name, _ in decision.seen:
             self.scored[name] += 1
@@ -155,8 +153,10 @@ class RouteAuditor:
     def _stand_in_line(self, decision: Decision, request: Request, answer: Answer) -> None:
         line, frac = self._line, decision.audit_frac
         if decision.audit:
-            self._waiting[decision] = waiting = _Waiting(frac, request)
+            self._waiting[decision] = waiting = _Waiting(frac, decision, request)
             line.append(waiting)
+            if len(line) > _LONGEST_LINE:
+                self._give_up(line[0])
             return
         last = line[-1] if line else None
         if isinstance(last, _Run) and last.audit_frac == frac:
@@ -186,25 +186,33 @@ class RouteAuditor:
         differs = given != wanted
         self.audits.differed += differs
         self.audits.same += not differs
-        waiting = self._settle(decision, float(differs))
-        if self.kept is not None and waiting is not None:
+        waiting = self._waiting.get(decision)
+        if self.kept is not None and waiting is not None and waiting.request is not None:
             self.kept.keep(waiting.request, decision.row, wanted, self._share(waiting.audit_frac))
+        self._settle(decision, float(differs))
 
     def not_audited(self, decision: Decision, why: str) -> None:
         """It has not: the request counts as one that was not drawn, which hides losses and never invents one."""
         _LOG.debug("an audit of %s is missing: %s", self.route.name, why)
         self._settle(decision, None)
 
-    def _settle(self, decision: Decision, loss: float | None) -> _Waiting | None:
+    def _settle(self, decision: Decision, loss: float | None) -> None:
         if loss is None:
             self.audits.missed += 1
-        waiting = self._waiting.pop(decision, None)  # of an earlier watch when it is not there
-        if waiting is not None:
-            waiting.loss = -1.0 if loss is None else loss
+        waiting = self._waiting.pop(decision, None)
+        if waiting is not None:  # else it is of an earlier watch, or was given up
+            waiting.loss, waiting.request = -1.0 if loss is None else loss, None
             self._ready += 1
             if loss:
                 self.take_in()
-        return waiting
+
+    def _give_up(self, first: _Run | _Waiting) -> None:
+        """Wait no longer for the audit that all others stand behind."""
+        if isinstance(first, _Waiting) and first.loss is None:
+            del self._waiting[first.decision]
+            first.loss, first.request = -1.0, None
+            self._ready += 1
+        self.take_in()
 
     def _share(self, audit_frac: float) -> float:
         """Probability with which an audited request is kept, such that all are kept with the route's audit share."""

@@ -45,7 +45,7 @@ class KeptRequests:
         self._rng = rng or random.Random()  # noqa: S311 - a sample, no secret
         self._texts: deque[tuple[str, int]] = deque(maxlen=MOST_KEPT)
         self._rows: deque[tuple[NDArray[np.generic], int]] = deque(maxlen=MOST_KEPT)
-        self._changed = False
+        self._changed, self._first = False, True
 
     @property
     def path(self) -> Path:
@@ -103,8 +103,15 @@ class KeptRequests:
     def write(self, content: bytes) -> None:
         """Write the file, for its owner's eyes only; may be called from another thread.
 
+        The file of the start before stays beside it as ``NAME.previous``.
+
         Raises:
             StoreError: when the disk does not take it.
         """
-        write_bytes(self.path, content)
-        self.path.chmod(0o600)
+        path = self.path
+        with disk_errors(path):
+            if self._first and path.exists():
+                path.replace(path.with_stem(f"{path.stem}.previous"))
+        self._first = False
+        write_bytes(path, content)
+        path.chmod(0o600)

@@ -137,8 +137,8 @@ class Loader:
         if not takes and spec.pipeline.kind == "tensor":
             said = "; ".join(f"{name}: {', '.join(i.name for i in model.inputs)}" for name, model in tiers.items())
             raise EngineError(f"the tiers of {spec.name} take different tensors ({said})")
-        watched = self._watch(spec)
         try:
+            watched = self._watch(spec)
             router = Router(
                 spec,
                 outputs,
