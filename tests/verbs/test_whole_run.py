@@ -131,7 +131,8 @@ def test_ctrl_c_keeps_what_was_measured(small_model: Path, tmp_path: Path) -> No
         *FARTHING, "optimize", str(small_model / "model.onnx"), "--labels", str(small_model / "holdout.npz"), *BILL,
         "--engines", "onnxruntime", "--variants", "fp32", "--rounds", "8", "--output-dir", str(tmp_path),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - tests in the background ignore it
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listen)
     journal = tmp_path / "work" / "journal.jsonl"
     end = time.monotonic() + 300
     while time.monotonic() < end and not (journal.exists() and journal.read_text().count("\n") > 3):
