@@ -264,8 +264,9 @@ class Connection(Paced):
 
     def ends_with(self, exchange: Exchange) -> bool:
         """Whether the connection ends after that exchange, since the server drains and it is the last one."""
-        newest = bool(self._exchanges) and self._exchanges[-1] is exchange
-        return self.server.draining and self._phase is Phase.IDLE and newest
+        if not self.server.draining or self._phase is not Phase.IDLE:
+            return False
+        return bool(self._exchanges) and self._exchanges[-1] is exchange
 
     def answered(self, size_bytes: int) -> None:
         """An exchange has its answer."""

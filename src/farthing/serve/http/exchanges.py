@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farthing.serve.http.heads import Head
 from farthing.serve.http.inflating import Inflater
-from farthing.serve.http.replies import JSON, OCTETS, encode_plain, encode_problem, encode_reply
+from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_reply
 from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
 from farthing.serve.protocol.oip import decode_infer
@@ -135,13 +135,16 @@ class Exchange:
         chunks, self._chunks = self._chunks or [], None
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
-            if self._model is None:
-                assert self.head.route is not None
-                self.answer(page(self.head.route, self._server.models, body, self._server.limits))
-            else:
-                self.infer(self._model, body)
+            self._begin(body)
         except Problem as problem:
             self.refuse(problem)
+
+    def _begin(self, body: bytes) -> None:
+        if self._model is None:
+            assert self.head.route is not None
+            self.answer(page(self.head.route, self._server.models, body, self._server.limits))
+        else:
+            self.infer(self._model, body)
 
     def whole(self, body: bytes) -> None:
         """Take a request whose body came with its head: ``admit``, ``take``, ``finish`` and ``run`` in one.
@@ -158,11 +161,7 @@ class Exchange:
         server.held_bytes += size
         try:
             self._admit()
-            if self._model is None:
-                assert self.head.route is not None
-                self.answer(page(self.head.route, server.models, body, limits))
-            else:
-                self.infer(self._model, body)
+            self._begin(body)
         except Problem as problem:
             self.refuse(problem)
 
@@ -230,12 +229,11 @@ class Exchange:
 
     def answer(self, body: bytes, media_type: bytes = JSON, json_bytes: int | None = None, extra: bytes = b"") -> None:
         """The answer is there."""
-        head, server = self.head, self._server
-        if server.draining:
-            self.last = self.last or self._connection.ends_with(self)
-        if self.last or head.old or head.method == "HEAD":
-            out = encode_reply(
-                server.date,
+        head = self.head
+        self.last = self.last or self._connection.ends_with(self)
+        self._done(
+            encode_reply(
+                self._server.date,
                 body,
                 media_type=media_type,
                 json_bytes=json_bytes,
@@ -244,9 +242,7 @@ class Exchange:
                 extra=extra,
                 head_only=head.method == "HEAD",
             )
-        else:
-            out = encode_plain(server.date, body, media_type, json_bytes, extra)
-        self._done(out)
+        )
 
     def refuse(self, problem: Problem, request: Request | None = None) -> None:
         """The answer is a problem; the rest of the body is thrown away if it is short, else the connection ends."""
@@ -284,10 +280,7 @@ class Exchange:
 
     def _done(self, out: bytes) -> None:
         self.out = out
-        if self._held_bytes:
-            self._server.held_bytes -= self._held_bytes
-            self._held_bytes = 0
-        self._chunks = None
+        self.release()
         self._connection.answered(len(out))
 
     def abandon(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sized
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ class Phase(Enum):
     BODY = 2
 
 
-class Paced(asyncio.Protocol):
+class Paced(asyncio.Protocol, ABC):
     """The pace of a connection; what is read and written is its subclass's.
 
     Args:
@@ -46,13 +47,13 @@ class Paced(asyncio.Protocol):
         self._paused_at_s: float | None = None
         self._stuck_at_s: float | None = None
 
+    @abstractmethod
     def _broken(self, problem: Problem) -> None:
         """Answer what cannot be read on, then end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _end(self) -> None:
         """Close after what was written."""
-        raise NotImplementedError
 
     def check(self, now_s: float) -> None:
         """Called by the server's one timer: end what takes too long."""

@@ -8,15 +8,11 @@ import orjson
 
 from farthing.serve.requests import Problem
 
-__all__ = ["CONTINUE", "JSON", "OCTETS", "encode_plain", "encode_problem", "encode_reply"]
+__all__ = ["CONTINUE", "JSON", "OCTETS", "encode_problem", "encode_reply"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
-_PLAIN = b"HTTP/1.1 200 OK\r\n%bContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n%b"
-_WITH_TENSORS = (
-    b"HTTP/1.1 200 OK\r\n%bContent-Type: %b\r\n%bInference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n%b"
-)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -59,13 +55,6 @@ def encode_reply(
         len(body),
         b"" if head_only else body,
     )
-
-
-def encode_plain(date: bytes, body: bytes, media_type: bytes, json_bytes: int | None, extra: bytes) -> bytes:
-    """A 200 on a connection that goes on: :func:`encode_reply` for the usual case."""
-    if json_bytes is None:
-        return _PLAIN % (date, media_type, extra, len(body), body)
-    return _WITH_TENSORS % (date, media_type, extra, json_bytes, len(body), body)
 
 
 def encode_problem(

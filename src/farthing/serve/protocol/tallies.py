@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from farthing.serve.requests import Problem
 from farthing.serve.served import LiveModel
 
-__all__ = ["Tally", "statistics", "tally_of"]
+__all__ = ["Sums", "Tally", "statistics", "tally_of"]
 
 _CACHE_KEY = "tally"
 _NS = 1e9
@@ -23,51 +23,68 @@ def _nothing_more() -> None:
     """Without a counter there is nothing to take."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What one model did; answers are counted by whoever observes them, problems by the doors, on the loop thread.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sums:
+    """Sums over answers.
 
     Attributes:
         requests: Answered.
         rows: Samples answered.
-        failed: Requests that got a problem.
-        batches: Batches worked on; each answered request counts its share of the rows.
-        total_s: From arrival to answer, summed over answered requests.
+        batches: Worked on; each answered request counts its share of the rows.
+        total_s: From arrival to answer, summed.
         queue_s: Waiting, summed.
         service_s: Of the batches that requests were part of, summed over requests.
+    """
+
+    requests: int = 0
+    rows: int = 0
+    batches: float = 0.0
+    total_s: float = 0.0
+    queue_s: float = 0.0
+    service_s: float = 0.0
+
+    def add(self, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Count answers.
+
+        Args:
+            answers: Seconds in the queue, in the worker and in all, rows, rows of the batch; shape ``(n, 5)``, n ≥ 1.
+
+        Returns:
+            Each one's share of its batch, shape ``(n,)``.
+        """
+        queue_s, service_s, total_s, rows, batch_rows = answers.T
+        share: NDArray[np.float64] = rows / np.maximum(batch_rows, 1.0)
+        self.requests += len(answers)
+        self.rows += int(rows.sum())
+        self.batches += float(share.sum())
+        self.total_s += float(total_s.sum())
+        self.queue_s += float(queue_s.sum())
+        self.service_s += float(service_s.sum())
+        return share
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tally(Sums):
+    """What one model did; answers are counted by whoever observes them, problems by the doors, on the loop thread.
+
+    Attributes:
+        failed: Requests that got a problem.
         failed_s: From arrival to the problem, summed.
         by_rows: Batches and their time (in seconds) by size.
         last_s: Monotonic time of the last answer, 0 before the first.
         refresh: Takes what its counter has not handed over yet.
     """
 
-    requests: int = 0
-    rows: int = 0
     failed: int = 0
-    batches: float = 0.0
-    total_s: float = 0.0
-    queue_s: float = 0.0
-    service_s: float = 0.0
     failed_s: float = 0.0
     by_rows: dict[int, list[float]] = field(default_factory=dict)
     last_s: float = 0.0
     refresh: Callable[[], None] = _nothing_more
 
     def take(self, answers: NDArray[np.float64], last_s: float) -> None:
-        """Count answers.
-
-        Args:
-            answers: Seconds in the queue, in the worker and in all, rows, rows of the batch; shape ``(n, 5)``, n ≥ 1.
-            last_s: Monotonic time of the last one.
-        """
-        queue_s, service_s, total_s, rows, batch_rows = answers.T
-        self.requests += len(answers)
-        self.rows += int(rows.sum())
-        self.total_s += float(total_s.sum())
-        self.queue_s += float(queue_s.sum())
-        self.service_s += float(service_s.sum())
-        share = rows / np.maximum(batch_rows, 1.0)
-        self.batches += float(share.sum())
+        """Count answers as :meth:`Sums.add` takes them; the last one came at ``last_s``."""
+        share = self.add(answers)
+        _, service_s, _, _, batch_rows = answers.T
         sizes, which = np.unique(batch_rows, return_inverse=True)
         counts, took_s = np.bincount(which, share), np.bincount(which, share * service_s)
         for size, count, seconds in zip(sizes.tolist(), counts.tolist(), took_s.tolist(), strict=True):

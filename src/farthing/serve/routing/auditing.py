@@ -54,12 +54,7 @@ class Audits:
             answer: What it was sent.
         """
         row = audit.decision.row
-        given = Answer(
-            outputs=[output[row : row + 1] for output in answer.outputs],
-            queue_s=answer.queue_s,
-            service_s=answer.service_s,
-            batch_rows=answer.batch_rows,
-        )
+        given = replace(answer, outputs=[output[row : row + 1] for output in answer.outputs], route=None)
         if audit.reference is not None:
             self.auditor.audited(audit.decision, given, audit.reference, 0.0)
         elif self.open >= MOST_OPEN:
@@ -109,11 +104,9 @@ class _Copy:
         """The reference has answered."""
         audits, decision, answer = self._audits, self._decision, called.answer
         audits.done()
-        reference = Answer(
+        reference = replace(
+            answer,
             outputs=called.outputs,
-            queue_s=answer.queue_s,
-            service_s=answer.service_s,
-            batch_rows=answer.batch_rows,
             route=Routed(
                 decisions=(Decision(rung=None, tier=tier, called=(tier,), cost_usd=called.usd, audit=True),),
                 busy_core_s=called.busy_core_s,

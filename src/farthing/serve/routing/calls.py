@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -57,13 +57,8 @@ class Called:
 
     def of_rows(self, rows: Sequence[int]) -> Called:
         """Some of its rows; what it cost is not part of it."""
-        index, whole = list(rows), self.answer
-        answer = Answer(
-            outputs=[output[index] for output in whole.outputs],
-            queue_s=whole.queue_s,
-            service_s=whole.service_s,
-            batch_rows=whole.batch_rows,
-        )
+        index = list(rows)
+        answer = replace(self.answer, outputs=[output[index] for output in self.answer.outputs])
         outputs = [output[index] for output in self.outputs]
         return Called(self.model, outputs, answer, 0.0, 0.0, 0.0)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farthing.serve.requests import Answer, Problem
@@ -267,4 +268,4 @@ class Group:
         if called is None:
             return None
         row = called.of_rows([k])
-        return Answer(outputs=row.outputs, queue_s=row.answer.queue_s, service_s=row.answer.service_s, batch_rows=1)
+        return replace(row.answer, outputs=row.outputs, batch_rows=1)

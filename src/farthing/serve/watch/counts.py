@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.serve.pricing import Pricing, pricing
-from farthing.serve.protocol.tallies import tally_of
+from farthing.serve.protocol.tallies import Sums, tally_of
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
 
@@ -53,19 +53,13 @@ class Snapshot:
     usage_nusd: int
 
 
-class ModelCounts:
+class ModelCounts(Sums):
     """Everything counted about one version of a model at one price.
 
     Attributes:
         name: Of the model.
         version: Of the model.
         price: What its place costs.
-        requests: Answered.
-        rows: In them.
-        batches: Worked on; each request counts its share of the rows.
-        queue_s: Waiting, summed.
-        service_s: Of the batches that requests were part of, summed over requests.
-        total_s: From arrival to answer, summed.
         busy_core_s: Service times share of the batch times cores of the worker, summed.
         latency: From arrival to answer, by bucket.
         queue: Waiting, by bucket.
@@ -77,10 +71,10 @@ class ModelCounts:
     """
 
     def __init__(self, model: LiveModel) -> None:
+        super().__init__()
         self.name, self.version = model.spec.name, model.spec.version
         self.price: Pricing = pricing(model.spec)
-        self.requests = self.rows = 0
-        self.batches = self.queue_s = self.service_s = self.total_s = self.busy_core_s = 0.0
+        self.busy_core_s = 0.0
         self.latency, self.queue, self.service = (np.zeros(EDGES_S.size + 1, np.int64) for _ in range(3))
         self.by_rows = np.zeros(_MOST_BATCH + 1)
         self.problems: dict[tuple[int, str], int] = {}
@@ -109,15 +103,9 @@ class ModelCounts:
         return found
 
     def take(self, answers: NDArray[np.float64]) -> None:
-        """Count answers: seconds in the queue, in the worker and in all, rows, rows of the batch, shape ``(n, 5)``."""
-        queue_s, service_s, total_s, rows, batch_rows = answers.T
-        share = rows / np.maximum(batch_rows, 1.0)
-        self.requests += len(answers)
-        self.rows += int(rows.sum())
-        self.batches += float(share.sum())
-        self.queue_s += float(queue_s.sum())
-        self.service_s += float(service_s.sum())
-        self.total_s += float(total_s.sum())
+        """Count answers as :meth:`~farthing.serve.protocol.tallies.Sums.add` takes them."""
+        share = self.add(answers)
+        queue_s, service_s, total_s, _, batch_rows = answers.T
         self.busy_core_s += float(service_s @ share) * self.price.worker_cores
         for counts, seconds in ((self.latency, total_s), (self.queue, queue_s), (self.service, service_s)):
             counts += np.bincount(np.searchsorted(EDGES_S, seconds), minlength=counts.size)

@@ -132,11 +132,10 @@ class BatchQueue:
 
     def submit(self, request: Request) -> None:
         """See :meth:`farthing.serve.requests.Queue.submit`."""
-        if self._lanes.requests or self.closed is not None or not self._idle or request.rows > self._max_waiting:
-            problem = self.refuse(request.rows, request.deadline_s)
-            if problem is not None:
-                self._reply(request, problem)
-                return
+        problem = self.refuse(request.rows, request.deadline_s)
+        if problem is not None:
+            self._reply(request, problem)
+            return
         self._lanes.add(request)
         self.waiting += 1
         self.last_used_s = request.arrived_s
@@ -266,10 +265,7 @@ class BatchQueue:
                 batch_rows=batch.rows,
             )
             at = end
-            try:
-                request.reply(request, answer)
-            except Exception as e:  # noqa: BLE001 - one request's end must not be that of its whole batch
-                self._odd_reply(e)
+            self._reply(request, answer)
 
     def lost(self, runner: Runner, death: Death) -> None:
         """A worker has died; what it was working on is tried again alone, or given up."""
@@ -337,7 +333,4 @@ class BatchQueue:
         try:
             request.reply(request, outcome)
         except Exception as e:  # noqa: BLE001 - one request's end must not be that of its whole batch
-            self._odd_reply(e)
-
-    def _odd_reply(self, error: Exception) -> None:
-        self._loop.call_exception_handler({"message": "a reply raised", "exception": error})
+            self._loop.call_exception_handler({"message": "a reply raised", "exception": e})

@@ -116,12 +116,6 @@ def packed(tensors: Sequence[Sequence[NDArray[Any]]]) -> tuple[list[list[Any]], 
         if len(pieces) > 1 and len(pieces) * first.nbytes <= JOINED_BYTES and not first.dtype.hasobject:
             first = np.concatenate(pieces)
             pieces = [first]
-        if len(pieces) == 1 and not first.dtype.hasobject:
-            layout.append([first.dtype.str, first.shape, at, first.nbytes])
-            if first.nbytes:
-                parts.append(_raw(first))
-            at += first.nbytes
-            continue
         raw = [_raw(piece) for piece in pieces if piece.size]
         shape = first.shape if len(pieces) == 1 else (sum(len(piece) for piece in pieces), *first.shape[1:])
         nbytes = sum(map(len, raw))
@@ -275,8 +269,5 @@ def send_all(sock: socket, parts: list[Part]) -> None:
     Raises:
         OSError: when the other side is gone.
     """
-    if len(parts) == 1:
-        sock.sendall(parts[0])
-        return
     while parts:
         parts = sent(parts, sock.sendmsg(parts[:BUFFERS_A_CALL]))

@@ -136,7 +136,7 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(length=request.length)
-        lane.add(rank_s(request) if request.priority else request.arrived_s, self._number, request)
+        lane.add(rank_s(request), self._number, request)
 
     def take(self, now_s: float) -> tuple[list[Request], list[Request]]:
         """Remove the next batch, and the requests met on the way whose deadline has passed.

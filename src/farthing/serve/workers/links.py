@@ -43,8 +43,6 @@ class Link:
         if not self._open:
             return
         try:
-            if len(parts) == 1:
-                parts = sent(parts, self._sock.send(parts[0]))
             while parts:
                 parts = sent(parts, self._sock.sendmsg(parts[:BUFFERS_A_CALL]))
         except BlockingIOError:
