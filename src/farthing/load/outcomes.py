@@ -26,13 +26,11 @@ from numpy.typing import NDArray
 
 from farthing.core.route.outcomes import OutcomeMatrix, Score, cheapest_first
 from farthing.errors import DataError
-from farthing.load.tables import Table, find_column, read_table
+from farthing.load.tables import ID_NAMES, SEGMENT_NAMES, Table, find_column, read_table, request_ids, words
 
 __all__ = ["OutcomeFile", "read_outcomes"]
 
-_ID_NAMES = ("request_id", "id", "sample_id", "query_id")
 _TEXT_NAMES = ("text", "prompt", "query", "question", "utterance", "sentence", "input")
-_SEGMENT_NAMES = ("segment",)
 _QUALITY, _COST, _FEATURE, _SCORE = "quality:", "cost_usd:", "feature:", "score:"
 _SHOWN = 5
 _LONGEST_SHOWN = 60
@@ -50,6 +48,7 @@ class OutcomeFile:
         features: Shape ``(n, number of features)``; no columns when the file has none.
         feature_names: Of the columns.
         source: Path as given.
+        table: All that was read.
     """
 
     matrix: OutcomeMatrix
@@ -57,6 +56,7 @@ class OutcomeFile:
     features: Floats
     feature_names: tuple[str, ...]
     source: str
+    table: Table
 
 
 def read_outcomes(
@@ -90,7 +90,7 @@ def read_outcomes(
                 )
     quality = np.column_stack([_numbers(table, q, 0.0, 1.0) for q, _ in tiers.values()])
     cost = np.column_stack([_numbers(table, c, 0.0, np.inf) for _, c in tiers.values()])
-    segment = find_column(table, segment_column, _SEGMENT_NAMES, "segment_column")
+    segment = find_column(table, segment_column, SEGMENT_NAMES, "segment_column")
     text = find_column(table, text_column, _TEXT_NAMES, "text_column")
     features = [name for name in table.columns if name.startswith(_FEATURE)]
     matrix = OutcomeMatrix(
@@ -98,7 +98,7 @@ def read_outcomes(
         tiers=tuple(tiers),
         quality=quality,
         cost_usd=cost,
-        segments=None if segment is None else _words(table, segment),
+        segments=None if segment is None else words(table, segment),
         scores=_scores(table, tuple(tiers)),
     )
     numbers = [_numbers(table, name, -np.inf, np.inf) for name in features]
@@ -108,6 +108,7 @@ def read_outcomes(
         features=np.column_stack(numbers) if numbers else np.zeros((matrix.n, 0)),
         feature_names=tuple(name.removeprefix(_FEATURE) for name in features),
         source=str(path),
+        table=table,
     )
 
 
@@ -149,19 +150,13 @@ def _scores(table: Table, tiers: Sequence[str]) -> dict[str, Score]:
 
 
 def _ids(table: Table, given: str | None) -> tuple[str, ...]:
-    column = find_column(table, given, _ID_NAMES, "id_column")
+    column = find_column(table, given, ID_NAMES, "id_column")
     if column is None:
         raise DataError(
             f"{table.path} has no column of request ids; its columns are {_some(list(table.columns))}",
             hint="name it request_id, or give id_column",
         )
-    ids = _words(table, column)
-    seen: dict[str, int] = {}
-    for value, line in zip(ids, table.lines, strict=True):
-        if value in seen:
-            raise DataError(f"{table.path} line {line}: the request {_short(value)} was on line {seen[value]} already")
-        seen[value] = line
-    return ids
+    return request_ids(table, column)
 
 
 def _texts(table: Table, column: str) -> tuple[str, ...]:
@@ -169,16 +164,6 @@ def _texts(table: Table, column: str) -> tuple[str, ...]:
         if not isinstance(value, str):
             raise DataError(f"{table.path} line {line}: {column} is {_short(value)}, not a text")
     return tuple(table.columns[column])
-
-
-def _words(table: Table, column: str) -> tuple[str, ...]:
-    found = []
-    for value, line in zip(table.columns[column], table.lines, strict=True):
-        word = "" if value is None else str(value).strip()
-        if not word:
-            raise DataError(f"{table.path} line {line}: {column} is empty")
-        found.append(word)
-    return tuple(found)
 
 
 def _numbers(table: Table, column: str, lo: float, hi: float) -> Floats:

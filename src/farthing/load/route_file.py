@@ -6,22 +6,19 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-import cattrs
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.codec import from_plain
 from farthing.core.route.predictors import Logistic, Neighbours
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
 from farthing.errors import InputError, SchemaError
-from farthing.load.schema import read_document
+from farthing.load.schema import read_noun
 from farthing.models.digests import digest
 from farthing.nouns import ServedModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
 Predictor = Logistic | Neighbours
-_SHOWN = 5
 _MAX_MIB = 1024
 
 
@@ -33,16 +30,7 @@ def read_route(path: Path | str) -> Route:
         SchemaError: when it is no route, has a newer version, keys are missing, unknown or of the wrong type, or a
             policy names a tier or a score that the route does not have.
     """
-    data = read_document(Path(path), "route")
-    try:
-        route = from_plain(Route, data)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as e:
-        problems = cattrs.transform_error(e, path="route")
-        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-        raise SchemaError(
-            f"{path} is no valid route: {'; '.join(problems[:_SHOWN])}{more}",
-            hint="it is written by `farthing route calibrate`; a changed one must keep every key",
-        ) from e
+    route = read_noun(Path(path), "route", Route, written_by="farthing route calibrate")
     problem = _problem(route)
     if problem:
         raise SchemaError(f"{path}: {problem}", hint="it is written by `farthing route calibrate`")

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from farthing.errors import DataError
 from farthing.load.data import guess_kind, read_dataset
-from farthing.load.tables import find_column, read_table
+from farthing.load.tables import ID_NAMES, SEGMENT_NAMES, find_column, read_table, request_ids, words
 from farthing.nouns import Dataset
 
 __all__ = ["LONG_TEXT_BYTES", "RouteRequests", "fingerprint_of_text", "known_rows", "read_requests"]
 
 LONG_TEXT_BYTES = 100_000
 """Texts from here on are counted and said; they are cut to the model's longest sequence like any other."""
-_ID_NAMES = ("request_id", "id", "sample_id", "query_id")
-_SEGMENT_NAMES = ("segment",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,25 +120,10 @@ def _columns(
     path: Path, dataset: Dataset, id_column: str | None, segment_column: str | None
 ) -> tuple[tuple[str, ...], bool, tuple[str, ...] | None]:
     table = read_table(path)
-    column = find_column(table, id_column, _ID_NAMES, "--id-column")
-    ids = dataset.ids if column is None else _words(path, table.columns[column], table.lines, column)
-    if column is not None:
-        seen: dict[str, int] = {}
-        for name, line in zip(ids, table.lines, strict=True):
-            if name in seen:
-                raise DataError(f"{path} line {line}: the request {name!r} was on line {seen[name]} already")
-            seen[name] = line
-    group = find_column(table, segment_column, _SEGMENT_NAMES, "--segment-column")
-    segments = None if group is None else _words(path, table.columns[group], table.lines, group)
-    return ids, column is not None, segments
-
-
-def _words(path: Path, values: Sequence[object], lines: Sequence[int], column: str) -> tuple[str, ...]:
-    found = tuple("" if value is None else str(value).strip() for value in values)
-    empty = next((line for word, line in zip(found, lines, strict=True) if not word), None)
-    if empty is not None:
-        raise DataError(f"{path} line {empty}: {column} is empty")
-    return found
+    column = find_column(table, id_column, ID_NAMES, "--id-column")
+    ids = dataset.ids if column is None else request_ids(table, column)
+    group = find_column(table, segment_column, SEGMENT_NAMES, "--segment-column")
+    return ids, column is not None, None if group is None else words(table, group)
 
 
 def fingerprint_of_text(text: str) -> str:

@@ -9,13 +9,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import cattrs
 import yaml
 
+from farthing.codec import from_plain
 from farthing.errors import InputError, SchemaError
 
-__all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "stamp"]
+__all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "read_noun", "stamp"]
+
+T = TypeVar("T")
 
 VERSIONS: Mapping[str, int] = {
     "plan": 1,
@@ -33,6 +37,7 @@ MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = 
 """``(kind, n)`` → turns version n of a kind into version n + 1; every version below the newest has one."""
 _STAMP = re.compile(r"farthing/([a-z_-]+)/([1-9]\d{0,5})")
 _MAX_MIB = 256
+_SHOWN = 5
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -117,3 +122,28 @@ def read_document(path: Path, kind: str) -> dict[str, Any]:
     for n in range(version, newest):
         data = MIGRATIONS[kind, n](data)
     return data
+
+
+def read_noun(path: Path, kind: str, noun: type[T], *, written_by: str) -> T:
+    """Read a document that farthing wrote, as the noun that it holds.
+
+    Args:
+        path: As :func:`read_document` takes it.
+        kind: One of :data:`VERSIONS`.
+        noun: What the document is made of.
+        written_by: The command that writes it, for the hint.
+
+    Raises:
+        InputError: when the file is missing or unreadable.
+        SchemaError: when it is of another kind or newer, or keys are missing, unknown or of the wrong type.
+    """
+    data = read_document(path, kind)
+    try:
+        return from_plain(noun, data)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as e:
+        problems = cattrs.transform_error(e, path=kind)
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        raise SchemaError(
+            f"{path} is no valid {kind}: {'; '.join(problems[:_SHOWN])}{more}",
+            hint=f"it is written by `{written_by}`; a changed one must keep every key",
+        ) from e

@@ -11,10 +11,15 @@ from typing import Any
 
 from farthing.errors import DataError
 
-__all__ = ["TABLE_SUFFIXES", "Table", "find_column", "read_table"]
+__all__ = ["ID_NAMES", "SEGMENT_NAMES", "TABLE_SUFFIXES", "Table", "find_column", "read_table", "request_ids", "words"]
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet", ".tsv")
 """File names that end so are read as tables."""
+ID_NAMES = ("request_id", "id", "sample_id", "query_id")
+"""Usual names of the column with the ids of requests."""
+SEGMENT_NAMES = ("segment",)
+"""Usual names of the column with the groups of requests."""
+_LONGEST_SHOWN = 60
 _MAX_FIELD_BYTES = 16 * 2**20
 
 
@@ -137,3 +142,38 @@ def find_column(table: Table, given: str | None, usual: Sequence[str], key: str)
         return given
     by_name = {name.lower(): name for name in table.columns}
     return next((by_name[name] for name in usual if name in by_name), None)
+
+
+def words(table: Table, column: str) -> tuple[str, ...]:
+    """A column's values as text without white space around them.
+
+    Raises:
+        DataError: when one is empty.
+    """
+    found = []
+    for value, line in zip(table.columns[column], table.lines, strict=True):
+        word = "" if value is None else str(value).strip()
+        if not word:
+            raise DataError(f"{table.path} line {line}: {column} is empty")
+        found.append(word)
+    return tuple(found)
+
+
+def request_ids(table: Table, column: str) -> tuple[str, ...]:
+    """A column's values as ids of requests.
+
+    Raises:
+        DataError: when one is empty or comes twice.
+    """
+    ids = words(table, column)
+    seen: dict[str, int] = {}
+    for name, line in zip(ids, table.lines, strict=True):
+        if name in seen:
+            raise DataError(f"{table.path} line {line}: the request {_short(name)} was on line {seen[name]} already")
+        seen[name] = line
+    return ids
+
+
+def _short(value: str) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"

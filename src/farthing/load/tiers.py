@@ -27,14 +27,24 @@ from farthing.load.prices import find_offer, load_offers
 from farthing.load.schema import read_document
 from farthing.load.serve_file import check_name, read_wishes
 
-__all__ = ["NamedTier", "TierPrice", "TiersFile", "check_tiers", "priced", "read_tiers_file", "tier_of_flag"]
+__all__ = [
+    "SERVED_KEYS",
+    "NamedTier",
+    "TierPrice",
+    "TiersFile",
+    "check_tiers",
+    "priced",
+    "read_tiers_file",
+    "tier_of_flag",
+]
 
 _FLAG = re.compile(r"(?P<name>[^=]+)=(?P<source>.+)", re.DOTALL)
 _PRICE = re.compile(r"\$?(?P<usd>[^/]+)/(?P<per>request|second|Mtoken)")
-_WISHES = ("engine", "precision", "max_batch", "instances", "threads", "max_delay", "deadline", "memory")
+SERVED_KEYS = ("engine", "precision", "max_batch", "instances", "threads", "max_delay", "deadline", "memory")
+"""What a tier here may say of how it is served, as in a ``serve.yaml``."""
 _REMOTE = ("prompt", "key_env")
 _PRICES = ("usd_per_request", "usd_per_second", "usd_per_input_token", "usd_per_output_token")
-_KEYS = ("name", "source", "kind", "model", "timeout", "replicas", "embedding", *_PRICES, *_REMOTE, *_WISHES)
+_KEYS = ("name", "source", "kind", "model", "timeout", "replicas", "embedding", *_PRICES, *_REMOTE, *SERVED_KEYS)
 _TIMEOUT = "30s"
 
 
@@ -208,7 +218,7 @@ def _entry(item: object, where: str, path: Path) -> NamedTier:
     name, source = check_name(given.get("name"), f"{where}.name"), given.get("source")
     if not isinstance(source, str) or not source.strip() or "\0" in source:
         raise InputError(f"{where}.source of {path} is {source!r}; it must be a path or a URL")
-    read_wishes({key: given[key] for key in _WISHES if key in given}, f"{where}.")
+    read_wishes({key: given[key] for key in SERVED_KEYS if key in given}, f"{where}.")
     url = kind != "model"
     return NamedTier(
         name=name,
@@ -219,7 +229,7 @@ def _entry(item: object, where: str, path: Path) -> NamedTier:
         timeout_s=units.duration_ms(given.get("timeout", _TIMEOUT), f"{where}.timeout") / 1000,
         replicas=tuple(_replicas(r, f"{where}.replicas[{k}]") for k, r in enumerate(given.get("replicas", ()))),
         embedding=str(given.get("embedding", "")),
-        options={key: str(given[key]) for key in (_REMOTE if url else _WISHES) if key in given},
+        options={key: str(given[key]) for key in (_REMOTE if url else SERVED_KEYS) if key in given},
     )
 
 

@@ -16,7 +16,6 @@ from farthing.load.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route_file import check_tier, read_predictor
 from farthing.load.route_requests import fingerprint_of_text, known_rows
 from farthing.load.route_settings import RouteSettings
-from farthing.load.tables import read_table
 from farthing.load.tiers import NamedTier
 from farthing.measure.tier_answers import RunSettings
 from farthing.verbs._route_material import PARTS, plainly_named
@@ -52,7 +51,8 @@ def calibrated_outcomes(folder: Path) -> Known | None:
     path = folder / OUTCOMES
     if not path.is_file():
         return None
-    file, columns = read_outcomes(path), read_table(path).columns
+    file = read_outcomes(path)
+    columns = file.table.columns
     part = np.array([word == PARTS[0] for word in columns.get("part", [PARTS[0]] * file.matrix.n)])
     ids = file.matrix.request_ids
     own = not all(name.startswith(("line ", "sample ")) for name in ids)

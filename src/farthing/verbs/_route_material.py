@@ -19,7 +19,6 @@ from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route_requests import fingerprint_of_text
 from farthing.load.route_settings import RouteSettings
-from farthing.load.tables import read_table
 
 __all__ = [
     "PARTS",
@@ -129,7 +128,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         segment_column=settings.segment_column,
     )
     matrix = plainly_named(file.matrix)
-    choose, said = _parts_of(path, matrix.n, settings)
+    choose, said = _parts_of(file, settings)
     refuse_missing_segments(settings.by_segment, matrix.segments, choose)
     reference, why = _reference(matrix, choose, settings.reference)
     scored = _scores_of(file, matrix, reference, choose, settings.seed)
@@ -141,7 +140,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         notes.append("the file has neither scores nor texts nor features: only single tiers can be compared")
     scores = {**matrix.scores, **{s.name: Score(values=scored.values[s.name], needs=s.needs) for s in scored.specs}}
     return Material(
-        matrix=cheapest_first(_with_scores(matrix, scores)),
+        matrix=cheapest_first(replace(matrix, scores=scores)),
         choose=choose,
         tiers=tuple(
             Tier(name=t, source="", usd_per_request=float(matrix.cost_usd[:, k].mean()))
@@ -152,7 +151,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         reference=reference,
         quality="given",
         texts=file.texts,
-        marks=_marks(path, file, choose),
+        marks=_marks(file, choose),
         assumptions=(*notes, "tiers were not run: qualities and costs are those of the file, scores cost nothing"),
     )
 
@@ -166,28 +165,18 @@ def plainly_named(matrix: OutcomeMatrix) -> OutcomeMatrix:
     """Scores without the tiers that a column's name carries, ``margin@small`` → ``margin``, where that stays unique."""
     plain = [name.partition("@")[0] for name in matrix.scores]
     names = [short if plain.count(short) == 1 else name for short, name in zip(plain, matrix.scores)]
-    return _with_scores(matrix, dict(zip(names, matrix.scores.values())))
+    return replace(matrix, scores=dict(zip(names, matrix.scores.values())))
 
 
-def _with_scores(matrix: OutcomeMatrix, scores: Mapping[str, Score]) -> OutcomeMatrix:
-    return OutcomeMatrix(
-        request_ids=matrix.request_ids,
-        tiers=matrix.tiers,
-        quality=matrix.quality,
-        cost_usd=matrix.cost_usd,
-        segments=matrix.segments,
-        scores=scores,
-    )
-
-
-def _parts_of(path: Path, n: int, settings: RouteSettings) -> tuple[NDArray[np.bool_], list[str]]:
+def _parts_of(file: OutcomeFile, settings: RouteSettings) -> tuple[NDArray[np.bool_], list[str]]:
     """The file's own parts where it has a column ``part``: learned scores were fitted on one of them."""
-    words = read_table(path).columns.get("part")
+    words = file.table.columns.get("part")
     if words is None:
-        return drawn_parts(n, settings), []
+        return drawn_parts(file.matrix.n, settings), []
     if set(words) != set(PARTS):
         raise DataError(
-            f"{path}: part must be {PARTS[0]} or {PARTS[1]} and both must occur, has {sorted(map(str, set(words)))}"
+            f"{file.source}: part must be {PARTS[0]} or {PARTS[1]} and both must occur, "
+            f"has {sorted(map(str, set(words)))}"
         )
     return np.array([word == PARTS[0] for word in words]), ["the parts for choosing and proving are those of the file"]
 
@@ -237,7 +226,7 @@ def _feature_score(
     return found, fitted
 
 
-def _marks(path: Path, file: OutcomeFile, choose: NDArray[np.bool_]) -> dict[str, Sequence[str]]:
+def _marks(file: OutcomeFile, choose: NDArray[np.bool_]) -> dict[str, Sequence[str]]:
     marks: dict[str, Sequence[str]] = {"part": [PARTS[0] if c else PARTS[1] for c in choose]}
     if file.texts is not None:
         marks["fingerprint"] = [fingerprint_of_text(text) for text in file.texts]

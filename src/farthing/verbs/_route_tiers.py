@@ -30,7 +30,7 @@ from farthing.load.route_requests import RouteRequests, read_requests
 from farthing.load.route_settings import RouteSettings
 from farthing.load.serve_file import read_wishes
 from farthing.load.serving import served_models
-from farthing.load.tiers import NamedTier
+from farthing.load.tiers import SERVED_KEYS, NamedTier
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier, run_remote_tier
@@ -47,7 +47,6 @@ __all__ = ["Answered", "answered", "found_models", "of_tiers", "quality_of", "re
 
 TIMED_ROWS = 64
 """Requests on which the time of a score is measured."""
-SERVED_KEYS = ("engine", "precision", "max_batch", "instances", "threads", "max_delay", "deadline", "memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -240,8 +239,9 @@ def of_tiers(
     scored = _scored(plain, got, reference, choose, settings.seed)
     tell("scores", 0, 1, f"time of {len(scored.specs)} scores")
     specs = _with_costs(scored, got, costs.usd_per_core_s)
+    scores = {s.name: Score(values=scored.values[s.name], needs=s.needs, cost_usd=s.cost_usd) for s in specs}
     return Material(
-        matrix=_scored_matrix(plain, specs, scored.values),
+        matrix=replace(plain, scores=scores),
         choose=choose,
         tiers=tuple(_written(t, models, got.runs[t.name], costs, out) for t in named),
         specs=specs,
@@ -289,18 +289,6 @@ def _read_by(spec: ScoreSpec, a: TierAnswers) -> NDArray[np.generic]:
     if spec.output and a.embedding is not None:
         return a.embedding.astype(np.float32)
     return a.classes if a.table is None else a.table.astype(np.float32)
-
-
-def _scored_matrix(plain: OutcomeMatrix, specs: Sequence[ScoreSpec], values: Mapping[str, Floats]) -> OutcomeMatrix:
-    scores = {s.name: Score(values=values[s.name], needs=s.needs, cost_usd=s.cost_usd) for s in specs}
-    return OutcomeMatrix(
-        request_ids=plain.request_ids,
-        tiers=plain.tiers,
-        quality=plain.quality,
-        cost_usd=plain.cost_usd,
-        segments=plain.segments,
-        scores=scores,
-    )
 
 
 def _written(tier: NamedTier, models: Mapping[str, ServedModel], run: Run, costs: TierCosts, out: Path) -> Tier:

@@ -19,7 +19,6 @@ from farthing.core.route.families import Family
 from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
-from farthing.core.route.routes import Route
 from farthing.errors import DataError, InputError
 from farthing.load.route_settings import RouteSettings, read_settings
 from farthing.load.schema import kind_of
@@ -34,8 +33,6 @@ from farthing.verbs._route_tiers import of_tiers
 from farthing.verbs._run import OnProgress
 
 __all__ = ["route_calibrate"]
-
-DRAWS = 1000
 
 
 def route_calibrate(
@@ -79,6 +76,13 @@ def route_calibrate(
         named, asked = _asked(path, tiers, prices, settings)
         tell, measured = on_progress or (lambda *_: None), replace(run or RunSettings(), seed=asked.seed)
         material = of_tiers(named, asked, out, measured, tell, trust=trust, as_of=as_of)
+    report = _concluded(material, asked)
+    _write(out, material, report)
+    return report
+
+
+def _concluded(material: Material, asked: RouteSettings) -> CalibrationReport:
+    """Choose, prove, and say what was found."""
     choose, prove = take(material.matrix, material.choose), take(material.matrix, ~material.choose)
     _refuse_one_sided(choose, material.reference)
     families, left_out = sensible_families(choose, reference=material.reference)
@@ -97,24 +101,17 @@ def route_calibrate(
         assumptions=assumptions,
         currency=material.currency,
     )
-    judged = _judged(found, choose, prove, families, asked)
-    report = CalibrationReport(
-        route=route,
-        compared=found.compared,
-        judged=EvaluationReport(
-            name=route.name,
-            evaluation=judged,
-            followed=label(found.chosen),
-            max_loss_frac=route.max_loss_frac,
-            reference=route.reference,
-            quality=route.quality,
-            currency=material.currency,
-            notes=assumptions,
-        ),
-        n_choose=choose.n,
+    judged = EvaluationReport(
+        name=route.name,
+        evaluation=_judged(found, choose, prove, families, asked),
+        followed=label(found.chosen),
+        max_loss_frac=route.max_loss_frac,
+        reference=route.reference,
+        quality=route.quality,
+        currency=material.currency,
+        notes=assumptions,
     )
-    _write(out, route, material, report)
-    return report
+    return CalibrationReport(route=route, compared=found.compared, judged=judged, n_choose=choose.n)
 
 
 def _refuse_unused(path: Path, tiers: Sequence[object], prices: Sequence[str], asked: RouteSettings) -> None:
@@ -182,10 +179,11 @@ def _judged(
     """The followed policy and the curve on the proving part: the curve was chosen on the other."""
     curve = curve_policies(choose, families, reference=found.reference)
     policies = [found.chosen, *(p for p in curve if p != found.chosen)]
-    return evaluate(policies, prove, np.random.default_rng([asked.seed, 2]), draws=DRAWS, confidence=asked.confidence)
+    return evaluate(policies, prove, np.random.default_rng([asked.seed, 2]), confidence=asked.confidence)
 
 
-def _write(out: Path, route: Route, material: Material, report: CalibrationReport) -> None:
+def _write(out: Path, material: Material, report: CalibrationReport) -> None:
+    route = report.route
     used = {spec.name for spec in route.scores}
     kept = {name: predictor for name, predictor in material.predictors.items() if name in used}
     if kept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from farthing.core.route.curve import curve_policies, sensible_families
-from farthing.core.route.evaluation import evaluate
-from farthing.core.route.families import Family
-from farthing.core.route.outcomes import OutcomeMatrix, Score, take
+from farthing.core.route.evaluation import DRAWS, evaluate
+from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import FixedTier, Policy, label
 from farthing.core.route.reports import EvaluationReport
 from farthing.core.route.routes import Route, policy_of
 from farthing.errors import InputError
 from farthing.load.route_file import read_route
 from farthing.load.route_settings import RouteSettings, read_settings
-from farthing.load.tables import TABLE_SUFFIXES
+from farthing.load.tables import TABLE_SUFFIXES, read_table
 from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import evaluation_html, picture_png, picture_svg
 from farthing.store.documents import write_bytes, write_text
@@ -28,8 +27,6 @@ from farthing.verbs._route_material import of_outcomes
 from farthing.verbs._run import OnProgress
 
 __all__ = ["route_evaluate"]
-
-DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,16 +166,13 @@ def _of_route(
 
 
 def _is_outcomes(path: Path) -> bool:
-    from farthing.load.tables import read_table
-
     return path.suffix.lower() in TABLE_SUFFIXES and any(n.startswith("quality:") for n in read_table(path).columns)
 
 
-def _curve(choose: OutcomeMatrix | None, test: OutcomeMatrix, route: Route) -> tuple[Policy, ...]:
+def _curve(choose: OutcomeMatrix, test: OutcomeMatrix, route: Route) -> tuple[Policy, ...]:
     """The curve that the calibration data suggest, by the scores that the test data have."""
-    if choose is None or set(choose.tiers) != set(test.tiers):
+    if set(choose.tiers) != set(test.tiers):
         return ()
-    scores: dict[str, Score] = {name: s for name, s in choose.scores.items() if name in test.scores}
-    plain = replace(choose, scores=scores)
-    families: Sequence[Family] = sensible_families(plain, reference=route.reference)[0]
+    plain = replace(choose, scores={name: s for name, s in choose.scores.items() if name in test.scores})
+    families, _ = sensible_families(plain, reference=route.reference)
     return curve_policies(plain, families, reference=route.reference)

@@ -28,8 +28,10 @@ from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.policies import Policy, follow, label
 from farthing.nouns import Estimate
 
-__all__ = ["CurvePoint", "RouterEvaluation", "evaluate"]
+__all__ = ["DRAWS", "CurvePoint", "RouterEvaluation", "evaluate"]
 
+DRAWS = 1000
+"""Of the bootstrap."""
 _AREA_STEPS = 200
 _ROWS_AT_ONCE = 4096
 
@@ -130,7 +132,7 @@ def evaluate(
     matrix: OutcomeMatrix,
     rng: np.random.Generator,
     *,
-    draws: int = 1000,
+    draws: int = DRAWS,
     confidence: float = 0.95,
 ) -> RouterEvaluation:
     """Judge policies on requests that they were not chosen on.
