@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,19 @@ def test_building_twice_gives_the_same_bytes(transformer: Net, tmp_path: Path, n
     seen = [run.communicate(timeout=120)[0].split() for run in runs]
     assert [len(s) for s in seen] == [1, 1]  # nothing but the digest is printed
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("name", ["int8-dynamic", "int8-qdq", "int8-nncf"])
+def test_nothing_is_ever_written_beside_the_model(transformer: Net, tmp_path: Path, name: str) -> None:
+    """Not even for a moment: the folder may be read-only, and another build may be reading it."""
+    folder = tmp_path / "users"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(transformer.onnx.read_bytes())
+    before = folder.stat().st_mtime_ns
+    ref = replace(transformer.ref, onnx_path=str(folder / "model.onnx"))
+    find("variants", name).build(ref, tmp_path / "out", transformer.examples)
+    assert folder.stat().st_mtime_ns == before
+    assert [p.name for p in folder.iterdir()] == ["model.onnx"]
 
 
 def test_the_best_of_three_calibrations_is_kept(conv_net: Net, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

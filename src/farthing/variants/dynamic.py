@@ -44,13 +44,14 @@ class DynamicInt8:
                 hint="static INT8 quantizes convolutions: int8-qdq, int8-nncf",
             )
         go_offline()
+        import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         target = out / "artefacts" / "int8-dynamic.onnx"
         target.parent.mkdir(parents=True, exist_ok=True)
         with quiet():
             quantize_dynamic(
-                source,
+                onnx.load(source),  # given its path, ONNX Runtime writes a file of its own beside the user's model
                 target,
                 op_types_to_quantize=["MatMul", "Gemm"],
                 per_channel=True,
