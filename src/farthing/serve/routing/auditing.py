@@ -9,8 +9,8 @@ from dataclasses import replace
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Called
 from farthing.serve.routing.decisions import Auditor, Decision, Reason, Routed
-from farthing.serve.routing.flights import Audit
 from farthing.serve.routing.tiers import LiveTier
+from farthing.serve.routing.walks import Audit
 
 __all__ = ["Audits"]
 

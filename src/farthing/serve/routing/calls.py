@@ -64,7 +64,7 @@ class Called:
 
 
 class Asker(Protocol):
-    """Who asks tiers for some rows of a request (``flights.py``); told once for each call."""
+    """Who asks tiers for some rows of a request (``walks.py``); told once for each call."""
 
     @property
     def request(self) -> Request:

@@ -1,77 +1,25 @@
-"""A client's request on its way through tiers, answered once when all its rows are."""
+"""A request of several rows, answered once when all of them are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Called
-from farthing.serve.routing.decisions import Decision, Reason, Routed
+from farthing.serve.routing.decisions import Decision, Routed
 from farthing.serve.routing.groups import Group
 from farthing.serve.routing.plans import Plan
-from farthing.serve.routing.tiers import LiveTier
+from farthing.serve.routing.walks import Audit, Way
 
-__all__ = ["Audit", "Flight", "Way"]
-
-
-class Way(Protocol):
-    """What flights know of their router."""
-
-    reference: str
-    """The tier that losses are counted against."""
-    dtypes: tuple[np.dtype[Any], ...]
-    """Of the outputs."""
-
-    def tier(self, name: str) -> LiveTier:
-        """A tier by name."""
-        ...
-
-    def now_s(self) -> float:
-        """Monotonic time."""
-        ...
-
-    def marginal_usd(self, tier: str) -> float:
-        """What one more request sent there costs now, NaN when unknown."""
-        ...
-
-    @property
-    def audit_frac(self) -> float:
-        """Probability with which the next answer below the reference is to be compared."""
-        ...
-
-    def wants_audit(self, tier: str) -> bool:
-        """Whether an answer of that tier is to be compared with the reference's."""
-        ...
-
-    def passed_on(self, tier: str, reason: Reason, rows: int) -> None:
-        """Rows go on since a tier did not answer them."""
-        ...
-
-    def landed(self, flight: Flight, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
-        """A flight has ended; its request is to be answered."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Audit:
-    """One row that the reference is to be asked about.
-
-    Attributes:
-        decision: Of the row.
-        reference: Its answer where it was called anyway, for a score; None else.
-    """
-
-    decision: Decision
-    reference: Answer | None
+__all__ = ["Flight"]
 
 
 class Flight:
-    """One request.
+    """One request of several rows (a :class:`~farthing.serve.routing.walks.Journey`).
 
     Args:
         way: The router.
@@ -99,11 +47,11 @@ class Flight:
         "way",
     )
 
-    def __init__(self, way: Way, request: Request, plan: Plan, *, steered: bool) -> None:
+    def __init__(self, way: Way, request: Request, plan: Plan, steered: bool) -> None:
         self.way, self.request, self.plan, self.steered = way, request, plan, steered
         self.done = False
         self._decisions: list[Decision] = []
-        self._outputs: Sequence[NDArray[Any]] | None = None
+        self._outputs: list[NDArray[Any]] | None = None
         self._busy_core_s = self._charged_usd = self._queue_s = self._service_s = 0.0
         self._batch_rows = 0
         self._audits: list[Audit] = []
@@ -118,7 +66,7 @@ class Flight:
         self._charged_usd += called.charged_usd
 
     def fail(self, problem: Problem) -> None:
-        """No answer: the first reason ends the whole request."""
+        """See :class:`~farthing.serve.routing.walks.Journey`."""
         if not self.done:
             self.done = True
             self.way.landed(self, problem, ())
@@ -134,29 +82,21 @@ class Flight:
         """
         if self.done:
             return
-        outputs = [self._typed(k, output) for k, output in enumerate(called.outputs)]
         for k, decision in zip(rows, decisions):
             if decision.audit:
                 self._audits.append(Audit(decision=decision, reference=group.reference(k)))
         self._queue_s, self._service_s = max(self._queue_s, group.queue_s), max(self._service_s, group.service_s)
         self._batch_rows = called.answer.batch_rows
-        if len(rows) == self.request.rows:
-            self._land(outputs, tuple(decisions))
-            return
-        self._place(outputs, rows, [decision.row for decision in decisions])
+        self._place(called.outputs, rows, [decision.row for decision in decisions])
         self._decisions += decisions
         if len(self._decisions) == self.request.rows and self._outputs is not None:
             self._land(self._outputs, tuple(sorted(self._decisions, key=lambda decision: decision.row)))
-
-    def _typed(self, k: int, output: NDArray[Any]) -> NDArray[Any]:
-        dtype = self.way.dtypes[k]
-        return output if output.dtype is dtype or output.dtype == dtype else output.astype(dtype)
 
     def _place(self, outputs: Sequence[NDArray[Any]], rows: Sequence[int], places: Sequence[int]) -> None:
         """Put rows of one tier where they belong among those of all."""
         if self._outputs is None:
             total = self.request.rows
-            self._outputs = [np.empty((total, *output.shape[1:]), output.dtype) for output in outputs]
+            self._outputs = [np.empty((total, *o.shape[1:]), dtype) for o, dtype in zip(outputs, self.way.dtypes)]
         for merged, output in zip(self._outputs, outputs):
             if merged.shape[1:] != output.shape[1:]:
                 self.fail(Problem(500, "two tiers gave rows of different shapes to one request; send its rows alone"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,8 @@ from farthing.serve.served import LiveModel
 __all__ = ["Fitted", "Taking", "common_inputs", "fitted_to", "taking", "text_of"]
 
 
-class Fitted(NamedTuple):
-    """Inputs of some rows; see :class:`~farthing.serve.requests.Request`."""
-
-    tensors: Sequence[NDArray[Any]] | None
-    payloads: Sequence[bytes | str] | None
-    length: int
-    shape_key: Any
+Fitted = tuple[Sequence[NDArray[Any]] | None, Sequence[bytes | str] | None, int, Any]
+"""Inputs of some rows: tensors, payloads, length and shape key (:class:`~farthing.serve.requests.Request`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +71,16 @@ def fitted_to(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> 
         if rows is not None:
             index = np.array(rows)
             tensors = [tensor[index] for tensor in tensors]
-        return Fitted(tensors, None, request.length, request.shape_key)
+        return (tensors, None, request.length, request.shape_key)
     payloads = request.payloads if rows is None else [request.payloads[row] for row in rows]
     if takes.payloads:
-        return Fitted(None, payloads, min(request.length, takes.most_tokens), None)
+        length = request.length
+        return (None, payloads, length if length < takes.most_tokens else takes.most_tokens, None)
     if takes.bytes_shape is None:
         return None
     texts = np.empty(len(payloads), dtype=object)
     texts[:] = [p.encode("utf-8", "replace") if isinstance(p, str) else p for p in payloads]
-    return Fitted([texts.reshape(-1, *([1] * (len(takes.bytes_shape) - 1)))], None, 0, None)
+    return ([texts.reshape(-1, *([1] * (len(takes.bytes_shape) - 1)))], None, 0, None)
 
 
 def text_of(request: Request, row: int) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,7 @@ class Plan:
         thresholds: One a gate; of a choice, one a tier but the last.
         chooses: One tier is chosen by ``gates[0]`` before any is asked to answer; else they are asked in turn.
         last: Index in ``tiers`` of the policy's last, whose answer is not judged.
+        judges: What judges the answer of each of ``tiers``, None where it counts as it is.
         wants: For each of ``tiers`` those that must have answered before it is judged, itself first.
     """
 
@@ -64,11 +65,15 @@ class Plan:
     thresholds: tuple[float, ...] = ()
     chooses: bool = False
     last: int = 0
-    wants: tuple[tuple[str, ...], ...] = ()
+    judges: tuple[Gate | None, ...] = field(init=False)
+    wants: tuple[tuple[str, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        needs = [() if (gate := self.gate_of(k)) is None else gate.needs for k in range(len(self.tiers))]
+        gates = () if self.chooses else self.gates
+        judges = (*gates, *[None] * (len(self.tiers) - len(gates)))
+        needs = [() if gate is None else gate.needs for gate in judges]
         wants = tuple(tuple(dict.fromkeys((tier, *more))) for tier, more in zip(self.tiers, needs))
+        object.__setattr__(self, "judges", judges)
         object.__setattr__(self, "wants", wants)
 
     def choice(self, value: float) -> int:
@@ -76,10 +81,6 @@ class Plan:
         if math.isnan(value):
             return len(self.tiers) - 1
         return sum(value < threshold for threshold in self.thresholds)
-
-    def gate_of(self, stage: int) -> Gate | None:
-        """What judges the answer of a tier, None where it counts as it is."""
-        return None if self.chooses or stage >= len(self.gates) else self.gates[stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,10 +16,12 @@ from farthing.serve.pricing import pricing
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.auditing import Audits
 from farthing.serve.routing.decisions import Auditor, Nobody, Reason, RouteObserver
-from farthing.serve.routing.flights import Audit, Flight
+from farthing.serve.routing.flights import Flight
 from farthing.serve.routing.plans import ladder_of, safe_plan
+from farthing.serve.routing.singles import Single
 from farthing.serve.routing.steersman import NoScaler, Scaler, Steersman
 from farthing.serve.routing.tiers import LiveTier
+from farthing.serve.routing.walks import Audit, Journey
 from farthing.serve.served import LiveModel
 
 __all__ = ["Counted", "Router"]
@@ -87,7 +89,6 @@ class Router:
             tier.name: LiveTier(tier, spec.places[tier.name], find, outputs, clock, on_call, unit_usd)
             for tier in route.tiers
         }
-        self.tier = self.tiers.__getitem__
         self.fallen: str | None = None
         self.answered: Counter[str] = Counter()
         self.failed: Counter[int] = Counter()
@@ -99,7 +100,7 @@ class Router:
         self._auditor: Auditor = auditor or Nobody()
         self._audits = Audits(self.tiers[route.reference], self._auditor, self.now_s, on_audit)
         self._on_change = on_change
-        self._flights: set[Flight] = set()
+        self._journeys: set[Journey] = set()
         self._loop = asyncio.get_running_loop()
         shortest_s = min(tier.timeout_s for tier in route.tiers)
         self._sweep_s = min(LATEST_SWEEP_S, max(SOONEST_SWEEP_S, shortest_s / SWEEPS_PER_TIMEOUT))
@@ -111,7 +112,7 @@ class Router:
     @property
     def waiting(self) -> int:
         """Requests on their way."""
-        return len(self._flights)
+        return len(self._journeys)
 
     @waiting.setter
     def waiting(self, _: int) -> None:
@@ -131,13 +132,14 @@ class Router:
         """Take a request; its ``reply`` is called exactly once."""
         self._steersman.window.rows += request.rows
         plan = self._plan
-        flight = Flight(self, request, plan, steered=plan.rung != self.route.chosen)
-        self._flights.add(flight)
+        steered = plan.rung != self.route.chosen
+        journey = (Single if request.rows == 1 else Flight)(self, request, plan, steered)
+        self._journeys.add(journey)
         try:
-            flight.begin()
+            journey.begin()
         except Exception as e:  # noqa: BLE001 - a request must not be left without an answer
             self._loop.call_exception_handler({"message": "a route could not be followed", "exception": e})
-            flight.fail(Problem(500, f"the route {self.spec.name} could not be followed"))
+            journey.fail(Problem(500, f"the route {self.spec.name} could not be followed"))
 
     # — Way ————————————————————————————————————————————————————————————————————————————————————————
 
@@ -158,10 +160,10 @@ class Router:
         """Rows go on since a tier did not answer them."""
         self.escalated[tier, reason] += rows
 
-    def landed(self, flight: Flight, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
-        """A flight has ended."""
-        self._flights.discard(flight)
-        request = flight.request
+    def landed(self, journey: Journey, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
+        """A request has come to its end."""
+        self._journeys.discard(journey)
+        request = journey.request
         if isinstance(outcome, Problem):
             self.failed[outcome.status] += 1
             request.reply(request, outcome)
@@ -228,15 +230,15 @@ class Router:
 
     async def quiet(self) -> None:
         """Wait until nothing is on its way."""
-        while self._flights or self._audits.open:
+        while self._journeys or self._audits.open:
             await asyncio.sleep(QUIET_POLL_S)
 
     def close(self, message: str) -> None:
         """End it; what is on its way is answered with a 503."""
         for timer in self._timers.values():
             timer.cancel()
-        for flight in tuple(self._flights):
-            flight.fail(Problem(503, message))
+        for journey in tuple(self._journeys):
+            journey.fail(Problem(503, message))
 
 
 _WORDS = {"bytes": "object", "bfloat16": "uint16"}

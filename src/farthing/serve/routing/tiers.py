@@ -34,6 +34,7 @@ class _Facts:
         wrong: Why it cannot answer for the tier, empty when it can.
         takes: Of the route's requests.
         columns: Places of the route's outputs among its own.
+        as_is: Its outputs are the route's, in their order.
         one_row: Shape of an answer of one row where the route has one output that is wholly known; None else.
         usd_per_core_s: Of a core that it keeps busy, NaN when unknown.
         worker_cores: That one batch keeps busy.
@@ -42,6 +43,7 @@ class _Facts:
     wrong: str
     takes: Taking
     columns: tuple[int, ...]
+    as_is: bool
     one_row: tuple[int | None, ...] | None
     usd_per_core_s: float
     worker_cores: float
@@ -133,7 +135,7 @@ class LiveTier:
             self._missed(asker, rows, "invalid", Problem(500, f"the tier {self.name} {said}"))
             return
         leg = Leg(asker, model, self._heard, fitted, rows, now_s, self.spec.timeout_s)
-        leg.place, leg.about, leg.tried = place, facts, (*tried, model)
+        leg.place, leg.about, leg.tried = place, facts, (*tried, model) if tried else (model,)
         self._legs[leg] = None
         if failed is not None:
             self.counts.moved += rows
@@ -220,14 +222,16 @@ class LiveTier:
         usd_per_row = leg.place.usd_per_row
         busy = charged = 0.0
         if usd_per_row is None:
-            busy = answer.service_s * leg.rows / max(answer.batch_rows, 1) * facts.worker_cores
+            busy = answer.service_s * leg.rows / (answer.batch_rows or 1) * facts.worker_cores
             usd = busy * facts.usd_per_core_s
             if usd != usd:  # NaN: no price by the hour: what the calibration reckoned with
                 usd = self.usd_per_row * leg.rows
         else:
             usd = usd_per_row * leg.rows
             charged = usd if usd == usd else 0.0
-        outputs = [answer.outputs[k] for k in facts.columns if k < len(answer.outputs)]
+        outputs = answer.outputs
+        if not facts.as_is:
+            outputs = [outputs[k] for k in facts.columns if k < len(outputs)]
         return Called(leg.model, outputs, answer, usd, busy, charged)
 
     def _wrong(self, facts: _Facts, rows: int, answer: Answer) -> str | None:
@@ -309,6 +313,7 @@ class LiveTier:
             wrong=f"has the outputs {names}, which are not the route's" if min(columns) < 0 else "",
             takes=taking(model, route),
             columns=columns,
+            as_is=columns == tuple(range(len(model.outputs))),
             one_row=self._one_row(),
             usd_per_core_s=price.usd_per_hour / 3600 / price.replica_cores,
             worker_cores=price.worker_cores,

@@ -15,7 +15,7 @@ from farthing.serve.served import ServedModel
 from farthing.serve.workers.batching import BatchQueue
 from farthing.serve.workers.curve import sizes_to_time
 from farthing.serve.workers.frames import Kind
-from farthing.serve.workers.placing import worker_limit_mib
+from farthing.serve.workers.placing import may_run_inline, worker_limit_mib
 from farthing.serve.workers.remote import RemoteWorker, proportional_mib, resident_mib
 from farthing.serve.workers.restarts import Death, Deaths
 from farthing.serve.workers.warm_parents import WarmParents
@@ -23,6 +23,8 @@ from farthing.serve.workers.warm_parents import WarmParents
 __all__ = ["Crew", "Facts", "Terms"]
 
 REPEATS = 3
+TIMED_S = 0.01
+"""A batch of a model that may run in the server's thread is timed for so long: where it runs is no matter of luck."""
 """Runs of each batch size that is timed, after one that is not."""
 PATIENCE_S = 1.0
 """With no worker left, requests wait for the next one if it starts within so long; else they are refused."""
@@ -243,11 +245,12 @@ class Crew:
         """Run every batch size; a model whose outputs have another number of rows turns out not to be batched."""
         max_rows = self.spec.candidate.max_batch if facts.batched else 1
         timed_sizes = sizes_to_time(max_rows)
+        enough_s = TIMED_S if may_run_inline(self.spec) else 0.0
         seconds: dict[int, float] = {}
         batched = facts.batched
         for rows in timed_sizes if again else range(1, max_rows + 1):
             repeats = REPEATS if timed and rows in timed_sizes else 0
-            took, batched = await self._run_made_up(worker, rows, 1 + repeats)
+            took, batched = await self._run_made_up(worker, rows, 1 + repeats, enough_s if repeats else 0.0)
             if not took or not batched:
                 break
             if repeats:
@@ -257,8 +260,10 @@ class Crew:
         worker.memory_limit_mib = worker_limit_mib(self.spec, self._resident_mib, self._terms.budget_mib)
         return replace(facts, batched=worker.batched, seconds=seconds)
 
-    async def _run_made_up(self, worker: RemoteWorker, rows: int, repeats: int) -> tuple[list[float], bool]:
-        order = {"rows": rows, "repeats": repeats}
+    async def _run_made_up(
+        self, worker: RemoteWorker, rows: int, repeats: int, enough_s: float
+    ) -> tuple[list[float], bool]:
+        order = {"rows": rows, "repeats": repeats, "enough_s": enough_s}
         try:
             warm = await worker.ask(Kind.WARM, order, limit_s=self._terms.load_limit_s)
         except EngineError as e:

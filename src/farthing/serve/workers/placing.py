@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from farthing.serve.served import ServedModel
 from farthing.serve.workers.curve import Curve
 
-__all__ = ["Held", "cores_for", "inline_rows", "planned_mib", "runs_inline", "to_evict", "worker_limit_mib"]
+__all__ = [
+    "Held",
+    "cores_for",
+    "inline_rows",
+    "may_run_inline",
+    "planned_mib",
+    "runs_inline",
+    "to_evict",
+    "worker_limit_mib",
+]
 
 INLINE_S = 100e-6
 """Models whose batch of one takes less may run in the loop thread."""
@@ -96,15 +105,20 @@ def to_evict(held: Sequence[Held], need_mib: float, budget_mib: float) -> list[i
 
 
 def runs_inline(spec: ServedModel, curve: Curve) -> bool:
-    """Whether a model runs in the loop thread, as it asks or as it was measured.
+    """Whether a model runs in the loop thread, as it asks or as it was measured."""
+    return may_run_inline(spec) and (spec.inline == "always" or curve.base_s(1) < INLINE_S)
+
+
+def may_run_inline(spec: ServedModel) -> bool:
+    """Whether a model runs in the loop thread if it is quick enough.
 
     Images are never decoded there: those models stay in workers.
     """
     if spec.pipeline.kind == "image" or spec.inline == "never":
         return False
     candidate = spec.candidate
-    quick = candidate.engine in INLINE_ENGINES and candidate.threads == 1
-    return spec.inline == "always" or (quick and candidate.device == "cpu" and curve.base_s(1) < INLINE_S)
+    fits = candidate.engine in INLINE_ENGINES and candidate.threads == 1 and candidate.device == "cpu"
+    return spec.inline == "always" or fits
 
 
 def inline_rows(curve: Curve, max_rows: int) -> int:

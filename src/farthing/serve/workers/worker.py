@@ -32,6 +32,7 @@ __all__ = ["Job", "Model", "ModelFault", "run_worker"]
 
 OOM_SCORE = 500
 """When memory runs out the system shall end a worker, not the server."""
+_MOST_REPEATS = 64
 
 Outputs = list[NDArray[Any]]
 
@@ -106,14 +107,19 @@ class Model:
             raise DataError(f"input {name} is not UTF-8: {e}") from e
         return texts.reshape(array.shape)
 
-    def warm(self, rows: int, repeats: int) -> list[float]:
+    def warm(self, rows: int, repeats: int, enough_s: float = 0.0) -> list[float]:
         """Answer a made-up batch some times; seconds of each.
+
+        Args:
+            rows: Of the batch.
+            repeats: At least so many.
+            enough_s: Goes on until so much has passed, within reason.
 
         Raises:
             Exception: whatever the engine raises, unless the shape was a guess.
         """
         took: list[float] = []
-        for _ in range(repeats):
+        while len(took) < repeats or (len(took) < _MOST_REPEATS and sum(took) < enough_s):
             start = time.perf_counter()
             try:
                 self.run(self._made_up(rows), rows)
@@ -289,7 +295,7 @@ class _Desk:
             self._model, facts = _load(received)
             return frame(Kind.LOADED, received.number, facts, nanos=time.perf_counter_ns() - start)
         if received.kind is Kind.WARM and self._model is not None:
-            took = self._model.warm(received.header["rows"], received.header["repeats"])
+            took = self._model.warm(*(received.header[name] for name in ("rows", "repeats", "enough_s")))
             return frame(Kind.WARMED, received.number, {"seconds": took, "batched": self._model.batched})
         raise FrameError(f"a frame of kind {received.kind.name} before the model was loaded")
 

@@ -1,0 +1,109 @@
+"""A request of one row: most of what routes are asked, so nothing is done here that one row does not need."""
+
+from __future__ import annotations
+
+from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.calls import Called
+from farthing.serve.routing.decisions import Decision, Escalation, Routed
+from farthing.serve.routing.inputs import text_of
+from farthing.serve.routing.plans import Gate, Plan
+from farthing.serve.routing.walks import NAN, Audit, Walk, Way
+
+__all__ = ["Single"]
+
+
+class Single(Walk):
+    """One row, which is its whole request (a :class:`~farthing.serve.routing.walks.Journey`).
+
+    Args:
+        way: The router.
+        request: The client's.
+        plan: Followed.
+        steered: The plan was chosen by load.
+    """
+
+    __slots__ = ("_busy_core_s", "_charged_usd", "_done", "_margin", "_seen")
+
+    def __init__(self, way: Way, request: Request, plan: Plan, steered: bool) -> None:
+        super().__init__(way, request, plan, steered, None)
+        self._done = False
+        self._busy_core_s = self._charged_usd = 0.0
+        self._seen: tuple[tuple[str, float], ...] = ()
+        self._margin = NAN
+
+    def fail(self, problem: Problem) -> None:
+        """See :class:`~farthing.serve.routing.walks.Journey`."""
+        if not self._done:
+            self._done = True
+            self.way.landed(self, problem, ())
+
+    _give_up = fail
+
+    def _is_over(self) -> bool:
+        return self._done
+
+    def _paid(self, called: Called) -> None:
+        self._busy_core_s += called.busy_core_s
+        self._charged_usd += called.charged_usd
+
+    def _value(self, gate: Gate) -> float:
+        """A score, NaN where it cannot be computed."""
+        tables = self._read(gate)
+        if tables is None:
+            return NAN
+        return gate.compute([table[0] for table in tables], text_of(self.request, 0) if gate.reads_text else None)
+
+    def _look(self, gate: Gate, value: float, threshold: float) -> None:
+        self._seen += ((gate.name, value),)
+        self._margin = value - threshold
+
+    def _choose(self, gate: Gate) -> None:
+        value, plan = self._value(gate), self.plan
+        stage = plan.choice(value)
+        self._look(gate, value, plan.thresholds[min(stage, len(plan.thresholds) - 1)])
+        if value != value:  # NaN
+            self._passed_on += (Escalation(tier=plan.tiers[0], reason="invalid"),)
+        self.enter(stage)
+
+    def _judge_by(self, gate: Gate, tier: str, threshold: float) -> None:
+        value = self._value(gate)
+        self._look(gate, value, threshold)
+        if value >= threshold:
+            self._take(tier)
+        else:
+            self._pass_on("score" if value == value else "invalid", None)
+
+    def _take(self, tier: str) -> None:
+        if self._done:
+            return
+        self._done = True
+        way, seen = self.way, self._seen
+        name, value = seen[-1] if seen else ("", NAN)
+        audit_frac = way.audit_frac
+        decision = Decision(
+            rung=self.plan.rung,
+            steered=self.steered,
+            tier=tier,
+            called=self._called,
+            passed_on=self._passed_on,
+            score=name,
+            value=value,
+            margin=self._margin,
+            seen=seen,
+            cost_usd=self._usd_per_row,
+            marginal_usd=way.marginal_usd(tier),
+            audit_frac=audit_frac,
+            audit=way.wants_audit(tier),
+        )
+        called = self._answers[tier]
+        answer = Answer(
+            outputs=[
+                o if o.dtype is dtype else o.astype(dtype, copy=False) for o, dtype in zip(called.outputs, way.dtypes)
+            ],
+            queue_s=self.queue_s,
+            service_s=self.service_s,
+            batch_rows=called.answer.batch_rows,
+            route=Routed(decisions=(decision,), busy_core_s=self._busy_core_s, charged_usd=self._charged_usd),
+        )
+        audits = (Audit(decision=decision, reference=self.reference(0)),) if decision.audit else ()
+        way.landed(self, answer, audits)
