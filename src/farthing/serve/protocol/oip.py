@@ -380,7 +380,7 @@ def _tensor(given: _Given, body: bytes, raw_from: int) -> NDArray[Any]:
     )
 
 
-def _payload_elements(signature: Signature, given: _Given, raw: memoryview, limits: Limits) -> list[bytes]:
+def _payload_elements(signature: Signature, given: _Given, raw: memoryview, limits: Limits) -> list[Any]:
     slot = given.slot
     if given.start >= 0:
         return elements_of(raw_array(slot.datatype, given.shape, raw[given.start : given.stop], slot.name))
@@ -392,4 +392,4 @@ def _payload_elements(signature: Signature, given: _Given, raw: memoryview, limi
         if any(len(text) > most for text in flat):
             raise Problem(413, f"an image has more than {limits.image_bytes:,} bytes")
         return images_from_base64(flat)
-    return [text.encode() for text in flat]
+    return list(flat)

@@ -35,14 +35,12 @@ __all__ = [
     "shape_words",
     "shown",
     "signature_of",
-    "texts_from_utf8",
 ]
 
 _CACHE_KEY = "signature"
 _ID_CHARACTERS = 256
 _MAX_DIM = 2**31 - 1
-_WORDS = re.compile(r"\w+|[^\w\s]")
-_LONG_WORD = 9
+_PIECES = re.compile(r"\w{1,8}|[^\w\s]")
 _TOKEN_CHARACTERS = 16
 _SHOWN_CHARACTERS = 80
 _SHORT = reprlib.Repr()
@@ -231,14 +229,17 @@ def gather(signature: Signature, shapes: Sequence[tuple[int, ...] | None]) -> tu
     return rows, tuple(shape[1:] for shape in known)
 
 
-def texts_from_utf8(elements: Sequence[bytes], limits: Limits) -> list[str]:
-    """Texts of a text model; a 400 or 413 when one is no UTF-8 or too long."""
-    texts = []
+def checked_texts(elements: Sequence[bytes | str], limits: Limits) -> list[str]:
+    """Texts of a text model, those in bytes read as UTF-8; a 400 or 413 when one is none or too long."""
+    most, texts = limits.text_bytes, []
     for k, element in enumerate(elements):
-        if len(element) > limits.text_bytes:
-            raise Problem(413, f"text {k} has {len(element):,} bytes; the limit is {limits.text_bytes:,}")
+        size = len(element)
+        if isinstance(element, str) and 4 * size > most:
+            size = len(element.encode())
+        if size > most:
+            raise Problem(413, f"text {k} has {size:,} bytes; the limit is {most:,}")
         try:
-            texts.append(element.decode())
+            texts.append(element if isinstance(element, str) else element.decode())
         except UnicodeDecodeError as e:
             raise Problem(400, f"text {k} is no UTF-8: byte {e.start}: {e.reason}") from e
     return texts
@@ -252,12 +253,14 @@ def images_from_base64(texts: Sequence[str]) -> list[bytes]:
         raise Problem(400, f"an image within JSON is base64, and this is not: {e}") from e
 
 
-def check_payloads(signature: Signature, elements: Sequence[bytes], limits: Limits) -> tuple[list[bytes | str], int]:
+def check_payloads(
+    signature: Signature, elements: Sequence[bytes | str], limits: Limits
+) -> tuple[list[bytes | str], int]:
     """Payloads of an image or text model, and the length estimate of the longest.
 
     Args:
         signature: Of a model with a payload.
-        elements: Encoded images, or texts in UTF-8.
+        elements: Encoded images, or texts, as they are or in UTF-8.
         limits: Bytes of one are held before anything is decoded.
 
     Raises:
@@ -265,7 +268,7 @@ def check_payloads(signature: Signature, elements: Sequence[bytes], limits: Limi
     """
     spec = signature.model.spec.pipeline
     if spec.kind == "text":
-        texts = texts_from_utf8(elements, limits)
+        texts = checked_texts(elements, limits)
         return list(texts), max(estimate_tokens(text, spec.max_length) for text in texts)
     most = min(limits.image_bytes, spec.max_payload_bytes)
     for k, element in enumerate(elements):
@@ -277,17 +280,16 @@ def check_payloads(signature: Signature, elements: Sequence[bytes], limits: Limi
 
 
 def estimate_tokens(text: str, most: int = 2**31) -> int:
-    """About how many tokens a text has: words and punctuation marks, long words counted once more; linear time.
+    """About how many tokens a text has: words and punctuation marks, long words in pieces; linear time.
 
-    Sorted by it, batches of 8 out of 512 of CLINC's questions are padded by 10 %; by true tokens of a WordPiece
-    tokenizer it is 2 %, by characters 15 %, unsorted 33 %.
+    Sorted by it, batches of 8 out of 512 of CLINC's questions are padded by 11 %; by true tokens of a WordPiece
+    tokenizer it is 2 %, by characters 18 %, unsorted 51 %.
 
     Args:
         text: Of it only as much is looked at as ``most`` tokens can need.
         most: Tokens after which the pipeline cuts texts.
     """
-    words = _WORDS.findall(text[: most * _TOKEN_CHARACTERS])
-    return min(most, sum(1 + len(word) // _LONG_WORD for word in words))
+    return min(most, len(_PIECES.findall(text[: most * _TOKEN_CHARACTERS])))
 
 
 def check_id(found: object) -> str:

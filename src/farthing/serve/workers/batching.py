@@ -116,7 +116,7 @@ class BatchQueue:
             )
         if deadline_s == math.inf or (waiting == 0 and self._idle) or self.wake is not None:
             return None  # the first for a sleeping model wakes it, even if it then comes too late for itself
-        finish_s = MARGIN * (self.wait_s() + self.curve.expected_s(self._batch_rows(waiting, rows)))
+        finish_s = MARGIN * self._until_answered_s(waiting + rows)
         left_s = deadline_s - self._clock.monotonic_s()
         if finish_s <= left_s:
             return None
@@ -126,9 +126,12 @@ class BatchQueue:
             retry_after_s=max(SHORTEST_RETRY_S, finish_s - left_s),
         )
 
-    def _batch_rows(self, waiting: int, rows: int) -> int:
-        """Rows of the batch that a new request would be in: a full one if there is time for it to fill."""
-        return min(self._lanes.max_rows, waiting + rows)
+    def _until_answered_s(self, rows: int) -> float:
+        """Predicted time until the last of so many rows that wait is answered, in a batch as full as it can be."""
+        max_rows = self._lanes.max_rows
+        if rows <= max_rows and self._idle:
+            return self.curve.expected_s(rows)
+        return self.wait_s() + self.curve.expected_s(min(max_rows, rows))
 
     def submit(self, request: Request) -> None:
         """See :meth:`farthing.serve.requests.Queue.submit`."""
