@@ -104,7 +104,6 @@ class Group(Walk):
         """Take a tier's answers to some of these rows."""
         way, plan, rows = self.way, self.plan, self.rows
         name, values, limits = self._seen[-1] if self._seen else ("", None, ())
-        marginal_usd, audit_frac = way.marginal_usd(tier), way.audit_frac
         decisions = [
             Decision(
                 row=k if rows is None else rows[k],
@@ -120,8 +119,8 @@ class Group(Walk):
                 cost_usd=self._usd_per_row,
                 marginal_usd=marginal_usd,
                 audit_frac=audit_frac,
-                audit=way.wants_audit(tier),
+                audit=audit,
             )
-            for k in mine
+            for k, (marginal_usd, audit_frac, audit) in ((k, way.priced(tier)) for k in mine)
         ]
         self._flight.settle(self, mine, self._answers[tier], decisions)

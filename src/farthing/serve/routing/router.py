@@ -21,7 +21,7 @@ from farthing.serve.routing.plans import ladder_of, safe_plan
 from farthing.serve.routing.singles import Single
 from farthing.serve.routing.steersman import NoScaler, Scaler, Steersman
 from farthing.serve.routing.tiers import LiveTier
-from farthing.serve.routing.walks import Audit, Journey
+from farthing.serve.routing.walks import NAN, Audit, Journey
 from farthing.serve.served import LiveModel
 
 __all__ = ["Counted", "Router"]
@@ -143,18 +143,12 @@ class Router:
 
     # — Way ————————————————————————————————————————————————————————————————————————————————————————
 
-    def marginal_usd(self, tier: str) -> float:
-        """What one more request sent there costs now, NaN when unknown."""
-        return self._steersman.marginal_usd.get(tier, float("nan"))
-
-    @property
-    def audit_frac(self) -> float:
-        """Probability with which the next answer below the reference is to be compared."""
-        return self._auditor.audit_frac
-
-    def wants_audit(self, tier: str) -> bool:
-        """Whether an answer of that tier is to be compared with the reference's."""
-        return tier != self.reference and self._auditor.wants_audit()
+    def priced(self, tier: str) -> tuple[float, float, bool]:
+        """See :meth:`farthing.serve.routing.walks.Way.priced`; the reference is never compared with itself."""
+        auditor = self._auditor
+        audit_frac = auditor.audit_frac
+        audit = audit_frac > 0 and tier != self.reference and auditor.wants_audit()
+        return self._steersman.marginal_usd.get(tier, NAN), audit_frac, audit
 
     def passed_on(self, tier: str, reason: Reason, rows: int) -> None:
         """Rows go on since a tier did not answer them."""

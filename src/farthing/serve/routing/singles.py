@@ -51,23 +51,21 @@ class Single(Walk):
         tables = self._read(gate)
         if tables is None:
             return NAN
-        return gate.compute([table[0] for table in tables], text_of(self.request, 0) if gate.reads_text else None)
-
-    def _look(self, gate: Gate, value: float, threshold: float) -> None:
-        self._seen += ((gate.name, value),)
-        self._margin = value - threshold
+        rows = [tables[0][0]] if len(tables) == 1 else [table[0] for table in tables]
+        return gate.compute(rows, text_of(self.request, 0) if gate.reads_text else None)
 
     def _choose(self, gate: Gate) -> None:
         value, plan = self._value(gate), self.plan
         stage = plan.choice(value)
-        self._look(gate, value, plan.thresholds[min(stage, len(plan.thresholds) - 1)])
+        self._seen, self._margin = ((gate.name, value),), value - plan.thresholds[min(stage, len(plan.thresholds) - 1)]
         if value != value:  # NaN
             self._passed_on += (Escalation(tier=plan.tiers[0], reason="invalid"),)
         self.enter(stage)
 
     def _judge_by(self, gate: Gate, tier: str, threshold: float) -> None:
         value = self._value(gate)
-        self._look(gate, value, threshold)
+        self._seen += ((gate.name, value),)
+        self._margin = value - threshold
         if value >= threshold:
             self._take(tier)
         else:
@@ -79,7 +77,7 @@ class Single(Walk):
         self._done = True
         way, seen = self.way, self._seen
         name, value = seen[-1] if seen else ("", NAN)
-        audit_frac = way.audit_frac
+        marginal_usd, audit_frac, audit = way.priced(tier)
         decision = Decision(
             rung=self.plan.rung,
             steered=self.steered,
@@ -91,19 +89,20 @@ class Single(Walk):
             margin=self._margin,
             seen=seen,
             cost_usd=self._usd_per_row,
-            marginal_usd=way.marginal_usd(tier),
+            marginal_usd=marginal_usd,
             audit_frac=audit_frac,
-            audit=way.wants_audit(tier),
+            audit=audit,
         )
         called = self._answers[tier]
+        outputs = called.outputs
+        if outputs[0].dtype is not way.dtypes[0] or len(outputs) > 1:
+            outputs = [output.astype(dtype, copy=False) for output, dtype in zip(outputs, way.dtypes)]
         answer = Answer(
-            outputs=[
-                o if o.dtype is dtype else o.astype(dtype, copy=False) for o, dtype in zip(called.outputs, way.dtypes)
-            ],
+            outputs=outputs,
             queue_s=self.queue_s,
             service_s=self.service_s,
             batch_rows=called.answer.batch_rows,
             route=Routed(decisions=(decision,), busy_core_s=self._busy_core_s, charged_usd=self._charged_usd),
         )
-        audits = (Audit(decision=decision, reference=self.reference(0)),) if decision.audit else ()
+        audits = (Audit(decision=decision, reference=self.reference(0)),) if audit else ()
         way.landed(self, answer, audits)

@@ -63,17 +63,13 @@ class Way(Protocol):
         """Monotonic time."""
         ...
 
-    def marginal_usd(self, tier: str) -> float:
-        """What one more request sent there costs now, NaN when unknown."""
-        ...
+    def priced(self, tier: str) -> tuple[float, float, bool]:
+        """What surrounds the answer of a tier now.
 
-    @property
-    def audit_frac(self) -> float:
-        """Probability with which the next answer below the reference is to be compared."""
-        ...
-
-    def wants_audit(self, tier: str) -> bool:
-        """Whether an answer of that tier is to be compared with the reference's."""
+        Returns:
+            What one more request sent there costs, NaN when unknown; the probability with which an answer is
+            compared with the reference's; whether this one is, drawn anew by each call.
+        """
         ...
 
     def passed_on(self, tier: str, reason: Reason, rows: int) -> None:
