@@ -35,6 +35,8 @@ from serving.processes import ask
 from serving.wrk import Load, press
 
 CONNECTIONS = 16
+FLOOD = 256
+"""So many connections ask again at once: more than can be answered within the deadline."""
 DEADLINE_S = 0.1
 LARGEST = 16
 OVERLOAD_BATCH = 4
@@ -80,7 +82,7 @@ class Faults:
     def flood(self, url: str) -> Load:
         """Far more than the capacity of ``dense``, from wrk."""
         post = oip_binary_post("dense", SUBJECTS["dense"].sample())
-        return press(url, post, connections=64, seconds=self.seconds, core=self.client)
+        return press(url, post, connections=FLOOD, seconds=self.seconds, core=self.client)
 
 
 def count(figure: str, value: float, target: str | None = None, met: bool | None = None) -> None:
@@ -168,7 +170,7 @@ def overload(faults: Faults) -> None:
     answer_us = below_cpu_s / max(len(below.good_s), 1) * 1e6
     refusals = max(flood.failed, 1)
     refusal_us = (flood_cpu_s * 1e6 - answer_us * flood.answers) / refusals
-    count("overload/refusals under a flood from 64 connections", flood.failed)
+    count(f"overload/refusals under a flood from {FLOOD} connections", flood.failed)
     emit("serve-faults/overload/parent's CPU per answer", answer_us, None, None, "us", None, None)
     emit("serve-faults/overload/parent's CPU per refusal", refusal_us, None, None, "us", "≤ an answer's", refusal_us <= answer_us)  # fmt: skip
 

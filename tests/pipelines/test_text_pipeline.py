@@ -122,6 +122,27 @@ def test_models_of_a_fixed_length(tokenizer: Path) -> None:
     assert e.value.hint == "inputs.max_length: 4"
 
 
+@given(batches=st.lists(st.lists(st.sampled_from([*TEXTS, "", "a joke " * 300]), min_size=1, max_size=9), max_size=12))
+def test_tokens_that_are_kept_change_nothing(tokenizer: Path, batches: list[list[str]]) -> None:
+    plain, *sharing = (opened(tokenizer, max_length=6) for _ in range(3))
+    kept: dict[str, Any] = {}
+    sharing[0].kept = sharing[1].kept = kept
+    for k, batch in enumerate(batches):
+        wanted, got = plain(batch, INPUTS), sharing[k % 2](batch, INPUTS)
+        assert all(np.array_equal(wanted[name], got[name]) for name in wanted)
+    assert set(kept) == {text for batch in batches for text in batch if len(text) < 1024}
+
+
+def test_few_tokens_are_kept(tokenizer: Path) -> None:
+    pipeline = opened(tokenizer)
+    kept: dict[str, Any] = {}
+    pipeline.kept = kept
+    for k in range(1000):
+        pipeline([f"joke {k}", f"alarm {k}"], INPUTS)
+    assert 0 < len(kept) <= 256
+    assert "alarm 999" in kept
+
+
 def test_not_grouped_means_no_lengths(tokenizer: Path) -> None:
     assert opened(tokenizer, group_by_length=False).lengths(TEXTS) is None
 

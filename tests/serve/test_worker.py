@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from farthing.nouns import PipelineSpec
 from farthing.plugins import find
 from farthing.serve.requests import Answer, Problem
 from farthing.serve.served import LiveModel
+from farthing.serve.workers.inline import KeptTokens
 from farthing.serve.workers.placing import INLINE_S
 
 __all__ = ["conv_net", "own_state"]
@@ -346,3 +348,16 @@ def test_long_texts_do_not_hold_the_loop_thread(tmp_path: Path) -> None:
             assert [value(await answer) for answer in answers] == [128, 3]
 
     run(main())
+
+
+def test_models_that_cut_texts_alike_share_their_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    specs = [word_counter(tmp_path / name, 1000)[1] for name in "ab"]
+    open_pipeline = find("pipelines", "text").open
+    one, two, longer = (open_pipeline(spec) for spec in (*specs, replace(specs[0], max_length=64)))
+    shared = KeptTokens()
+    for pipeline in (one, two, longer, None):
+        shared.share(pipeline)
+    assert one.kept is two.kept is not None
+    assert longer.kept is not one.kept

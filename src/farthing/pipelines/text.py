@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["TextBatches", "TextPipeline"]
 
 _ROLES = ("input_ids", "attention_mask", "token_type_ids")
+_MOST_KEPT, _LONGEST_KEPT = 256, 1024
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
 
 
@@ -54,10 +55,16 @@ class TextBatches:
     Args:
         spec: How.
         tokenizer: Opened; its own truncation and padding are replaced.
+
+    Attributes:
+        kept: Tokens of short texts that were cut last, up to 256. Servers set it, the same one for all pipelines in one
+            process that cut alike, so that a text that several models are asked about is cut once; else None, and
+            nothing is kept.
     """
 
     def __init__(self, spec: PipelineSpec, tokenizer: Tokenizer) -> None:
         self.spec = spec
+        self.kept: dict[str, Encoding] | None = None
         padding = tokenizer.padding
         self._pad_id = _pad_id(tokenizer) if padding is None else int(padding["pad_id"])
         self._pad_type_id = 0 if padding is None else int(padding["pad_type_id"])
@@ -104,8 +111,23 @@ class TextBatches:
                 raise DataError(f"text {k} of the batch is {type(text).__name__}, not a text")
             if len(text) > limit or (4 * len(text) > limit and len(text.encode("utf-8", "replace")) > limit):
                 raise DataError(f"text {k} of the batch has {len(text):,} characters; the limit is {limit:,} bytes")
-        found: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
-        return found
+        if self.kept is not None:
+            return self._remembered(texts, self.kept)
+        cut: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
+        return cut
+
+    def _remembered(self, texts: Sequence[str], kept: dict[str, Encoding]) -> list[Encoding]:
+        """Tokens of texts, those that are kept and others; another thread may do the same."""
+        known = [kept.get(text) for text in texts]
+        new = [text for text, encoding in zip(texts, known) if encoding is None]
+        if not new:
+            return [encoding for encoding in known if encoding is not None]
+        cut: list[Encoding] = self._tokenizer.encode_batch_fast(new)
+        if len(kept) + len(new) > _MOST_KEPT:
+            kept.clear()
+        kept.update((text, encoding) for text, encoding in zip(new, cut) if len(text) <= _LONGEST_KEPT)
+        rest = iter(cut)
+        return [next(rest) if encoding is None else encoding for encoding in known]
 
     def _roles(self, inputs: Sequence[TensorSpec]) -> list[tuple[TensorSpec, str]]:
         """Say what each input that is filled gets."""

@@ -23,7 +23,7 @@ from farthing.serve.workers.restarts import Death, tried_again
 __all__ = ["Batch", "BatchQueue", "Outcome", "Runner"]
 
 SHORTEST_RETRY_S = 0.1
-MARGIN = 1.15
+MARGIN = 1.25
 """On predicted times: under overload all that is accepted is predicted to be just in time, and half of it would be
 late without."""
 QUIET_POLL_S = 0.005

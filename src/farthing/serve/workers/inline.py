@@ -8,18 +8,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from farthing.models.digests import digest
+from farthing.pipelines.text import TextBatches
+from farthing.ports import Pipeline
 from farthing.serve.requests import Problem, Request
 from farthing.serve.served import ServedModel
 from farthing.serve.workers.batching import Batch, BatchQueue, Outcome
 from farthing.serve.workers.worker import Job, Model
 
-__all__ = ["InlineRunner"]
+__all__ = ["InlineRunner", "KeptTokens"]
 
 LONGEST_TEXTS = 4096
 """Characters of one batch that the loop thread itself cuts into tokens: about 1 ms."""
+
+
+class KeptTokens:
+    """Tokens of the last texts, shared by all models in the loop thread that cut texts alike (tiers of a route)."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def share(self, pipeline: Pipeline | None) -> None:
+        """Let a pipeline keep and find tokens, if it cuts texts."""
+        if isinstance(pipeline, TextBatches):
+            key = digest(Path(str(pipeline.spec.tokenizer))), pipeline.spec.max_length
+            pipeline.kept = self._kept.setdefault(key, {})
 
 
 class InlineRunner:
@@ -37,14 +55,20 @@ class InlineRunner:
         self._loop = asyncio.get_running_loop()
 
     @classmethod
-    async def load(cls, spec: ServedModel, queue: BatchQueue) -> InlineRunner:
+    async def load(cls, spec: ServedModel, queue: BatchQueue, kept: KeptTokens) -> InlineRunner:
         """Load a model on another thread, so that the loop goes on; a worker must have loaded it before.
+
+        Args:
+            spec: Of the model.
+            queue: In front of it.
+            kept: Shares tokens with the other models of this process.
 
         Raises:
             FarthingError: when the engine refuses it.
         """
         options = {**spec.options, "trust": True} if spec.trust else spec.options
         model = await asyncio.to_thread(Model, spec.path, spec.candidate, options, spec.pipeline)
+        kept.share(model.pipeline)
         return cls(model, queue)
 
     def run(self, batch: Batch) -> None:

@@ -16,7 +16,7 @@ from farthing.serve.served import LiveModel, ServedModel
 from farthing.serve.workers.batching import BatchQueue
 from farthing.serve.workers.crew import Crew, Facts, Terms
 from farthing.serve.workers.curve import Curve
-from farthing.serve.workers.inline import InlineRunner
+from farthing.serve.workers.inline import InlineRunner, KeptTokens
 from farthing.serve.workers.placing import Held, cores_for, inline_rows, planned_mib, runs_inline, to_evict
 from farthing.serve.workers.remote import proportional_mib
 from farthing.serve.workers.warm_parents import WarmParents
@@ -77,6 +77,7 @@ class Pool:
             clock=clock, budget_mib=memory_budget_mib, hang_floor_s=hang_floor_s, load_limit_s=load_limit_s
         )
         self._parents = WarmParents()
+        self._kept = KeptTokens()
         self._seats: dict[int, _Seat] = {}
         self._taken: Counter[int] = Counter()
         self._number = 0
@@ -196,7 +197,7 @@ class Pool:
         self._evict(0.0, seat)
 
     async def _open_inline(self, seat: _Seat, facts: Facts) -> None:
-        seat.inline = await InlineRunner.load(seat.spec, seat.queue)
+        seat.inline = await InlineRunner.load(seat.spec, seat.queue, self._kept)
         if facts.batched:
             seat.queue.limit_rows(inline_rows(seat.queue.curve, seat.spec.candidate.max_batch))
         seat.queue.attach(seat.inline)
