@@ -34,6 +34,7 @@ class Desk:
         refusal: Every request gets this problem.
         damage: Changes the outputs before they go.
         full: What ``refuse`` says.
+        tokens: That answers say they used.
     """
 
     def __init__(self, offset: float) -> None:
@@ -46,6 +47,7 @@ class Desk:
         self.full: Problem | None = None
         self.damage: Callable[[NDArray[Any]], Any] = lambda outputs: outputs
         self.service_s = 0.001
+        self.tokens: tuple[int, int] | None = None
 
     def refuse(self, rows: int, deadline_s: float) -> Problem | None:
         return self.full
@@ -68,6 +70,7 @@ class Desk:
                 queue_s=0.002,
                 service_s=self.service_s,
                 batch_rows=request.rows,
+                tokens=self.tokens,
             ),
         )
 

@@ -20,7 +20,7 @@ from routes import cascade, margin_of, route_of, rung, tier, write_tier
 from farthing.core.route.served import ForwardedModel
 from farthing.nouns import Candidate
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.calls import Gone
+from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.forwards import ForwardQueue, forward_model
 from farthing.serve.routing.http_client import HttpClient, Unreachable
 from farthing.serve.routing.speeches import speech_of
@@ -163,6 +163,56 @@ def test_rows_go_to_a_chat_model_one_by_one(elsewhere: Elsewhere) -> None:
         answer = await ask(model, payloads=["out of scope", "book flight"], rows=2)
         assert isinstance(answer, Answer)
         assert answer.outputs[0].argmax(axis=1).tolist() == [2, 0]
+        queue.close("end")
+
+    run(main())
+
+
+def using(said: str, tokens: tuple[int, int]) -> tuple[int, bytes]:
+    used = dict(zip(("prompt_tokens", "completion_tokens"), tokens, strict=True))
+    return 200, json.dumps({"choices": [{"message": {"content": said}}], "usage": used}).encode()
+
+
+@pytest.mark.parametrize(
+    ("texts", "tokens"),
+    [
+        (["pay bill"], (8, 2)),
+        (["pay bill", "book flight"], (19, 4)),
+        (["what"], (4, 2)),
+        (["what", "pay bill"], (12, 4)),
+    ],
+)
+def test_tokens_that_a_chat_model_used(elsewhere: Elsewhere, texts: list[str], tokens: tuple[int, int]) -> None:
+    """As many as characters in; they are told of answers that name no class, too."""
+
+    def answer(body: bytes) -> tuple[int, bytes]:
+        text = json.loads(body)["messages"][1]["content"]
+        return using(text, (len(text), 2))
+
+    elsewhere.answer = answer
+
+    async def main() -> None:
+        model, queue = await opened(spec_of(elsewhere.url))
+        outcome = await ask(model, payloads=texts, rows=len(texts))
+        assert isinstance(outcome, Charged if "what" in texts else Answer)
+        assert outcome.tokens == tokens
+        queue.close("end")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": "x", "completion_tokens": 1}, [1, 2], {"prompt_tokens": 1}]
+)
+def test_a_chat_model_that_does_not_say_what_it_used(elsewhere: Elsewhere, usage: Any) -> None:
+    said = {"choices": [{"message": {"content": "pay bill"}}], "usage": usage}
+    elsewhere.answer = lambda body: (200, json.dumps(said).encode())
+
+    async def main() -> None:
+        model, queue = await opened(spec_of(elsewhere.url))
+        answer = await ask(model, payloads=["x"])
+        assert isinstance(answer, Answer)
+        assert answer.tokens is None
         queue.close("end")
 
     run(main())

@@ -112,7 +112,8 @@ def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> t
     for k, (url, replicas) in enumerate(urls):
         model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name, route.classes)
         models.append(model)
-        places.append(_place(model.name, replicas, usd_per_row=tier.usd_per_request))
+        place = _place(model.name, replicas, usd_per_row=tier.usd_per_request)
+        places.append(replace(place, usd_per_token=_usd_per_token(tier)))
     return list(models), places
 
 
@@ -150,6 +151,12 @@ def _usd(tier: Tier, replica: TierReplicas, route: Route) -> float:
     if replica.offer is None or replica.offer.usd_per_hour is None:
         return tier.usd_per_request if route.currency == "usd" else math.nan
     return replica.offer.usd_per_hour / 3600 / replica.sla_rps
+
+
+def _usd_per_token(tier: Tier) -> tuple[float, float] | None:
+    """Price of a token in and out, None where tokens are not paid for."""
+    prices = tier.usd_per_input_token, tier.usd_per_output_token
+    return None if prices == (None, None) else (prices[0] or 0.0, prices[1] or 0.0)
 
 
 def _offered(model: ServedModel, replicas: Sequence[TierReplicas]) -> ServedModel:

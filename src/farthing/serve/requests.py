@@ -47,6 +47,7 @@ class Answer:
         service_s: Of the batch it was part of, in the worker.
         batch_rows: Rows of that batch.
         route: How it was answered where the model is a route: times are then sums over the tiers that were asked.
+        tokens: Read and written, where another end point answered and says so.
     """
 
     outputs: Sequence[NDArray[Any]]
@@ -54,6 +55,7 @@ class Answer:
     service_s: float
     batch_rows: int
     route: Routed | None = None
+    tokens: tuple[int, int] | None = None
 
 
 def nobody_waits(request: Request, outcome: Answer | Problem) -> None:

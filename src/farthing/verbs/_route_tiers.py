@@ -299,6 +299,8 @@ def _written(tier: NamedTier, models: Mapping[str, ServedModel], run: Run, costs
         source=source,
         model=tier.model,
         usd_per_request=float(costs.cost_usd[tier.name].mean()),
+        usd_per_input_token=tier.price.usd_per_input_token,
+        usd_per_output_token=tier.price.usd_per_output_token,
         service_ms=run.service_ms,
         replicas=tier.replicas,
         timeout_s=tier.timeout_s,

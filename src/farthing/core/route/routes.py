@@ -48,7 +48,10 @@ class Tier:
         kind: ``model``: served here; the others are forwarded to a URL that speaks that protocol.
         source: Plan, ONNX file or model folder relative to the route's folder, or the URL.
         model: Its name at the URL; empty where ``source`` says it.
-        usd_per_request: What a request costs when this tier answers it at capacity, ≥ 0; the basis of calibration.
+        usd_per_request: What a request costs when this tier answers it at capacity, ≥ 0; the basis of calibration. Of a
+            tier that is paid by token the mean over the requests of the calibration.
+        usd_per_input_token: Of a token in, ≥ 0; None where tokens are not paid for.
+        usd_per_output_token: Of a token out.
         service_ms: Time of one request alone, None when unknown.
         replicas: Declared; empty where it is billed by request.
         timeout_s: After which the next tier is asked.
@@ -61,6 +64,8 @@ class Tier:
     source: str
     model: str = ""
     usd_per_request: float
+    usd_per_input_token: float | None = None
+    usd_per_output_token: float | None = None
     service_ms: Estimate | None = None
     replicas: tuple[TierReplicas, ...] = ()
     timeout_s: float = 30.0

@@ -29,6 +29,8 @@ class Place:
         offer: Price by the hour of one of them, None when unknown.
         usd_per_row: What a row costs there where it is charged by request, None where this machine's workers answer
             at a price by the hour.
+        usd_per_token: Of a token in and of one out, where the place charges for those that it says it used;
+            ``usd_per_row`` then stands for answers that do not say.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Place:
     count: int = 0
     offer: Offer | None = None
     usd_per_row: float | None = None
+    usd_per_token: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,9 +59,14 @@ def _of_one(decision: Decision, with_cost: bool) -> dict[str, str]:
 
 def header_lines(said: Mapping[str, str]) -> bytes:
     """Header lines of an answer with such parameters, each with its end."""
-    return "".join([f"{header}: {_safe(said[name])}\r\n" for name, header in _PAIRS if name in said]).encode("ascii")
+    lines = ""
+    for name, header in _PAIRS:
+        text = said.get(name)
+        if text is not None:
+            lines += f"{header}: {text if text.isascii() and text.isprintable() else _safe(text)}\r\n"
+    return lines.encode("ascii")
 
 
 def _safe(text: str) -> str:
     """A header's value: printable ASCII."""
-    return text if text.isascii() and text.isprintable() else "".join(c if " " <= c <= "~" else "_" for c in text)
+    return "".join(c if " " <= c <= "~" else "_" for c in text)

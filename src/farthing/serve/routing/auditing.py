@@ -118,6 +118,9 @@ class _Copy:
         audits.on_answer(replace(self.request, rows=1, size_bytes=0), reference)
         audits.send()
 
+    def spent(self, usd: float, charged_usd: float) -> None:
+        """An answer that cannot be used; the tier's own sums have it."""
+
     def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
         """It has not."""
         self._missing(f"{reason}: {problem.message}")

@@ -16,7 +16,7 @@ from farthing.serve.routing.decisions import Reason
 from farthing.serve.routing.inputs import Fitted
 from farthing.serve.served import LiveModel
 
-__all__ = ["Allowance", "Asker", "Called", "Gone", "Leg", "TierCounts"]
+__all__ = ["Allowance", "Asker", "Called", "Charged", "Gone", "Leg", "TierCounts"]
 
 _BURST_S = 0.1
 """So much of its declared rate may come to a place at once before requests overflow to the next."""
@@ -27,6 +27,19 @@ class Gone(Problem):
 
     def __init__(self, message: str) -> None:
         super().__init__(503, message, retry_after_s=1.0)
+
+
+class Charged(Problem):
+    """An answer that cannot be used, and is paid for all the same.
+
+    Args:
+        message: As :class:`~farthing.serve.requests.Problem`.
+        tokens: Read and written, None when unknown.
+    """
+
+    def __init__(self, message: str, tokens: tuple[int, int] | None) -> None:
+        super().__init__(500, message)
+        self.tokens = tokens
 
 
 class Called:
@@ -78,6 +91,10 @@ class Asker(Protocol):
 
     def got(self, tier: str, called: Called) -> None:
         """A tier has answered."""
+        ...
+
+    def spent(self, usd: float, charged_usd: float) -> None:
+        """A call cost something and gave nothing; ``missed`` or another call follows."""
         ...
 
     def missed(self, tier: str, reason: Reason, problem: Problem) -> None:

@@ -60,10 +60,10 @@ class Flight:
         """Ask the first tiers."""
         Group(self, None).begin()
 
-    def count(self, called: Called) -> None:
-        """A tier was paid for."""
-        self._busy_core_s += called.busy_core_s
-        self._charged_usd += called.charged_usd
+    def pay(self, busy_core_s: float, charged_usd: float) -> None:
+        """A call was paid for."""
+        self._busy_core_s += busy_core_s
+        self._charged_usd += charged_usd
 
     def fail(self, problem: Problem) -> None:
         """See :class:`~farthing.serve.routing.walks.Journey`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from farthing.core.route.served import ForwardedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.calls import Gone
+from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Reply, Unreachable
 from farthing.serve.served import LiveModel
 
@@ -211,9 +211,8 @@ class ForwardQueue:
 
     async def _asked(self, request: Request, model: LiveModel, left_s: float) -> Answer:
         if self._speech.one_by_one and request.rows > 1:
-            parts = await asyncio.gather(*(self._asked(part, model, left_s) for part in _single_rows(request)))
-            outputs = [np.concatenate(rows) for rows in zip(*(part.outputs for part in parts))]
-            return Answer(outputs=outputs, queue_s=0.0, service_s=0.0, batch_rows=request.rows)
+            asked = (self._asked(part, model, left_s) for part in _single_rows(request))
+            return _joined(await asyncio.gather(*asked, return_exceptions=True))
         body, headers = self._speech.encode(request, model, left_s)
         reply = await self._client.ask("POST", self._speech.path, body, headers, limit_s=left_s)
         return self._speech.decode(reply, request, model)
@@ -261,6 +260,25 @@ class ForwardQueue:
         for task in tuple(self._tasks):
             task.cancel()
         self._client.close()
+
+
+def _joined(parts: Sequence[Answer | BaseException]) -> Answer:
+    """One answer of those to single rows.
+
+    Raises:
+        BaseException: the first that one of them raised; a :class:`Charged` is charged for all of them.
+    """
+    answers = [part for part in parts if isinstance(part, Answer)]
+    failed = next((part for part in parts if isinstance(part, BaseException)), None)
+    said = [part.tokens for part in parts if isinstance(part, (Answer, Charged)) and part.tokens is not None]
+    tokens = sum(t[0] for t in said), sum(t[1] for t in said)
+    if isinstance(failed, Problem) and said:
+        raise Charged(failed.message, tokens) from failed
+    if failed is not None:
+        raise failed
+    outputs = [np.concatenate(rows) for rows in zip(*(answer.outputs for answer in answers))]
+    all_said = tokens if len(said) == len(answers) else None
+    return Answer(outputs=outputs, queue_s=0.0, service_s=0.0, batch_rows=len(answers), tokens=all_said)
 
 
 def _single_rows(request: Request) -> list[Request]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from farthing.serve.requests import Problem
-from farthing.serve.routing.calls import Called
 from farthing.serve.routing.decisions import Decision, Escalation, Reason
 from farthing.serve.routing.inputs import text_of
 from farthing.serve.routing.plans import Gate
@@ -42,8 +41,8 @@ class Group(Walk):
     def _give_up(self, problem: Problem) -> None:
         self._flight.fail(problem)
 
-    def _paid(self, called: Called) -> None:
-        self._flight.count(called)
+    def _paid(self, busy_core_s: float, charged_usd: float) -> None:
+        self._flight.pay(busy_core_s, charged_usd)
 
     def _values(self, gate: Gate) -> list[float]:
         """A score of each row, NaN where it cannot be computed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.calls import Called
 from farthing.serve.routing.decisions import Decision, Escalation, Routed
 from farthing.serve.routing.inputs import text_of
 from farthing.serve.routing.plans import Gate, Plan
@@ -42,9 +41,9 @@ class Single(Walk):
     def _is_over(self) -> bool:
         return self._done
 
-    def _paid(self, called: Called) -> None:
-        self._busy_core_s += called.busy_core_s
-        self._charged_usd += called.charged_usd
+    def _paid(self, busy_core_s: float, charged_usd: float) -> None:
+        self._busy_core_s += busy_core_s
+        self._charged_usd += charged_usd
 
     def _value(self, gate: Gate) -> float:
         """A score, NaN where it cannot be computed."""

@@ -18,6 +18,7 @@ from farthing.serve.protocol.dtypes import DATATYPES, Datatype, datatype_of, ele
 from farthing.serve.protocol.json_values import array_of_values, flat_values
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.requests import Answer, Problem, Request
+from farthing.serve.routing.calls import Charged
 from farthing.serve.routing.forwards import Speech, api_key, refusal_of
 from farthing.serve.routing.http_client import HttpClient, Reply
 from farthing.serve.served import LiveModel
@@ -204,13 +205,26 @@ class Chat:
     def decode(self, reply: Reply, request: Request, model: LiveModel) -> Answer:
         """The class that is named; a 500 when none is, so that another tier is asked."""
         document = _document(reply)
+        tokens = _tokens(document)
         try:
             said = str(document["choices"][0]["message"]["content"])
         except _WRONG as e:
-            raise Problem(500, f"{self._spec.name}: its answer has no text: {e!r}") from e
+            raise Charged(f"{self._spec.name}: its answer has no text: {e!r}", tokens) from e
         index = class_index(said, self._known)
         if index is None:
-            raise Problem(500, f"{self._spec.name}: its answer names no class")
+            raise Charged(f"{self._spec.name}: its answer names no class", tokens)
         scores = np.zeros((1, len(self._spec.classes)), dtype=np.float32)
         scores[0, index] = 1.0
-        return _answer([scores], request)
+        answer = _answer([scores], request)
+        answer.tokens = tokens
+        return answer
+
+
+def _tokens(document: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Tokens read and written, None when the answer does not say."""
+    try:
+        used = document["usage"]
+        found = int(used["prompt_tokens"]), int(used["completion_tokens"])
+    except _WRONG:
+        return None
+    return found if min(found) >= 0 else None

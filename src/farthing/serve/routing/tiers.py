@@ -13,7 +13,7 @@ from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.pricing import pricing
 from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.calls import Allowance, Asker, Called, Gone, Leg, TierCounts
+from farthing.serve.routing.calls import Allowance, Asker, Called, Charged, Gone, Leg, TierCounts
 from farthing.serve.routing.decisions import Reason
 from farthing.serve.routing.inputs import Taking, fitted_to, taking
 from farthing.serve.served import LiveModel
@@ -227,7 +227,7 @@ class LiveTier:
             if usd != usd:  # NaN: no price by the hour: what the calibration reckoned with
                 usd = self.usd_per_row * leg.rows
         else:
-            usd = usd_per_row * leg.rows
+            usd = _charged_usd(leg.place, leg.rows, answer.tokens)
             charged = usd if usd == usd else 0.0
         outputs = answer.outputs
         if not facts.as_is:
@@ -253,9 +253,18 @@ class LiveTier:
         elif status == _LATE:
             self._missed(leg.asker, leg.rows, "timeout", problem)
         else:
+            if isinstance(problem, Charged):
+                self._pay(leg, problem)
             down = isinstance(problem, Gone) or leg.model.state != "ready"
             reason: Reason = "down" if down else "full" if status == _FULL else "failed"
             self._send(leg.asker, leg.rows, leg.tried, (reason, problem))
+
+    def _pay(self, leg: Leg, problem: Charged) -> None:
+        """Pay for an answer that cannot be used."""
+        usd = _charged_usd(leg.place, leg.rows, problem.tokens)
+        charged = usd if usd == usd else 0.0
+        self.counts.usd += charged
+        leg.asker.spent(usd, charged)
 
     def _missed(self, asker: Asker, rows: int, reason: Reason, problem: Problem) -> None:
         self.counts.missed[reason] += rows
@@ -322,6 +331,13 @@ class LiveTier:
     def _one_row(self) -> tuple[int | None, ...] | None:
         shape = self._schema[0].shape
         return (1, *shape[1:]) if len(self._schema) == 1 and shape[:1] == (None,) and None not in shape[1:] else None
+
+
+def _charged_usd(place: Place, rows: int, tokens: tuple[int, int] | None) -> float:
+    """What another end point charges for a call: by the tokens that it used, else by row; NaN when unknown."""
+    if place.usd_per_token is not None and tokens is not None:
+        return place.usd_per_token[0] * tokens[0] + place.usd_per_token[1] * tokens[1]
+    return math.nan if place.usd_per_row is None else place.usd_per_row * rows
 
 
 def output_columns(model: LiveModel, schema: Sequence[TensorSpec]) -> tuple[int, ...]:

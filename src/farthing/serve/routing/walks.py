@@ -132,7 +132,7 @@ class Walk(ABC):
     def got(self, tier: str, called: Called) -> None:
         """A tier has answered."""
         self._answers[tier] = called
-        self._paid(called)
+        self._paid(called.busy_core_s, called.charged_usd)
         self._usd_per_row += called.usd / self.count
         self.queue_s += called.answer.queue_s
         self.service_s += called.answer.service_s
@@ -143,6 +143,11 @@ class Walk(ABC):
             self._go_on()
         else:
             self._judge()
+
+    def spent(self, usd: float, charged_usd: float) -> None:
+        """A call gave nothing and is paid for."""
+        self._paid(0.0, charged_usd)
+        self._usd_per_row += usd / self.count
 
     def missed(self, tier: str, reason: Reason, problem: Problem) -> None:
         """A tier has not."""
@@ -255,8 +260,8 @@ class Walk(ABC):
         """A tier's answers are those of all rows."""
 
     @abstractmethod
-    def _paid(self, called: Called) -> None:
-        """A tier was paid for."""
+    def _paid(self, busy_core_s: float, charged_usd: float) -> None:
+        """A call was paid for."""
 
     @abstractmethod
     def _is_over(self) -> bool:
