@@ -293,7 +293,7 @@ def test_what_cannot_be_answered_in_time_is_refused_on_its_head() -> None:
         await asyncio.sleep(0)
         assert scene.queue.wait_s() == pytest.approx(0.04 + 2 * 0.04)
         assert scene.queue.refuse(1, math.inf) is None
-        assert scene.queue.refuse(1, 100.2) is None
+        assert scene.queue.refuse(1, 100.21) is None
         refused = scene.queue.refuse(1, 100.1)
         assert refused is not None
         assert refused.status == 503
