@@ -33,6 +33,7 @@ class Gate:
         compute: See :data:`~farthing.serve.routing.row_scores.RowScore`.
         cost_usd: Of computing it once.
         reads_text: Whether it looks at the row's text.
+        reads_first: The tier whose first output is all that it looks at, empty where it looks at anything else.
     """
 
     name: str
@@ -41,6 +42,11 @@ class Gate:
     compute: RowScore
     cost_usd: float
     reads_text: bool = False
+    reads_first: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        alone = len(self.needs) == 1 and not self.output and not self.reads_text
+        object.__setattr__(self, "reads_first", self.needs[0] if alone else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,8 +1,8 @@
 """Scores of one row in the data plane: the formulas of ``core/route`` without tables and checks of whole data sets.
 
 Each gives the same number as its counterpart there (:mod:`farthing.core.route.scores`,
-:mod:`farthing.core.route.predictors`, :mod:`farthing.core.route.texts`), and NaN where that one would refuse: what
-cannot be scored is passed on to a more careful tier, and counted.
+:mod:`farthing.core.route.predictors`, :mod:`farthing.core.route.texts`), and NaN where that one would refuse (but
+for logits of −∞): what cannot be scored is passed on to a more careful tier, and counted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from math import isfinite, log
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,25 +71,10 @@ def row_score(spec: ScoreSpec, predictor: Predictor | None = None) -> RowScore:
     return score
 
 
-class _Weights(NamedTuple):
-    """A row's probabilities: numbers ≥ 0 and their sum.
-
-    Attributes:
-        each: Shape ``(classes,)``; whose they are may change and must restore them.
-        total: Their sum.
-        top: Place of the largest.
-        scaled: Logarithms of ``each``, None where they were given as probabilities.
-        shift: What the scaled logits are larger by than ``scaled``.
-        temperature: Of the logits.
-    """
-
-    each: Floats
-    total: float
-    top: int
-    scaled: Floats | None = None
-    shift: float = 0.0
-    temperature: float = 1.0
-
+_Weights = tuple[Floats, float, int, Floats | None, float, float]
+"""A row's probabilities as numbers ≥ 0, shape ``(classes,)``, which whoever changes them restores; their sum; the place
+of the largest; then, of logits alone, the logarithms of those numbers, by how much the scaled logits are larger, and
+the temperature. A plain tuple, since making anything better costs as much as one of the sums."""
 
 _Weigh = Callable[[Row], _Weights | None]
 
@@ -98,11 +83,13 @@ def _weigher(spec: ScoreSpec) -> _Weigh:
     """What makes weights of one row, None where it has none.
 
     Few NumPy calls, and those that are quick when nothing of NumPy is in the processor's cache: between two requests
-    a model has run. The sum over a row is a dot product, a fifth of the time of a reduction there.
+    a model has run. The sum over a row is a dot product, a fifth of the time of a reduction there. A class whose logit
+    is −∞ has the probability 0 (the entropy is NaN then); to look for one would cost as much as the sum.
     """
     if not spec.logits:
         return lambda row: _given_probabilities(row, spec)
     temperature, divisor, wanted = spec.temperature, np.array(spec.temperature, dtype="d"), spec.classes
+    largest = np.empty((), dtype="d")  # an array without dimensions is subtracted faster than a number
     ones: dict[int, Floats] = {}
 
     def weigh(row: Row) -> _Weights | None:
@@ -115,14 +102,15 @@ def _weigher(spec: ScoreSpec) -> _Weigh:
         scaled /= divisor
         top = int(scaled.argmax())
         shift = scaled.item(top)
-        if not (isfinite(shift) and isfinite(scaled.item(scaled.argmin()))):
+        if not isfinite(shift):  # a NaN anywhere is the largest
             return None
-        scaled -= shift
+        largest[()] = shift
+        scaled -= largest
         each = np.exp(scaled)
         one = ones.get(size)
         if one is None:
             one = ones[size] = np.ones(size)
-        return _Weights(each, float(each.dot(one)), top, scaled, shift, temperature)
+        return each, float(each.dot(one)), top, scaled, shift, temperature
 
     return weigh
 
@@ -142,36 +130,39 @@ def _given_probabilities(row: Row, spec: ScoreSpec) -> _Weights | None:
     if z is None or (spec.classes and z.size != spec.classes):
         return None
     fits = _least(z) >= 0 and abs(_add(z) - 1) <= _SUM_TOLERANCE
-    return _Weights(z, 1.0, int(z.argmax())) if fits else None
+    return (z, 1.0, int(z.argmax()), None, 0.0, 1.0) if fits else None
 
 
 def _probabilities(weigh: _Weigh, row: Row) -> Floats | None:
     found = weigh(row)
-    return None if found is None else found.each / found.total
+    return None if found is None else found[0] / found[1]
 
 
 def _max_probability(w: _Weights) -> float:
-    return w.each.item(w.top) / w.total
+    each, total, top, _, _, _ = w
+    return each.item(top) / total
 
 
 def _margin(w: _Weights) -> float:
-    each, top = w.each, w.top
+    each, total, top, _, _, _ = w
     first = each.item(top)
     each[top] = -1.0
     second = each.item(each.argmax())
     each[top] = first
-    return first / w.total - second / w.total
+    return first / total - second / total
 
 
 def _negative_entropy(w: _Weights) -> float:
-    if w.scaled is not None:  # log p = scaled − log total
-        return 1 + (float(w.each.dot(w.scaled)) / w.total - log(w.total)) / log(w.each.size)
-    some = w.each[w.each > 0]
-    return float(1 + _add(some * np.log(some)) / log(w.each.size))
+    each, total, _, logs, _, _ = w
+    if logs is not None:  # log p = logs − log total
+        return 1 + (float(each.dot(logs)) / total - log(total)) / log(each.size)
+    some = each[each > 0]
+    return float(1 + _add(some * np.log(some)) / log(each.size))
 
 
 def _energy(w: _Weights) -> float:
-    return w.temperature * (log(w.total) + w.shift)
+    _, total, _, _, shift, temperature = w
+    return temperature * (log(total) + shift)
 
 
 _FORMULAS: dict[str, Callable[[_Weights], float]] = {

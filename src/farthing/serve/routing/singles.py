@@ -47,6 +47,10 @@ class Single(Walk):
 
     def _value(self, gate: Gate) -> float:
         """A score, NaN where it cannot be computed."""
+        if gate.reads_first:
+            called = self._answers.get(gate.reads_first)
+            outputs = () if called is None else called.answer.outputs
+            return gate.compute([outputs[0][0]], None) if outputs else NAN
         tables = self._read(gate)
         if tables is None:
             return NAN

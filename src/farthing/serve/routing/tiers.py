@@ -123,7 +123,7 @@ class LiveTier:
     ) -> None:
         """Send a call to the next of its places; ``failed`` says how the one before ended."""
         now_s = self._now_s()
-        found = self._place(rows, tried, now_s)
+        found = self._only_place() if self._single and not tried else self._place(rows, tried, now_s)
         if found is None or not isinstance(found[1], LiveModel):
             self._missed(asker, rows, *(failed or found or ("down", self._nowhere())))
             return
@@ -145,6 +145,13 @@ class LiveTier:
     def _nowhere(self) -> Problem:
         return Problem(_FULL, f"the tier {self.name} has no place to answer", retry_after_s=1.0)
 
+    def _only_place(self) -> tuple[Place, LiveModel] | tuple[Reason, Problem]:
+        """As :meth:`_place` where there is one: its own queue says when it is full."""
+        try:
+            return self.places[0], self._find(self.places[0].model)
+        except Problem as e:
+            return "down", e
+
     def _place(
         self, rows: int, tried: tuple[LiveModel, ...], now_s: float
     ) -> tuple[Place, LiveModel] | tuple[Reason, Problem] | None:
@@ -163,8 +170,6 @@ class LiveTier:
                 continue
             if model in tried:
                 continue
-            if self._single:
-                return place, model
             refused = model.queue.refuse(rows, math.inf)
             if refused is not None:
                 why = ("down" if isinstance(refused, Gone) else "full"), refused
