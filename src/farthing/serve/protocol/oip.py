@@ -28,6 +28,8 @@ from farthing.serve.protocol.signatures import (
     check_id,
     check_payloads,
     check_shape,
+    checked_texts,
+    estimate_tokens,
     gather,
     images_from_base64,
     shown,
@@ -82,6 +84,7 @@ class _Plan:
     timeout_s: float | None
     priority: int
     binary_bytes: int
+    one_text: bool
 
 
 def decode_infer(model: LiveModel, body: bytes, header_bytes: int | None, limits: Limits) -> Request:
@@ -132,6 +135,8 @@ def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Request:
         except orjson.JSONDecodeError:
             plan = None
         else:
+            if plan.one_text and type(values) is list and len(values) == 1 and type(values[0]) is str:
+                return _of_one_text(signature, plan, values, limits)
             given = plan.given[0]
             only = _Given(slot=given.slot, shape=given.shape, data=values)
             return _request(signature, plan, b"", 0, limits, only)
@@ -203,6 +208,7 @@ def _plan(signature: Signature, document: Any, limits: Limits) -> _Plan:
         timeout_s=timeout_s,
         priority=priority,
         binary_bytes=at,
+        one_text=payload and rows == 1 and signature.model.spec.pipeline.kind == "text",
     )
 
 
@@ -351,7 +357,25 @@ def _request(
         only: The only input, in place of the plan's.
     """
     given = plan.given if only is None else [only]
-    request = Request(
+    request = _without_values(signature, plan)
+    if plan.payload:
+        elements = _payload_elements(signature, given[0], memoryview(body)[raw_from:], limits)
+        request.payloads, request.length = check_payloads(signature, elements, limits)
+    else:
+        request.tensors = [_tensor(one, body, raw_from) for one in given]
+    return request
+
+
+def _of_one_text(signature: Signature, plan: _Plan, texts: list[str], limits: Limits) -> Request:
+    """As :func:`_request` for the request that text models are asked most."""
+    request = _without_values(signature, plan)
+    request.payloads = checked_texts(texts, limits)
+    request.length = estimate_tokens(texts[0], signature.model.spec.pipeline.max_length)
+    return request
+
+
+def _without_values(signature: Signature, plan: _Plan) -> Request:
+    return Request(
         model=signature.model,
         rows=plan.rows,
         shape_key=plan.shape_key,
@@ -360,12 +384,6 @@ def _request(
         timeout_s=plan.timeout_s,
         priority=plan.priority,
     )
-    if plan.payload:
-        elements = _payload_elements(signature, given[0], memoryview(body)[raw_from:], limits)
-        request.payloads, request.length = check_payloads(signature, elements, limits)
-    else:
-        request.tensors = [_tensor(one, body, raw_from) for one in given]
-    return request
 
 
 def _tensor(given: _Given, body: bytes, raw_from: int) -> NDArray[Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "check_id",
     "check_payloads",
     "check_shape",
+    "checked_texts",
     "deadline_of",
     "estimate_tokens",
     "gather",
