@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.predictors import Logistic, fit_neighbours
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, Tier
 from farthing.errors import DataError, InputError, SchemaError, UnknownOfferError
 from farthing.load.outcomes import read_outcomes
-from farthing.load.route_file import read_predictor, read_route
+from farthing.load.route_file import read_predictor, read_route, tier_digest
 from farthing.load.route_requests import fingerprint_of_text, known_rows, read_requests
 from farthing.load.route_settings import RouteSettings, read_settings
 from farthing.load.tiers import TierPrice, check_tiers, priced, read_tiers_file, tier_of_flag
-from farthing.nouns import Estimate, Verdict
+from farthing.nouns import Candidate, Estimate, ServedModel, Verdict
 from farthing.store.routes import write_outcomes, write_route, write_weights
 
 
@@ -284,3 +286,22 @@ def test_known_requests_are_found_by_id_and_content() -> None:
 def test_written_yaml_is_plain(tmp_path: Path) -> None:
     path = write_route(route(), tmp_path / "route.yaml")
     assert yaml.safe_load(path.read_text())["ladder"][0]["policy"]["thresholds"] == ["-inf"]
+
+
+def test_a_digest_covers_weights_that_lie_beside_the_model(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(np.ones((2, 3), dtype=np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32")
+    served = ServedModel(name="small", path=path, candidate=candidate)
+    before = tier_digest(served)
+    assert tier_digest(served) == before
+    (tmp_path / "weights.bin").write_bytes(np.full((2, 3), 2, dtype=np.float32).tobytes())
+    assert tier_digest(served) != before

@@ -14,6 +14,7 @@ from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, pol
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
 from farthing.models.digests import digest
+from farthing.models.onnx_files import check_external_data
 from farthing.nouns import ServedModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
@@ -69,8 +70,10 @@ def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> 
 
 
 def tier_digest(model: ServedModel) -> str:
-    """SHA-256 of what decides a tier's answers: the model's file or folder, and its tokenizer."""
+    """SHA-256 of what decides a tier's answers: its file or folder, weights that lie beside it, its tokenizer."""
     parts = [digest(model.path)]
+    if model.path.suffix == ".onnx" and model.path.is_file():
+        parts += [digest(path) for path in check_external_data(model.path)]
     if model.pipeline.tokenizer is not None:
         parts.append(digest(Path(model.pipeline.tokenizer)))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
