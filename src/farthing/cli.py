@@ -325,8 +325,12 @@ def _print_json(kind: str, noun: Any) -> None:
     click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))
 
 
-_JOURNALLED = frozenset({"optimize", "profile"})
-"""Commands that keep what they have measured."""
+_KEPT = {
+    "optimize": "finished measurements are kept, the same command resumes",
+    "profile": "finished measurements are kept, the same command resumes",
+    "route": "answers of end points are kept, the same command asks for the others; nothing else was written",
+}
+"""Commands that keep what they have, and what they say when they are interrupted."""
 
 
 def _status(outcome: Outcome) -> int:
@@ -350,8 +354,7 @@ def main() -> NoReturn:
         e.show()
         sys.exit(BAD_INPUT)
     except (KeyboardInterrupt, click.Abort, Interrupted):
-        resumes = not _JOURNALLED.isdisjoint(sys.argv)
-        kept = "finished measurements are kept, the same command resumes" if resumes else "nothing was written"
+        kept = next((said for verb, said in _KEPT.items() if verb in sys.argv), "nothing was written")
         click.echo(f"interrupted: {kept}", err=True)
         sys.exit(INTERRUPTED)
     except (InputError, PriceError, StalePriceError) as e:

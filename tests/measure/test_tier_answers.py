@@ -19,10 +19,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 from farthing.core.route.answers import NO_CLASS
 from farthing.errors import DataError, InputError, MeasureError
 from farthing.measure.clock import MonotonicClock
-from farthing.measure.remote_tiers import RemoteTier, run_remote_tier
+from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.measure.score_time import seconds_of
 from farthing.measure.tier_answers import RunSettings, run_local_tiers
 from farthing.nouns import Candidate, Dataset, ServedModel
+from farthing.store.journal import Journal
 from farthing.testing import FakeClock
 from route_tiers import CLASSES, write_requests, write_tier
 
@@ -188,6 +189,40 @@ def test_chat_answers_names_of_classes_and_counts_tokens() -> None:
     assert found.answers.table is None
     assert found.input_tokens is not None
     assert found.input_tokens.tolist() == [10.0 + k for k in range(130)]
+
+
+def test_answers_that_were_paid_for_are_not_asked_for_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+    breaks_at = 118
+
+    def reply(path: str, document: Any) -> tuple[int, Any]:
+        text = document["messages"][-1]["content"]
+        asked.append(text)
+        return (400, {"error": "no more money"}) if len(asked) == breaks_at else chat(path, document)
+
+    twice = Dataset(kind="text", items=(*TEXTS.items, *TEXTS.items[:20]), n=150)
+    with answering(reply) as url:
+        tier = remote(url, kind="openai", classes=("yes", "no"))
+
+        def run() -> RemoteRun:
+            with Journal(tmp_path / "answers.jsonl", answers_about(tier)) as journal:
+                return run_remote_tier(tier, twice, clock=MonotonicClock(), tell=silent, journal=journal)
+
+        with pytest.raises(MeasureError, match="no more money"):
+            run()
+        refused = asked[breaks_at - 1]
+        before = set(asked) - {refused}
+        asked.clear()
+        breaks_at = 0
+        found = run()
+        assert before.isdisjoint(asked)
+        assert sorted({*asked, *before}) == sorted(TEXTS.items)
+        assert len(asked) == len(set(asked))
+        again = run_remote_tier(tier, twice, clock=MonotonicClock(), tell=silent)
+    assert found.answers.classes.tolist() == again.answers.classes.tolist()
+    assert found.input_tokens is not None
+    assert found.input_tokens.tolist() == [10.0 + int(text.split()[1]) for text in twice.items]
+    assert found.service_ms.n == 100
 
 
 def test_what_a_url_may_not_do(monkeypatch: pytest.MonkeyPatch, requests: Dataset) -> None:

@@ -1,5 +1,7 @@
 """Tiers behind a URL: their answers to every request, the time of one, the tokens used. Only URLs that the user named.
 
+Answers may cost money, so each is written to a journal as it comes: a run that was interrupted asks for what it lacks.
+
 ``open_inference``: ``POST URL/v2/models/NAME/infer`` in JSON; the first output holds logits, probabilities or class
 indices. ``openai``: ``POST URL/chat/completions``; the answer's text must be the name of a class.
 """
@@ -7,13 +9,15 @@ indices. ``openai``: ``POST URL/chat/completions``; the answer's text must be th
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
 import json
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,8 +30,9 @@ from farthing.errors import DataError, InputError, MeasureError
 from farthing.nouns import Dataset, Estimate
 from farthing.pipelines.payloads import read
 from farthing.ports import Clock, Progress
+from farthing.store.journal import Journal
 
-__all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "probe_remote_tier", "run_remote_tier"]
+__all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "answers_about", "probe_remote_tier", "run_remote_tier"]
 
 TIMED = 100
 """Requests sent one after the other, whose times count."""
@@ -82,8 +87,60 @@ class RemoteRun:
     output_tokens: NDArray[np.float64] | None = None
 
 
-Answer = tuple[Any, float, float]
-"""What came back, and tokens in and out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What came back for one request.
+
+    Attributes:
+        values: Logits, probabilities or a class index.
+        shape: Of one row of them.
+        input_tokens: Read, 0 where the protocol does not say.
+        output_tokens: Written.
+        took_ms: None where several were asked at a time.
+    """
+
+    values: tuple[float, ...]
+    shape: tuple[int, ...] = ()
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    took_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Speech:
+    """How a tier is asked.
+
+    Attributes:
+        path: Behind its URL.
+        body: What is posted for a request.
+        heard: What an answer says.
+    """
+
+    path: str
+    body: Callable[[int], Mapping[str, Any]]
+    heard: Callable[[Mapping[str, Any]], _Answer]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Answers by what was posted; without a journal only as long as the run lasts."""
+
+    journal: Journal | None
+    found: dict[str, _Answer] = field(default_factory=dict)
+
+    def get(self, key: str) -> _Answer | None:
+        """None when it has to be asked for."""
+        if key not in self.found and self.journal is not None:
+            answer = self.journal.get(key, _Answer)
+            if answer is not None:
+                self.found[key] = answer
+        return self.found.get(key)
+
+    def put(self, key: str, answer: _Answer) -> None:
+        """Keep one, on disk before anything else is asked."""
+        self.found[key] = answer
+        if self.journal is not None:
+            self.journal.once(key, _Answer, lambda: answer)
 
 
 def probe_remote_tier(tier: RemoteTier, dataset: Dataset) -> None:
@@ -92,53 +149,92 @@ def probe_remote_tier(tier: RemoteTier, dataset: Dataset) -> None:
     Raises:
         FarthingError: as :func:`run_remote_tier`.
     """
-    _asker(tier, dataset)(0)
+    speech = _speech(tier, dataset)
+    speech.heard(_post(tier, speech.path, speech.body(0)))
 
 
-def _asker(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
+def answers_about(tier: RemoteTier) -> dict[str, Any]:
+    """What the journal of a tier's answers is about: the same end point is asked for the same."""
+    return {"kind": tier.kind, "url": tier.url, "model": tier.model, "prompt": tier.prompt, "classes": tier.classes}
+
+
+def _speech(tier: RemoteTier, dataset: Dataset) -> _Speech:
     return _open_inference(tier, dataset) if tier.kind == "open_inference" else _openai(tier, dataset)
 
 
-def run_remote_tier(tier: RemoteTier, dataset: Dataset, *, clock: Clock, tell: Progress) -> RemoteRun:
-    """Send every request; the first hundred one after the other and timed.
+def run_remote_tier(
+    tier: RemoteTier, dataset: Dataset, *, clock: Clock, tell: Progress, journal: Journal | None = None
+) -> RemoteRun:
+    """Send every request; the first hundred one after the other and timed. Equal requests are sent once.
+
+    Args:
+        tier: Who is asked.
+        dataset: What.
+        clock: Monotonic time.
+        tell: Progress.
+        journal: About :func:`answers_about` the tier: answers there are not asked for again, new ones are written to
+            it as they come.
 
     Raises:
         InputError: when an ``openai`` tier has no class names, or its key is not in the environment.
         DataError: when the model cannot take these requests, or its answers are no classes.
         MeasureError: when the tier is down, too slow, or answers with an error.
+        StoreError: when the journal's disk is full.
     """
-    ask = _asker(tier, dataset)
-    times_ms: list[float] = []
-    found: list[Answer] = []
+    speech, kept = _speech(tier, dataset), _Kept(journal)
+    keys = [_key(speech.body(k)) for k in range(dataset.n)]
     for k in range(min(TIMED, dataset.n)):
-        start_s = clock.monotonic_s()
-        found.append(ask(k))
-        times_ms.append(1000 * (clock.monotonic_s() - start_s))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for k, answer in enumerate(pool.map(ask, range(len(found), dataset.n)), start=len(found)):
-            found.append(answer)
-            if k % 64 == 0:
-                tell("answers", k, dataset.n, tier.name)
-    said = [answer for answer, _, _ in found]
-    service = replace(quantile(np.asarray(times_ms), 0.5), method=f"median of {len(times_ms)} requests, one at a time")
+        there = kept.get(keys[k])
+        if there is None or there.took_ms is None:
+            start_s = clock.monotonic_s()
+            answer = speech.heard(_post(tier, speech.path, speech.body(k)))
+            kept.put(keys[k], replace(answer, took_ms=1000 * (clock.monotonic_s() - start_s)))
+    _ask_many(tier, speech, keys, kept, tell)
+    found = [kept.found[key] for key in keys]
+    times_ms = np.array([answer.took_ms for answer in found[:TIMED]])
+    service = replace(quantile(times_ms, 0.5), method=f"median of {times_ms.size} requests, one at a time")
     if tier.kind == "open_inference":
-        return RemoteRun(answers=answers_of(tier.name, _stacked(tier, said)), service_ms=service)
-    classes = np.array(said, dtype=np.int64)
+        return RemoteRun(answers=answers_of(tier.name, _stacked(tier, found)), service_ms=service)
+    classes = np.array([answer.values[0] for answer in found], dtype=np.int64)
     if (classes == NO_CLASS).all():
         raise DataError(f"the tier {tier.name!r} never answered with the name of a class", hint="change its prompt")
     return RemoteRun(
         answers=TierAnswers(tier=tier.name, classes=classes),
         service_ms=service,
-        input_tokens=np.array([tokens for _, tokens, _ in found]),
-        output_tokens=np.array([tokens for _, _, tokens in found]),
+        input_tokens=np.array([answer.input_tokens for answer in found]),
+        output_tokens=np.array([answer.output_tokens for answer in found]),
     )
 
 
-def _stacked(tier: RemoteTier, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    shapes = {row.shape for row in rows}
+def _ask_many(tier: RemoteTier, speech: _Speech, keys: Sequence[str], kept: _Kept, tell: Progress) -> None:
+    """Ask for what is not there yet, some at a time; what comes is kept even when another one fails."""
+    todo = {key: k for k, key in enumerate(keys) if kept.get(key) is None}
+    done = len(keys) - len(todo)
+    pool = ThreadPoolExecutor(AT_ONCE)
+    asked = {pool.submit(_post, tier, speech.path, speech.body(k)): key for key, k in todo.items()}
+    try:
+        for future in as_completed(asked):
+            kept.put(asked[future], speech.heard(future.result()))
+            done += 1
+            if done % 64 == 0:
+                tell("answers", done, len(keys), tier.name)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for future, key in asked.items():  # those that were on their way when another one failed
+            if not future.cancelled() and future.exception() is None and kept.get(key) is None:
+                with contextlib.suppress(DataError):
+                    kept.put(key, speech.heard(future.result()))
+
+
+def _key(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _stacked(tier: RemoteTier, found: Sequence[_Answer]) -> NDArray[Any]:
+    shapes = {answer.shape for answer in found}
     if len(shapes) > 1:
         raise DataError(f"the tier {tier.name!r} answers in different shapes: {', '.join(map(str, sorted(shapes)))}")
-    return np.stack(rows)
+    return np.array([answer.values for answer in found]).reshape(len(found), *shapes.pop())
 
 
 def _post(tier: RemoteTier, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -167,23 +263,25 @@ def _post(tier: RemoteTier, path: str, body: Mapping[str, Any] | None) -> dict[s
     )
 
 
-def _open_inference(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
+def _open_inference(tier: RemoteTier, dataset: Dataset) -> _Speech:
     inputs = _post(tier, f"/v2/models/{tier.model}", None).get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(i, dict) and "name" in i for i in inputs):
         raise DataError(f"the tier {tier.name!r} does not say which inputs its model {tier.model} has")
     build = _tensors if dataset.kind == "tensor" else _payload(tier, inputs)
 
-    def ask(k: int) -> Answer:
+    def body(k: int) -> Mapping[str, Any]:
         (payload,) = read(dataset, [k])
-        answer = _post(tier, f"/v2/models/{tier.model}/infer", {"inputs": build(payload)})
+        return {"inputs": build(payload)}
+
+    def heard(answer: Mapping[str, Any]) -> _Answer:
         try:
             first = answer["outputs"][0]
             row = np.asarray(first["data"], dtype=np.float64).reshape(first["shape"])[0]
         except (KeyError, IndexError, TypeError, ValueError) as e:
             raise DataError(f"the tier {tier.name!r} answers without numbers: {e!r}") from e
-        return row, 0.0, 0.0
+        return _Answer(values=tuple(row.ravel().tolist()), shape=row.shape)
 
-    return ask
+    return _Speech(path=f"/v2/models/{tier.model}/infer", body=body, heard=heard)
 
 
 def _payload(tier: RemoteTier, inputs: Sequence[Mapping[str, Any]]) -> Callable[[Any], list[dict[str, Any]]]:
@@ -211,7 +309,7 @@ def _tensors(payload: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _openai(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
+def _openai(tier: RemoteTier, dataset: Dataset) -> _Speech:
     if dataset.kind != "text":
         raise DataError(f"the tier {tier.name!r} (openai) takes texts, the requests are {dataset.kind}s")
     if not tier.classes:
@@ -223,15 +321,18 @@ def _openai(tier: RemoteTier, dataset: Dataset) -> Callable[[int], Answer]:
         raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
     known, instruction = classes_by_name(tier.classes), told(tier.prompt, tier.classes)
 
-    def ask(k: int) -> Answer:
-        answer = _post(tier, "/chat/completions", chat_document(tier.model, instruction, dataset.items[k]))
+    def heard(answer: Mapping[str, Any]) -> _Answer:
         try:
             said = str(answer["choices"][0]["message"]["content"])
             used = answer["usage"]
-            tokens = float(used["prompt_tokens"]), float(used["completion_tokens"])
+            read_, written = float(used["prompt_tokens"]), float(used["completion_tokens"])
         except (KeyError, IndexError, TypeError, ValueError) as e:
             raise DataError(f"the tier {tier.name!r} answers without text or usage: {e!r}") from e
         found = class_index(said, known)
-        return NO_CLASS if found is None else found, *tokens
+        return _Answer(values=(NO_CLASS if found is None else found,), input_tokens=read_, output_tokens=written)
 
-    return ask
+    return _Speech(
+        path="/chat/completions",
+        body=lambda k: chat_document(tier.model, instruction, dataset.items[k]),
+        heard=heard,
+    )

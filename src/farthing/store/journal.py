@@ -74,6 +74,10 @@ class Journal:
     def __contains__(self, key: str) -> bool:
         return key in self._steps
 
+    def get(self, key: str, kind: type[T]) -> T | None:
+        """The step's result when it is there."""
+        return from_plain(kind, self._steps[key]) if key in self._steps else None
+
     def once(self, key: str, kind: type[T], compute: Callable[[], T]) -> T:
         """The step's result: from the journal when it is there, else computed and kept.
 

@@ -138,8 +138,9 @@ def judged_tiers(
     run: RunSettings,
     on_progress: OnProgress,
     trust: bool,
+    out: Path,
 ) -> tuple[OutcomeMatrix, tuple[str, ...]]:
-    """Let the route's tiers answer test requests; costs are those of the calibration.
+    """Let the route's tiers answer test requests; costs are those of the calibration, answers of URLs kept in ``out``.
 
     Raises:
         DataError: when requests were in the calibration data, or labels are missing where the route has them.
@@ -164,7 +165,7 @@ def judged_tiers(
         )
     ids = requests.ids if requests.own_ids else ()
     rows, said = _fresh(ids, requests.fingerprints, known, drop_known, requests.dataset.source)
-    got = answered(named, models, requests, replace(run, rounds=1), on_progress or (lambda *_: None))
+    got = answered(named, models, requests, replace(run, rounds=1), on_progress or (lambda *_: None), out)
     n = requests.dataset.n
     matrix = OutcomeMatrix(
         request_ids=requests.ids,

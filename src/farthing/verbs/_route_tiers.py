@@ -33,13 +33,14 @@ from farthing.load.serving import served_models
 from farthing.load.tiers import SERVED_KEYS, NamedTier
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import usable_cpus
-from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier, run_remote_tier
+from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier
 from farthing.measure.score_time import seconds_of
 from farthing.measure.tier_answers import LocalRun, RunSettings, run_local_tiers
 from farthing.nouns import ServedModel
 from farthing.ports import Progress
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
+from farthing.verbs._route_answers import kept_run
 from farthing.verbs._route_material import PARTS, Material, drawn_parts, kept_in_file, refuse_missing_segments
 from farthing.verbs._route_prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
 
@@ -120,8 +121,9 @@ def answered(
     requests: RouteRequests,
     run: RunSettings,
     tell: Progress,
+    out: Path,
 ) -> Answered:
-    """Let every tier answer the requests.
+    """Let every tier answer the requests; answers of end points are kept in ``out``.
 
     Raises:
         FarthingError: when a tier fails, or tiers do not answer the same classes.
@@ -143,7 +145,7 @@ def answered(
         )
     runs: dict[str, Run] = {model.name: r for model, r in zip(here, ran, strict=True)}
     for remote in far:
-        runs[remote.name] = run_remote_tier(remote, requests.dataset, clock=MonotonicClock(), tell=tell)
+        runs[remote.name] = kept_run(remote, requests.dataset, out, tell)
     answers = {tier.name: runs[tier.name].answers for tier in named}
     require_alike(list(answers.values()), [models[t].classes if t in models else () for t in answers])
     return Answered(requests=requests, runs=runs, answers=answers, classes=classes, labels=_labels(requests, answers))
@@ -225,7 +227,7 @@ def of_tiers(
     n = requests.dataset.n
     choose = drawn_parts(n, settings)
     refuse_missing_segments(settings.by_segment, requests.segments, choose)
-    got = answered(named, models, requests, run, tell)
+    got = answered(named, models, requests, run, tell, out)
     costs = tier_costs(named, got.runs, models, offer, n)
     plain = cheapest_first(
         OutcomeMatrix(

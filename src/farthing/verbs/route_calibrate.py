@@ -28,6 +28,7 @@ from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import calibration_html
 from farthing.store.documents import write_text
 from farthing.store.routes import write_outcomes, write_route, write_weights
+from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
 from farthing.verbs._route_tiers import of_tiers
 from farthing.verbs._run import OnProgress
@@ -55,7 +56,8 @@ def route_calibrate(
         tiers: ``name=source`` each; they replace the file's.
         prices: ``name=0.001/request`` each.
         columns: Of a file of outcomes: quality and cost column by tier, None for ``quality:TIER``, ``cost_usd:TIER``.
-        output_dir: Gets route.yaml, route.npz, outcomes.parquet and route.html.
+        output_dir: Gets route.yaml, route.npz, outcomes.parquet and route.html; until then, answers of end points,
+            so that an interrupted run does not pay for them again.
         trust: Allows native artefacts of tiers that were not built on this machine.
         as_of: Price with the prices of that day instead of today's.
         run: How much is measured.
@@ -78,6 +80,7 @@ def route_calibrate(
         material = of_tiers(named, asked, out, measured, tell, trust=trust, as_of=as_of)
     report = _concluded(material, asked)
     _write(out, material, report)
+    forget_answers(out)
     return report
 
 

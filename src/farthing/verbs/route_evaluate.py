@@ -22,6 +22,7 @@ from farthing.load.tables import TABLE_SUFFIXES, read_table
 from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import evaluation_html, picture_png, picture_svg
 from farthing.store.documents import write_bytes, write_text
+from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_judging import calibrated_outcomes, judged_file, judged_tiers
 from farthing.verbs._route_material import of_outcomes
 from farthing.verbs._run import OnProgress
@@ -72,12 +73,13 @@ def route_evaluate(
         FarthingError: when a tier fails, or the disk is full.
     """
     path, asked = Path(source), read_settings(settings)
+    out = Path(output_dir) if output_dir is not None else path.parent
     if path.suffix.lower() in TABLE_SUFFIXES:
         if asked.data is not None:
             raise InputError(f"{path} holds outcomes; --data belongs to a route.yaml")
         judged = _of_file(path, asked, columns)
     else:
-        judged = _of_route(path, asked, columns, drop_known, run or RunSettings(), on_progress, trust)
+        judged = _of_route(path, asked, columns, drop_known, run or RunSettings(), on_progress, trust, out)
     evaluation = evaluate(
         judged.policies,
         judged.matrix,
@@ -96,7 +98,8 @@ def route_evaluate(
         currency=route.currency if route else "usd",
         notes=judged.notes,
     )
-    write_pictures(report, Path(output_dir) if output_dir is not None else path.parent)
+    write_pictures(report, out)
+    forget_answers(out)
     return report
 
 
@@ -138,6 +141,7 @@ def _of_route(
     run: RunSettings,
     on_progress: OnProgress,
     trust: bool,
+    out: Path,
 ) -> _Judged:
     route = read_route(path)
     if asked.data is None:
@@ -149,7 +153,7 @@ def _of_route(
         matrix, notes = judged_file(route, path.parent, asked, columns, known, drop_known)
     else:
         run = replace(run, seed=asked.seed)
-        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress, trust)
+        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress, trust, out)
     followed = FixedTier(tier=route.reference) if route.chosen is None else policy_of(route.ladder[route.chosen].policy)
     ladder = [policy_of(rung.policy) for rung in route.ladder]
     curve = _curve(known.matrix, matrix, route) if known else ()
