@@ -1,8 +1,8 @@
 """Scores of one row in the data plane: the formulas of ``core/route`` without tables and checks of whole data sets.
 
 Each gives the same number as its counterpart there (:mod:`farthing.core.route.scores`,
-:mod:`farthing.core.route.predictors`, :mod:`farthing.core.route.texts`), and NaN where that one would refuse (but
-for logits of −∞): what cannot be scored is passed on to a more careful tier, and counted.
+:mod:`farthing.core.route.predictors`, :mod:`farthing.core.route.texts`), and NaN where that one would refuse: what
+cannot be scored is passed on to a more careful tier, and counted.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _weigher(spec: ScoreSpec) -> _Weigh:
     """What makes weights of one row, None where it has none.
 
     Few NumPy calls, and those that are quick when nothing of NumPy is in the processor's cache: between two requests
-    a model has run. The sum over a row is a dot product, a fifth of the time of a reduction there. A class whose logit
-    is −∞ has the probability 0 (the entropy is NaN then); to look for one would cost as much as the sum.
+    a model has run. A sum over a row is a dot product, a fifth of the time of a reduction there; a logit of −∞ is found
+    by such a sum too, since looking for the least takes longer.
     """
     if not spec.logits:
         return lambda row: _given_probabilities(row, spec)
@@ -106,10 +106,12 @@ def _weigher(spec: ScoreSpec) -> _Weigh:
             return None
         largest[()] = shift
         scaled -= largest
-        each = np.exp(scaled)
         one = ones.get(size)
         if one is None:
             one = ones[size] = np.ones(size)
+        if not isfinite(scaled.dot(one)):  # −∞ somewhere
+            return None
+        each = np.exp(scaled)
         return each, float(each.dot(one)), top, scaled, shift, temperature
 
     return weigh
