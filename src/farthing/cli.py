@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -325,12 +325,18 @@ def _print_json(kind: str, noun: Any) -> None:
     click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))
 
 
+_RESUMES = "finished measurements are kept, the same command resumes"
 _KEPT = {
-    "optimize": "finished measurements are kept, the same command resumes",
-    "profile": "finished measurements are kept, the same command resumes",
+    "optimize": _RESUMES,
+    "profile": _RESUMES,
     "route": "answers of end points are kept, the same command asks for the others; nothing else was written",
 }
 """Commands that keep what they have, and what they say when they are interrupted."""
+
+
+def _kept(arguments: Sequence[str]) -> str:
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return _KEPT.get(command, "nothing was written")
 
 
 def _status(outcome: Outcome) -> int:
@@ -354,8 +360,7 @@ def main() -> NoReturn:
         e.show()
         sys.exit(BAD_INPUT)
     except (KeyboardInterrupt, click.Abort, Interrupted):
-        kept = next((said for verb, said in _KEPT.items() if verb in sys.argv), "nothing was written")
-        click.echo(f"interrupted: {kept}", err=True)
+        click.echo(f"interrupted: {_kept(sys.argv[1:])}", err=True)
         sys.exit(INTERRUPTED)
     except (InputError, PriceError, StalePriceError) as e:
         if debug:

@@ -145,7 +145,7 @@ def test_full_disk(tmp_path: Path, golden_error: Compare) -> None:
     golden_error("disk-full", e.value, tmp_path)
 
 
-@pytest.mark.parametrize("command", [["optimize", "model.onnx"], ["route", "calibrate"]])
+@pytest.mark.parametrize("command", [["optimize", "model.onnx"], ["route", "calibrate"], ["serve", "route"]])
 def test_ctrl_c(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def pressed(**_: object) -> None:
         raise KeyboardInterrupt
