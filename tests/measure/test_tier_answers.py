@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +11,7 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
+from end_points import answering
 from farthing.core.route.answers import NO_CLASS
 from farthing.errors import DataError, InputError, MeasureError
 from farthing.measure.clock import MonotonicClock
@@ -100,39 +96,6 @@ def test_a_tier_that_takes_something_else_is_refused(tmp_path: Path, requests: D
 
 
 # — behind URLs ——————————————————————————————————————————————————————————————————————————————————————————————————————
-
-
-@contextmanager
-def answering(reply: Any) -> Iterator[str]:
-    """A server whose answers are ``reply(path, document)``: a status and a document."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-        def _do(self, document: Any) -> None:
-            status, answer = reply(self.path, document)
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            self._do(None)
-
-        def do_POST(self) -> None:
-            self._do(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 TEXTS = Dataset(kind="text", items=tuple(f"text {k}" for k in range(130)), n=130)
@@ -223,6 +186,29 @@ def test_answers_that_were_paid_for_are_not_asked_for_again(tmp_path: Path) -> N
     assert found.input_tokens is not None
     assert found.input_tokens.tolist() == [10.0 + int(text.split()[1]) for text in twice.items]
     assert found.service_ms.n == 100
+
+
+def test_answers_kept_without_their_times_cost_one_request_more(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def reply(path: str, document: Any) -> tuple[int, Any]:
+        asked.append(document["messages"][-1]["content"])
+        return chat(path, document)
+
+    with answering(reply) as url:
+        tier = remote(url, kind="openai", classes=("yes", "no"))
+
+        def run(dataset: Dataset) -> RemoteRun:
+            with Journal(tmp_path / "answers.jsonl", answers_about(tier)) as journal:
+                return run_remote_tier(tier, dataset, clock=MonotonicClock(), tell=silent, journal=journal)
+
+        everything = run(TEXTS)
+        asked.clear()
+        untimed = Dataset(kind="text", items=TEXTS.items[105:], n=25)
+        found = run(untimed)
+    assert asked == ["text 105"]
+    assert found.service_ms.n == 1
+    assert found.answers.classes.tolist() == everything.answers.classes[105:].tolist()
 
 
 def test_what_a_url_may_not_do(monkeypatch: pytest.MonkeyPatch, requests: Dataset) -> None:

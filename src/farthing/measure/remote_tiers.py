@@ -9,7 +9,6 @@ indices. ``openai``: ``POST URL/chat/completions``; the answer's text must be th
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -121,26 +120,43 @@ class _Speech:
     heard: Callable[[Mapping[str, Any]], _Answer]
 
 
-@dataclass(slots=True)
-class _Kept:
-    """Answers by what was posted; without a journal only as long as the run lasts."""
+class _Answers:
+    """Answers by what was posted, each in the journal, where there is one, before anything else is asked.
 
-    journal: Journal | None
-    found: dict[str, _Answer] = field(default_factory=dict)
+    Args:
+        tier: Who answers.
+        speech: How it is asked.
+        keys: Of what is posted for each request.
+        journal: Answers of an earlier run.
 
-    def get(self, key: str) -> _Answer | None:
-        """None when it has to be asked for."""
-        if key not in self.found and self.journal is not None:
-            answer = self.journal.get(key, _Answer)
-            if answer is not None:
-                self.found[key] = answer
-        return self.found.get(key)
+    Attributes:
+        found: By key.
+    """
 
-    def put(self, key: str, answer: _Answer) -> None:
-        """Keep one, on disk before anything else is asked."""
+    def __init__(self, tier: RemoteTier, speech: _Speech, keys: Sequence[str], journal: Journal | None) -> None:
+        self.found: dict[str, _Answer] = {}
+        self._tier, self._speech, self._keys, self._journal = tier, speech, keys, journal
+        if journal is not None:
+            there = {key: journal.get(key, _Answer) for key in keys}
+            self.found = {key: answer for key, answer in there.items() if answer is not None}
+
+    def ask(self, k: int) -> _Answer:
+        """Post one request; safe in any thread."""
+        return self._speech.heard(_post(self._tier, self._speech.path, self._speech.body(k)))
+
+    def keep(self, key: str, answer: _Answer) -> None:
+        """One that came."""
         self.found[key] = answer
-        if self.journal is not None:
-            self.journal.once(key, _Answer, lambda: answer)
+        if self._journal is not None:
+            self._journal.once(key, _Answer, lambda: answer)
+
+    def lacking(self) -> dict[str, int]:
+        """What has to be asked for: a request by its key."""
+        return {key: k for k, key in enumerate(self._keys) if key not in self.found}
+
+    def times_ms(self) -> NDArray[np.float64]:
+        """Of those that were asked for one at a time."""
+        return np.array([answer.took_ms for answer in self.found.values() if answer.took_ms is not None])
 
 
 def probe_remote_tier(tier: RemoteTier, dataset: Dataset) -> None:
@@ -165,15 +181,15 @@ def _speech(tier: RemoteTier, dataset: Dataset) -> _Speech:
 def run_remote_tier(
     tier: RemoteTier, dataset: Dataset, *, clock: Clock, tell: Progress, journal: Journal | None = None
 ) -> RemoteRun:
-    """Send every request; the first hundred one after the other and timed. Equal requests are sent once.
+    """Send every request, one after the other until a hundred are timed. Equal requests are sent once.
 
     Args:
         tier: Who is asked.
         dataset: What.
         clock: Monotonic time.
         tell: Progress.
-        journal: About :func:`answers_about` the tier: answers there are not asked for again, new ones are written to
-            it as they come.
+        journal: About :func:`answers_about` the tier: answers there are not asked for again (but for one, to time it,
+            when none of these requests was timed), new ones are written to it as they come.
 
     Raises:
         InputError: when an ``openai`` tier has no class names, or its key is not in the environment.
@@ -181,17 +197,12 @@ def run_remote_tier(
         MeasureError: when the tier is down, too slow, or answers with an error.
         StoreError: when the journal's disk is full.
     """
-    speech, kept = _speech(tier, dataset), _Kept(journal)
+    speech = _speech(tier, dataset)
     keys = [_key(speech.body(k)) for k in range(dataset.n)]
-    for k in range(min(TIMED, dataset.n)):
-        there = kept.get(keys[k])
-        if there is None or there.took_ms is None:
-            start_s = clock.monotonic_s()
-            answer = speech.heard(_post(tier, speech.path, speech.body(k)))
-            kept.put(keys[k], replace(answer, took_ms=1000 * (clock.monotonic_s() - start_s)))
-    _ask_many(tier, speech, keys, kept, tell)
-    found = [kept.found[key] for key in keys]
-    times_ms = np.array([answer.took_ms for answer in found[:TIMED]])
+    answers = _Answers(tier, speech, keys, journal)
+    _ask_in_turn(answers, keys, clock)
+    _ask_many(tier, answers, dataset.n, tell)
+    found, times_ms = [answers.found[key] for key in keys], answers.times_ms()
     service = replace(quantile(times_ms, 0.5), method=f"median of {times_ms.size} requests, one at a time")
     if tier.kind == "open_inference":
         return RemoteRun(answers=answers_of(tier.name, _stacked(tier, found)), service_ms=service)
@@ -206,24 +217,35 @@ def run_remote_tier(
     )
 
 
-def _ask_many(tier: RemoteTier, speech: _Speech, keys: Sequence[str], kept: _Kept, tell: Progress) -> None:
+def _ask_in_turn(answers: _Answers, keys: Sequence[str], clock: Clock) -> None:
+    """Ask for what is not there yet until there are times enough; with none at all, for the first one again."""
+    wanted = TIMED - answers.times_ms().size
+    todo = list(answers.lacking().items())[: max(0, wanted)]
+    if not todo and wanted == TIMED:
+        todo = [(keys[0], 0)]
+    for key, k in todo:
+        start_s = clock.monotonic_s()
+        answer = answers.ask(k)
+        answers.keep(key, replace(answer, took_ms=1000 * (clock.monotonic_s() - start_s)))
+
+
+def _ask_many(tier: RemoteTier, answers: _Answers, total: int, tell: Progress) -> None:
     """Ask for what is not there yet, some at a time; what comes is kept even when another one fails."""
-    todo = {key: k for k, key in enumerate(keys) if kept.get(key) is None}
-    done = len(keys) - len(todo)
+    todo = answers.lacking()
+    done = total - len(todo)
     pool = ThreadPoolExecutor(AT_ONCE)
-    asked = {pool.submit(_post, tier, speech.path, speech.body(k)): key for key, k in todo.items()}
+    asked = {pool.submit(answers.ask, k): key for key, k in todo.items()}
     try:
         for future in as_completed(asked):
-            kept.put(asked[future], speech.heard(future.result()))
+            answers.keep(asked[future], future.result())
             done += 1
             if done % 64 == 0:
-                tell("answers", done, len(keys), tier.name)
+                tell("answers", done, total, tier.name)
     finally:
         pool.shutdown(cancel_futures=True)
         for future, key in asked.items():  # those that were on their way when another one failed
-            if not future.cancelled() and future.exception() is None and kept.get(key) is None:
-                with contextlib.suppress(DataError):
-                    kept.put(key, speech.heard(future.result()))
+            if not future.cancelled() and future.exception() is None:
+                answers.keep(key, future.result())
 
 
 def _key(body: Mapping[str, Any]) -> str:
