@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 from transformers.utils import logging
 
+from farthing.models.isa import has_bf16
+
 __all__ = [
     "MAX_LENGTH",
     "Encoded",
@@ -79,6 +81,11 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
+def half_precision() -> torch.autocast:
+    """BF16 where the processor has a unit for it; emulated it takes many times as long as FP32."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
+
+
 def batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Every row once, in batches of like length, in random order."""
     order = rng.permutation(lengths.size)
@@ -118,7 +125,7 @@ def fine_tune(train: Sequence[Question], intents: Sequence[str], *, epochs: int,
     for epoch in range(epochs):
         total, count = 0.0, 0
         for rows in batches(lengths, BATCH, rng):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with half_precision():
                 logits = model(*padded([ids[k] for k in rows]))
             loss = torch.nn.functional.cross_entropy(logits.float(), labels[rows], label_smoothing=0.05)
             optimiser.zero_grad(set_to_none=True)
@@ -145,7 +152,7 @@ def answers(model: torch.nn.Module, ids: Encoded, size: int = 64) -> torch.Tenso
     """What a module says to all rows, asked in batches of like length."""
     order = np.argsort([len(row) for row in ids], kind="stable")
     found: list[torch.Tensor] = []
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.inference_mode(), half_precision():
         for k in range(0, len(order), size):
             found.append(model(*padded([ids[i] for i in order[k : k + size]])).float())
     back = torch.empty(len(order), dtype=torch.long)

@@ -24,6 +24,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from transformers import ResNetConfig, ResNetForImageClassification
 
+from farthing.models.isa import has_bf16
+
 HERE = Path(__file__).parent
 SIDE = 64
 TRAIN_N, HOLDOUT_N = 897, 900
@@ -86,7 +88,7 @@ def train(x: torch.Tensor, y: torch.Tensor, epochs: int, seed: int) -> ResNetFor
         model.train()
         for k in range(len(x) // batch):
             rows = order[k * batch : (k + 1) * batch]
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16()):  # emulated, BF16 is slower than FP32
                 logits = model(pixel_values=shifted(x[rows], generator)).logits
             loss = torch.nn.functional.cross_entropy(logits.float(), y[rows], label_smoothing=0.05)
             optimiser.zero_grad(set_to_none=True)
