@@ -55,7 +55,7 @@ def waterfall(plan: Plan, *, width: int = 720) -> alt.LayerChart:
         x=alt.X("end_lo:Q", scale=scale), x2="end_hi:Q", y=y
     )
     labels = [_beside(row, most, scale, y) for row in rows]
-    chart = alt.layer(bars, whiskers, *labels).properties(width=width - NAME_PX - 18, height=alt.Step(30))
+    chart = alt.layer(bars, whiskers, *labels, width=width - NAME_PX - 18, height=alt.Step(30))
     return styled(chart, "From the bill to the plan, in dollars a month").configure_axisY(
         minExtent=NAME_PX, maxExtent=NAME_PX
     )
@@ -161,7 +161,9 @@ def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
         dots,
         *_line_names(curves, marks, x, y),
         title=panel_title("latency in ms, logarithmic"),
-    ).properties(width=width - AXIS_PX - 16, height=240)
+        width=width - AXIS_PX - 16,
+        height=240,
+    )
     return styled(chart, "Latency by percentile, now and planned, against the promise")
 
 
@@ -253,7 +255,9 @@ def cost_by_hour(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
         title=panel_title(
             "dollars an hour: now above, planned below" if hourly.planned_usd else "dollars an hour, now"
         ),
-    ).properties(width=inner, height=170)
+        width=inner,
+        height=170,
+    )
     field, colour = ("plan_n", "plan") if hourly.planned_replicas else ("now_n", "now")
     layers = [_steps_area(rows, x, field, colour, 0.16)]
     if hourly.committed_replicas:
@@ -262,7 +266,7 @@ def cost_by_hour(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
         f", {hourly.committed_replicas} of them {term_name(hourly.committed_term)}" if hourly.committed_term else ""
     )
     title = f"replicas planned{committed}" if hourly.planned_replicas else "replicas now"
-    bottom = alt.layer(*layers, title=panel_title(title)).properties(width=inner, height=80)
+    bottom = alt.layer(*layers, title=panel_title(title), width=inner, height=80)
     return styled(alt.vconcat(top, bottom), f"Cost and replicas by hour over {len(rows)} hours of the trace")
 
 
@@ -328,7 +332,7 @@ def operators(profile: Profile, *, width: int = 720) -> alt.LayerChart:
     shares = words(
         [{**r, "text": r["share"]} for r in rows], colour="muted", align="left", dx=5, dy=7, fontSize=10
     ).encode(x=x, y=y)
-    chart = alt.layer(full, won, names, shares).properties(width=width - 20, height=alt.Step(33))
+    chart = alt.layer(full, won, names, shares, width=width - 20, height=alt.Step(33))
     return styled(chart, f"Time of the {len(rows)} longest operators against the roofline").configure_axisY(minExtent=0)
 
 

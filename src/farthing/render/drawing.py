@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from farthing.render.palette import LIGHT
@@ -19,14 +20,25 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 
 def data(rows: list[dict[str, Any]]) -> alt.Data:
-    """Rows as inline data."""
+    """Rows as inline data; not to be changed afterwards."""
+    return _rows_type()(values=rows)
+
+
+@cache
+def _rows_type() -> type[alt.Data]:
     import altair as alt
 
-    return alt.Data(values=rows)
+    class Rows(alt.Data):  # type: ignore[misc]
+        """Altair copies every part of a chart at each layer and composition: most of a page's time went there."""
+
+        def __deepcopy__(self, memo: object = None) -> Rows:
+            return self
+
+    return Rows
 
 
 def styled(chart: Any, description: str) -> Any:
-    """The chart with the house's type and axes and one sentence that describes the whole."""
+    """The chart, which is changed, with the house's type and axes and one sentence that describes the whole."""
     axis: dict[str, Any] = {
         "domain": False,
         "ticks": False,
@@ -39,11 +51,10 @@ def styled(chart: Any, description: str) -> Any:
         "labelPadding": 6,
         "titlePadding": 8,
     }
+    chart.description, chart.background = description, "transparent"  # set, since ``properties`` copies the whole chart
+    chart.padding = {"left": 0, "right": 8, "top": 4, "bottom": 2}
     return (
-        chart.properties(
-            description=description, background="transparent", padding={"left": 0, "right": 8, "top": 4, "bottom": 2}
-        )
-        .configure(font=FONT)
+        chart.configure(font=FONT)
         .configure_view(stroke=None)
         .configure_axis(**axis)
         .configure_axisY(minExtent=AXIS_PX, maxExtent=AXIS_PX)

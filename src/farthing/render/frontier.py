@@ -48,9 +48,12 @@ def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks)
     bottom = _latency_panel(plan, [r for r in rows if r["p99"] is not None], x_scale, ticks)
     inner = width - AXIS_PX - 16
-    panels = [panel.properties(width=inner, height=height) for panel, height in ((top, 230), (bottom, 150)) if panel]
+    panels = [(panel, height) for panel, height in ((top, 230), (bottom, 150)) if panel]
+    for panel, height in panels:
+        panel.width, panel.height = inner, height
     return styled(
-        alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates"
+        alt.vconcat(*(panel for panel, _ in panels)),
+        f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates",
     )
 
 

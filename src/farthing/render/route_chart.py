@@ -64,7 +64,9 @@ def quality_and_cost(report: EvaluationReport, *, width: int = 720) -> alt.Layer
         *_points(report, unit, x, y),
         *_tiers(report, unit, x, y),
         title=panel_title(f"{_word(report)}, per cent"),
-    ).properties(width=width - AXIS_PX - 16, height=300 if width > NARROW_PX else 260)
+        width=width - AXIS_PX - 16,
+        height=300 if width > NARROW_PX else 260,
+    )
     return styled(chart, f"{_word(report)} against cost of {len(e.points)} policies, {len(e.tiers)} tiers and controls")
 
 

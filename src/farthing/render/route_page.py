@@ -84,10 +84,9 @@ def picture_png(report: EvaluationReport) -> bytes:
     """The picture alone on white, twice its size."""
     import vl_convert
 
-    chart = quality_and_cost(report).properties(
-        background="white", padding={"left": 12, "right": 16, "top": 12, "bottom": 10}
-    )
-    found: bytes = vl_convert.vegalite_to_png(chart.to_dict(), scale=PNG_SCALE)
+    chart = quality_and_cost(report)
+    chart.background, chart.padding = "white", {"left": 12, "right": 16, "top": 12, "bottom": 10}
+    found: bytes = vl_convert.vegalite_to_png(chart.to_dict(validate=False), scale=PNG_SCALE)
     return found
 
 

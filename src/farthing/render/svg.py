@@ -35,7 +35,7 @@ def svg(chart: Any, *, name: str = "chart") -> str:
     """
     import vl_convert
 
-    spec = chart.to_dict()
+    spec = chart.to_dict(validate=False)  # its parts were checked when they were made
     root = ElementTree.fromstring(vl_convert.vegalite_to_svg(spec, show_warnings=False))  # noqa: S314 - our own output
     _walk(root)
     _number_ids(root, name)
