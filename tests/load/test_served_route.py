@@ -146,6 +146,21 @@ def test_a_score_that_was_given_cannot_be_served(tmp_path: Path) -> None:
     assert "auto" in read(written(tmp_path, unused))
 
 
+def test_a_route_of_outcomes_alone_has_no_tiers_to_serve(tmp_path: Path) -> None:
+    route = route_of([replace(tier("small"), source=""), tier("large")], [rung(cascade("small", "large"))], margin_of("small"))
+    with pytest.raises(InputError, match=r"does not say where its tier small is") as e:
+        read(written(tmp_path, route))
+    assert "--tier NAME=PATH" in (e.value.hint or "")
+
+
+@pytest.mark.parametrize("source", [".", "route.yaml", "../inner"])
+def test_a_tier_that_is_a_route_is_refused(tmp_path: Path, source: str) -> None:
+    write_simple(tmp_path / "inner", "small", "large", name="other")
+    route = route_of([tier("small"), tier("large", source)], [rung(cascade("small", "large"))], margin_of("small"))
+    with pytest.raises(InputError, match="has a tier that is itself a route"):
+        read(written(tmp_path / "outer", route))
+
+
 def test_names_that_clash_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="both named small"):
         read(write_simple(tmp_path, "small", "large", name="small"))

@@ -88,6 +88,11 @@ def _check(route: Route, path: Path) -> None:
             raise InputError(
                 f"the tier {tier.name} of {path} answers names of classes, and the route does not name them"
             )
+        if tier.kind == "model" and not tier.source and not any(replica.url for replica in tier.replicas):
+            raise InputError(
+                f"{path} does not say where its tier {tier.name} is: it was calibrated from outcomes alone",
+                hint="calibrate with the tiers themselves (--tier NAME=PATH)",
+            )
         check_name(tier.name, f"the name of a tier of {path}")
         if tier.name == route.name:
             raise InputError(f"{path}: the route and one of its tiers are both named {tier.name}")

@@ -38,7 +38,7 @@ _BATCH, _MOST_INSTANCES = 8, 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """What all sources of one command share."""
+    """What all sources of one command share; ``route`` is the one whose tiers are read."""
 
     cores: int
     check: Check
@@ -46,6 +46,7 @@ class _Setting:
     trust: bool
     inline: Literal["auto", "never", "always"]
     priced_as: Offer | None
+    route: Path | None = None
 
 
 def served_models(
@@ -131,7 +132,10 @@ def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
 def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
     if path.suffix.lower() in _DOCUMENTS and path.is_file():
         if kind_of(path) == "route":
-            yield from route_models(path, wishes, lambda source, given: _of_source(source, given, setting))
+            if setting.route is not None:
+                raise InputError(f"{setting.route} has a tier that is itself a route, {path}: a tier is one model")
+            inside = replace(setting, route=path)
+            yield from route_models(path, wishes, lambda source, given: _of_source(source, given, inside))
         else:
             yield _wished(planned(path, cores=setting.cores, check=setting.check), wishes, setting)
     elif path.is_dir():
