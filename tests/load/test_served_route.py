@@ -147,7 +147,9 @@ def test_a_score_that_was_given_cannot_be_served(tmp_path: Path) -> None:
 
 
 def test_a_route_of_outcomes_alone_has_no_tiers_to_serve(tmp_path: Path) -> None:
-    route = route_of([replace(tier("small"), source=""), tier("large")], [rung(cascade("small", "large"))], margin_of("small"))
+    route = route_of(
+        [replace(tier("small"), source=""), tier("large")], [rung(cascade("small", "large"))], margin_of("small")
+    )
     with pytest.raises(InputError, match=r"does not say where its tier small is") as e:
         read(written(tmp_path, route))
     assert "--tier NAME=PATH" in (e.value.hint or "")

@@ -38,6 +38,7 @@ MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = 
 _STAMP = re.compile(r"farthing/([a-z_-]+)/([1-9]\d{0,5})")
 _MAX_MIB = 256
 _SHOWN = 5
+_WORDS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "yes or no"}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -79,7 +80,8 @@ def _parse(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, yaml.YAMLError, RecursionError, ValueError) as e:
         raise InputError(f"{path} is no valid {'JSON' if path.suffix.lower() == '.json' else 'YAML'}: {e}") from e
     if not isinstance(data, dict):
-        raise InputError(f"{path} holds {type(data).__name__}, not keys and values")
+        what = "is empty" if data is None else f"holds {_WORDS.get(type(data), 'a value')}"
+        raise InputError(f"{path} {what}, not keys and values")
     return data
 
 
