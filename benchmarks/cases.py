@@ -82,8 +82,10 @@ _TRUE_NULLS: dict[str, tuple[Callable[..., Estimate], dict[str, object]]] = {
     "risk/bonferroni/300": (learn_then_test_errors, {"n": 300, "binary": True, "procedure": "bonferroni"}),
 }
 
+_SLOW = frozenset({"gate/exact/1000", "gate/fall-back-3", "gate/1000: 1 % worse, 1 % better, 1 point allowed"})
+
 NULLS: tuple[Case, ...] = (
-    *(Case(name=name, body=partial(body, **given)) for name, (body, given) in _TRUE_NULLS.items()),
+    *(Case(name=name, body=partial(body, **given), slow=name in _SLOW) for name, (body, given) in _TRUE_NULLS.items()),
     Case(name="risk/conformal/100", body=partial(conformal_losses, n=100), alpha=0.1),
     Case(name="gate/bootstrap-t-f1/120", body=partial(f1_gate_passes, n=120, flips=0.1, allowed=None), slow=True),
 )
@@ -117,7 +119,10 @@ _EFFECTS: dict[str, tuple[Callable[..., Estimate], dict[str, object]]] = {
 }
 
 POWERS: tuple[Case, ...] = (
-    *(Case(name=name, body=partial(body, **given), alpha=None) for name, (body, given) in _EFFECTS.items()),
+    *(
+        Case(name=name, body=partial(body, **given), alpha=None, slow=name in _SLOW)
+        for name, (body, given) in _EFFECTS.items()
+    ),
     Case(
         name="gate/bootstrap-t-f1/400: 1 % flipped, 5 points allowed",
         body=partial(f1_gate_passes, n=400, flips=0.01, allowed=0.05),

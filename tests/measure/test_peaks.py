@@ -36,6 +36,7 @@ def test_int8_kernels_are_run_as_integers(tmp_path: object) -> None:
     assert "Conv" not in kinds
 
 
+@pytest.mark.slow
 def test_peaks_of_this_machine_are_ordered() -> None:
     cpu = max(os.sched_getaffinity(0))
     found = machine_peaks([cpu], seconds=1.5)

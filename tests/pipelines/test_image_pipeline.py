@@ -141,7 +141,7 @@ def test_a_resize_that_would_explode_is_refused() -> None:
     ("payload", "says"),
     [
         (b"", r"image 0 of the batch \(0 bytes\) cannot be decoded"),
-        (b"not an image", r"\(12 bytes\) cannot be decoded"),
+        (b"not an image", r"\(12 bytes\) cannot be decoded: it is of no known format$"),
         (picture()[:200], "cannot be decoded"),
         (picture(form="JPEG")[:300], "cannot be decoded"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be decoded"),

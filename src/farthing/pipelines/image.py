@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from farthing.errors import DataError
 from farthing.nouns import IMAGE_FORMATS, PipelineSpec, TensorSpec
@@ -127,7 +127,8 @@ class ImageBatches:
         except (DataError, MemoryError):
             raise
         except Exception as e:  # damaged files raise what they like in Pillow's plug-ins, TypeError included
-            raise DataError(f"image {k} of the batch ({size:,} bytes) cannot be decoded: {e}") from e
+            why = "it is of no known format" if isinstance(e, UnidentifiedImageError) else e  # whose text is an address
+            raise DataError(f"image {k} of the batch ({size:,} bytes) cannot be decoded: {why}") from e
         pixels: NDArray[np.uint8] = np.asarray(_cropped(_resized(decoded, spec), spec.crop))
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 

@@ -38,7 +38,7 @@ def most_of_scores(test: ScoreTest, x: np.ndarray, rng: np.random.Generator, blo
 
 
 @pytest.mark.parametrize("draw", ["continuous", "ties", "two values"])
-@pytest.mark.parametrize("n", [40, 1000])
+@pytest.mark.parametrize("n", [40, pytest.param(1000, marks=pytest.mark.slow)])
 def test_scores_as_in_calibration_seldom_alarm_however_few_calibrated(draw, n):
     """The error of the deciles is part of the test: with 40 calibration scores they are off by several points."""
     rng, alpha, repeats = np.random.default_rng(n), 0.1, 250
@@ -116,7 +116,7 @@ def most_of_losses(rng: np.random.Generator, mean: float, limit: float, n: int, 
     return state.most
 
 
-@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("adaptive", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_loss_at_the_limit_seldom_alarms_however_audits_are_placed(adaptive):
     rng, alpha, repeats = np.random.default_rng(4), 0.2, 300
     alarms = sum(most_of_losses(rng, 0.02, 0.02, 3000, adaptive=adaptive) >= 1 / alpha for _ in range(repeats))
