@@ -45,15 +45,12 @@ def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     low, high = min(_known(rows, "cost_lo")) * 0.8, max(_known(rows, "cost_hi")) * 1.25
     ticks = round_ticks(low, high, most=7 if width > 500 else 4)
     x_scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks)
-    bottom = _latency_panel(plan, [r for r in rows if r["p99"] is not None], x_scale, ticks)
     inner = width - AXIS_PX - 16
-    panels = [(panel, height) for panel, height in ((top, 230), (bottom, 150)) if panel]
-    for panel, height in panels:
-        panel.width, panel.height = inner, height
+    top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks, inner)
+    bottom = _latency_panel(plan, [r for r in rows if r["p99"] is not None], x_scale, ticks, inner)
+    panels = [panel for panel in (top, bottom) if panel]
     return styled(
-        alt.vconcat(*(panel for panel, _ in panels)),
-        f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates",
+        alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates"
     )
 
 
@@ -125,7 +122,7 @@ def _place(e: Evaluation, kind: str) -> Row:
     return row
 
 
-def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float]) -> Any:
+def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float], width: int) -> Any:
     import altair as alt
 
     if not rows:
@@ -146,10 +143,12 @@ def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list
         *_marks(rows, "change", x_scale, scale, y_axis, alt.Axis(values=ticks, labels=False, title=None)),
         *_names(rows, x_scale, scale),
         title=panel_title(f"{printable(plan.objective.metric)}, change in points"),
+        width=width,
+        height=230,
     )
 
 
-def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float]) -> Any:
+def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float], width: int) -> Any:
     import altair as alt
 
     if not rows:
@@ -167,6 +166,8 @@ def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[
         *_marks(rows, "p99", x_scale, scale, y_axis, x_axis),
         *(label.encode(y=alt.Y("y:Q", scale=scale), x=alt.value(0)) for label in labels),
         title=panel_title(f"{percentile_name(plan.objective.percentile)} latency in ms, logarithmic"),
+        width=width,
+        height=150,
     )
 
 
