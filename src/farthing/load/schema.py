@@ -27,6 +27,7 @@ VERSIONS: Mapping[str, int] = {
     "profile": 1,
     "route": 1,
     "serve": 1,
+    "served-model": 1,
     "tiers": 1,
     "verification": 1,
     "workload": 1,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from farthing.core.search import gate, space
 from farthing.core.search.findings import Findings
 from farthing.errors import MeasureError
+from farthing.measure.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race
 from farthing.measure.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
 from farthing.measure.screening import build_all, pass_gate, screen
 from farthing.measure.state import RunState, TraceOf, findings_of, look, stable_rate
-from farthing.measure.under_load import serve_at_peak, under_load
+from farthing.measure.under_load import beside_server, under_load
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Estimate
 
@@ -44,13 +45,20 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
     else:
         prove(state, chosen)
         chosen = confirm(state, chosen, contenders)
-        serve_at_peak(state, chosen, trace_of)
-        bench.retire([])
-        try:
-            state.profiles = profile_all(bench, [state.baseline, chosen], state.server)
-        except MeasureError as e:  # the verdict does not hang on it
-            state.notes.append(f"no profiles: {e.message}")
+        if serve_as_planned(state, chosen, trace_of):
+            _profiles(state, chosen)
+        else:
+            chosen = None
+            measure_nearest(state)
     return findings_of(state, chosen)
+
+
+def _profiles(state: RunState, chosen: Candidate) -> None:
+    state.bench.retire([])
+    try:
+        state.profiles = profile_all(state.bench, [state.baseline, chosen], state.server)
+    except MeasureError as e:  # the verdict does not hang on it
+        state.notes.append(f"no profiles: {e.message}")
 
 
 def measure_baseline(bench: Workbench) -> Findings:
@@ -70,7 +78,7 @@ def measure_baseline(bench: Workbench) -> Findings:
     state.capacities[c] = bench.offline(c, blocks).metrics["throughput_rps"]
     rate = state.sla[c]
     if rate is not None:
-        state.server[c] = bench.server(c, rate, bench.settings.latency_n)
+        state.server[c] = beside_server(state, c, rate, bench.settings.trial_runs, "baseline")
     state.profiles = profile_all(bench, [c], state.server)
     return findings_of(state, None)
 

@@ -41,6 +41,19 @@ class RunState:
     tied: tuple[Candidate, ...] = ()
     best_fp32: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
+    kept: dict[Candidate, Estimate] = field(default_factory=dict)
+    rate_ratio: Estimate | None = None
+    shares: tuple[float, float] | None = None
+
+    @property
+    def percentile(self) -> float:
+        """The promised level, in (0, 1)."""
+        return self.bench.workload.objective.percentile
+
+    @property
+    def level(self) -> str:
+        """Its name: ``p99``."""
+        return f"p{self.percentile * 100:.6g}"
 
 
 def look(state: RunState, c: Candidate, batches: Sequence[int]) -> None:
@@ -104,6 +117,18 @@ def evidence_of(state: RunState, build: Candidate, split: str, confidence: float
     )
 
 
+def _notes(state: RunState) -> tuple[str, ...]:
+    """What the report must say about how the plan was measured."""
+    said = list(state.notes)
+    if state.shares is not None:
+        front, load = state.shares
+        said.append(
+            f"proven through `farthing serve` on this machine's cores: its own process took {front:.0%} of them, the "
+            f"load generator {load:.0%}, which clients elsewhere would not take"
+        )
+    return (*said, *(f"not tried: {k} ({why})" for k, why in state.skipped.items()))
+
+
 def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
     """Everything seen, frozen."""
     bench = state.bench
@@ -121,12 +146,15 @@ def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
         lost=state.lost,
         tied=state.tied,
         failed=state.failed,
-        notes=(*state.notes, *(f"not tried: {k} ({why})" for k, why in state.skipped.items())),
+        notes=_notes(state),
         canary_ms=state.canary_ms,
         skipped=state.skipped,
         latency=state.latency,
         server=state.server,
         best_fp32=state.best_fp32,
         profiles=state.profiles,
+        kept_rps=state.kept,
+        rate_ratio=state.rate_ratio,
+        shares_frac=state.shares,
         measurements=tuple(bench.measurements),
     )

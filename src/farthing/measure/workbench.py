@@ -21,6 +21,7 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
 from farthing.measure.hardware import usable_cpus
+from farthing.measure.open_loop import RunSeen, levels_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
@@ -47,7 +48,10 @@ class Settings:
         looks: Rounds of the race after which losers may leave.
         proof_rounds: Rounds of the final comparison with the baseline, ≥ 8.
         latency_n: SingleStream samples of baseline and plan.
-        server_n: Requests of the Server scenario.
+        server_n: Fewest requests of the Server scenario's last runs together, 0 for those of some seconds.
+        trial_runs: Runs under Poisson arrivals of each contender.
+        rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out.
+        proof_runs: Runs of the choice through its server at the plan's peak rate.
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
         memory_limit_mib: Of one replica.
@@ -62,7 +66,10 @@ class Settings:
     looks: tuple[int, ...] = (8, 12, 16)
     proof_rounds: int = 12
     latency_n: int = 400
-    server_n: int = 2000
+    server_n: int = 0
+    trial_runs: int = 3
+    rate_runs: int = 8
+    proof_runs: int = 6
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
     memory_limit_mib: float = 8192.0
@@ -329,20 +336,23 @@ class Workbench:
 
         return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
 
-    def server(self, candidate: Candidate, rate_rps: float, n: int) -> Measurement:
-        """The Server scenario at a Poisson rate, with the candidate's own batch limit."""
+    def poisson(self, candidate: Candidate, rate_rps: float, n: int, seed: int) -> RunSeen:
+        """One run under Poisson arrivals beside the server (the workers take from a mapped schedule)."""
 
-        def run() -> Measurement:
+        def run() -> RunSeen:
+            replica = self.replica(candidate)
             return scenarios.server(
-                self.replica(candidate),
+                replica,
                 rate_rps,
                 n,
                 max_batch=candidate.max_batch,
+                seed=seed,
+                levels=levels_of(self.workload.objective.percentile),
                 canary=self.canary,
-                **self._stamp(),
             )
 
-        return self._measured(f"server/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}", run)
+        key = f"poisson/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}/{seed}"
+        return self.keep(key, RunSeen, "measure", run)
 
     def offline(self, candidate: Candidate, readings: Sequence[Reading]) -> Measurement:
         """The Offline scenario's Measurement from blocks already run, kept among all measurements."""
@@ -351,7 +361,10 @@ class Workbench:
         return found
 
     def _measured(self, key: str, run: Callable[[], Measurement]) -> Measurement:
-        found = self.keep(key, Measurement, "measure", run)
+        return self.note(self.keep(key, Measurement, "measure", run))
+
+    def note(self, found: Measurement) -> Measurement:
+        """Put a Measurement among all."""
         self.measurements.append(found)
         return found
 

@@ -37,7 +37,7 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
         reason=reason,
         service_ms=tuple(zip(known.sizes, known.service_ms, strict=True)) if known else (),
         capacity_rps=_capacity(found, c),
-        sla_rps=None if rate is None else _plain(rate, "batch queue on measured service times"),
+        sla_rps=None if rate is None else _planned(found, c, rate),
         latency_p50_ms=seen.metrics["latency_p50_ms"] if seen else None,
         latency_p90_ms=seen.metrics["latency_p90_ms"] if seen else None,
         latency_p99_ms=seen.metrics["latency_p99_ms"] if seen else None,
@@ -54,8 +54,13 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
     )
 
 
-def _plain(value: float, method: str) -> Estimate:
-    return Estimate(value=value, lo=value, hi=value, n=0, method=method)
+def _planned(found: Findings, c: Candidate, rate_rps: float) -> Estimate:
+    """The planned rate; of one that was served with the interval of what it kept."""
+    kept = found.kept_rps.get(c)
+    if kept is None:
+        method = "batch queue on measured service times"
+        return Estimate(value=rate_rps, lo=rate_rps, hi=rate_rps, n=0, method=method)
+    return kept.scaled(rate_rps / kept.value)
 
 
 def _capacity(found: Findings, c: Candidate) -> Estimate | None:

@@ -15,7 +15,7 @@ Under a load-balancer that splits a Poisson stream at random each replica sees a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from scipy.special import stdtrit
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
 
-__all__ = ["HEADROOM_FRAC", "latencies", "p_latency", "saturation_rps", "sla_rps"]
+__all__ = ["HEADROOM_FRAC", "latencies", "p_latency", "saturation_rps", "simulated", "sla_rps"]
 
 HEADROOM_FRAC = 0.15
 """Share of a replica's rate that :func:`sla_rps` keeps free by default.
@@ -101,6 +101,38 @@ def latencies(arrivals_s: Floats, service_by_size_s: Floats, jitter: Floats, ins
 def saturation_rps(curve: ServiceCurve, *, instances: int, max_batch: int) -> float:
     """Throughput of one replica that never runs out of requests: ``instances · max_batch / s(max_batch)``."""
     return instances * max_batch / float(curve.by_size_s(max_batch)[-1])
+
+
+def simulated(
+    curve: ServiceCurve,
+    rates_rps: Floats,
+    *,
+    runs: int,
+    n: int,
+    instances: int,
+    max_batch: int,
+    seed: int = 0,
+) -> Iterator[list[Floats]]:
+    """Latencies of runs that start empty, at one rate after the other on common random numbers.
+
+    Args:
+        curve: Measured service times and their spread.
+        rates_rps: Poisson rates, > 0, shape ``(k,)``.
+        runs: Independent runs at each rate.
+        n: Requests of a run.
+        instances: Workers.
+        max_batch: Largest batch.
+        seed: Of arrivals and jitter.
+
+    Yields:
+        For each rate, the latencies in seconds of each run, each of shape ``(n,)``.
+    """
+    rng = np.random.default_rng(seed)
+    service_s = curve.by_size_s(max_batch)
+    unit = [np.cumsum(rng.exponential(size=n)) for _ in range(runs)]
+    jitter = [np.exp(curve.sigma * rng.standard_normal(n) - curve.sigma * curve.sigma / 2) for _ in range(runs)]
+    for rate in rates_rps:
+        yield [_serve_compiled(a / rate, service_s, j, instances, max_batch) for a, j in zip(unit, jitter)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
