@@ -15,11 +15,13 @@ from farthing.measure.canary import Canary
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.replica import Block, Replica
 from farthing.measure.watching import Watched, watched
-from farthing.nouns import Candidate, Estimate, Measurement
+from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
 from farthing.ports import Clock
 
 __all__ = ["Reading", "offline", "run_round", "server", "single_stream"]
 
+ALWAYS = (0.5, 0.9, 0.99)
+"""Latency percentiles that every run holds, beside the one that is promised."""
 NEVER_MS = 1e9
 """Stands for the latency of a request that was not answered: beyond all bounds, and finite in every file format."""
 
@@ -112,15 +114,23 @@ def _widened(found: Estimate, values: Sequence[float], busy: int) -> Estimate:
 
 
 def single_stream(
-    replica: Replica, n: int, *, seed: int, hardware: str, canary: Canary | None = None, clock: Clock | None = None
+    replica: Replica,
+    n: int,
+    *,
+    seed: int,
+    hardware: str,
+    level: float = 0.99,
+    canary: Canary | None = None,
+    clock: Clock | None = None,
 ) -> Measurement:
-    """Latency of one request at a time.
+    """Latency of one request at a time: p50, p90, p99 and the level that is promised.
 
     Args:
         replica: Its first instance is asked.
         n: Requests.
         seed: Of the order of payloads.
         hardware: Fingerprint.
+        level: The latency percentile that is promised, in (0, 1).
         canary: Asked before and after, None for nobody. A run on busy cores is repeated three times, then marked;
             its intervals then reach over all attempts, and as far down as the canary was slowed.
         clock: Time, None for the real one.
@@ -133,6 +143,7 @@ def single_stream(
         seen,
         seen.attempts,
         {},
+        level,
         candidate=replace(replica.candidate, max_batch=1),
         scenario="SingleStream",
         batch=1,
@@ -150,6 +161,7 @@ def server(
     max_batch: int,
     seed: int,
     hardware: str,
+    level: float = 0.99,
     canary: Canary | None = None,
     clock: Clock | None = None,
 ) -> Measurement:
@@ -165,6 +177,7 @@ def server(
         max_batch: Largest batch.
         seed: Of the arrivals.
         hardware: Fingerprint.
+        level: As in :func:`single_stream`.
         canary: As in :func:`single_stream`.
         clock: Time, None for the real one.
     """
@@ -181,6 +194,7 @@ def server(
             "batch_size": _mean(run.batches),
             "answered_frac": _seen(float(np.isfinite(run.latency_ms).mean()), n, "one run"),
         },
+        level,
         candidate=replace(replica.candidate, max_batch=max_batch),
         scenario="Server",
         batch=max_batch,
@@ -191,10 +205,14 @@ def server(
 
 
 def _of_latencies(
-    seen: Watched[Any], attempts: Sequence[NDArray[np.float64]], more: Mapping[str, Estimate], **facts: Any
+    seen: Watched[Any],
+    attempts: Sequence[NDArray[np.float64]],
+    more: Mapping[str, Estimate],
+    level: float,
+    **facts: Any,
 ) -> Measurement:
     finite = [np.minimum(latency_ms, NEVER_MS) for latency_ms in attempts]
-    levels = {f"latency_p{p}_ms": [quantile(x, p / 100) for x in finite] for p in (50, 90, 99)}
+    levels = {latency_metric(q): [quantile(x, q) for x in finite] for q in sorted({*ALWAYS, level})}
     return Measurement(
         n=finite[-1].size,
         metrics={**{name: _over_attempts(found, seen) for name, found in levels.items()}, **more},

@@ -58,15 +58,16 @@ def rate_all(state: RunState, c: Candidate) -> None:
     for batch in known.sizes:
         at = replace(c, max_batch=batch)
         if at != state.baseline:  # priced at its highest stable rate, whatever the promise
-            bound = state.bench.workload.objective.latency_ms
-            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, bound)
+            bound = state.bench.workload.objective.latency
+            latency_ms = None if bound is None else bound.ms
+            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, latency_ms)
 
 
 def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, latency_ms: float | None) -> float | None:
     """Highest rate of a replica within a latency bound by the queue model, None where there is none.
 
     Args:
-        state: With the objective's percentile and the seed.
+        state: With the objective's level and the seed.
         known: Service times.
         instances: Workers.
         batch: Largest batch.
@@ -78,7 +79,7 @@ def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, lat
         instances=instances,
         max_batch=batch,
         latency_s=None if latency_ms is None else latency_ms / 1000,
-        percentile=objective.percentile,
+        percentile=objective.level,
         seed=state.bench.settings.seed,
     )
 

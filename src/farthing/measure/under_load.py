@@ -8,19 +8,19 @@ from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import sustained
 from farthing.measure.state import RunState, TraceOf
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Measurement
+from farthing.nouns import Candidate, percentile_name
 
 __all__ = ["serve_at_peak", "served_n", "under_load"]
 
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
 MOST_SERVED = 20_000
-"""Requests of one Server run at the most: p99 needs no more."""
+"""Requests of one Server run at the most: neither p99 nor p99.9 needs more."""
 
 
 def served_n(bench: Workbench, rate_rps: float) -> int:
     """Requests of a Server run at a rate: those of three seconds, within the settings and the limit."""
-    return min(MOST_SERVED, max(bench.settings.server_n, int(rate_rps * 3)))
+    return min(MOST_SERVED, max(bench.enough(bench.settings.server_n), int(rate_rps * 3)))
 
 
 def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidate]) -> Candidate | None:
@@ -31,7 +31,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     model promised too much is taken off every candidate that was not served itself.
     """
     bench = state.bench
-    if bench.workload.objective.latency_ms is None:
+    if bench.workload.objective.latency is None:
         return leader
     first = [leader, *state.tied][:TIED_SERVED]
     rates = {c: state.sla[c] or 0.0 for c in (*first, *contenders)}
@@ -56,12 +56,12 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
 def _keeps(state: RunState, c: Candidate, rate_rps: float) -> bool:
     """Serve at a rate; the run is the candidate's evidence when it kept the promise, or when it has none yet.
 
-    The upper end of p99 counts; of a run on busy cores, which only ever adds to the latency, the value.
+    The upper end of the promised level counts; of a run on busy cores, which only ever adds to the latency, the value.
     """
-    bench, bound = state.bench, state.bench.workload.objective.latency_ms
+    bench, bound = state.bench, state.bench.workload.objective.latency
     seen = bench.server(c, rate_rps, served_n(bench, rate_rps))
-    p99 = seen.metrics["latency_p99_ms"]
-    held = bound is None or (p99.value if seen.contended else p99.hi) <= bound
+    tail = seen.latency(bench.level)
+    held = bound is None or (tail.value if seen.contended else tail.hi) <= bound.ms
     if held or c not in state.server:
         state.server[c] = seen
     return held
@@ -78,7 +78,7 @@ def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -
                 continue
             state.lost[c] = f"under load: keeps {trials.kept_rps[c]:.0f} requests/s, best {trials.kept_rps[best]:.0f}"
         else:
-            state.lost[c] = _broke(state.server[c])
+            state.lost[c] = _broke(state, c)
 
 
 def _settle_others(state: RunState, trials: sustained.Trials, best: Candidate) -> None:
@@ -89,7 +89,7 @@ def _settle_others(state: RunState, trials: sustained.Trials, best: Candidate) -
 
 
 def _hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
-    """Serve at a rate, cut until p99 is within the promise; the rate kept becomes the candidate's, None for none."""
+    """Serve at a rate, cut until the promise is kept; the rate kept becomes the candidate's, None for none."""
     for _ in range(sustained.CUTS):
         state.server.pop(c, None)
         state.sla[c] = rate_rps
@@ -97,7 +97,7 @@ def _hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
             return True
         rate_rps *= sustained.CUT
     state.sla[c] = None
-    state.lost[c] = _broke(state.server[c])
+    state.lost[c] = _broke(state, c)
     return False
 
 
@@ -109,10 +109,11 @@ def _share_cut(state: RunState, chosen: Candidate, share: float) -> None:
                 state.sla[c] = rate * share
 
 
-def _broke(seen: Measurement) -> str:
-    """Why a candidate lost that broke the promise: p99 and the rate of one and the same run."""
-    metrics = seen.metrics
-    return f"under load: p99 {metrics['latency_p99_ms'].value:.0f} ms at {metrics['offered_rps'].value:.0f} requests/s"
+def _broke(state: RunState, c: Candidate) -> str:
+    """Why a candidate lost that broke the promise: its latency and the rate of one and the same run."""
+    seen, level = state.server[c], state.bench.level
+    tail, rate = seen.latency(level), seen.metrics["offered_rps"]
+    return f"under load: {percentile_name(level)} {tail.value:.0f} ms at {rate.value:.0f} requests/s"
 
 
 def serve_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf) -> None:
@@ -134,5 +135,6 @@ def serve_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf) -> None
     base = state.sla[state.baseline]
     bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
     if base is not None:
-        state.server[state.baseline] = bench.server(state.baseline, base, bench.settings.latency_n)
-    bench.tell("serving", 2, 2, f"p99 {state.server[chosen].metrics['latency_p99_ms'].value:.1f} ms")
+        state.server[state.baseline] = bench.server(state.baseline, base, bench.enough(bench.settings.latency_n))
+    tail = state.server[chosen].latency(bench.level)
+    bench.tell("serving", 2, 2, f"{percentile_name(bench.level)} {tail.value:.1f} ms")

@@ -10,7 +10,7 @@ from farthing.errors import FarthingError
 from farthing.measure.scenarios import Reading
 from farthing.measure.under_load import served_n
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Plan
+from farthing.nouns import Candidate, Plan, percentile_name
 
 __all__ = ["remeasure"]
 
@@ -36,7 +36,7 @@ def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
     bench.replica(chosen)
     beside = [c for c in yardsticks(plan) if c != chosen and _runs(bench, c)]
     blocks = _rounds(bench, [chosen, *beside])
-    bench.tell("verifying", ROUNDS, ROUNDS + 1, "p99 at the peak rate")
+    bench.tell("verifying", ROUNDS, ROUNDS + 1, f"{percentile_name(bench.level)} at the peak rate")
     bench.retire([chosen])
     rate = _peak_of_one(plan)
     server = bench.server(chosen, rate, served_n(bench, rate)) if rate else None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.search.findings import Facts
+from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
@@ -46,8 +47,8 @@ class Settings:
         block_s: Length of one block.
         looks: Rounds of the race after which losers may leave.
         proof_rounds: Rounds of the final comparison with the baseline, ≥ 8.
-        latency_n: SingleStream samples of baseline and plan.
-        server_n: Requests of the Server scenario.
+        latency_n: SingleStream samples of baseline and plan, where p99 or less is promised; p99.9 takes ten times more.
+        server_n: Requests of the Server scenario, likewise.
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
         memory_limit_mib: Of one replica.
@@ -127,6 +128,15 @@ class Workbench:
         name = self.workload.objective.metric if self.workload.holdout.labels is not None else "agreement"
         found: Metric = find("metrics", name)
         return found
+
+    @property
+    def level(self) -> float:
+        """The latency percentile that decides: the promised one, 0.99 when none is."""
+        return self.workload.objective.level
+
+    def enough(self, at_p99: int) -> int:
+        """Requests of a run for the level that is promised, where p99 would be measured with ``at_p99``."""
+        return requests_for_level(self.level, at_p99=at_p99)
 
     def alive(self, candidate: Candidate) -> bool:
         """Whether the replica of a candidate is running."""
@@ -325,7 +335,9 @@ class Workbench:
         """Latency of one request at a time."""
 
         def run() -> Measurement:
-            return scenarios.single_stream(self.replica(candidate), n, canary=self.canary, **self._stamp())
+            return scenarios.single_stream(
+                self.replica(candidate), n, level=self.level, canary=self.canary, **self._stamp()
+            )
 
         return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
 
@@ -338,6 +350,7 @@ class Workbench:
                 rate_rps,
                 n,
                 max_batch=candidate.max_batch,
+                level=self.level,
                 canary=self.canary,
                 **self._stamp(),
             )
