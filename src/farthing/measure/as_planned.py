@@ -17,8 +17,9 @@ from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
 from farthing.core.traffic.latency_rate import LatencyRate, Slowness, requests_of_run
 from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.load.planned import deadline_s
 from farthing.measure import live_server
-from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, metric_of, requests_at
+from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, requests_at
 from farthing.measure.served_path import NAME, ServedPath, served_model
 from farthing.measure.state import RunState, TraceOf
 from farthing.measure.under_load import beside_server, rates_of, seed_of
@@ -77,18 +78,18 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     state.bench.retire([state.baseline])
     if base is not None:
         state.server[state.baseline] = beside_server(state, state.baseline, base, BASELINE_RUNS, "baseline")
-    tail = state.server[chosen].metrics[metric_of(state.percentile)]
+    tail = state.server[chosen].latency(state.percentile)
     state.bench.tell("serving", 2, 2, f"{state.level} {tail.value:.1f} ms")
     return True
 
 
-def model_of(state: RunState, c: Candidate, deadline_s: float | None) -> ServedModel:
+def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedModel:
     """A candidate as the server gets it from a plan.
 
     Args:
         state: With its measured curve and facts.
         c: Who.
-        deadline_s: Default of a request; None lets late answers come, so that latencies are whole.
+        deadline: Default of a request in seconds; None lets late answers come, so that latencies are whole.
     """
     bench, key = state.bench, replace(c, max_batch=1)
     known, facts = state.curves[key], state.facts.get(key)
@@ -98,7 +99,7 @@ def model_of(state: RunState, c: Candidate, deadline_s: float | None) -> ServedM
         candidate=c,
         pipeline=bench.workload.pipeline,
         classes=bench.workload.holdout.classes or (),
-        deadline_s=deadline_s,
+        deadline_s=deadline,
         memory_mib=facts.peak_memory_mib if facts else None,
         service_ms={size: e.value for size, e in zip(known.sizes, known.service_ms)},
     )
@@ -106,14 +107,14 @@ def model_of(state: RunState, c: Candidate, deadline_s: float | None) -> ServedM
 
 def _rate_kept(state: RunState, c: Candidate) -> tuple[float, _Kept]:
     """Factor on the measured service times that the server's capacity says, and the rate kept."""
-    bench, bound_ms = state.bench, state.bench.workload.objective.latency_ms
+    bench, bound = state.bench, state.bench.workload.objective.latency
     bench.retire([state.baseline])
     with served_model(bench, model_of(state, c, None), f"{c.label}/{c.precision}/rate") as path:
         bench.tell("serving", 0, 2, f"{c.label} through farthing serve")
         slower, full = slower_by(path, state.curves[replace(c, max_batch=1)])
-        if bound_ms is None:
+        if bound is None:
             return slower, _share_of_capacity(state, path)
-        return slower, _at_bound(state, path, slower, full, bound_ms / 1000)
+        return slower, _at_bound(state, path, slower, full, bound.ms / 1000)
 
 
 def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float, bound_s: float) -> _Kept:
@@ -186,7 +187,7 @@ def _prove_at_peak(
     state: RunState, chosen: Candidate, trace_of: TraceOf, slower: float, *, through_server: bool
 ) -> None:
     """Runs at the peak rate of one replica of the plan; the plan's rate is cut while the promise is not kept there."""
-    bench, bound_ms = state.bench, state.bench.workload.objective.latency_ms
+    bench, bound = state.bench, state.bench.workload.objective.latency
     trace = trace_of(state.sla[state.baseline] or 0.0)
     rate = state.sla[chosen]
     assert rate is not None
@@ -195,7 +196,7 @@ def _prove_at_peak(
         at = provable_rps(_peak_of_one(state, trace, rate), rate, state.percentile)
         found = _served_at(state, chosen, at, slower, k, through_server=through_server)
         state.server[chosen] = found
-        if bound_ms is None or found.metrics[metric_of(state.percentile)].hi <= bound_ms:
+        if bound is None or found.latency(state.percentile).hi <= bound.ms:
             break
         rate /= sustained.HEADROOM
     else:
@@ -212,11 +213,11 @@ def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
 def _served_at(
     state: RunState, c: Candidate, rate: float, slower: float, k: int, *, through_server: bool
 ) -> Measurement:
-    bench, objective = state.bench, state.bench.workload.objective
+    bench = state.bench
     if not through_server:
         return beside_server(state, c, rate, bench.settings.proof_runs, f"proof {k}")
-    deadline_s = None if objective.latency_ms is None else objective.latency_ms / 1000
-    with served_model(bench, model_of(state, c, deadline_s), f"{c.label}/{c.precision}/proof {k}") as path:
+    deadline = deadline_s(bench.workload.objective)
+    with served_model(bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}") as path:
         found = through(path, state.curves[replace(c, max_batch=1)], rate, slower, f"proof {k}")
     metrics = found.metrics
     state.shares = metrics["front_frac"].value, metrics["generator_frac"].value
@@ -234,7 +235,7 @@ def through(path: ServedPath, known: ServiceCurve, rate_rps: float, slower: floa
         stage: Of the work, for the seeds.
     """
     bench, c = path.bench, path.candidate
-    runs, level = bench.settings.proof_runs, bench.workload.objective.percentile
+    runs, level = bench.settings.proof_runs, bench.level
     n = requests_at(rate_rps, level, fewest=-(-bench.settings.server_n // runs))
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = []

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.latency_rate import LatencyRate, requests_of_run, tail_of
-from farthing.nouns import Candidate, Estimate, Measurement
+from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
 
-__all__ = ["NEVER_MS", "RunSeen", "as_measurement", "levels_of", "metric_of", "requests_at", "seen_of"]
+__all__ = ["NEVER_MS", "RunSeen", "as_measurement", "levels_of", "requests_at", "seen_of"]
 
 NEVER_MS = 1e9
 """Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
-RUN_S = 2.5
+RUN_S = 2.0
 """Length of one run."""
 MOST_REQUESTS = 20_000
 """Of one run, unless more were asked for."""
@@ -65,11 +65,6 @@ def levels_of(promised: float) -> tuple[float, ...]:
     return tuple(sorted({*LEVELS, promised}))
 
 
-def metric_of(level: float) -> str:
-    """Name of a percentile among a Measurement's metrics: ``latency_p99_ms``."""
-    return f"latency_p{level * 100:.6g}_ms"
-
-
 def requests_at(rate_rps: float, level: float, fewest: int = 0) -> int:
     """Requests of one run at a rate: those of some seconds, at least what the level needs.
 
@@ -110,7 +105,9 @@ def as_measurement(
     """
     rate = runs[0].rate_rps
     slowdown = max((run.slowdown for run in runs if run.contended), default=1.0)
-    metrics = {metric_of(level): _widened(_latency(curve, level, runs), slowdown) for level, curve in rates.items()}
+    metrics = {
+        latency_metric(level): _widened(_latency(curve, level, runs), slowdown) for level, curve in rates.items()
+    }
     for name, values in {
         "throughput_rps": [r.achieved_rps for r in runs],
         "answered_frac": [r.answered_frac for r in runs],

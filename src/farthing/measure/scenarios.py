@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from farthing.core.stats.intervals import mean_t, quantile
 from farthing.measure.canary import Canary
 from farthing.measure.clock import MonotonicClock
-from farthing.measure.open_loop import NEVER_MS, RunSeen, seen_of
+from farthing.measure.open_loop import NEVER_MS, RunSeen, levels_of, seen_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.watching import Watched, watched
-from farthing.nouns import Candidate, Estimate, Measurement
+from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
 from farthing.ports import Clock
 
 __all__ = ["Reading", "offline", "run_round", "server", "single_stream"]
@@ -110,15 +110,23 @@ def _widened(found: Estimate, values: Sequence[float], busy: int) -> Estimate:
 
 
 def single_stream(
-    replica: Replica, n: int, *, seed: int, hardware: str, canary: Canary | None = None, clock: Clock | None = None
+    replica: Replica,
+    n: int,
+    *,
+    seed: int,
+    hardware: str,
+    level: float = 0.99,
+    canary: Canary | None = None,
+    clock: Clock | None = None,
 ) -> Measurement:
-    """Latency of one request at a time.
+    """Latency of one request at a time: p50, p90, p99 and the level that is promised.
 
     Args:
         replica: Its first instance is asked.
         n: Requests.
         seed: Of the order of payloads.
         hardware: Fingerprint.
+        level: The latency percentile that is promised, in (0, 1).
         canary: Asked before and after, None for nobody. A run on busy cores is repeated three times, then marked;
             its intervals then reach over all attempts, and as far down as the canary was slowed.
         clock: Time, None for the real one.
@@ -130,6 +138,7 @@ def single_stream(
     return _of_latencies(
         seen,
         seen.attempts,
+        level,
         candidate=replace(replica.candidate, max_batch=1),
         scenario="SingleStream",
         batch=1,
@@ -176,9 +185,11 @@ def server(
     )
 
 
-def _of_latencies(seen: Watched[Any], attempts: Sequence[NDArray[np.float64]], **facts: Any) -> Measurement:
+def _of_latencies(
+    seen: Watched[Any], attempts: Sequence[NDArray[np.float64]], level: float, **facts: Any
+) -> Measurement:
     finite = [np.minimum(latency_ms, NEVER_MS) for latency_ms in attempts]
-    levels = {f"latency_p{p}_ms": [quantile(x, p / 100) for x in finite] for p in (50, 90, 99)}
+    levels = {latency_metric(q): [quantile(x, q) for x in finite] for q in levels_of(level)}
     return Measurement(
         n=finite[-1].size,
         metrics={name: _over_attempts(found, seen) for name, found in levels.items()},

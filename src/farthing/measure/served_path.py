@@ -78,7 +78,7 @@ class ServedPath:
             seen = watched(self.bench.canary, self._cores(), once)
             return seen_of(
                 seen.found.latency_ms,
-                levels_of(self.bench.workload.objective.percentile),
+                levels_of(self.bench.level),
                 rate_rps=rate_rps,
                 seed=seed,
                 achieved_rps=seen.found.achieved_rps,

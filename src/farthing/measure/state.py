@@ -10,7 +10,7 @@ from farthing.core.search.findings import Facts, Findings
 from farthing.core.traffic.batch_queue import sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.workbench import Workbench
-from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace, percentile_name
 
 __all__ = ["RunState", "TraceOf", "evidence_of", "findings_of", "look", "rate_all", "sla_of", "stable_rate"]
 
@@ -48,12 +48,12 @@ class RunState:
     @property
     def percentile(self) -> float:
         """The promised level, in (0, 1)."""
-        return self.bench.workload.objective.percentile
+        return self.bench.level
 
     @property
     def level(self) -> str:
         """Its name: ``p99``."""
-        return f"p{self.percentile * 100:.6g}"
+        return percentile_name(self.percentile)
 
 
 def look(state: RunState, c: Candidate, batches: Sequence[int]) -> None:
@@ -71,15 +71,16 @@ def rate_all(state: RunState, c: Candidate) -> None:
     for batch in known.sizes:
         at = replace(c, max_batch=batch)
         if at != state.baseline:  # priced at its highest stable rate, whatever the promise
-            bound = state.bench.workload.objective.latency_ms
-            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, bound)
+            bound = state.bench.workload.objective.latency
+            latency_ms = None if bound is None else bound.ms
+            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, latency_ms)
 
 
 def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, latency_ms: float | None) -> float | None:
     """Highest rate of a replica within a latency bound by the queue model, None where there is none.
 
     Args:
-        state: With the objective's percentile and the seed.
+        state: With the objective's level and the seed.
         known: Service times.
         instances: Workers.
         batch: Largest batch.
@@ -91,7 +92,7 @@ def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, lat
         instances=instances,
         max_batch=batch,
         latency_s=None if latency_ms is None else latency_ms / 1000,
-        percentile=objective.percentile,
+        percentile=objective.level,
         seed=state.bench.settings.seed,
     )
 

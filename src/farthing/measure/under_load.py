@@ -42,7 +42,7 @@ def rates_of(
         known.upto(c.max_batch).scaled(slower),
         instances=c.instances,
         max_batch=c.max_batch,
-        percentiles=levels_of(bench.workload.objective.percentile),
+        percentiles=levels_of(bench.level),
         n=n,
         seed=bench.settings.seed,
     )
@@ -57,25 +57,23 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     """
     bench = state.bench
     objective = bench.workload.objective
-    if objective.latency_ms is None:
+    if objective.latency is None:
         return leader
     first = [leader, *state.tied][:TIED_SERVED]
     rates = {c: rate for c in (*first, *contenders) if (rate := state.sla[c])}
     trials = sustained.start(
-        rates, [c for c in first if c in rates], bound_s=objective.latency_ms / 1000, runs=bench.settings.trial_runs
+        rates, [c for c in first if c in rates], bound_s=objective.latency.ms / 1000, runs=bench.settings.trial_runs
     )
     lengths: dict[Candidate, int] = {}
     while found := sustained.turn(trials):
         c, rate = found
         bench.retire([state.baseline, c])
         bench.tell("serving", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
-        n = lengths.setdefault(c, requests_at(rate, objective.percentile))
+        n = lengths.setdefault(c, requests_at(rate, bench.level))
         k = len(trials.runs.get(c, ()))
         seen = bench.poisson(c, rate, n, seed_of(bench.settings.seed, "trial", k))
-        curve = (
-            trials.curves.get(c) or rates_of(bench, state.curves[replace(c, max_batch=1)], c, n)[objective.percentile]
-        )
-        trials = sustained.step(trials, c, curve, rate, seen.tail_s(objective.percentile))
+        curve = trials.curves.get(c) or rates_of(bench, state.curves[replace(c, max_batch=1)], c, n)[bench.level]
+        trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
     best = sustained.best(trials)
     _settle(state, trials, best)
     if best is not None:
@@ -119,7 +117,7 @@ def beside_server(state: RunState, c: Candidate, rate_rps: float, runs: int, sta
         stage: Of the run, for the seeds.
     """
     bench = state.bench
-    n = requests_at(rate_rps, bench.workload.objective.percentile)
+    n = requests_at(rate_rps, bench.level)
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = [bench.poisson(c, rate_rps, n, seed_of(bench.settings.seed, stage, k)) for k in range(runs)]
     return bench.note(

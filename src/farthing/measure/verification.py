@@ -12,7 +12,7 @@ from farthing.measure.as_planned import provable_rps, slower_by, through
 from farthing.measure.scenarios import Reading
 from farthing.measure.served_path import ServedPath
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Measurement, Plan
+from farthing.nouns import Candidate, Measurement, Plan, percentile_name
 
 __all__ = ["remeasure"]
 
@@ -38,7 +38,7 @@ def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
     bench.replica(chosen)
     beside = [c for c in yardsticks(plan) if c != chosen and _runs(bench, c)]
     blocks = _rounds(bench, [chosen, *beside])
-    bench.tell("verifying", ROUNDS, ROUNDS + 1, "p99 at the peak rate")
+    bench.tell("verifying", ROUNDS, ROUNDS + 1, f"{percentile_name(bench.level)} at the peak rate")
     bench.retire([chosen])
     server = _server(bench, plan, folder)
     bench.tell("verifying", ROUNDS + 1, ROUNDS + 1, "")
@@ -62,7 +62,7 @@ def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
     c, sizes = chosen.candidate, [size for size, _ in chosen.service_ms if size <= chosen.candidate.max_batch]
     known = bench.curve(c, sizes)
     bench.retire([])
-    rate = provable_rps(peak, chosen.sla_rps.value if chosen.sla_rps else peak, plan.objective.percentile)
+    rate = provable_rps(peak, chosen.sla_rps.value if chosen.sla_rps else peak, plan.objective.level)
     with ServedPath(
         bench=bench, candidate=c, source=folder / "plan.yaml", name=as_name(plan.workload), key="verify"
     ) as path:

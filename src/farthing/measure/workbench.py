@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.search.findings import Facts
+from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
@@ -47,7 +48,7 @@ class Settings:
         block_s: Length of one block.
         looks: Rounds of the race after which losers may leave.
         proof_rounds: Rounds of the final comparison with the baseline, ≥ 8.
-        latency_n: SingleStream samples of baseline and plan.
+        latency_n: SingleStream samples of baseline and plan, where p99 or less is promised; p99.9 takes ten times more.
         server_n: Fewest requests of the Server scenario's last runs together, 0 for those of some seconds.
         trial_runs: Runs under Poisson arrivals of each contender.
         rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out.
@@ -68,7 +69,7 @@ class Settings:
     latency_n: int = 400
     server_n: int = 0
     trial_runs: int = 3
-    rate_runs: int = 8
+    rate_runs: int = 6
     proof_runs: int = 6
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
@@ -134,6 +135,15 @@ class Workbench:
         name = self.workload.objective.metric if self.workload.holdout.labels is not None else "agreement"
         found: Metric = find("metrics", name)
         return found
+
+    @property
+    def level(self) -> float:
+        """The latency percentile that decides: the promised one, 0.99 when none is."""
+        return self.workload.objective.level
+
+    def enough(self, at_p99: int) -> int:
+        """Requests of a run for the level that is promised, where p99 would be measured with ``at_p99``."""
+        return requests_for_level(self.level, at_p99=at_p99)
 
     def alive(self, candidate: Candidate) -> bool:
         """Whether the replica of a candidate is running."""
@@ -332,7 +342,9 @@ class Workbench:
         """Latency of one request at a time."""
 
         def run() -> Measurement:
-            return scenarios.single_stream(self.replica(candidate), n, canary=self.canary, **self._stamp())
+            return scenarios.single_stream(
+                self.replica(candidate), n, level=self.level, canary=self.canary, **self._stamp()
+            )
 
         return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
 
@@ -347,7 +359,7 @@ class Workbench:
                 n,
                 max_batch=candidate.max_batch,
                 seed=seed,
-                levels=levels_of(self.workload.objective.percentile),
+                levels=levels_of(self.level),
                 canary=self.canary,
             )
 

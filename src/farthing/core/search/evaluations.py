@@ -7,7 +7,7 @@ from dataclasses import replace
 from farthing.core.search.findings import Findings
 from farthing.core.search.pricing import Pricing
 from farthing.core.traffic.batch_queue import saturation_rps
-from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Evaluation, Status
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Evaluation, Latency, Status
 
 __all__ = ["evaluation", "everyone"]
 
@@ -29,7 +29,7 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
     cost = p.cost(c)
     spread = p.spread(c, cost) if cost else None
     seen, server = found.latency.get(c), found.server.get(c)
-    rate = found.sla_rps.get(c)
+    rate, level = found.sla_rps.get(c), p.workload.objective.level
     status, reason = _status(found, c)
     return Evaluation(
         candidate=c,
@@ -38,10 +38,8 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
         service_ms=tuple(zip(known.sizes, known.service_ms, strict=True)) if known else (),
         capacity_rps=_capacity(found, c),
         sla_rps=None if rate is None else _planned(found, c, rate),
-        latency_p50_ms=seen.metrics["latency_p50_ms"] if seen else None,
-        latency_p90_ms=seen.metrics["latency_p90_ms"] if seen else None,
-        latency_p99_ms=seen.metrics["latency_p99_ms"] if seen else None,
-        p99_at_peak_ms=server.metrics["latency_p99_ms"] if server else None,
+        single=tuple(Latency(percentile=q, ms=seen.latency(q)) for q in seen.levels) if seen else (),
+        at_peak=Latency(percentile=level, ms=server.latency(level)) if server else None,
         ratio=found.ratios.get(c),
         accuracy=_accuracy(found, c),
         cost_usd_per_month=spread,

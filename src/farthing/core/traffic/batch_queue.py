@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.nouns import Estimate
+from farthing.nouns import Estimate, percentile_name
 
 __all__ = ["HEADROOM_FRAC", "latencies", "p_latency", "saturation_rps", "simulated", "sla_rps"]
 
@@ -149,7 +149,7 @@ def _draw(seed: int, n_requests: int | None, percentile: float, sigma: float) ->
     fewest = math.ceil(_TAIL_REQUESTS / (1 - percentile))
     n = max(_FEWEST_REQUESTS, fewest) if n_requests is None else n_requests
     if n < fewest // 4:
-        raise ValueError(f"p{percentile * 100:g} needs n_requests ≥ {fewest // 4}, is {n}")
+        raise ValueError(f"{percentile_name(percentile)} needs n_requests ≥ {fewest // 4}, is {n}")
     shape = (_RUNS, math.ceil(n / _RUNS))
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(size=shape), axis=1)

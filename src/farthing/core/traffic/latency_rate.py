@@ -11,8 +11,8 @@ queue model. With service times ``e^f`` times those of the measured curve, the m
 
 since time scales with the service; ``M`` comes from simulation. ``f`` is where the mean over runs of
 ``log q − g(f, r)`` is zero (solving each run for its own ``f`` would be biased, since ``g`` is convex); Student's t
-over these independent residuals holds what the runs differ in: arrivals, and the machine. The long-run percentile at a rate,
-and the highest rate that keeps a bound, follow by the steady curve ``P`` in the place of ``M``.
+over these independent residuals holds what the runs differ in: arrivals, and the machine. The long-run percentile at a
+rate, and the highest rate that keeps a bound, follow by the steady curve ``P`` in the place of ``M``.
 """
 
 from __future__ import annotations
