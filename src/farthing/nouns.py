@@ -69,6 +69,8 @@ HOURS_PER_MONTH = 730.0
 """Hours in a month as the clouds bill them (8,760 / 12)."""
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow's names of the image formats that are opened; all others are refused."""
+NEVER_MS = 1e9
+"""Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
 HIGHEST_LEVEL = 0.999
 """Highest latency percentile that can be promised: p99.99 would take 40,000 single requests and 200,000 served ones."""
 MAX_PIXELS = 50_000_000

@@ -51,7 +51,7 @@ class Settings:
         latency_n: SingleStream samples of baseline and plan, where p99 or less is promised; p99.9 takes ten times more.
         server_n: Fewest requests of the Server scenario's last runs together, 0 for those of some seconds.
         trial_runs: Runs under Poisson arrivals of each contender.
-        rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out.
+        rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out, ≥ 8.
         proof_runs: Runs of the choice through its server at the plan's peak rate.
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
@@ -69,7 +69,7 @@ class Settings:
     latency_n: int = 400
     server_n: int = 0
     trial_runs: int = 3
-    rate_runs: int = 6
+    rate_runs: int = 8
     proof_runs: int = 6
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
