@@ -189,7 +189,8 @@ class Workbench:
 
     def builds(self) -> Path:
         """Where artefacts are built: in a folder of their own where other inputs' artefacts lie, so that an earlier
-        plan keeps what it names."""
+        plan keeps what it names.
+        """
         return self.out / self.keep("builds", str, "build", lambda: _free_folder(self.out))
 
     def resolve(self) -> ModelRef:

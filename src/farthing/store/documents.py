@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from farthing.errors import StoreError
 
-__all__ = ["FULL", "disk_errors", "write_array", "write_bytes", "write_json", "write_text", "write_whole", "write_yaml"]
+__all__ = [
+    "disk_errors",
+    "full_disk",
+    "write_array",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "write_whole",
+    "write_yaml",
+]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when a disk, a quota or the largest size of a file is reached."""
@@ -25,16 +34,29 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system says into a StoreError that names the file and what to do."""
+    """Turn what the file system says into a StoreError that names the file, what is kept and what to do."""
     try:
         yield
     except OSError as e:
-        if e.errno in FULL:
-            raise StoreError(
+        if (full := full_disk(e, path)) is not None:
+            raise full from e
+        raise StoreError(f"cannot write {path}: {e.strerror or e}", hint="--output-dir names another folder") from e
+
+
+def full_disk(error: BaseException, path: Path) -> StoreError | None:
+    """What to say when an exception, or one behind it, comes of a full disk; None when none does.
+
+    Libraries wrap what the system said in exceptions of their own, some of them in words alone.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if (isinstance(seen, OSError) and seen.errno in FULL) or os.strerror(errno.ENOSPC) in str(seen):
+            return StoreError(
                 f"no space left on the disk for {path}; what was written before is whole and kept",
                 hint="free some space and run the same command: it resumes",
-            ) from e
-        raise StoreError(f"cannot write {path}: {e.strerror or e}", hint="--output-dir names another folder") from e
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -29,7 +29,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
     Raises:
         StoreError: when another run is at work there, or the folder cannot be written.
     """
-    path = folder / NAME
+    path, new = folder / NAME, not folder.exists()
     with disk_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
         fd = _taken(path)
@@ -38,6 +38,8 @@ def only_run_in(folder: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             path.unlink()  # while it is still ours: whoever opened it sees that it is gone, and makes another
+            if new:
+                folder.rmdir()  # as it was, where nothing was written
         os.close(fd)
 
 
@@ -66,7 +68,8 @@ def _is_still(path: Path, fd: int) -> bool:
 
 def _say_who(fd: int) -> None:
     """Write who holds the lock; on a full disk nobody is named."""
-    who = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).astimezone().isoformat("T", "seconds")}
+    since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    who = {"pid": os.getpid(), "host": platform.node(), "since": since}
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(who).encode(), 0)

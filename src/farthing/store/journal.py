@@ -145,9 +145,7 @@ class Journal:
         """The step's result when it is there."""
         return from_plain(kind, self._steps[key]) if key in self._steps else None
 
-    def once(
-        self, key: str, kind: type[T], compute: Callable[[], T], *, still: Callable[[T], bool] | None = None
-    ) -> T:
+    def once(self, key: str, kind: type[T], compute: Callable[[], T], *, still: Callable[[T], bool] | None = None) -> T:
         """The step's result: from the journal when it is there, else computed and kept.
 
         Args:

@@ -56,4 +56,5 @@ def say_changes(planned: Mapping[str, str], bench: Workbench) -> None:
     """Say which of the data and settings are no longer those that the plan was made with."""
     changed = changes({"content": planned}, {"content": {k: v for k, v in bench.content.items() if k in planned}})
     if planned and changed:
-        bench.tell("changed", 1, 1, f"{', '.join(changed)} changed since the plan was made: measured on what is there now")
+        said = f"{', '.join(changed)} changed since the plan was made: measured on what is there now"
+        bench.tell("changed", 1, 1, said)
