@@ -45,8 +45,8 @@ class Journal:
         reused: Of those, how many were asked for.
         done: Steps that were computed.
         damaged: Lines that were set aside because they are not what was written.
-        other: What the journal was about that lay here and was set aside, None when there was none or its first line
-            is damaged.
+        other: What the journal was about that lay here and was set aside, empty when its first line is damaged, None
+            when there was none.
 
     Raises:
         StoreError: when the file cannot be read or written.
@@ -97,7 +97,7 @@ class Journal:
         found = _lines(self.path.read_bytes(), self._about)
         mine = found.header.get("about") == self._about
         if not mine and not found.proven:
-            self.other, self.damaged = found.header.get("what"), len(found.bad)
+            self.other = found.header.get("what", {})
             self.path.rename(_free_name(self.path))
             return {}
         self.found_at = datetime.fromtimestamp(self.path.stat().st_mtime, UTC).astimezone()

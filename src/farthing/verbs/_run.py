@@ -141,7 +141,9 @@ def earlier_run(journal: Journal, about: Mapping[str, Any], out: Path) -> tuple[
             f"{journal.damaged} damaged {lines} of {journal.path} set aside ({journal.damaged_path.name}): "
             "measured anew"
         )
-    if journal.other is not None:
+    if journal.other == {}:
+        said.append(f"the first line of {journal.path} is damaged, it was set aside: measured anew")
+    elif journal.other is not None:
         changed = changes(journal.other, about) or ("what is measured",)
         said.append(f"{_listed(changed)} changed since the last run in {out}: measured anew")
     return tuple(said)
