@@ -225,5 +225,5 @@ def test_what_changed_is_said_in_words() -> None:
     }  # fmt: skip
     assert changes(before, now) == (
         "model.onnx", "new.json is new", "old.json is gone", "nncf 2 → not installed", "onnxruntime 1.20 → 1.21",
-        "torch not installed → 2", "this machine", "the setting proof rounds", "the workload's search n",
+        "torch not installed → 2", "this machine", "setting proof_rounds", "workload's search_n",
     )  # fmt: skip

@@ -131,8 +131,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...
     ]
     if before.get("fingerprint") != now.get("fingerprint"):
         found.append("this machine")
-    for part, words in (("settings", "the setting"), ("workload", "the workload's")):
-        found += [f"{words} {key.replace('_', ' ')}" for key in _differing(before.get(part, {}), now.get(part, {}))]
+    for part, word in (("settings", "setting"), ("workload", "workload's")):
+        found += [f"{word} {key}" for key in _differing(before.get(part, {}), now.get(part, {}))]
     return tuple(found)
 
 
