@@ -40,9 +40,9 @@ class Damage:
 
     def words(self) -> str:
         """One sentence."""
-        rows = "an unknown number of rows" if self.rows is None else f"{self.rows:,} rows"
+        rows = "an unknown number of rows" if self.rows is None else f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
         parts = "1 part" if self.parts == 1 else f"{self.parts:,} parts"
-        unnamed = f"; {self.unnamed_rows:,} rows have lost their model's name" if self.unnamed_rows else ""
+        unnamed = f"; {self.unnamed_rows:,} rows without their model's name" if self.unnamed_rows else ""
         return f"{self.file}: {parts} damaged, {rows} lost{unnamed}"
 
 
