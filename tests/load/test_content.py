@@ -223,6 +223,7 @@ def test_what_changed_is_said_in_words() -> None:
         "content": {"model.onnx": "b", "new.json": "a"}, "versions": {"onnxruntime": "1.21", "torch": "2"},
         "settings": {"proof_rounds": 12}, "fingerprint": "y", "workload": {"search_n": 3},
     }  # fmt: skip
+    assert changes({"workload": {}, "versions": {}}, now) == ("farthing",)
     assert changes(before, now) == (
         "model.onnx", "new.json is new", "old.json is gone", "nncf 2 → not installed", "onnxruntime 1.20 → 1.21",
         "torch not installed → 2", "this machine", "setting proof_rounds", "workload's search_n",

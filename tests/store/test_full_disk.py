@@ -19,6 +19,7 @@ from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.store.ledger import compact_ledger, mend_ledger
 from farthing.store.measurements import read_measurements, write_measurements
+from farthing.store.tenant_salt import tenant_salt
 from small_disk import SmallDisk, is_full
 
 LONG = "x" * 20_000
@@ -143,3 +144,13 @@ def test_a_schedule_that_does_not_fit_is_an_error_of_the_system(small_disk: Smal
     small_disk.fill(leave=4096)
     with pytest.raises(OSError, match="No space left"):
         Schedule.create(small_disk.path / "schedule", np.arange(5000.0), 10)
+
+
+def test_a_salt_is_whole_or_absent(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk.path))
+    (small_disk.path / "farthing").mkdir()
+    small_disk.fill()
+    with pytest.raises(StoreError, match="cannot keep the salt"):
+        tenant_salt()
+    small_disk.free()
+    assert tenant_salt() == tenant_salt()

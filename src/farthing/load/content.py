@@ -119,7 +119,9 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...
         before: What a journal is about: ``content workload settings versions fingerprint splits``.
         now: Likewise.
     """
-    contents, news = before.get("content", {}), now.get("content", {})
+    if "content" not in before:  # a journal of the first version
+        return ("farthing",)
+    contents, news = before["content"], now.get("content", {})
     found = [name for name in news if name in contents and news[name] != contents[name]]
     found += [f"{name} is new" for name in news if contents and name not in contents]
     found += [f"{name} is gone" for name in contents if name not in news]
