@@ -6,7 +6,6 @@ Whatever is measured goes through the journal, so that a run that was interrupte
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,11 +20,11 @@ from farthing.core.search.findings import Facts
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
+from farthing.measure.exported import ARTEFACTS, Resolved, free_folder
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
 from farthing.models.digests import digest, is_digest
-from farthing.models.onnx_files import check_external_data
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
 from farthing.plugins import find
@@ -35,8 +34,6 @@ from farthing.store.journal import Journal
 
 __all__ = ["Settings", "Workbench"]
 
-ARTEFACTS = "artefacts"
-"""Folder of what is built, below the folder of the builds."""
 
 T = TypeVar("T")
 
@@ -191,12 +188,12 @@ class Workbench:
         """Where artefacts are built: in a folder of their own where other inputs' artefacts lie, so that an earlier
         plan keeps what it names.
         """
-        return self.out / self.keep("builds", str, "build", lambda: _free_folder(self.out))
+        return self.out / self.keep("builds", str, "build", lambda: free_folder(self.out))
 
     def resolve(self) -> ModelRef:
         """The model as ONNX beside what the user gave, exported where needed."""
 
-        def run() -> _Resolved:
+        def run() -> Resolved:
             found = builder.resolve(
                 self.workload.model,
                 self.builds() / ARTEFACTS,
@@ -208,9 +205,9 @@ class Workbench:
                 memory_limit_mib=self.settings.memory_limit_mib,
                 run_dir=self.out / "work",
             )
-            return _Resolved.of(found, self.out)
+            return Resolved.of(found, self.out)
 
-        found = self.keep("resolved", _Resolved, "build", run, lambda made: made.is_still(self.out))
+        found = self.keep("resolved", Resolved, "build", run, lambda made: made.is_still(self.out))
         self.model = replace(self.workload.model, onnx_path=str(self.out.absolute() / found.path))
         return self.model
 
@@ -381,35 +378,6 @@ class Workbench:
 
     def _stamp(self) -> Mapping[str, Any]:
         return {"seed": self.settings.seed, "hardware": self.fingerprint}
-
-
-def _free_folder(out: Path) -> str:
-    """Below ``out``, where there are no artefacts yet: ``out`` itself, ``build-2``, ``build-3`` …"""
-    k = 1
-    while (out / (name := "." if k == 1 else f"build-{k}") / ARTEFACTS).exists():
-        k += 1
-    return name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Resolved:
-    """An ONNX file below the output folder, and what it and its external data were when it was made."""
-
-    path: str
-    sha256: str
-
-    @classmethod
-    def of(cls, model: ModelRef, out: Path) -> _Resolved:
-        path = Path(model.onnx_path or "")
-        return cls(path=os.path.relpath(path.absolute(), out.absolute()), sha256=_onnx_digest(path))
-
-    def is_still(self, out: Path) -> bool:
-        return (out / self.path).is_file() and _onnx_digest(out / self.path) == self.sha256
-
-
-def _onnx_digest(path: Path) -> str:
-    """Of a model and the files that its weights lie in."""
-    return " ".join(digest(file) for file in (path, *check_external_data(path)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
