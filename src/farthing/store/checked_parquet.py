@@ -1,8 +1,9 @@
 """Parquet files that know their own checksums, so that no flipped byte goes unseen.
 
-Each page carries its CRC-32, as Parquet has it. Beyond that the footer's key ``farthing:crc32`` holds two sums, eight
-hexadecimal digits each: of all bytes before the footer, and of the footer to the end of the file with these last eight
-digits as zeros. Any reader of Parquet reads such a file.
+The footer's key ``farthing:groups`` holds, for each row group, where its bytes end and their CRC-32; the key
+``farthing:footer`` the CRC-32 of the footer to the end of the file, with its own eight digits as zeros. Any reader of
+Parquet reads such a file. A row group counts when its bytes have their checksum, and a footer in which one byte is
+damaged is mended: which one, and what it was, follows from its checksum (``store/crc32_mending.py``).
 """
 
 from __future__ import annotations
@@ -14,32 +15,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from farthing.store.crc32_mending import damaged_byte, nearly_found
+
 __all__ = ["Salvaged", "salvaged", "state_of", "write_parquet"]
 
-_KEY = b"farthing:crc32"
-_DIGITS = 8
-_TAIL = 8
-"""Length of the footer and ``PAR1``."""
+_GROUPS, _FOOTER = b"farthing:groups", b"farthing:footer"
+_FOOTER_STRING = _FOOTER + b"\x18\x08"
+"""The key as Thrift's compact protocol writes it, with type and length of what follows."""
+_NONE = b"0" * 8
+_MAGIC, _TAIL = b"PAR1", 8
+"""Length of the footer and magic, at the end."""
 _CHUNK = 1 << 20
 
 
 class _Summing:
-    """A file that sums up what is written to it, and remembers what is written after :meth:`mark`."""
+    """A file that sums up what is written to it, a row group at a time, and remembers the footer."""
 
     def __init__(self, f: IO[bytes]) -> None:
-        self._f, self._at, self.crc32 = f, 0, 0
+        self._f, self._at, self._crc32 = f, 0, 0
+        self.groups: list[str] = []
         self.footer: bytearray | None = None
         self.closed = False
 
-    def mark(self) -> None:
-        """The footer begins here."""
+    def end_group(self) -> None:
+        """A row group is written."""
+        self.groups.append(f"{self._at:x}:{self._crc32:08x}")
+        self._crc32 = 0
+
+    def begin_footer(self) -> None:
+        """What follows is the footer."""
         self.footer = bytearray()
 
     def write(self, data: Any) -> int:
         """Write all of it."""
         n = memoryview(data).nbytes
         if self.footer is None:
-            self.crc32 = zlib.crc32(data, self.crc32)
+            self._crc32 = zlib.crc32(data, self._crc32)
         else:
             self.footer += data
         self._f.write(data)
@@ -88,29 +99,23 @@ def write_parquet(f: IO[bytes], tables: Iterable[Any], schema: Any) -> int:
     import pyarrow.parquet as pq
 
     sink, n = _Summing(f), 0
-    writer = pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True)
+    writer = pq.ParquetWriter(sink, schema, compression="zstd")
     try:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
+            sink.end_group()
             n += table.num_rows
-        writer.add_key_value_metadata({_KEY: b"%08x" % sink.crc32 + b"0" * _DIGITS})
+        writer.add_key_value_metadata({_GROUPS: ",".join(sink.groups).encode(), _FOOTER: _NONE})
     except BaseException:
         with contextlib.suppress(Exception):  # it wants to write a footer on what has failed
             writer.close()
         raise
-    sink.mark()
+    sink.begin_footer()
     writer.close()
     footer = bytes(sink.footer or b"")
-    at = _sums_at(footer) + _DIGITS
-    f.seek(sink.tell() - len(footer) + at)
+    f.seek(sink.tell() - len(footer) + footer.rindex(_FOOTER_STRING) + len(_FOOTER_STRING))
     f.write(b"%08x" % zlib.crc32(footer))
     return n
-
-
-def _sums_at(footer: bytes) -> int:
-    """Where the sums stand: after the key and two bytes for type and length; -1 where there are none."""
-    key = footer.rfind(_KEY)
-    return -1 if key < 0 else key + len(_KEY) + 2
 
 
 def state_of(path: Path) -> Literal["whole", "damaged", "unchecked"]:
@@ -122,21 +127,24 @@ def state_of(path: Path) -> Literal["whole", "damaged", "unchecked"]:
     size = path.stat().st_size
     with path.open("rb") as f:
         f.seek(max(0, size - _TAIL))
-        tail = f.read(_TAIL)
-        start = size - _TAIL - int.from_bytes(tail[:4], "little")
-        if tail[4:] != b"PAR1" or start < len(b"PAR1"):
+        start = size - _TAIL - int.from_bytes(f.read(_TAIL)[:4], "little")
+        if start < len(_MAGIC):
             return "damaged"
         f.seek(start)
         footer = f.read()
-        at = _sums_at(footer)
-        if at < 0:
+        if footer[-len(_MAGIC) :] != _MAGIC:
+            return "damaged"
+        if nearly_found(_FOOTER_STRING, footer) is None:
             return "unchecked"
+        if not _footer_holds(footer):
+            return "damaged"
         f.seek(0)
-        said = footer[at : at + 2 * _DIGITS]
-        sums = b"%08x" % _crc32_of(f, start) + b"%08x" % zlib.crc32(
-            footer[: at + _DIGITS] + b"0" * _DIGITS + footer[at + 2 * _DIGITS :]
-        )
-    return "whole" if said == sums else "damaged"
+        at = 0
+        for end, crc32 in _groups(footer):
+            if _crc32_of(f, end - at) != crc32:
+                return "damaged"
+            at = end
+        return "whole" if at in (0, start) else "damaged"
 
 
 def _crc32_of(f: IO[bytes], n: int) -> int:
@@ -146,12 +154,78 @@ def _crc32_of(f: IO[bytes], n: int) -> int:
     return found
 
 
+def _parted(footer: bytes) -> tuple[bytes, bytes] | None:
+    """A footer with its own checksum as zeros, and that checksum; None where it has none."""
+    key = nearly_found(_FOOTER_STRING, footer)
+    if key is None or key + len(_FOOTER_STRING) + len(_NONE) > len(footer):
+        return None
+    at = key + len(_FOOTER_STRING)
+    return footer[:at] + _NONE + footer[at + len(_NONE) :], footer[at : at + len(_NONE)]
+
+
+def _footer_holds(footer: bytes) -> bool:
+    parts = _parted(footer)
+    return parts is not None and b"%08x" % zlib.crc32(parts[0]) == parts[1]
+
+
+def _groups(footer: bytes) -> list[tuple[int, int]]:
+    """End and checksum of each row group's bytes, from a footer that holds."""
+    at = footer.rindex(_GROUPS) + len(_GROUPS) + 1
+    length, shift = 0, 0
+    while footer[at] & 0x80:  # Thrift's varint
+        length, shift, at = length | (footer[at] & 0x7F) << shift, shift + 7, at + 1
+    length |= footer[at] << shift
+    said = footer[at + 1 : at + 1 + length].decode("ascii")
+    return [(int(end, 16), int(crc32, 16)) for end, _, crc32 in (one.partition(":") for one in said.split(",") if one)]
+
+
+def _mended(content: bytearray) -> int | None:
+    """Mend one damaged byte between the footer's beginning and the end of the file, where there is one.
+
+    Returns:
+        Where the footer begins; None when it cannot be mended.
+    """
+    content[-len(_MAGIC) :] = _MAGIC
+    size = len(content)
+    start = size - _TAIL - int.from_bytes(content[-_TAIL:-4], "little")
+    if start >= len(_MAGIC):
+        footer = bytes(content[start:])
+        if _footer_holds(footer):
+            return start
+        if (place := _damaged_place(footer)) is not None:
+            content[start + place[0]] ^= place[1]
+            return start
+    for k in range(size - _TAIL, size - 4):  # a byte of the footer's length
+        was = content[k]
+        for byte in range(256):
+            content[k] = byte
+            start = size - _TAIL - int.from_bytes(content[-_TAIL:-4], "little")
+            if start >= len(_MAGIC) and _footer_holds(bytes(content[start:])):
+                return start
+        content[k] = was
+    return None
+
+
+def _damaged_place(footer: bytes) -> tuple[int, int] | None:
+    """The one damaged byte of a footer and what to exclusive-or it with: 0 for a digit of the checksum itself."""
+    parts = _parted(footer)
+    if parts is None:
+        return None
+    zeroed, said = parts
+    if sum(a != b for a, b in zip(b"%08x" % zlib.crc32(zeroed), said, strict=True)) == 1:
+        return 0, 0
+    try:
+        return damaged_byte(zeroed, int(said, 16))
+    except ValueError:
+        return None
+
+
 @dataclass(slots=True, kw_only=True)
 class Salvaged:
     """What can be read of a damaged file.
 
     Attributes:
-        tables: Row groups all of whose pages are what was written.
+        tables: Row groups that are what was written.
         lost_groups: The others; the whole file counts as one where its footer cannot be read.
         lost_rows: In them, None when unknown.
     """
@@ -162,33 +236,53 @@ class Salvaged:
 
 
 def salvaged(path: Path, schema: Any) -> Salvaged:
-    """Read the row groups that can be read.
+    """Read the row groups that can be read; of a file without checksums, those that any reader reads.
 
     Args:
-        path: Of a file that is damaged.
+        path: Of a file that may be damaged.
         schema: That it was written with.
+
+    Raises:
+        OSError: when it cannot be read.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    content = bytearray(path.read_bytes())
+    checked = nearly_found(_FOOTER_STRING, bytes(content)) is not None
+    start = _mended(content) if checked else 0
+    if start is None:
+        return Salvaged(lost_groups=1, lost_rows=None)
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        if not file.schema_arrow.equals(schema):
-            return Salvaged(lost_groups=1, lost_rows=None)
+        file = pq.ParquetFile(pa.BufferReader(bytes(content)))
         sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+        alike = file.schema_arrow.equals(schema)
     except Exception:  # noqa: BLE001 - what a damaged footer leads to
         return Salvaged(lost_groups=1, lost_rows=None)
+    if not alike:
+        return Salvaged(lost_groups=1, lost_rows=None)
+    good = _whole_groups(content, _groups(bytes(content[start:]))) if checked else [True] * len(sizes)
     found = Salvaged()
     for k, n in enumerate(sizes):
-        try:
-            table = file.read_row_group(k)
-            table.validate(full=True)
-            if table.num_rows != n or {len(column) for column in table.columns} != {n}:
-                raise ValueError(f"{table.num_rows} rows instead of {n}")
-        except Exception:  # noqa: BLE001 - as above
+        table = _group(file, k, n) if good[k] else None
+        if table is None:
             found.lost_groups += 1
-            found.lost_rows = None if found.lost_rows is None else found.lost_rows + max(0, n)
+            found.lost_rows = (found.lost_rows or 0) + max(0, n)
         else:
             found.tables.append(table.cast(schema))
-    if sum(sizes) != file.metadata.num_rows:
-        found.lost_groups, found.lost_rows = found.lost_groups + 1, None
     return found
+
+
+def _whole_groups(content: bytearray, groups: list[tuple[int, int]]) -> list[bool]:
+    starts = [0, *(end for end, _ in groups)]
+    return [zlib.crc32(content[at:end]) == crc32 for at, (end, crc32) in zip(starts, groups, strict=False)]
+
+
+def _group(file: Any, k: int, n: int) -> Any | None:
+    """A row group, None when it cannot be read."""
+    try:
+        table = file.read_row_group(k)
+        table.validate(full=True)
+    except Exception:  # noqa: BLE001 - what damage leads to in a file without checksums
+        return None
+    return table if table.num_rows == n else None

@@ -74,7 +74,7 @@ def read_measurements(path: Path) -> Sequence[Measurement]:
 
     try:
         whole = state_of(path) != "damaged"
-        table = pq.read_table(path, page_checksum_verification=True) if whole else None
+        table = pq.read_table(path) if whole else None
     except (OSError, pa.ArrowInvalid) as e:
         raise StoreError(f"cannot read measurements from {path}: {e}") from e
     if table is None:
