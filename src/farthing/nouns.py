@@ -973,6 +973,8 @@ class Provenance:
         started_at: Local time with offset.
         seconds: Wall time by item: ``measure build compile child_start parent total`` …
         parent_peak_mib: Peak resident memory of the parent.
+        content: SHA-256 of what was read, by what it is called: model, data, tokenizer, code.
+        reuse: What was taken from an earlier run, and what could not be, one sentence each.
     """
 
     command: str
@@ -983,6 +985,8 @@ class Provenance:
     started_at: datetime
     seconds: Mapping[str, float]
     parent_peak_mib: float = 0.0
+    content: Mapping[str, str] = field(default_factory=dict)
+    reuse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
