@@ -27,7 +27,7 @@ from farthing.load.tiers import NamedTier, check_tiers, priced, read_tiers_file,
 from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import calibration_html
 from farthing.store.documents import write_text
-from farthing.store.routes import write_outcomes, write_route, write_weights
+from farthing.store.routes import OUTCOMES, write_outcomes, write_route, write_weights
 from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
 from farthing.verbs._route_tiers import of_tiers
@@ -191,6 +191,6 @@ def _write(out: Path, material: Material, report: CalibrationReport) -> None:
     kept = {name: predictor for name, predictor in material.predictors.items() if name in used}
     if kept:
         write_weights(out / WEIGHTS, kept)
-    write_outcomes(out / "outcomes.parquet", material.matrix, texts=material.texts, marks=material.marks)
+    write_outcomes(out / OUTCOMES, material.matrix, texts=material.texts, marks=material.marks)
     write_text(out / "route.html", calibration_html(report))
     write_route(route, out / "route.yaml")
