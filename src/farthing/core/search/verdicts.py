@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from farthing.core.numerals import change, ends, loses, number
 from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Objective, Outcome, Verdict
 
 __all__ = ["decide", "nearest"]
@@ -31,7 +32,7 @@ def decide(
         return Verdict(
             outcome="not_met",
             reasons=(
-                f"{chosen.candidate.variant} loses {_points(evidence.drop_frac.value)} points, "
+                f"{chosen.candidate.variant} {loses(evidence.drop_frac.value)}, "
                 f"more than {_points(objective.max_drop_frac)} allowed",
             ),
             hint=f"--max-drop {_up(evidence.drop_frac.hi)}pt",
@@ -54,7 +55,7 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
         outcome="not_met",
         reasons=(
             f"no candidate answers within {objective.latency_ms:g} ms at p{objective.percentile * 100:g}",
-            f"{other.candidate.label} comes nearest, p99 {p99.value:.1f} ms [{p99.lo:.1f}, {p99.hi:.1f}] without any "
+            f"{other.candidate.label} comes nearest, p99 {p99.value:.1f} ms {ends(p99.lo, p99.hi, 1)} without any "
             f"queue; {other.reason or 'not tried under load'}",
         ),
         hint=f"--p99 {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
@@ -63,7 +64,7 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
 
 def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> Verdict:
     reason = (
-        f"{chosen.candidate.variant} loses {_points(e.drop_frac.value)} points on {e.n:,} {e.split} samples; with them "
+        f"{chosen.candidate.variant} {loses(e.drop_frac.value)} on {e.n:,} {e.split} samples; with them "
         f"“at most {_points(objective.max_drop_frac)} points” cannot be shown (upper limit {_points(e.drop_frac.hi)})"
     )
     more = f"about {e.n_needed:,} labelled samples would settle it; or " if e.n_needed else ""
@@ -74,7 +75,7 @@ def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> 
 
 def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
     reasons = [
-        f"{e.metric} {-e.drop_frac.value * 100:+.2f} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
+        f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
         f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
@@ -83,7 +84,7 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
     if saving.lo < wanted or saving.lo <= 0:
         outcome: Outcome = "not_met" if saving.hi < wanted else "unproven"
         missed = f"wanted {wanted * 100:g} %" if wanted else "which may be none"
-        text = f"the saving is {_percent(saving.value)} % [{_percent(saving.lo)}, {_percent(saving.hi)}], {missed}"
+        text = f"the saving is {number(saving.value * 100, 1)} % {ends(saving.lo, saving.hi, 1, scale=100)}, {missed}"
         return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
     cost = chosen.cost_usd_per_month
     budget, tail = objective.budget_usd_per_month, chosen.p99_at_peak_ms
@@ -108,11 +109,8 @@ def nearest(evaluations: Iterable[Evaluation]) -> Evaluation | None:
 
 
 def _points(frac: float) -> str:
-    return f"{frac * 100:.2f}".rstrip("0").rstrip(".") or "0"
-
-
-def _percent(frac: float) -> str:
-    return f"{frac * 100:.1f}".replace("-", "−")
+    text = number(frac * 100, 2)
+    return text.rstrip("0").rstrip(".") or "0"
 
 
 def _up(frac: float) -> str:
