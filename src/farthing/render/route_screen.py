@@ -16,6 +16,7 @@ from farthing.core.route.attaching import MARK, Attached
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Tier, policy_of
+from farthing.load.route_command import calibrate_again, evaluate_again
 from farthing.render.numbers import count
 from farthing.render.route_words import (
     asked,
@@ -150,10 +151,13 @@ def _files(report: CalibrationReport, folder: Path) -> Table:
     table = grid()
     table.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
     table.add_row(Text("report", style="dim"), spoken(str(folder / "route.html")))
-    path = shlex.quote(str(folder / "route.yaml"))
-    if report.route.quality != "given":
-        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {path}"))
-        table.add_row(Text("judge it", style="dim"), spoken(f"farthing route evaluate {path} --data TEST"))
+    route, path = report.route, folder / "route.yaml"
+    if route.quality != "given":
+        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(path))}"))
+        table.add_row(Text("judge it", style="dim"), spoken(evaluate_again(route, path)))
+    if route.verdict.outcome != "met":
+        again = calibrate_again(route, folder, out=str(folder))
+        table.add_row(Text("again", style="dim"), spoken(f"with more or other requests: {again}"))
     return table
 
 

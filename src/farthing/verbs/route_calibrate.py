@@ -20,6 +20,7 @@ from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.errors import DataError, InputError
+from farthing.load.route_command import as_given
 from farthing.load.route_settings import RouteSettings, read_settings
 from farthing.load.schema import kind_of
 from farthing.load.tables import TABLE_SUFFIXES
@@ -79,6 +80,8 @@ def route_calibrate(
         tell, measured = on_progress or (lambda *_: None), replace(run or RunSettings(), seed=asked.seed)
         material = of_tiers(named, asked, out, measured, tell, trust=trust, as_of=as_of)
     report = _concluded(material, asked)
+    given = as_given(path, tiers, prices, columns, settings, as_of=as_of, trust=trust, out=out)
+    report = replace(report, route=replace(report.route, asked=given))
     _write(out, material, report)
     forget_answers(out)
     return report
