@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,11 @@ def test_a_route_that_does_not_say_shows_what_it_knows(tmp_path: Path) -> None:
     found = read_back(calibrate_again(route, tmp_path))
     assert found["tiers"] == (f"small={tmp_path / 'small.onnx'}", f"large={tmp_path / 'large.onnx'}")
     assert (found["max_loss"], found["confidence"]) == ("0.5%", "95%")
+
+
+def test_a_route_of_outcomes_wants_another_table(tmp_path: Path) -> None:
+    columns = {"acme/small": ("q s", "c"), "large": ("ql", "cl")}
+    bare = route_with(tmp_path, source=tmp_path / "o.csv", tiers=(), prices=(), columns=columns)
+    found = read_back(calibrate_again(replace(bare, quality="given"), tmp_path))
+    assert (found["source"], dict(found["columns"])) == (Path("OUTCOMES"), columns)
+    assert "data" not in found and "tiers" not in found
