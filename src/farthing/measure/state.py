@@ -40,6 +40,7 @@ class RunState:
     server: dict[Candidate, Measurement] = field(default_factory=dict)
     tied: tuple[Candidate, ...] = ()
     best_fp32: Candidate | None = None
+    best_half: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
 
 
@@ -127,6 +128,7 @@ def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
         latency=state.latency,
         server=state.server,
         best_fp32=state.best_fp32,
+        best_half=state.best_half,
         profiles=state.profiles,
         measurements=tuple(bench.measurements),
     )

@@ -54,6 +54,7 @@ class Findings:
         latency: SingleStream of baseline and chosen (and of the nearest when nothing is chosen).
         server: Server scenario at the plan's peak rate, by candidate.
         best_fp32: Fastest full-precision candidate, None when there is none beside the baseline.
+        best_half: Fastest BF16 or FP16 candidate that is not quantized, None when there is none beside the baseline.
         profiles: Of baseline and chosen.
         measurements: Everything measured, for the table.
     """
@@ -77,5 +78,6 @@ class Findings:
     latency: Mapping[Candidate, Measurement] = field(default_factory=dict)
     server: Mapping[Candidate, Measurement] = field(default_factory=dict)
     best_fp32: Candidate | None = None
+    best_half: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
     measurements: tuple[Measurement, ...] = ()
