@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -99,8 +99,10 @@ def tier_costs(
     Raises:
         InputError: when the machine cannot stand for an offer (another architecture, an accelerator on one side).
     """
-    machine = machine or this_machine()
     here = [t for t in named if t.kind == "model" and not t.price.given]
+    machine = machine or this_machine()
+    if any(models[t.name].candidate.device != "cpu" for t in here):
+        machine = replace(machine, accelerators=1.0)
     offers = {t.name: offer or models[t.name].offer for t in here}
     paid = bool(here) and all(offers.values())
     at_capacity = paid and all(models[t.name].capacity_rps for t in here)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.core.money.stand_in import stand_in
+from farthing.core.money.stand_in import price_of_machine, stand_in
 from farthing.errors import InputError
 from farthing.load.prices import snapshot_rows
 from farthing.nouns import Hardware, Offer, StandIn
@@ -133,3 +133,15 @@ def test_every_listed_offer_is_compared_or_refused(offer: Offer) -> None:
             continue
         assert found.differences or found.unknown or found.alike
         assert offer.hardware.vcpus is None or found.capacity_factor == offer.hardware.vcpus / 2
+
+
+def test_a_machine_of_64_cores_costs_as_much_as_its_vcpus_make_up() -> None:
+    listed = LISTED["aws/m7i.large"]
+    assert listed.usd_per_hour is not None
+    large = replace(INTEL, vcpus=64)
+    whole = price_of_machine(listed, stand_in(large, listed))
+    assert whole.usd_per_hour == pytest.approx(32 * listed.usd_per_hour)
+    assert (whole.name, whole.hardware.vcpus, whole.hardware.memory_gib) == ("32 x aws/m7i.large", 64, 256)
+    assert stand_in(large, whole).capacity_factor == 1.0  # nothing is scaled twice
+    assert price_of_machine(listed, stand_in(INTEL, listed)) is listed
+    assert price_of_machine(listed, None) is listed

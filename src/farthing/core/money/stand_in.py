@@ -12,11 +12,12 @@ accelerator on one side alone, cannot be carried over by any factor: that is ref
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from farthing.errors import InputError
 from farthing.nouns import Hardware, Offer, StandIn
 
-__all__ = ["stand_in"]
+__all__ = ["price_of_machine", "stand_in"]
 
 _INTEL = (
     *("Haswell", "Broadwell", "Skylake", "Cascade Lake", "Cooper Lake", "Ice Lake"),
@@ -67,6 +68,33 @@ def stand_in(machine: Hardware, offer: Offer) -> StandIn:
         capacity_factor=factor,
         dearer_up_to=dearer,
         rule=_rule(machine, other, factor, dearer),
+    )
+
+
+def price_of_machine(offer: Offer, found: StandIn | None) -> Offer:
+    """What the whole machine costs an hour that stands for an offer: as many of it as its vCPUs make up.
+
+    Args:
+        offer: Priced as.
+        found: How the machine compares with it, None when it was not asked.
+
+    Returns:
+        The offer itself where it is as large; else ``32 x aws/m7i.large``, price and size times 32.
+    """
+    if found is None or found.capacity_factor == 1 or offer.usd_per_hour is None:
+        return offer
+    many, hardware = 1 / found.capacity_factor, offer.hardware
+    return replace(
+        offer,
+        name=f"{many:.4g} x {offer.name}",
+        usd_per_hour=offer.usd_per_hour * many,
+        upfront_usd=offer.upfront_usd * many,
+        hardware=replace(
+            hardware,
+            vcpus=None if hardware.vcpus is None else hardware.vcpus * many,
+            memory_gib=None if hardware.memory_gib is None else hardware.memory_gib * many,
+        ),
+        parts_usd_per_hour={name: usd * many for name, usd in offer.parts_usd_per_hour.items()},
     )
 
 
