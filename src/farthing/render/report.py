@@ -116,8 +116,8 @@ def _markup(text: str) -> Any:
 
 
 def _tight(text: str) -> str:
-    """Numbers keep together with their units and signs."""
-    return _SIGN.sub("\u00a0", _UNIT.sub("\u00a0", text)).replace("−$", "−\u2060$")
+    """Numbers keep together with their units and signs, and no line begins with a dot."""
+    return _SIGN.sub("\u00a0", _UNIT.sub("\u00a0", text)).replace("−$", "−\u2060$").replace(" · ", "\u00a0· ")
 
 
 def _ticked(text: str) -> Any:
