@@ -23,11 +23,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent / "examples"), str(HERE.parent / "examples" / "resnet50_digits")]
-
 from figures import emit
 
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent / "examples"), str(HERE.parent / "examples" / "resnet50_digits")]
 RUNS = 10
 LEAST_COVERED, MOST_DISJOINT, MOST_WIDTH = 0.8, 1 / 45, 0.04
 WORKLOADS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from farthing.core.numerals import ends, loses
@@ -57,9 +57,21 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
             state.lost[s.candidate] = (
                 f"screen: {s.ratio.value:.1f} × the baseline {ends(s.ratio.lo, s.ratio.hi, 1)}, best {best:.1f} ×"
             )
-    full = [s for s in screens if s.candidate.precision == "fp32" and s.candidate != own]
-    state.best_fp32 = max(full, key=lambda s: s.ratio.value).candidate if full else None
+    others = [s for s in screens if s.candidate != own]
+    state.best_fp32 = _fastest(s for s in others if s.candidate.precision == "fp32")
+    state.best_half = _fastest(s for s in others if _is_half(state, s.candidate))
     return kept
+
+
+def _fastest(screens: Iterable[trials.Screen]) -> Candidate | None:
+    best = max(screens, key=lambda s: s.ratio.value, default=None)
+    return best.candidate if best else None
+
+
+def _is_half(state: RunState, c: Candidate) -> bool:
+    """Whether it computes in BF16 or FP16 throughout; the float rest of a quantized model may run in BF16 too."""
+    artefact = state.bench.artefacts.get(c.variant)
+    return c.precision in ("bf16", "fp16") and artefact is not None and artefact.precision != "int8"
 
 
 def _screen_one(state: RunState, build: Candidate) -> trials.Screen:
