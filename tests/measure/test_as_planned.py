@@ -53,6 +53,8 @@ class Queue:
     candidate: Candidate
     slower: float
     key: str = "queue"
+    aside_s: float = 0.0
+    busy: bool = False
     asked: list[tuple[float, int]] = field(default_factory=list)
 
     def __enter__(self) -> Queue:
@@ -68,8 +70,8 @@ class Queue:
         curve = CURVE.scaled(self.slower)
         ((latency_s,),) = simulated(curve, np.array([rate_rps]), runs=1, n=n, instances=1, max_batch=4, seed=seed)
         return seen_of(
-            1000 * latency_s, levels_of(0.99), rate_rps=rate_rps, seed=seed, achieved_rps=rate_rps,
-            generator_frac=0.04, front_frac=0.07,
+            1000 * (latency_s + self.aside_s), levels_of(0.99), rate_rps=rate_rps, seed=seed, achieved_rps=rate_rps,
+            generator_frac=0.04, front_frac=0.07, contended=self.busy, slowdown=2.0 if self.busy else 1.0,
         )  # fmt: skip
 
 
@@ -78,12 +80,14 @@ class Paths:
     """Hands out queues in the place of servers: one slowness for each that is started."""
 
     slowness: list[float]
+    aside_s: float = 0.0
+    busy: bool = False
     made: list[Queue] = field(default_factory=list)
     models: list[object] = field(default_factory=list)
 
     def __call__(self, bench: Workbench, model: object, key: str) -> Queue:
         slower = self.slowness[min(len(self.made), len(self.slowness) - 1)]
-        self.made.append(Queue(bench, CHOSEN, slower, key))
+        self.made.append(Queue(bench, CHOSEN, slower, key, self.aside_s, self.busy))
         self.models.append(model)
         return self.made[-1]
 
@@ -129,8 +133,8 @@ def trace(_: float) -> Trace:
     return Trace(name="flat", step_s=3600.0, counts=np.full(24, 6000.0 * 3600))
 
 
-def paths(monkeypatch: pytest.MonkeyPatch, *slowness: float) -> Paths:
-    found = Paths(list(slowness))
+def paths(monkeypatch: pytest.MonkeyPatch, *slowness: float, aside_s: float = 0.0, busy: bool = False) -> Paths:
+    found = Paths(list(slowness), aside_s, busy)
     monkeypatch.setattr(as_planned, "served_model", found)
     return found
 
@@ -209,6 +213,30 @@ def test_a_choice_that_keeps_the_promise_at_no_rate_is_none(state: RunState, mon
     assert not as_planned.serve_as_planned(state, CHOSEN, trace)
     assert state.sla[CHOSEN] is None
     assert state.lost[CHOSEN] == "served: keeps the promise at no rate (p99)"
+
+
+def test_on_busy_cores_nothing_kept_is_no_proof_that_nothing_can_be(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths(monkeypatch, 20.0, busy=True)
+    assert as_planned.serve_as_planned(state, CHOSEN, trace)
+    seen = state.server[CHOSEN]
+    assert seen.contended
+    assert seen.latency(0.99).hi > BOUND_MS  # so that the verdict is no "met"
+    assert CHOSEN not in state.lost
+
+
+def test_what_a_request_waits_for_beside_the_queue_is_not_taken_for_a_slow_model(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6 ms of protocol and scheduler on each request: the queue must keep 24 ms, not 30."""
+    from farthing.core.traffic.batch_queue import sla_rps
+
+    paths(monkeypatch, 1.0, aside_s=0.006)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    left = sla_rps(CURVE, instances=1, max_batch=4, latency_s=0.024, headroom=0.0, n_requests=400_000)
+    assert left is not None
+    assert state.kept[CHOSEN].value == pytest.approx(left, rel=0.05)
 
 
 def test_a_fall_back_that_was_never_served_is_served_now(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:

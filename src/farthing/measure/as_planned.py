@@ -19,9 +19,9 @@ from farthing.core.traffic.latency_rate import LatencyRate, Slowness, requests_o
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.load.planned import deadline_s
 from farthing.measure import live_server
-from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, requests_at
+from farthing.measure.open_loop import MOST_REQUESTS, RUN_S, RunSeen, as_measurement, requests_at
 from farthing.measure.served_path import NAME, ServedPath, served_model
-from farthing.measure.state import RunState, TraceOf
+from farthing.measure.state import RunState, TraceOf, sla_of
 from farthing.measure.under_load import beside_server, rates_of, seed_of
 from farthing.nouns import Candidate, Estimate, Measurement, ServedModel, Trace
 
@@ -32,6 +32,8 @@ SEEKING = 2
 TRIES = 3
 """Rates at which the proof is tried, each lower by the headroom."""
 BASELINE_RUNS = 3
+EASY_FRAC = 0.3
+"""Share of the server's capacity at which next to nobody waits."""
 LONGEST_RUN_S = 4 * RUN_S
 """At rates so low that a run would take longer the proof is made at a higher one, which is harder."""
 REPEAT_FRAC = 0.03
@@ -42,10 +44,14 @@ _STEP = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """The rate that a candidate keeps, in requests/s; and over the baseline's, both in one stretch of time."""
+    """The rate that a candidate keeps, in requests/s; and over the baseline's, both in one stretch of time.
+
+    ``busy`` when others used the cores meanwhile.
+    """
 
     rate: Estimate
     over_baseline: Estimate
+    busy: bool = False
 
 
 def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> bool:
@@ -65,12 +71,17 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     slower, kept = _rate_kept(state, chosen) if pip is None else (1.0, None)
     before = state.sla.get(chosen)
     if kept is not None:
-        if not kept.rate.value > 0:
+        if kept.rate.value > 0:
+            state.kept[chosen], state.rate_ratio = kept.rate, kept.over_baseline
+            state.sla[chosen] = kept.rate.value / sustained.HEADROOM
+        elif not kept.busy:
             state.sla[chosen] = None
             state.lost[chosen] = f"served: keeps the promise at no rate ({state.level})"
             return False
-        state.kept[chosen], state.rate_ratio = kept.rate, kept.over_baseline
-        state.sla[chosen] = kept.rate.value / sustained.HEADROOM
+    if (
+        state.sla.get(chosen) is None
+    ):  # busy cores: the proof has the word
+        state.sla[chosen] = _modelled_rps(state, chosen) / sustained.HEADROOM
     _prove_at_peak(state, chosen, trace_of, slower, through_server=pip is None)
     _share_cut(state, chosen, before)
     base = state.sla[state.baseline]
@@ -119,23 +130,35 @@ def _rate_kept(state: RunState, c: Candidate) -> tuple[float, _Kept]:
 
 def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float, bound_s: float) -> _Kept:
     bench, c = state.bench, path.candidate
-    modelled = (state.sla.get(c) or full_rps / 2) * sustained.HEADROOM
+    modelled = (state.sla.get(c) or _modelled_rps(state, c)) * sustained.HEADROOM
     rate = min(modelled, full_rps * (1 - HEADROOM_FRAC))
     n = requests_at(rate, state.percentile)
     curve = rates_of(bench, state.curves[replace(c, max_batch=1)], c, n, slower)[state.percentile]
+    aside_s = min(_aside_s(state, path, curve, full_rps), bound_s / 2)
     runs: list[tuple[float, float]] = []
+    seen: list[RunSeen] = []
     base_rps: list[float] = []
     total = SEEKING + bench.settings.rate_runs
     for k in range(total):
         bench.tell("serving", k, total, f"{c.label} at {rate:.0f} requests/s through farthing serve")
-        seen = path.run(rate, n, seed_of(bench.settings.seed, "rate", k))
+        seen.append(path.run(rate, n, seed_of(bench.settings.seed, "rate", k)))
         base_rps.append(_baseline_block(state, path.key, k))
-        runs.append((rate, seen.tail_s(state.percentile)))
-        rate = sustained.next_rate(curve, runs, bound_s)
+        runs.append((rate, seen[-1].tail_s(state.percentile) - aside_s))
+        rate = sustained.next_rate(curve, runs, bound_s - aside_s)
     fit = curve.fit(runs[SEEKING:])
-    kept = curve.kept(bound_s, fit)
-    ratio = ratio_of_blocks(_by_run(curve, bound_s, fit), base_rps[SEEKING:], confidence=0.95)
-    return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio))
+    kept = curve.kept(bound_s - aside_s, fit)
+    ratio = ratio_of_blocks(_by_run(curve, bound_s - aside_s, fit), base_rps[SEEKING:], confidence=0.95)
+    busy = any(run.contended for run in seen)
+    return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio), busy=busy)
+
+
+def _aside_s(state: RunState, path: ServedPath, curve: LatencyRate, full_rps: float) -> float:
+    """What a request waits for beside the queue (protocol, the system's scheduler), from a run at an easy rate."""
+    rate, level = EASY_FRAC * full_rps, state.percentile
+    n = max(requests_of_run(level), round(rate * RUN_S / 2))
+    seen = path.run(rate, min(n, MOST_REQUESTS), seed_of(state.bench.settings.seed, "easy", 0))
+    tail_s = seen.tail_s(level)
+    return max(0.0, tail_s - curve.latency_s(rate, 0.0)) if math.isfinite(tail_s) else 0.0
 
 
 def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
@@ -148,6 +171,13 @@ def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
     value = float(np.exp(np.log(full).mean()))
     rate = replace(ratio, value=value, lo=value * ratio.lo / ratio.value, hi=value * ratio.hi / ratio.value)
     return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio))
+
+
+def _modelled_rps(state: RunState, c: Candidate) -> float:
+    """The queue model's rate within the promise, half of saturation where it knows none."""
+    known, bound = state.curves[replace(c, max_batch=1)], state.bench.workload.objective.latency
+    found = sla_of(state, known.upto(c.max_batch), c.instances, c.max_batch, None if bound is None else bound.ms)
+    return found or saturation_rps(known, instances=c.instances, max_batch=c.max_batch) / 2
 
 
 def _baseline_block(state: RunState, key: str, k: int) -> float:
