@@ -1,0 +1,201 @@
+"""``make mutation``: change one thing in a room that decides, run that room's tests, and say what they did not notice.
+
+Each room's sample is drawn by a seed; results are kept under build/mutation/ by the content of sources and tests, so
+that an interrupted run goes on and a changed test is tried anew. The working tree is never touched: mutants live in a
+copy of it. A survivor that cannot be noticed is listed with the reason in tests/equivalent_mutants.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mutants
+import trials
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+BUILD = REPOSITORY / "build" / "mutation"
+EQUIVALENT = REPOSITORY / "tests" / "equivalent_mutants.yaml"
+TARGET_FRAC = 0.85
+FIRST_LIMIT_S = 600
+"""Processor time that the tests may take unmutated; mutants get three times what they took, and five seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Sources that decide, and the tests that are theirs.
+
+    Attributes:
+        name: as on the command line.
+        sources: files, relative to ``src/farthing``.
+        tests: test files, relative to the repository.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+def room(name: str) -> Room:
+    """A folder of core with ``tests/core/<folder>``, or one file with every test file that imports it."""
+    place = REPOSITORY / "src" / "farthing" / name
+    if place.is_dir():
+        files = sorted(path for path in place.rglob("*.py") if path.name != "__init__.py")
+        tests = sorted((REPOSITORY / "tests" / name).rglob("test_*.py"))
+    else:
+        files = [place.with_suffix(".py")]
+        module = name.split("/")[-1]
+        tests = [each for each in sorted((REPOSITORY / "tests").rglob("test_*.py")) if module in each.read_text()]
+    if not files[0].exists():
+        raise SystemExit(f"error: no room src/farthing/{name}\nhint: a folder or a file there, as core/stats")
+    return Room(
+        name=name,
+        sources=tuple(str(path.relative_to(REPOSITORY / "src" / "farthing")) for path in files),
+        tests=tuple(str(path.relative_to(REPOSITORY)) for path in tests),
+    )
+
+
+def nearest_first(tests: Iterable[str], path: str) -> list[str]:
+    """The test files in the order in which they are likely to notice: those that name the module, simulations last."""
+    module = path.removesuffix(".py").replace("/", ".")
+
+    def distance(test: str) -> tuple[bool, bool, str]:
+        return "simulations" in test, f"farthing.{module}" not in (REPOSITORY / test).read_text(), test
+
+    return sorted(tests, key=distance)
+
+
+def copied() -> Path:
+    """A fresh copy of what the tests read, without byte code."""
+    tree = BUILD / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    for folder in ("src", "tests", "benchmarks"):
+        shutil.copytree(REPOSITORY / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "pyproject.toml", tree)
+    return tree
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Sixteen hexadecimal digits of the files' names and contents."""
+    told = hashlib.sha256()
+    for path in sorted(paths):
+        told.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes() + b"\0")
+    return told.hexdigest()[:16]
+
+
+class Results:
+    """Outcomes kept as JSON lines, found again by the content of the file, of the room and of its tests."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def found(self, key: str, state: str, *, killed_before: bool) -> dict[str, Any] | None:
+        """The latest result of a mutant in this state; or, if asked for, one that other tests had noticed."""
+        for row in reversed(self._rows):
+            if row["key"] == key and (row["state"] == state or (killed_before and row["outcome"] != "passed")):
+                return row
+        return None
+
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Keep a result."""
+        self._rows.append(row)
+        with self._path.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        return row
+
+
+def tried(here: Room, tree: Path, results: Results, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Each sampled mutant of a room with its outcome, one after the other."""
+    source = REPOSITORY / "src" / "farthing"
+    state = digest([*source.rglob("*.py"), *(REPOSITORY / test for test in here.tests)])
+    paths = [path for path in here.sources if asked.only in path]
+    drawn = mutants.sample(source, paths, asked.size, asked.seed)
+    limit_s: float | None = None
+    for turn, (mutant, change) in enumerate(drawn, 1):
+        key = hashlib.sha256(f"{mutant.path}\0{change.text}".encode()).hexdigest()[:16]
+        row = results.found(key, state, killed_before=asked.survivors)
+        if row is None:
+            limit_s = limit_s or unmutated_s(here, tree) * 3 + 5
+            trial = trial_of(mutant, change, here, tree, limit_s)
+            row = results.add({**asdict(mutant), **asdict(trial), "key": key, "state": state})
+        print(f"\r{here.name} {turn}/{len(drawn)}  ", end="", file=sys.stderr, flush=True)
+        yield {**row, "line": mutant.line, "was": change.was, "now": change.now}
+    print(file=sys.stderr)
+
+
+def unmutated_s(here: Room, tree: Path) -> float:
+    """Processor time of the room's tests as they are; they must pass, or nothing could be told."""
+    trial = trials.run(tree, here.tests, FIRST_LIMIT_S)
+    if trial.outcome != "passed":
+        raise SystemExit(f"error: the tests of {here.name} {trial.outcome} without any mutation\nhint: run them first")
+    return trial.cpu_s
+
+
+def trial_of(mutant: mutants.Mutant, change: mutants.Change, here: Room, tree: Path, limit_s: float) -> trials.Trial:
+    """Write the mutant into the copy, run the tests, put the original back."""
+    target = tree / "src" / "farthing" / mutant.path
+    original = target.read_text()
+    target.write_text(change.text)
+    try:
+        return trials.run(tree, nearest_first(here.tests, mutant.path), limit_s)
+    finally:
+        target.write_text(original)
+
+
+def report(here: Room, rows: Sequence[dict[str, Any]], equivalent: dict[tuple[str, str, str], str]) -> bool:
+    """Print killed of total per file and the survivors; whether the room's share reaches the target."""
+    told = [row for row in rows if (row["path"], row["was"], row["now"]) not in equivalent]
+    survivors = [row for row in told if row["outcome"] == "passed"]
+    for path in sorted({row["path"] for row in told}):
+        outcomes = [row["outcome"] for row in told if row["path"] == path]
+        print(f"  {len(outcomes) - outcomes.count('passed'):4} of {len(outcomes):4} killed  {path}")
+    for row in sorted(survivors, key=lambda row: (row["path"], row["line"])):
+        print(f"  src/farthing/{row['path']}:{row['line']}\n    - {row['was']}\n    + {row['now']}")
+    killed, total = len(told) - len(survivors), max(len(told), 1)
+    late = sum(row["outcome"] == "timeout" for row in told)
+    said = f"{killed} of {len(told)} killed ({killed / total:.0%}; {late} by the time limit)"
+    print(f"{here.name}: {said}, {len(rows) - len(told)} equivalent, target {TARGET_FRAC:.0%}")
+    return killed / total >= TARGET_FRAC
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """Mutants that were read and cannot be noticed: ``(path, was, now)`` → why."""
+    entries = yaml.safe_load(EQUIVALENT.read_text()) or [] if EQUIVALENT.exists() else []
+    return {(each["path"], each["was"], each["now"]): each["why"] for each in entries}
+
+
+def main() -> int:
+    """Parse, try, report."""
+    parser = argparse.ArgumentParser(prog="make mutation", description=__doc__)
+    parser.add_argument("rooms", nargs="*", default=[], help="as core/stats or measure/under_load; default: all five")
+    parser.add_argument("--size", type=int, default=60, help="mutants of each room")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="files whose path holds this")
+    parser.add_argument("--survivors", action="store_true", help="do not try again what earlier tests had noticed")
+    asked = parser.parse_args()
+    os.nice(15)
+    sys.dont_write_bytecode = True
+    tree, results, known, kept = copied(), Results(BUILD / "results.jsonl"), equivalents(), True
+    names = asked.rooms or ("core/search", "core/money", "core/stats", "core/traffic", "measure/under_load")
+    for here in map(room, names):
+        if not here.tests:
+            print(f"{here.name}: no test names it")
+            kept = False
+            continue
+        kept &= report(here, list(tried(here, tree, results, asked)), known)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
