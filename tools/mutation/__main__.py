@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -185,6 +186,7 @@ def main() -> int:
     parser.add_argument("--survivors", action="store_true", help="do not try again what earlier tests had noticed")
     asked = parser.parse_args()
     os.nice(15)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy's tests are ended, too
     sys.dont_write_bytecode = True
     tree, results, known, kept = copied(), Results(BUILD / "results.jsonl"), equivalents(), True
     names = asked.rooms or ("core/search", "core/money", "core/stats", "core/traffic", "measure/under_load")
