@@ -121,7 +121,7 @@ def test_the_exact_limit_is_the_largest_drop_that_the_region_allows(w: int, b: i
 
     def worst(drop: float) -> float:
         edge = min(p_hi, (1 - drop) / 2)
-        grid = [p for p in [*np.linspace(p_lo, p_hi, 400), edge] if 0 <= p + drop and 2 * p + drop <= 1]
+        grid = [p for p in [*np.linspace(p_lo, p_hi, 400), edge] if p + drop >= 0 and 2 * p + drop <= 1]
         return max(region_probability(most, n, p + drop, p) for p in grid)
 
     assert worst(limit - 1e-3) > alpha - gamma
