@@ -1,0 +1,428 @@
+"""What a run's findings cost, by hand: an hour at 100 requests/s and one at 10, on replicas at ten cents an hour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from search_examples import (
+    BASE,
+    FP32,
+    INT8,
+    artefact,
+    curve,
+    est,
+    evidence,
+    facts,
+    findings,
+    hours,
+    market,
+    measured,
+    objective,
+    offer,
+    p99_alone,
+    p99_at_peak,
+    pricing,
+    provenance,
+    workload,
+)
+
+from farthing.core.search.assemble import assemble, assemble_baseline
+from farthing.core.search.evaluations import evaluation, everyone
+from farthing.core.search.repricing import reprice
+from farthing.nouns import MachinePeaks, OperatorTime, Plan, Profile
+
+ALONE = replace(INT8, max_batch=1)
+REPLICA = 0.1 * 730 / 2
+"""A replica for one of the two hours, all month."""
+
+
+# --- costs ----------------------------------------------------------------------------------------------------
+
+
+def test_a_candidates_cost_in_whole_replicas() -> None:
+    """Baseline, 10 requests/s each: 10 + 1 replicas; INT8 at 100: 1 + 1; FP32 at 40: 3 + 1; at half that 5 + 1."""
+    p = pricing()
+    costs = {c: p.cost(c) for c in (BASE, INT8, FP32)}
+    assert {c: cost.usd_per_month for c, cost in costs.items() if cost} == pytest.approx(
+        {BASE: 11 * REPLICA, INT8: 2 * REPLICA, FP32: 4 * REPLICA}
+    )
+    halved = p.cost(FP32, 0.5)
+    assert halved is not None
+    assert halved.usd_per_month == pytest.approx(6 * REPLICA)
+    assert p.cost(replace(FP32, max_batch=32)) is None
+    assert pricing(findings(sla_rps={BASE: None})).cost(BASE) is None
+
+
+def test_the_fewest_replicas_of_the_promise_are_paid() -> None:
+    cost = pricing(promise=objective(min_replicas=3)).cost(INT8)
+    assert cost is not None
+    assert cost.usd_per_month == pytest.approx(6 * REPLICA)
+
+
+def test_a_costs_interval_is_that_of_the_capacity_in_whole_replicas() -> None:
+    """Baseline 12 [11.4, 12.6]: at 0.95 of the rate 11 + 2 replicas, at 1.05 of it 10 + 1; what was screened: ± 10 %."""
+    p = pricing()
+    base = p.cost(BASE)
+    assert base is not None
+    seen = p.spread(BASE, base)
+    assert (seen.lo, seen.value, seen.hi) == pytest.approx((11 * REPLICA, 11 * REPLICA, 13 * REPLICA))
+    assert (seen.n, seen.method) == (12, "capacity interval through whole replicas")
+    assert seen.source == "aws/small@here:on_demand 2026-07-20"
+    busy = pricing(trace=hours(120.0))  # 40 ± 4: 3 replicas at 40 and 44, 4 at 36
+    fp32 = busy.cost(FP32)
+    assert fp32 is not None
+    screened = busy.spread(FP32, fp32)
+    assert (screened.lo, screened.value, screened.hi) == pytest.approx((6 * REPLICA, 6 * REPLICA, 8 * REPLICA))
+    assert (screened.n, screened.method) == (0, "screened capacity ± 10 % through whole replicas")
+
+
+# --- savings --------------------------------------------------------------------------------------------------
+
+
+def test_savings_by_hand() -> None:
+    """2 of 11 replica-hours are left of the baseline's; of the best FP32's 4 it is half."""
+    saving, versus = pricing().savings()
+    assert saving is not None
+    assert versus is not None
+    assert saving.value == pytest.approx(1 - 2 / 11)
+    assert versus.value == pytest.approx(1 - 2 / 4)
+
+
+def test_a_savings_interval_is_that_of_the_measured_ratio() -> None:
+    """Rates 10 and 100, ratio 10 [9.5, 10.5]: at 95 requests/s 2 + 1 replicas, at 105 one each."""
+    saving = pricing().savings()[0]
+    assert saving is not None
+    assert (saving.lo, saving.hi) == pytest.approx((1 - 3 / 11, 1 - 2 / 11))
+
+
+def test_against_fp32_both_ratios_intervals_count() -> None:
+    """Ratio 100/40 within √(10.5/9.5 · 4.2/3.8) = 1.1053 on both sides: 10,000 requests/s take 250 of FP32 at 40,
+    and 100 of INT8, 111 at 90.48 and 91 at 110.53."""
+    versus = pricing(trace=hours(10_000.0)).savings()[1]
+    assert versus is not None
+    assert (versus.lo, versus.value, versus.hi) == pytest.approx((1 - 111 / 250, 1 - 100 / 250, 1 - 91 / 250))
+    assert versus.method.endswith("product of two t intervals")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [{"best_fp32": None}, {"sla_rps": {BASE: 10.0, INT8: 100.0}}, {"ratios": {INT8: est(10.0, 9.5, 10.5)}}],
+)
+def test_without_a_proven_fp32_engine_there_is_one_saving(missing: dict[str, object]) -> None:
+    saving, versus = pricing(findings(**missing)).savings()
+    assert saving is not None
+    assert versus is None
+
+
+def test_without_a_choice_or_a_baselines_rate_there_is_no_saving() -> None:
+    assert pricing(findings(chosen=None)).savings() == (None, None)
+    assert pricing(findings(sla_rps={BASE: None, INT8: 100.0})).savings() == (None, None)
+
+
+# --- hour by hour ---------------------------------------------------------------------------------------------
+
+
+def test_the_plan_hour_by_hour() -> None:
+    seen = pricing(trace=hours(100.0, 10.0, 0.0)).priced()
+    assert seen.hourly.mean_rps == (100, 10, 0)
+    assert (seen.hourly.baseline_replicas, seen.hourly.planned_replicas) == ((10, 1, 1), (1, 1, 1))
+    assert seen.hourly.baseline_usd == pytest.approx((1.0, 0.1, 0.1))
+    assert seen.hourly.planned_usd == pytest.approx((0.1, 0.1, 0.1))
+    assert (seen.hourly.committed_replicas, seen.hourly.committed_term) == (0, None)
+    assert seen.notes[0].startswith("purchase terms: nothing committed")
+
+
+def test_the_way_from_the_bill_to_the_plan() -> None:
+    """Bill $1,000; baseline 11 replica-hours, one at a time 2 + 1, in batches 1 + 1, and no terms to buy."""
+    seen = pricing().priced()
+    assert seen.usd_per_month is not None
+    values = {part.name: part.usd_per_month.value for part in seen.parts}
+    assert values == pytest.approx(
+        {"right-sizing": 1000 - 11 * REPLICA, "efficiency": 8 * REPLICA, "batching": REPLICA, "purchase terms": 0},
+        abs=1e-5,
+    )
+    assert seen.baseline_usd_per_month.value == pytest.approx(11 * REPLICA)
+    assert seen.usd_per_month.value == pytest.approx(2 * REPLICA)
+    unknown = findings(sla_rps={BASE: 10.0, INT8: 100.0})
+    batching = pricing(unknown).priced().parts[2]
+    assert batching.usd_per_month.value == 0  # never measured alone: nothing is credited to batching
+
+
+def test_a_commitment_that_pays_scales_the_cost() -> None:
+    """A replica reserved at six cents serves both hours: 60 % of the price on demand."""
+    terms = (offer(), offer(term="reserved_1y", usd_per_hour=0.06))
+    seen = pricing(terms=terms).priced()
+    assert seen.usd_per_month is not None
+    assert seen.usd_per_month.value == pytest.approx(2 * REPLICA * 0.6)
+    assert (seen.hourly.committed_replicas, seen.hourly.committed_term) == (1, "reserved_1y")
+    assert seen.parts[3].usd_per_month.value == pytest.approx(2 * REPLICA * 0.4, abs=1e-5)
+    assert market(terms=terms).offers == terms
+    other = offer(term="spot", usd_per_hour=0.03, interruptions_per_hour=0.1)
+    assert market(terms=(other, offer())).offers == (offer(), other)
+
+
+def test_nothing_chosen_is_the_baseline_alone() -> None:
+    seen = pricing(findings(chosen=None)).priced()
+    assert (seen.parts, seen.usd_per_month, seen.notes) == ((), None, ())
+    assert seen.hourly.planned_replicas == ()
+    assert pricing(findings(sla_rps={BASE: 10.0, INT8: None})).priced().usd_per_month is None
+    with pytest.raises(ValueError, match="pytorch torch-module b1 2×1 has no rate"):
+        pricing(findings(sla_rps={BASE: None})).priced()
+
+
+# --- other machines -------------------------------------------------------------------------------------------
+
+
+def test_elsewhere_capacity_goes_by_processors_between_half_and_twice() -> None:
+    """Four processors for two: 50 requests/s become 100; 400/s take four replicas, from two to eight."""
+    found = findings(sla_rps={BASE: 10.0, FP32: 40.0, INT8: 50.0})
+    others = (
+        offer("aws/large", usd_per_hour=0.3, vcpus=4),
+        offer("aws/unknown", vcpus=None),
+        offer("aws/serverless", usd_per_hour=None),
+        offer("aws/cheap", usd_per_hour=0.05),
+    )
+    seen = pricing(found, hours(400.0), elsewhere=others).elsewhere()
+    assert [e.offer.name for e in seen] == ["aws/cheap", "aws/large"]
+    large = seen[1].cost_usd_per_month
+    assert (large.lo, large.value, large.hi) == pytest.approx((2 * 0.3 * 730, 4 * 0.3 * 730, 8 * 0.3 * 730))
+    assert large.source == "aws/large@here:on_demand"
+
+
+def test_elsewhere_needs_a_choice_and_this_machines_processors() -> None:
+    others = (offer("aws/large", vcpus=4),)
+    assert pricing(findings(chosen=None), elsewhere=others).elsewhere() == ()
+    assert pricing(findings(sla_rps={BASE: 10.0, INT8: None}), elsewhere=others).elsewhere() == ()
+    assert pricing(elsewhere=others, bill_offer=offer(vcpus=None)).elsewhere() == ()
+    three = pricing(elsewhere=others, promise=objective(min_replicas=3)).elsewhere()
+    assert three[0].cost_usd_per_month.value == pytest.approx(6 * REPLICA)
+
+
+# --- everyone -------------------------------------------------------------------------------------------------
+
+
+def test_everyone_comes_once_baseline_and_choice_first_then_by_rate() -> None:
+    slow, never = replace(FP32, max_batch=1), replace(FP32, max_batch=32)
+    broken, lost = replace(FP32, engine="broken"), replace(FP32, engine="lost")
+    found = findings(
+        sla_rps={never: None, slow: 20.0, BASE: 10.0, FP32: 40.0, INT8: 100.0}, failed={broken: "signal 9"}, lost={lost: ""}
+    )  # fmt: skip
+    assert everyone(found) == (BASE, INT8, FP32, slow, never, lost, broken)
+    assert everyone(findings(chosen=None, sla_rps={INT8: 100.0, BASE: 10.0})) == (BASE, INT8)
+
+
+def test_all_that_is_known_of_a_candidate() -> None:
+    found = findings(
+        curves={ALONE: curve({1: est(20.0), 8: est(80.0)})},
+        facts={ALONE: facts(321.0)},
+        latency={INT8: measured(INT8, 3.0, 5.0, 9.0)},
+        server={INT8: measured(INT8, 4.0, 6.0, 33.0)},
+    )
+    seen = evaluation(pricing(found), INT8)
+    assert (seen.status, seen.reason) == ("chosen", "")
+    assert [(b, e.value) for b, e in seen.service_ms] == [(1, 20), (8, 80)]
+    assert (p99_alone(seen), p99_at_peak(seen)) == (est(9.0), est(33.0))
+    assert seen.quantiles_ms == (3.0, 9.0)
+    assert (seen.peak_memory_mib, seen.load_s, seen.first_inference_s) == (321, 0.8, 0.03)
+    assert seen.artefact == artefact("int8", "int8")
+    assert seen.cost_usd_per_month is not None
+    assert seen.usd_per_million is not None
+    requests = 110 * 3600 * 730 / 2
+    assert seen.usd_per_million.value == pytest.approx(2 * REPLICA / requests * 1e6)
+    assert seen.sla_rps is not None
+    assert (seen.sla_rps.lo, seen.sla_rps.value, seen.sla_rps.n) == (100, 100, 0)
+
+
+def test_what_was_not_measured_is_none() -> None:
+    unknown = replace(FP32, engine="other")
+    seen = evaluation(pricing(), unknown)
+    assert (seen.capacity_rps, seen.sla_rps, seen.cost_usd_per_month, seen.usd_per_million) == (None,) * 4
+    assert (p99_alone(seen), p99_at_peak(seen), seen.accuracy, seen.ratio) == (None,) * 4
+    assert (seen.service_ms, seen.quantiles_ms, seen.peak_memory_mib, seen.load_s) == ((), (), None, None)
+
+
+def test_capacity_from_service_times_when_no_rounds_were_run() -> None:
+    """Two workers, batches of four in 20 ms [16, 25]: 400 requests/s, from 320 to 500."""
+    build = replace(FP32, max_batch=1)
+    p = pricing(findings(curves={build: curve({1: est(8.0), 4: est(20.0, 16.0, 25.0)})}))
+    seen = evaluation(p, FP32).capacity_rps
+    assert seen is not None
+    assert (seen.lo, seen.value, seen.hi) == pytest.approx((320, 400, 500))
+    assert evaluation(p, replace(FP32, max_batch=8)).capacity_rps is None
+    assert evaluation(p, INT8).capacity_rps == est(120.0, 114.0, 126.0)
+
+
+def test_accuracy_is_the_builds_and_the_confirm_split_comes_first() -> None:
+    early, late = evidence("unproven", split="search"), evidence()
+    p = pricing(findings(search={replace(INT8, max_batch=1): early, FP32: early}, confirm={INT8: late}))
+    assert evaluation(p, replace(INT8, max_batch=2, threads=2)).accuracy == late
+    assert evaluation(p, replace(FP32, max_batch=2)).accuracy == early
+    for other in ({"engine": "x"}, {"variant": "x"}, {"precision": "bf16"}):
+        assert evaluation(p, replace(INT8, **other)).accuracy is None
+
+
+def test_what_became_of_each() -> None:
+    tied, broken, never = replace(INT8, max_batch=4), replace(FP32, engine="broken"), replace(FP32, max_batch=32)
+    sibling, plain = replace(FP32, max_batch=2), replace(FP32, variant="plain")
+    found = findings(
+        tied=(tied,),
+        failed={broken: "signal 9"},
+        lost={FP32: "slower at a first look", never: "p99 80 ms"},
+        sla_rps={BASE: 10.0, INT8: 100.0, never: None, replace(never, variant="x"): None},
+    )
+    p = pricing(found)
+    seen = {c: (evaluation(p, c).status, evaluation(p, c).reason) for c in (BASE, INT8, tied, broken, FP32, sibling)}
+    assert seen == {
+        BASE: ("baseline", ""),
+        INT8: ("chosen", ""),
+        tied: ("tied", "cannot be told apart from the chosen one"),
+        broken: ("failed", "signal 9"),
+        FP32: ("lost", "slower at a first look"),
+        sibling: ("lost", "slower at a first look"),
+    }
+    assert evaluation(p, never).reason == "p99 80 ms"
+    for c, reason in (
+        (never, "p99 80 ms"),
+        (replace(never, variant="x"), "does not keep the latency bound at any rate"),
+    ):
+        assert (evaluation(p, c).status, evaluation(p, c).reason) == ("infeasible", reason)
+    assert evaluation(p, plain).reason == "slower than the chosen one at every batch size tried"
+    assert evaluation(p, replace(plain, engine="x")).status == "lost"
+
+
+# --- the plan, and the plan at another day's prices -----------------------------------------------------------
+
+
+def planned(found=None, **more: object) -> Plan:
+    return assemble(
+        workload(),
+        found or findings(),
+        market(**more),
+        hours(100.0, 10.0),
+        provenance(),
+        splits={"confirm": 700},
+        assumptions=("this machine stands for aws/small",),
+        description="a test",
+    )
+
+
+def test_a_plan_holds_what_was_found() -> None:
+    plan = planned()
+    assert plan.verdict.outcome == "met"
+    assert plan.chosen is not None
+    assert (plan.chosen.candidate, plan.baseline.candidate, plan.nearest) == (INT8, BASE, None)
+    assert {e.candidate for e in plan.evaluations} == {BASE, INT8, FP32, ALONE}
+    assert plan.saving_frac is not None
+    assert plan.saving_frac.value == pytest.approx(1 - 2 / 11)
+    assert plan.requests_per_month == pytest.approx(110 * 3600 * 365)
+    assert plan.assumptions[0] == "this machine stands for aws/small"
+    assert plan.assumptions[1].startswith("purchase terms:")
+    assert plan.artefacts == (artefact("int8", "int8"),)
+
+
+def test_a_plan_without_a_choice_names_the_nearest() -> None:
+    found = findings(
+        chosen=None, latency={FP32: measured(FP32, 40.0, 60.0, 80.0), INT8: measured(INT8, 40.0, 60.0, 70.0)}
+    )
+    plan = planned(found)
+    assert (plan.verdict.outcome, plan.chosen, plan.planned_usd_per_month) == ("not_met", None, None)
+    assert plan.nearest is not None
+    assert plan.nearest.candidate == INT8
+
+
+def profile() -> Profile:
+    operator = OperatorTime(
+        name="x", kind="Conv", time_ms=1.0, share_frac=1.0, precision="f32", flops=1.0, bytes_moved=1.0,
+        roofline_frac=None, mapped=True,
+    )  # fmt: skip
+    return Profile(
+        candidate=BASE, batch=1, operators=(operator,), wall_ms=1.0, pipeline_ms=0.1, mapped_frac=1.0,
+        peaks=MachinePeaks(fp32_gflops=1.0, bf16_gflops=None, int8_gops=None, memory_gb_per_s=1.0),
+        bottleneck="compute", why="a test",
+    )  # fmt: skip
+
+
+def test_the_baseline_is_held_against_the_bill() -> None:
+    def baseline(found):
+        return assemble_baseline(
+            workload(), found, market(), hours(100.0, 10.0), provenance(), score=None, assumptions=(), description="",
+        )  # fmt: skip
+
+    seen = baseline(findings(profiles=(profile(), replace(profile(), batch=2))))
+    assert (seen.gap.name, seen.gap.claimed) == ("right-sizing", False)
+    assert seen.gap.usd_per_month.value == pytest.approx(1000 - 11 * REPLICA, abs=1e-5)
+    assert seen.profile.batch == 1
+    with pytest.raises(ValueError, match="was not profiled"):
+        baseline(findings())
+
+
+RESERVED = offer(term="reserved_1y", usd_per_hour=0.06)
+
+
+def test_at_twice_the_price_costs_double_and_the_bill_and_the_saving_stay() -> None:
+    plan = planned()
+    again = reprice(plan, offer(usd_per_hour=0.2), (offer(usd_per_hour=0.2),))
+    assert again.baseline_usd_per_month.value == pytest.approx(22 * REPLICA)
+    assert again.planned_usd_per_month is not None
+    assert again.planned_usd_per_month.value == pytest.approx(4 * REPLICA)
+    assert (again.bill_usd_per_month, again.saving_frac) == (1000, plan.saving_frac)
+    assert again.hourly.baseline_usd == pytest.approx((2.0, 0.2))
+    assert again.hourly.planned_usd == pytest.approx((0.2, 0.2))
+    values = [part.usd_per_month.value for part in again.parts]
+    assert values == pytest.approx([1000 - 22 * REPLICA, 16 * REPLICA, 2 * REPLICA, 0], abs=1e-5)
+    assert again.chosen is not None
+    assert again.chosen.cost_usd_per_month is not None
+    assert again.chosen.cost_usd_per_month.value == pytest.approx(4 * REPLICA)
+    assert again.baseline.cost_usd_per_month is not None
+    assert again.baseline.cost_usd_per_month.value == pytest.approx(22 * REPLICA)
+    for before, after in zip(plan.evaluations, again.evaluations):
+        assert before.usd_per_million is not None
+        assert after.usd_per_million is not None
+        assert after.usd_per_million.value == pytest.approx(2 * before.usd_per_million.value)
+
+
+def test_commitments_are_chosen_anew_at_the_new_prices() -> None:
+    again = reprice(planned(), offer(), (offer(), RESERVED))
+    assert again.planned_usd_per_month is not None
+    assert again.planned_usd_per_month.value == pytest.approx(2 * REPLICA * 0.6)
+    assert (again.hourly.committed_replicas, again.hourly.committed_term) == (1, "reserved_1y")
+    assert again.parts[3].usd_per_month.value == pytest.approx(2 * REPLICA * 0.4, abs=1e-5)
+    assert again.offers == (offer(), RESERVED)
+    back = reprice(again, offer(), (offer(),))
+    assert back.planned_usd_per_month is not None
+    assert back.planned_usd_per_month.value == pytest.approx(2 * REPLICA)
+
+
+def test_the_notes_of_the_old_terms_are_replaced() -> None:
+    again = reprice(planned(elsewhere=(offer("aws/large"),)), offer(usd_per_hour=0.2), (offer(usd_per_hour=0.2),))
+    assert again.elsewhere == ()
+    assert again.assumptions[0] == "priced again with the price of 2026-07-20 (made up for tests)"
+    assert again.assumptions[1] == "this machine stands for aws/small"
+    assert [a.startswith("purchase terms:") for a in again.assumptions] == [False, False, True]
+
+
+def test_batchings_interval_is_carried_over() -> None:
+    """Unbatched is what was planned and batching's own part, end by end."""
+    plan = planned()
+    again = reprice(plan, offer(usd_per_hour=0.2), (offer(usd_per_hour=0.2),))
+    batching, efficiency = plan.parts[2].usd_per_month, again.parts[1].usd_per_month
+    assert plan.chosen is not None
+    cost = plan.chosen.cost_usd_per_month
+    assert cost is not None
+    base = again.baseline_usd_per_month
+    assert efficiency.lo == pytest.approx(base.lo - 2 * (cost.hi + batching.hi), abs=1e-4)
+    assert efficiency.hi == pytest.approx(base.hi - 2 * (cost.lo + batching.lo), abs=1e-4)
+
+
+def test_a_plan_that_chose_nothing_is_repriced_as_its_baseline() -> None:
+    again = reprice(planned(findings(chosen=None)), offer(usd_per_hour=0.2), (offer(usd_per_hour=0.2),))
+    assert again.baseline_usd_per_month.value == pytest.approx(22 * REPLICA)
+    assert (again.planned_usd_per_month, again.parts, again.chosen) == (None, (), None)
+    assert not any(a.startswith("purchase terms:") for a in again.assumptions)
+
+
+@pytest.mark.parametrize("other", [{"name": "aws/other"}, {"region": "there"}, {"term": "reserved_1y"}])
+def test_another_offer_is_no_new_price(other: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="the plan is priced as aws/small@here:on_demand, not"):
+        reprice(planned(), offer(**other), ())  # type: ignore[arg-type]
