@@ -66,11 +66,12 @@ def room(name: str) -> Room:
 
 
 def nearest_first(tests: Iterable[str], path: str) -> list[str]:
-    """The test files in the order in which they are likely to notice: those that name the module, simulations last."""
+    """The test files in the order in which they notice soonest: examples that name the module, simulations last."""
     module = path.removesuffix(".py").replace("/", ".")
 
-    def distance(test: str) -> tuple[bool, bool, str]:
-        return "simulations" in test, f"farthing.{module}" not in (REPOSITORY / test).read_text(), test
+    def distance(test: str) -> tuple[bool, bool, bool, str]:
+        text = (REPOSITORY / test).read_text()
+        return "simulations" in test, "hypothesis" in text, f"farthing.{module}" not in text, test
 
     return sorted(tests, key=distance)
 
