@@ -38,14 +38,15 @@ def test_a_workday_follows_the_documented_curve(hour: float, height: float) -> N
     ("day", "hour", "share"),
     [
         (4, 21.9, 1.0),
+        (4, 23.0, 1 - 0.25 * (1 - math.sqrt(0.5)) / 2),
         (5, 0.0, 0.875),
+        (5, 1.0, 1 - 0.25 * (1 + math.sqrt(0.5)) / 2),
         (5, 2.1, 0.75),
-        (5, 12.0, 0.75),
         (6, 12.0, 0.75),
         (6, 21.9, 0.75),
         (0, 0.0, 0.875),
-    ]
-    + [(0, 2.1, 1.0), (4, 23.0, 1 - 0.25 * (1 - math.sqrt(0.5)) / 2), (5, 1.0, 1 - 0.25 * (1 + math.sqrt(0.5)) / 2)],
+        (0, 2.1, 1.0),
+    ],
 )
 def test_a_weekend_is_a_quarter_lower_with_edges_of_four_hours(day: int, hour: float, share: float) -> None:
     assert rate(day, hour) / rate(2, hour) == pytest.approx(share, abs=0.002)
