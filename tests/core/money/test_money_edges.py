@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from farthing.core.money.attribution import Carry, allocation_nanodollars, busy_core_s, usage_nanodollars, whole
 from farthing.core.money.marginal import (
     FleetState,
     PaidReplicas,
@@ -20,7 +21,17 @@ from farthing.core.money.marginal import (
     usd_per_hour_at,
     whole_replicas,
 )
+from farthing.core.money.request_cost import usd_at_capacity, usd_of_service
+from farthing.core.money.routed_saving import routed_saving
 from farthing.core.money.saving import on_grid_usd, saving_frac, waterfall
+from farthing.core.money.trace_cost import (
+    cost_at_trace,
+    hour_lengths_h,
+    infer_trace,
+    infer_trace_from_replicas,
+    replicas_by_hour,
+)
+from farthing.errors import InputError
 from farthing.nouns import Estimate, Offer, Trace
 
 OfferMaker = Callable[..., Offer]
@@ -205,3 +216,107 @@ def test_one_replica_is_the_fewest_unless_said(offer: OfferMaker) -> None:
     hours = Trace(name="hours", step_s=3600, counts=np.array([360_000.0, 0.0]))
     seen = saving_frac(hours, 10.0, Estimate(value=10.0, lo=10.0, hi=10.0, n=1, method="t"), offer())
     assert seen.value == pytest.approx(1 - 2 / 11)
+
+
+# --- requests -------------------------------------------------------------------------------------------------
+
+
+def test_a_request_by_hand() -> None:
+    """$3.60 an hour is a tenth of a cent a second: two seconds on one of four cores; ten requests a second."""
+    share = usd_of_service(2.0, usd_per_hour=3.6, worker_cores=1.0, replica_cores=4.0)
+    assert share == pytest.approx(0.0005)
+    assert usd_at_capacity(3.6, 10.0) == pytest.approx(0.0001)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["service_s", "usd_per_hour", "worker_cores", "replica_cores"])
+def test_each_quantity_of_a_request_is_positive(name: str, bad: float) -> None:
+    quantities = {"service_s": 1.0, "usd_per_hour": 1.0, "worker_cores": 1.0, "replica_cores": 1.0, name: bad}
+    with pytest.raises(ValueError, match=f"{name} must be finite and > 0"):
+        usd_of_service(quantities.pop("service_s"), **quantities)
+    for pair in ((bad, 1.0), (1.0, bad)):
+        with pytest.raises(ValueError, match="must be finite and > 0"):
+            usd_at_capacity(*pair)
+
+
+def test_a_batch_is_shared_by_rows_and_nothing_ran_is_nothing() -> None:
+    """Two seconds on two cores for three of four rows; a batch of no rows keeps nobody busy, be there rows or not."""
+    seen = busy_core_s(np.full(4, 2.0), np.array([3.0, 1.0, 0.0, 5.0]), np.array([4.0, 4.0, 0.0, 0.0]), np.full(4, 2.0))
+    assert seen.tolist() == [3.0, 1.0, 0.0, 0.0]
+
+
+def test_short_times_share_the_interval_as_long_ones_do() -> None:
+    """0.3 and 0.1 core-seconds bear three and one quarters of ten seconds at $3.60 an hour; who failed bears none."""
+    price, answered = np.full(3, 3.6), np.array([True, True, False])
+    seen = allocation_nanodollars(10.0, price, np.array([0.3, 0.1, 9.0]), answered)
+    assert seen == pytest.approx([7_500_000, 2_500_000, 0])
+    unmeasured = allocation_nanodollars(10.0, price, np.zeros(3), answered)
+    assert unmeasured == pytest.approx([5_000_000, 5_000_000, 0])
+    assert allocation_nanodollars(10.0, price, np.ones(3), np.zeros(3, dtype=bool)).tolist() == [0, 0, 0]
+
+
+def test_use_is_priced_by_the_core_second() -> None:
+    seen = usage_nanodollars(np.array([3.6, np.nan]), np.array([0.5, 0.5]), np.array([4.0, 4.0]))
+    assert seen[0] == pytest.approx(125_000)  # a quarter of a tenth of a cent, half a second
+    assert np.isnan(seen[1])
+
+
+def test_parts_of_a_nanodollar_are_carried() -> None:
+    """0.4 carried, then 0.5, 0.5, nothing known, 1.2: the running sums are 0.9, 1.4, 1.4, 2.6."""
+    written, carry = whole(np.array([0.5, 0.5, np.nan, 1.2]), 0.4)
+    assert written.tolist() == [0, 1, 0, 1]
+    assert carry == pytest.approx(0.6)
+    assert whole(np.zeros(0), 0.4)[1] == 0.4
+    assert (Carry().allocation, Carry().usage) == (0, 0)
+
+
+def test_a_route_without_idle_replicas_pays_for_work_alone() -> None:
+    seen = routed_saving(
+        rows=10,
+        reference_usd_per_row=0.01,
+        tiers_usd={"small": 0.02, "large": 0.03},
+        scores_usd=0.004,
+        audits_usd=0.005,
+    )
+    assert (seen.idle_nusd, seen.actual_nusd, seen.saved_nusd) == (0, 59_000_000, 41_000_000)
+    assert (seen.busy_nusd, seen.saved_busy_nusd) == (59_000_000, 41_000_000)
+    assert routed_saving(rows=0, reference_usd_per_row=0, tiers_usd={}, scores_usd=0, audits_usd=0).saved_nusd == 0
+    for rows, amount in ((-1, 0.0), (1, -1e-9), (1, math.nan), (1, math.inf)):
+        with pytest.raises(ValueError, match="must be"):
+            routed_saving(rows=rows, reference_usd_per_row=0.0, tiers_usd={}, scores_usd=amount, audits_usd=0.0)
+
+
+# --- a trace and its bill -------------------------------------------------------------------------------------
+
+
+def test_hours_of_steps_of_a_second_and_of_an_hour() -> None:
+    seconds = Trace(name="s", step_s=1.0, counts=np.ones(3601))
+    assert hour_lengths_h(seconds) == pytest.approx([1.0, 1 / 3600])
+    whole_hours = Trace(name="h", step_s=3600.0, counts=np.ones(3))
+    assert hour_lengths_h(whole_hours).tolist() == [1, 1, 1]
+
+
+def test_what_was_priced_cannot_be_changed(offer: OfferMaker) -> None:
+    cost = cost_at_trace(Trace(name="h", step_s=3600.0, counts=np.ones(2)), 1.0, offer())
+    for array in (cost.replicas, cost.usd_by_hour):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 5
+
+
+def test_a_bill_between_two_steps_takes_the_nearer_and_of_two_equal_ones_the_lower(offer: OfferMaker) -> None:
+    """Flat traffic at $73 a replica: 4.4 pays for four, 4.6 for five, 4.5 for four; half a replica for one."""
+    flat = Trace(name="flat", step_s=3600.0, counts=np.full(4, 3600.0))
+
+    def replicas(bill: float) -> float:
+        return float(infer_trace(flat, 10.0, offer(), bill).counts[0] / 3600 / 10)
+
+    assert [replicas(73 * x) for x in (4.4, 4.6, 4.5, 1.0, 0.5)] == pytest.approx([4, 5, 4, 1, 1])
+    with pytest.raises(InputError, match=r"pays for 0\.49 replicas"):
+        replicas(73 * 0.49)
+    assert infer_trace_from_replicas(flat, 10.0, 1).counts.tolist() == pytest.approx([36_000] * 4)
+    for count, sla_rps in ((0, 1.0), (1, 0.0)):
+        with pytest.raises(ValueError, match="replicas ≥ 1 and sla_rps > 0"):
+            infer_trace_from_replicas(flat, sla_rps, count)
+    assert replicas_by_hour(np.array([0.0, 25.0]), 10.0, 2).tolist() == [2, 3]
+    with pytest.raises(ValueError, match="min_replicas must be ≥ 1, is 0"):
+        replicas_by_hour(np.array([1.0]), 1.0, 0)
