@@ -25,6 +25,18 @@ import scipy.optimize
 import scipy.special
 import scipy.stats  # noqa: F401
 
+OPTIONS = (
+    "-x",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "_hypothesis_pytestplugin",
+    "-m",
+    "not slow",
+    "--hypothesis-seed=0",
+)
+"""Of pytest; plug-ins that no core test needs take longer to import than most rooms' tests to run."""
 WALL_PER_CPU = 10
 """A child may wait this many times its processor's limit: for the processor when others use it, or for ever."""
 
@@ -74,10 +86,10 @@ def _become_the_tests(tree: Path, tests: Sequence[str], cache: str, cpu_limit_s:
             os.dup2(nowhere, stream)
         os.chdir(tree)
         os.environ["NUMBA_CACHE_DIR"] = cache
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         numba.config.CACHE_DIR = cache
         sys.path.insert(0, str(tree / "src"))
-        quiet = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-seed=0"]
-        status = int(pytest.main([*quiet, *tests]))
+        status = int(pytest.main([*OPTIONS, *tests]))
     finally:
         os._exit(status)
 
