@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from farthing.core.money.attribution import Carry, allocation_nanodollars, busy_core_s, usage_nanodollars, whole
+from farthing.core.money.commitments import commitment_split
+from farthing.core.money.frontier import FrontierPoint, frontier
 from farthing.core.money.marginal import (
     FleetState,
     PaidReplicas,
@@ -320,3 +323,41 @@ def test_a_bill_between_two_steps_takes_the_nearer_and_of_two_equal_ones_the_low
     assert replicas_by_hour(np.array([0.0, 25.0]), 10.0, 2).tolist() == [2, 3]
     with pytest.raises(ValueError, match="min_replicas must be ≥ 1, is 0"):
         replicas_by_hour(np.array([1.0]), 1.0, 0)
+
+
+# --- what cannot be told apart --------------------------------------------------------------------------------
+
+
+def at(cost: Estimate, drop: Estimate) -> FrontierPoint:
+    """A point whose latency is 10 ms, whatever that field is called."""
+    names = (each.name for each in fields(FrontierPoint))
+    return FrontierPoint(**dict(zip(names, ("x", cost, drop, usd(10.0)))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cost", "drop", "joined"),
+    [
+        (usd(110.0), usd(0.0), True),  # [90, ∞) around 100 is taken as [90, 110]
+        (usd(110.5), usd(0.0), False),
+        (usd(130.0, -math.inf, 150.0), usd(0.0), True),  # (−∞, 150] around 130 is taken as [110, 150]
+        (usd(131.0, -math.inf, 150.0), usd(0.0), False),  # [112, 150]
+        (usd(150.0, -math.inf, math.inf), usd(0.0), True),
+        (usd(105.0), usd(0.5), False),
+    ],
+)
+def test_the_missing_side_of_an_interval_is_as_long_as_the_other(cost: Estimate, drop: Estimate, joined: bool) -> None:
+    groups = frontier([at(usd(100.0, 90.0, math.inf), usd(0.0)), at(cost, drop)])
+    assert [(g.leader, g.tied) for g in groups] == [(0, (1,) if joined else ())]
+
+
+def test_a_split_that_was_priced_cannot_be_changed(offer: OfferMaker) -> None:
+    split = commitment_split(np.array([1, 2]), (offer(),))
+    for array in (split.on_demand_replicas, split.spot_replicas, split.usd_by_hour):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 5
+
+
+def test_the_price_of_a_replica_stands_in_the_refusal(offer: OfferMaker) -> None:
+    flat = Trace(name="flat", step_s=3600.0, counts=np.ones(4))
+    with pytest.raises(InputError, match=r"a bill of \$30\.00 a month pays for 0\.41 replicas .*\(\$73\.00 each\)"):
+        infer_trace(flat, 10.0, offer(), 30.0)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
+from farthing.core.search.assemble import assemble
 from farthing.core.search.findings import Facts, Findings
 from farthing.core.search.pricing import Market, Pricing
 from farthing.core.search.verdicts import nearest
@@ -27,6 +28,7 @@ from farthing.nouns import (
     Objective,
     Offer,
     PipelineSpec,
+    Plan,
     Provenance,
     Trace,
     Workload,
@@ -196,3 +198,17 @@ def provenance() -> Provenance:
         command="farthing optimize", seed=1, versions={}, hardware=Hardware(name="here"), fingerprint="abc",
         started_at=datetime(2026, 7, 21, tzinfo=UTC), seconds={},
     )  # fmt: skip
+
+
+def planned(found: Findings | None = None, **more: object) -> Plan:
+    """The plan of a run at an hour of 100 requests/s and one of 10."""
+    return assemble(
+        workload(),
+        found or findings(),
+        market(**more),
+        hours(100.0, 10.0),
+        provenance(),
+        splits={"confirm": 700},
+        assumptions=("this machine stands for aws/small",),
+        description="a test",
+    )
