@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from search_examples import artefact, est, objective
 
 from farthing.core.search import racing
@@ -123,15 +125,15 @@ def test_ties_lie_within_two_percent_with_their_whole_interval(factor: float, sa
     assert racing.ties(noisy) == (A,)
 
 
-def test_an_interval_above_the_band_is_no_tie_either() -> None:
-    """The leader by geometric mean may be beaten in the noise: an end above 1.02 tells them apart as well."""
-    few = racing.Race(scores={A: (100.0,) * 8, B: (99.0, 100.0) * 4}, weights={A: 1.0, B: 1.0}, running=(A, B))
-    seen = racing.ratio(few, B, A)
-    assert seen.lo > 0.98
-    assert racing.ties(few) == (A, B)
-    upwards = racing.Race(scores={A: (100.0,) * 8, B: (103.5, 96.5) * 4}, weights={A: 1.0, B: 1.0}, running=(A, B))
-    assert racing.ratio(upwards, B, A).hi > 1.02
-    assert racing.ties(upwards) == (A,)
+@pytest.mark.parametrize(("half", "tied"), [(0.0197, True), (0.0200, False), (0.0205, False)])
+def test_an_upper_end_above_the_band_is_no_tie_either(half: float, tied: bool) -> None:
+    """Equal means within ± half in logarithms: e^0.02 lies above 1.02 while e^−0.02 still lies above 0.98."""
+    x = half * math.sqrt(7) / stats.t.ppf(1 - 0.05 / 4, 7)  # two candidates, four looks
+    wave = tuple(math.exp(x * sign) for sign in (1, -1) * 4)
+    race = racing.Race(scores={A: (1.0,) * 8, B: wave}, weights={A: 1.0, B: 1.0}, running=(A, B))
+    seen = racing.ratio(race, B, A)
+    assert (math.log(seen.lo), math.log(seen.hi)) == pytest.approx((-half, half))
+    assert (len(racing.ties(race)) == 2) == tied
 
 
 def test_a_race_ends_when_all_are_tied_or_at_the_last_look() -> None:
