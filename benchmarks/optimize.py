@@ -38,7 +38,7 @@ def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
     cores = int(bench.hardware.vcpus or 1)
     engines = {e: find("engines", e).missing() for e in bench.settings.engines}
     rates: dict[Candidate, float] = {}
-    bound = plan.objective.latency_ms
+    bound = plan.objective.latency
     for build in builds(plan.artefacts, engines, bench.hardware.isa, cores):
         for c in with_batches(build, (1,), layouts(cores)):
             try:
@@ -53,8 +53,8 @@ def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
                     curve.upto(b),
                     instances=c.instances,
                     max_batch=b,
-                    latency_s=None if bound is None else bound / 1000,
-                    percentile=plan.objective.percentile,
+                    latency_s=None if bound is None else bound.ms / 1000,
+                    percentile=plan.objective.level,
                 )
                 if rate is not None:
                     rates[replace(c, max_batch=b)] = rate

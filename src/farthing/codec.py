@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ def _converter() -> Converter:
     c = Converter(forbid_extra_keys=True)
     c.register_unstructure_hook(float, _float)
     c.register_structure_hook(float, lambda v, _: float(v))
+    c.register_unstructure_hook(Path, str)
     for stamp in (datetime, date):
         c.register_unstructure_hook(stamp, lambda v: v.isoformat())
     c.register_structure_hook(datetime, lambda v, _: v if isinstance(v, datetime) else datetime.fromisoformat(v))

@@ -7,6 +7,7 @@ Every numeric field carries its unit in its name. Arrays are read-only. A fracti
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -29,6 +30,8 @@ __all__ = [
     "Evaluation",
     "Hardware",
     "HourlyPlan",
+    "Latency",
+    "LatencyBound",
     "MachinePeaks",
     "Measurement",
     "ModelRef",
@@ -53,6 +56,8 @@ __all__ = [
     "Verdict",
     "Verification",
     "Workload",
+    "latency_metric",
+    "percentile_name",
 ]
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -64,6 +69,8 @@ HOURS_PER_MONTH = 730.0
 """Hours in a month as the clouds bill them (8,760 / 12)."""
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow's names of the image formats that are opened; all others are refused."""
+HIGHEST_LEVEL = 0.999
+"""Highest latency percentile that can be promised: p99.99 would take 40,000 single requests and 200,000 served ones."""
 MAX_PIXELS = 50_000_000
 """Default limit on the pixels of one image, checked before decoding."""
 
@@ -382,13 +389,77 @@ class Offer:
         return f"{self.name}@{self.region}:{self.term}"
 
 
+def percentile_name(percentile: float) -> str:
+    """``p99`` for 0.99, ``p99.9`` for 0.999: how a level is called everywhere."""
+    return f"p{percentile * 100:.6g}"
+
+
+def latency_metric(percentile: float) -> str:
+    """Name of a Measurement's metric: ``latency_p99_ms``, ``latency_p99.9_ms``."""
+    return f"latency_{percentile_name(percentile)}_ms"
+
+
+_LATENCY_METRIC = re.compile(r"latency_p(\d+(?:\.\d+)?)_ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyBound:
+    """What is promised of latency: so many of the requests are answered within a time.
+
+    Attributes:
+        ms: The time, > 0.
+        percentile: Share of the requests, in (0, 0.999]; what lies above takes more requests than a run has.
+    """
+
+    ms: float
+    percentile: float = 0.99
+
+    def __post_init__(self) -> None:
+        _require(self.ms > 0, self, "ms must be > 0")
+        _require(
+            0 < self.percentile <= HIGHEST_LEVEL,
+            self,
+            f"percentile must lie in (0, {HIGHEST_LEVEL:g}]; above it a run has too few requests",
+        )
+
+    @property
+    def name(self) -> str:
+        """``p99.9``."""
+        return percentile_name(self.percentile)
+
+    @property
+    def flag(self) -> str:
+        """``--p999``: how it is asked for."""
+        return f"--{self.name.replace('.', '')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """A latency percentile that was measured; it carries its level, so that no other name is written on it.
+
+    Attributes:
+        percentile: Which one, in (0, 1).
+        ms: Its value.
+    """
+
+    percentile: float
+    ms: Estimate
+
+    def __post_init__(self) -> None:
+        _require(0 < self.percentile < 1, self, "percentile must lie in (0, 1)")
+
+    @property
+    def name(self) -> str:
+        """``p99.9``."""
+        return percentile_name(self.percentile)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
     """The promise that a plan must keep.
 
     Attributes:
-        latency_ms: Bound on the latency percentile, None for no bound.
-        percentile: Which one, in (0, 1).
+        latency: Bound on a latency percentile, None for no bound.
         metric: ``accuracy``, ``agreement``, ``f1_macro`` … or the name of a custom metric.
         max_drop_frac: Largest allowed drop of the metric against the baseline (0.01 = 1 point).
         confidence: Confidence of the accuracy gate, in (0, 1).
@@ -397,8 +468,7 @@ class Objective:
         min_replicas: Fewest replicas at any time, ≥ 1.
     """
 
-    latency_ms: float | None = None
-    percentile: float = 0.99
+    latency: LatencyBound | None = None
     metric: str = "accuracy"
     max_drop_frac: float = 0.01
     confidence: float = 0.95
@@ -407,11 +477,14 @@ class Objective:
     min_replicas: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.latency_ms is None or self.latency_ms > 0, self, "latency_ms must be > 0")
-        _require(0 < self.percentile < 1, self, "percentile must lie in (0, 1)")
         _require(0 <= self.max_drop_frac < 1, self, "max_drop_frac must lie in [0, 1)")
         _require(0.5 < self.confidence < 1, self, "confidence must lie in (0.5, 1)")
         _require(self.min_replicas >= 1, self, "min_replicas must be ≥ 1")
+
+    @property
+    def level(self) -> float:
+        """The latency percentile that is measured under load: the promised one, 0.99 when none is promised."""
+        return 0.99 if self.latency is None else self.latency.percentile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -564,7 +637,7 @@ class ServedModel:
         pipeline: How payloads become tensors; kind ``tensor`` when clients send tensors only. Models with an image
             or text pipeline take tensors too.
         classes: Names of the classes in index order, empty when unknown.
-        deadline_s: Default of a request that names none (the plan's latency bound), None for none.
+        deadline_s: Default of a request that names none (the plan's bound on p99 or above), None for none.
         max_delay_s: How long a batch may wait to fill, 0 for timer-free.
         max_waiting: Rows that may wait.
         memory_mib: Of all its workers, as the plan measured it; None when unknown.
@@ -604,7 +677,7 @@ class Measurement:
         scenario: MLPerf's name of the load.
         batch: Batch size that was run (Offline, SingleStream) or allowed (Server).
         n: Requests (samples) measured.
-        metrics: By name with unit: ``latency_p50_ms latency_p90_ms latency_p99_ms throughput_rps service_ms
+        metrics: By name with unit: latencies as :func:`latency_metric` names them, ``throughput_rps service_ms
             pipeline_frac peak_memory_mib device_memory_mib load_s first_inference_s artefact_mib offered_rps``.
         quantiles_ms: Latency at 0, 1, … 100 %, shape ``(101,)`` as a tuple, empty when not measured.
         blocks: One number a block (the block's throughput in requests/s), in time order.
@@ -627,6 +700,27 @@ class Measurement:
     blocks: tuple[float, ...] = ()
     contended: bool = False
     seconds: float = 0.0
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Latency percentiles that were measured, lowest first."""
+        found = (_LATENCY_METRIC.fullmatch(name) for name in self.metrics)
+        return tuple(sorted(round(float(m[1]) / 100, 8) for m in found if m))
+
+    def latency(self, percentile: float) -> Estimate:
+        """The latency at one level, in ms.
+
+        Raises:
+            ValueError: when that level was not measured.
+        """
+        name = latency_metric(percentile)
+        if name not in self.metrics:
+            held = ", ".join(map(percentile_name, self.levels)) or "no latency"
+            raise ValueError(
+                f"{percentile_name(percentile)} of {self.candidate.label} was not measured: this {self.scenario} run "
+                f"of {self.n:,} requests holds {held}"
+            )
+        return self.metrics[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -764,10 +858,9 @@ class Evaluation:
         service_ms: Time of a whole batch with all cores loaded, by batch size, smallest first.
         capacity_rps: One replica with all cores loaded at ``max_batch``.
         sla_rps: Highest arrival rate of one replica at which the latency bound holds; None when it never does.
-        latency_p50_ms: SingleStream, one thread or the candidate's own layout.
-        latency_p90_ms: As above.
-        latency_p99_ms: As above.
-        p99_at_peak_ms: At the plan's peak rate: measured in the Server scenario, or the model's bound.
+        single: Latency of single requests (SingleStream, first worker): p50, p90, p99 and the promised level, lowest
+            first; empty when not measured.
+        at_peak: Latency at the promised level and the plan's peak rate (Server); None when it was not served.
         ratio: Capacity over the baseline's, from interleaved blocks.
         accuracy: On the last split it was tried on, None when it was not.
         cost_usd_per_month: At the workload's trace on the bill's own offer and term.
@@ -785,10 +878,8 @@ class Evaluation:
     service_ms: tuple[tuple[int, Estimate], ...] = ()
     capacity_rps: Estimate | None = None
     sla_rps: Estimate | None = None
-    latency_p50_ms: Estimate | None = None
-    latency_p90_ms: Estimate | None = None
-    latency_p99_ms: Estimate | None = None
-    p99_at_peak_ms: Estimate | None = None
+    single: tuple[Latency, ...] = ()
+    at_peak: Latency | None = None
     ratio: Estimate | None = None
     accuracy: AccuracyEvidence | None = None
     cost_usd_per_month: Estimate | None = None
@@ -798,6 +889,16 @@ class Evaluation:
     first_inference_s: float | None = None
     artefact: Artefact | None = None
     quantiles_ms: tuple[float, ...] = ()
+
+    def single_at(self, percentile: float) -> Latency | None:
+        """Latency of single requests at one level, None when it was not measured."""
+        return next((x for x in self.single if math.isclose(x.percentile, percentile)), None)
+
+    def tail_at(self, percentile: float) -> Latency | None:
+        """Latency at one level: at the peak rate where that was measured, else of single requests, else None."""
+        if self.at_peak is not None and math.isclose(self.at_peak.percentile, percentile):
+            return self.at_peak
+        return self.single_at(percentile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from farthing.codec import to_plain
+from farthing.load.schema import stamp
 
 sys.path.append(str(Path(__file__).parents[1] / "load"))
 sys.path.append(str(Path(__file__).parents[1] / "render"))
@@ -30,7 +31,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     (tmp_path / "workload.yaml").write_text(yaml.safe_dump(workload))
     (tmp_path / "farthing-out").mkdir()
-    plan = {"schema": "farthing/plan/1", **to_plain(met_plan())}
+    plan = {"schema": stamp("plan"), **to_plain(met_plan())}
     (tmp_path / "farthing-out" / "plan.yaml").write_text(yaml.safe_dump(plan, allow_unicode=True))
     for name in ("outcomes.csv", "route/route.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

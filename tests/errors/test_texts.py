@@ -28,7 +28,7 @@ from farthing.load.prices import find_offer, load_offers
 from farthing.load.splits import make_splits
 from farthing.load.traces import CsvArrivals
 from farthing.load.workload import workload_from_flags
-from farthing.nouns import Workload
+from farthing.nouns import LatencyBound, Workload
 from farthing.store.documents import disk_errors
 from farthing.verbs.optimize import optimize, settings_of
 
@@ -90,7 +90,7 @@ def test_stale_price(tmp_path: Path, golden_error: Compare) -> None:
 
 def test_impossible_objective() -> None:
     plan = PLANS["not_met"]()
-    verdict = decide(replace(plan.objective, latency_ms=2.0), None, plan.nearest, None)
+    verdict = decide(replace(plan.objective, latency=LatencyBound(ms=2.0)), None, plan.nearest, None)
     said = "\n".join([f"{verdict.outcome}:", *verdict.reasons, "", f"hint: {verdict.hint}", ""])
     golden_files.compare(golden_files.GOLDEN / "errors" / "objective-impossible.txt", said)
 

@@ -15,9 +15,10 @@ from farthing.codec import from_plain, to_plain
 from farthing.errors import DataError, FarthingError, InputError, ModelError, SchemaError, TraceError, TrustError
 from farthing.load.fields import FLAGS
 from farthing.load.resolved import load_resolved_workload
+from farthing.load.schema import stamp
 from farthing.load.splits import make_splits
 from farthing.load.workload import load_workload, workload_from_flags, workload_of
-from farthing.nouns import Workload
+from farthing.nouns import LatencyBound, Workload
 
 FLAT = {
     "offer": "aws/m7i.large",
@@ -39,7 +40,7 @@ def test_the_golden_workload(project: Path) -> None:
     assert (w.name, w.priced_as, w.search_n, w.confirm_n) == ("golden", "aws/m7i.large", 20, 40)
     assert (w.holdout.n, w.calibration and w.calibration.n, w.holdout.classes) == (90, 30, ("cat", "dog", "owl"))
     assert (w.pipeline.resize, w.pipeline.crop, w.pipeline.mean) == (32, 28, (0.485, 0.456, 0.406))
-    assert (w.objective.latency_ms, w.objective.percentile, w.objective.max_drop_frac) == (50, 0.99, 0.01)
+    assert (w.objective.latency, w.objective.max_drop_frac) == (LatencyBound(ms=50), 0.01)
     assert (w.objective.confidence, w.objective.min_saving_frac, w.objective.metric) == (0.95, 0.3, "accuracy")
     assert (w.bill.replicas, w.bill.usd_per_month, w.bill.term) == (136, None, "on_demand")
     assert w.trace is not None
@@ -53,7 +54,7 @@ def test_a_workload_survives_the_codec(project: Path) -> None:
     again = from_plain(Workload, to_plain(w))
     assert to_plain(again) == to_plain(w)
     resolved = project / "workload.json"
-    resolved.write_text(yaml.safe_dump({"schema": "farthing/workload-resolved/1", **to_plain(w)}))
+    resolved.write_text(yaml.safe_dump({"schema": stamp("workload-resolved"), **to_plain(w)}))
     resolved = resolved.rename(project / "w.yaml")
     assert to_plain(load_resolved_workload(resolved)) == to_plain(w)
     resolved.write_text("schema: farthing/workload-resolved/1\nname: x\nstolen: 1\n")
@@ -89,7 +90,7 @@ def test_flags_win_over_the_file(project: Path, monkeypatch: pytest.MonkeyPatch)
     write_images(project.parent / "other", ["cat", "dog"] * 4)
     flags = {"p95": "0.2s", "bill": 500, "data": "other", "shape": "flat", "per_month": "1M", "max_drop": "3pt"}
     w = workload_of(str(project / "workload.yaml"), flags)
-    assert (w.objective.latency_ms, w.objective.percentile, w.objective.max_drop_frac) == (200, 0.95, 0.03)
+    assert (w.objective.latency, w.objective.max_drop_frac) == (LatencyBound(ms=200, percentile=0.95), 0.03)
     assert (w.bill.usd_per_month, w.bill.replicas, w.bill.region) == (500, None, "us-east-1")
     assert (w.holdout.n, w.trace, w.shape, w.requests_per_month) == (8, None, "flat", 1e6)
     assert w.calibration is not None

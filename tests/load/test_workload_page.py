@@ -11,6 +11,7 @@ from small_inputs import write_onnx
 
 from farthing.load.fields import FLAGS, sections
 from farthing.load.workload import load_workload
+from farthing.nouns import LatencyBound
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workload.md").read_text()
 FILES = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -27,7 +28,7 @@ def test_the_first_file_loads(project: Path) -> None:
     write_onnx(project / "resnet50.onnx")
     (project / "first.yaml").write_text(FILES[0])
     found = load_workload(project / "first.yaml")
-    assert (found.name, found.bill.replicas, found.objective.latency_ms) == ("first", 136, 50)
+    assert (found.name, found.bill.replicas, found.objective.latency) == ("first", 136, LatencyBound(ms=50))
 
 
 def test_the_long_file_loads(project: Path) -> None:

@@ -23,6 +23,7 @@ from farthing.nouns import (
     Dataset,
     Estimate,
     Evaluation,
+    LatencyBound,
     ModelRef,
     Objective,
     PipelineSpec,
@@ -78,7 +79,7 @@ def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         holdout=dataset,
         baseline=BaselineSpec(engine="fake"),
         bill=Bill(offer="aws/m7i.large", replicas=1),
-        objective=Objective(latency_ms=500.0),
+        objective=Objective(latency=LatencyBound(ms=500.0)),
     )
     found = Workbench(
         workload=workload,

@@ -18,6 +18,8 @@ from farthing.nouns import (
     Evaluation,
     Hardware,
     HourlyPlan,
+    Latency,
+    LatencyBound,
     MachinePeaks,
     Measurement,
     Objective,
@@ -176,10 +178,12 @@ def evaluation(
         ),
         capacity_rps=est(capacity),
         sla_rps=None if sla is None else est(sla, 0.03),
-        latency_p50_ms=est(one, 0.01, 400),
-        latency_p90_ms=est(one * 1.12, 0.02, 400),
-        latency_p99_ms=est(one * 1.37, 0.05, 400),
-        p99_at_peak_ms=est(p99, 0.06, 400),
+        single=(
+            Latency(percentile=0.5, ms=est(one, 0.01, 400)),
+            Latency(percentile=0.9, ms=est(one * 1.12, 0.02, 400)),
+            Latency(percentile=0.99, ms=est(one * 1.37, 0.05, 400)),
+        ),
+        at_peak=Latency(percentile=0.99, ms=est(p99, 0.06, 400)),
         ratio=est(capacity / 83.0, 0.02),
         accuracy=accuracy(700, *ANSWERS[variant], "confirm")
         if final
@@ -231,7 +235,7 @@ def evaluations() -> tuple[Evaluation, ...]:
             status, reason = "infeasible", "p99 57 ms [54, 60] at every rate, promised 50 ms"
         made = evaluation(engine, variant, batch, instances, threads, status, reason)
         if batch == 16 and variant == "fp32":
-            made = replace(made, p99_at_peak_ms=est(57, 0.05, 400), sla_rps=None)
+            made = replace(made, at_peak=Latency(percentile=0.99, ms=est(57, 0.05, 400)), sla_rps=None)
         out.append(made)
     crashed = Candidate(engine="torch-compile", variant="fp32", precision="fp32", max_batch=8, instances=2, threads=1)
     out.append(
@@ -325,7 +329,7 @@ def met_plan() -> Plan:
         verdict=Verdict(
             outcome="met", reasons=("p99 at the peak rate is within 50 ms", "the drop is at most 0.7 points")
         ),
-        objective=Objective(latency_ms=50, max_drop_frac=0.01, min_saving_frac=0.3),
+        objective=Objective(latency=LatencyBound(ms=50), max_drop_frac=0.01, min_saving_frac=0.3),
         pipeline=PipelineSpec(kind="image", resize=64, crop=64),
         bill_usd_per_month=bill,
         baseline_usd_per_month=est(base_usd, 0.02),
@@ -405,7 +409,8 @@ def not_met_plan() -> Plan:
         for e in plan.evaluations
     )
     nearest = next(e for e in rows if e.candidate.build == "openvino/int8-nncf" and e.candidate.max_batch == 1)
-    nearest = replace(nearest, p99_at_peak_ms=Estimate(value=7.2, lo=7.0, hi=7.5, n=400, method="order statistics"))
+    seen = Estimate(value=7.2, lo=7.0, hi=7.5, n=400, method="order statistics")
+    nearest = replace(nearest, at_peak=Latency(percentile=0.99, ms=seen))
     return replace(
         plan,
         verdict=Verdict(
@@ -413,7 +418,7 @@ def not_met_plan() -> Plan:
             reasons=("no candidate answers within 5 ms at p99 on aws/m7i.large",),
             hint="--p99 7.5ms, or an offer with AVX-512 VNNI: `farthing prices list --isa avx512_vnni`",
         ),
-        objective=replace(plan.objective, latency_ms=5.0),
+        objective=replace(plan.objective, latency=LatencyBound(ms=5.0)),
         planned_usd_per_month=None,
         saving_frac=None,
         saving_versus_best_fp32_frac=None,

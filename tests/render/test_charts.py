@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from example_plan import HOSTILE, est, hostile_plan, met_plan, not_met_plan, profile, unproven_plan
 
-from farthing.nouns import HourlyPlan
+from farthing.nouns import HourlyPlan, Latency, LatencyBound
 from farthing.render import charts
 from farthing.render.palette import DARK, LIGHT, svg_rules
 
@@ -88,7 +88,7 @@ def test_frontier_without_costs_is_refused():
 def test_frontier_with_neither_accuracy_nor_latency_bound():
     plan = met_plan()
     rows = tuple(replace(e, accuracy=None) for e in plan.evaluations if e.status != "baseline")
-    bare = replace(plan, evaluations=rows, objective=replace(plan.objective, latency_ms=None))
+    bare = replace(plan, evaluations=rows, objective=replace(plan.objective, latency=None))
     text = charts.svg(charts.frontier(bare))
     assert "promised" not in text
     assert "p99 latency in ms" in text
@@ -116,7 +116,7 @@ def test_intervals_that_reach_beyond_the_bill_stay_in_the_picture():
 
 def test_those_drawn_as_one_stay_in_the_picture():
     plan = met_plan()
-    rows = tuple(replace(e, p99_at_peak_ms=est(413)) if e.status == "tied" else e for e in plan.evaluations)
+    rows = tuple(replace(e, at_peak=Latency(percentile=0.99, ms=est(413))) if e.status == "tied" else e for e in plan.evaluations)
     panels = charts.frontier(replace(plan, evaluations=rows)).to_dict()["vconcat"]
     domain = panels[1]["layer"][2]["encoding"]["y"]["scale"]["domain"]
     assert domain[1] > 413
@@ -133,7 +133,7 @@ def test_latency_says_each_percentile_and_the_peak():
     said = labels(charts.svg(charts.latency(met_plan())))
     assert "now, pytorch fp32 b1 2×1: p50 22.9 ms [22.7, 23.1], one request at a time" in said
     assert "planned, openvino int8-nncf b8 2×1: p99 12.2 ms [11.5, 13.0], at the peak rate" in said
-    tail = replace(met_plan(), objective=replace(met_plan().objective, percentile=0.999))
+    tail = replace(met_plan(), objective=replace(met_plan().objective, latency=LatencyBound(ms=50, percentile=0.999)))
     assert "p99.9" in charts.svg(charts.latency(tail))
     plan = met_plan()
     assert plan.chosen is not None

@@ -6,7 +6,7 @@ from datetime import date
 
 from example_plan import hardware, met_plan, not_met_plan, unproven_plan
 
-from farthing.nouns import Estimate, MachinePeaks, Offer
+from farthing.nouns import Estimate, Latency, MachinePeaks, Offer
 from farthing.render import sentences as s
 
 
@@ -31,7 +31,9 @@ def test_unproven_headline():
 def test_a_latency_above_the_promise_is_said():
     plan = met_plan()
     assert plan.chosen is not None
-    slow = replace(plan.chosen, p99_at_peak_ms=Estimate(value=60, lo=58, hi=62, n=9, method="t"))
+    slow = replace(
+        plan.chosen, at_peak=Latency(percentile=0.99, ms=Estimate(value=60, lo=58, hi=62, n=9, method="t"))
+    )
     assert s.headline(replace(plan, chosen=slow)).endswith("p99 60 ms > 50 ms")
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import farthing as ft
 from farthing.codec import from_plain, to_plain
 from farthing.core.search.assemble import Market, assemble
+from farthing.load.schema import stamp
 from farthing.measure import campaign, hardware
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.workbench import Settings, Workbench
@@ -151,7 +152,7 @@ def record() -> None:
             shutil.copy(file, FOLDER)
         told = {"provenance": to_plain(plan.provenance), "market": to_plain(replace(market, elsewhere=()))}
         write_json(FOLDER / "provenance.json", "farthing/recording/1", told)
-        write_yaml(FOLDER / "plan.yaml", "farthing/plan/1", to_plain(replay(FOLDER, Path(again) / "run")))
+        write_yaml(FOLDER / "plan.yaml", stamp("plan"), to_plain(replay(FOLDER, Path(again) / "run")))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def test_a_changed_measurement_changes_the_plan(tmp_path: Path) -> None:
     p50 = first["value"]["metrics"]["latency_p50_ms"]
     p50.update({key: p50[key] * 2 for key in ("value", "lo", "hi")})
     (changed / "journal.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    was, now = (p.baseline.latency_p50_ms for p in (load_plan(FOLDER / "plan.yaml"), replay(changed, tmp_path / "run")))
+    was, now = (p.baseline.single_at(0.5) for p in (load_plan(FOLDER / "plan.yaml"), replay(changed, tmp_path / "run")))
     assert was is not None
     assert now is not None
-    assert now.value == pytest.approx(2 * was.value)
+    assert now.ms.value == pytest.approx(2 * was.ms.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from farthing.codec import from_plain
 from farthing.load.plans import load_plan
 from farthing.load.schema import read_document
-from farthing.nouns import Estimate, Measurement, Workload
+from farthing.nouns import Estimate, LatencyBound, Measurement, Workload
 from farthing.render.report import report_html
 from farthing.store.journal import Journal
 from farthing.store.measurements import read_measurements
@@ -50,4 +50,4 @@ def test_journal(tmp_path: Path) -> None:
 
 def test_resolved_workload() -> None:
     workload = from_plain(Workload, read_document(V1 / "workload.json", "workload-resolved"))
-    assert (workload.holdout.n, workload.objective.latency_ms) == (360, 50)
+    assert (workload.holdout.n, workload.objective.latency) == (360, LatencyBound(ms=50))

@@ -8,6 +8,7 @@ they belong to the calibration data.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ from farthing.errors import InputError
 from farthing.load import units
 from farthing.nouns import Precision, Term
 
-__all__ = ["FLAGS", "Located", "Origin", "merged", "parse", "sections"]
+__all__ = ["FLAGS", "LEVELS", "Located", "Origin", "merged", "parse", "sections"]
 
+LEVELS: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+"""Latency percentiles that can be promised, by key; a run has too few requests for higher ones."""
 Parsed = dict[str, dict[str, Any]]
 """Values by section and key; the top level is the section ``""``."""
 
@@ -168,7 +171,7 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
         "replicas": _whole,
     },
     "objective": {
-        **dict.fromkeys(("p50", "p90", "p95", "p99", "p999"), _amount(units.duration_ms)),
+        **dict.fromkeys(LEVELS, _amount(units.duration_ms)),
         "metric": _located,
         "max_drop": _amount(units.fraction),
         "confidence": _amount(units.fraction),
@@ -193,7 +196,7 @@ _EITHER: Mapping[str, tuple[frozenset[str], ...]] = {
     "calibration": (_DATA_PATHS,),
     "traffic": (frozenset(("trace", "shape")),),
     "bill": (frozenset(("usd_per_month", "replicas")),),
-    "objective": (frozenset(("p50", "p90", "p95", "p99", "p999")),),
+    "objective": (frozenset(LEVELS),),
 }
 """Keys of which a later source replaces all when it gives one."""
 _PLACES: Mapping[str, tuple[str, str]] = {
@@ -209,7 +212,15 @@ def sections() -> dict[str, tuple[str, ...]]:
     return {section: tuple(keys) for section, keys in _SECTIONS.items()}
 
 
+_LEVEL = re.compile(r"p\d+(\.\d+)?")
+
+
 def _unknown(key: object, section: str, origin: Origin) -> InputError:
+    if _LEVEL.fullmatch(str(key)) and section in ("", "objective"):
+        return InputError(
+            f"{key} in {origin.name} is no latency level that can be promised",
+            hint=f"one of {', '.join(LEVELS)} (p99.9); for a higher one a run has too few requests",
+        )
     known = sorted(_SECTIONS[section]) if section else sorted({*_PLACES, *_SECTIONS} - {""})
     close = difflib.get_close_matches(str(key), known, n=1)
     where = f"{section} of {origin.name}" if section else origin.name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,25 +16,26 @@ import yaml
 
 from farthing.codec import from_plain
 from farthing.errors import InputError, SchemaError
+from farthing.load.migrations import MIGRATIONS
 
 __all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "read_noun", "stamp"]
 
 T = TypeVar("T")
 
 VERSIONS: Mapping[str, int] = {
-    "plan": 1,
+    "baseline": 2,
+    "plan": 2,
     "prices": 1,
     "profile": 1,
     "route": 1,
     "serve": 1,
+    "served-model": 1,
     "tiers": 1,
     "verification": 1,
     "workload": 1,
-    "workload-resolved": 1,
+    "workload-resolved": 2,
 }
 """Newest version of each kind that this farthing reads and writes."""
-MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""``(kind, n)`` → turns version n of a kind into version n + 1; every version below the newest has one."""
 _STAMP = re.compile(r"farthing/([a-z_-]+)/([1-9]\d{0,5})")
 _MAX_MIB = 256
 _SHOWN = 5
@@ -57,7 +58,7 @@ class _StrictLoader(_LOADER):  # type: ignore[misc]
 
 
 def stamp(kind: str) -> str:
-    """Make the schema line of the newest version of a kind: ``farthing/plan/1``."""
+    """Make the schema line of the newest version of a kind: ``farthing/plan/2``."""
     return f"farthing/{kind}/{VERSIONS[kind]}"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.planned import Check, fitted, planned
-from farthing.load.schema import kind_of
+from farthing.load.schema import kind_of, read_noun
 from farthing.load.serve_file import NO_DEADLINE, Wishes, as_name, check_name, read_serve_file
 from farthing.load.served_route import ROUTE_FILE, route_models, tiers_of_routes
 from farthing.load.signature import onnx_signature
@@ -131,7 +131,10 @@ def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
 
 def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
     if path.suffix.lower() in _DOCUMENTS and path.is_file():
-        if kind_of(path) == "route":
+        kind = kind_of(path)
+        if kind == "served-model":
+            yield _wished(_of_served_model(path), wishes, setting)
+        elif kind == "route":
             if setting.route is not None:
                 raise InputError(f"{setting.route} has a tier that is itself a route, {path}: a tier is one model")
             inside = replace(setting, route=path)
@@ -142,6 +145,12 @@ def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served
         yield from _of_folder(path, wishes, setting)
     else:
         yield _wished(_of_file(path, setting), wishes, setting)
+
+
+def _of_served_model(path: Path) -> ServedModel:
+    """One model with everything said, as ``farthing optimize`` writes it to prove a choice before there is a plan."""
+    model = read_noun(path, "served-model", ServedModel, written_by="farthing optimize")
+    return replace(model, path=path.parent / model.path)
 
 
 def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:

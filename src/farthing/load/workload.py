@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from farthing.errors import DataError, InputError, TrustError
 from farthing.load.data import read_dataset
-from farthing.load.fields import Located, Origin, Parsed, merged, parse
+from farthing.load.fields import LEVELS, Located, Origin, Parsed, merged, parse
 from farthing.load.labels import check_labels
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.schema import read_document
 from farthing.load.signature import onnx_signature
-from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, Objective, PipelineSpec, Trace, Workload
+from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
 from farthing.plugins import find
 from farthing.plugins import names as plugin_names
 
@@ -25,7 +25,6 @@ T = TypeVar("T")
 _DATA_KINDS = {"data": None, "images": "image", "texts": "text", "tensors": "tensor"}
 _DATA_KEYS = {*_DATA_KINDS, "labels", "text_column", "label_column"}
 _CLASS_METRICS = ("accuracy", "f1_macro")
-_PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
 def load_workload(path: Path | str, *, trust: bool = False, overrides: Mapping[str, Any] | None = None) -> Workload:
@@ -254,10 +253,11 @@ def _bill(section: Mapping[str, Any]) -> Bill:
 
 
 def _objective(section: Mapping[str, Any], metric: str) -> Objective:
-    bounds = [key for key in _PERCENTILES if key in section]
+    bounds = [key for key in LEVELS if key in section]
     if len(bounds) > 1:
         raise InputError(f"objective gives {' and '.join(bounds)}; one latency bound is held", hint="leave one out")
-    latency = {"latency_ms": section[bounds[0]], "percentile": _PERCENTILES[bounds[0]]} if bounds else {}
+    bound = {"ms": section[bounds[0]], "percentile": LEVELS[bounds[0]]} if bounds else None
+    latency = _checked("objective", LatencyBound, **bound) if bound else None
     fields = {
         "max_drop": "max_drop_frac",
         "confidence": "confidence",
@@ -266,4 +266,4 @@ def _objective(section: Mapping[str, Any], metric: str) -> Objective:
         "min_replicas": "min_replicas",
     }
     rest = {fields[key]: value for key, value in section.items() if key in fields}
-    return _checked("objective", Objective, metric=metric, **latency, **rest)
+    return _checked("objective", Objective, metric=metric, latency=latency, **rest)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from farthing.core.search import gate, space
 from farthing.core.search.findings import Findings
-from farthing.errors import MeasureError
+from farthing.errors import InputError, MeasureError
+from farthing.measure.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race
 from farthing.measure.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
 from farthing.measure.screening import build_all, pass_gate, screen
 from farthing.measure.state import RunState, TraceOf, findings_of, look, stable_rate
-from farthing.measure.under_load import serve_at_peak, under_load
+from farthing.measure.under_load import beside_server, under_load
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Estimate
+from farthing.nouns import Candidate, Estimate, percentile_name
 
 __all__ = ["baseline_score", "measure_baseline", "run"]
 
+LONGEST_SINGLE_S = 600.0
+"""Longest run of single requests that a level above p99 may cause; p99 itself takes as long as it takes."""
 LAYOUT_ROUNDS = 3
 """Rounds that decide between the layouts of the baseline."""
 
@@ -44,13 +49,20 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
     else:
         prove(state, chosen)
         chosen = confirm(state, chosen, contenders)
-        serve_at_peak(state, chosen, trace_of)
-        bench.retire([])
-        try:
-            state.profiles = profile_all(bench, [state.baseline, chosen], state.server)
-        except MeasureError as e:  # the verdict does not hang on it
-            state.notes.append(f"no profiles: {e.message}")
+        if serve_as_planned(state, chosen, trace_of):
+            _profiles(state, chosen)
+        else:
+            chosen = None
+            measure_nearest(state)
     return findings_of(state, chosen)
+
+
+def _profiles(state: RunState, chosen: Candidate) -> None:
+    state.bench.retire([])
+    try:
+        state.profiles = profile_all(state.bench, [state.baseline, chosen], state.server)
+    except MeasureError as e:  # the verdict does not hang on it
+        state.notes.append(f"no profiles: {e.message}")
 
 
 def measure_baseline(bench: Workbench) -> Findings:
@@ -70,7 +82,7 @@ def measure_baseline(bench: Workbench) -> Findings:
     state.capacities[c] = bench.offline(c, blocks).metrics["throughput_rps"]
     rate = state.sla[c]
     if rate is not None:
-        state.server[c] = bench.server(c, rate, bench.settings.latency_n)
+        state.server[c] = beside_server(state, c, rate, bench.settings.trial_runs, "baseline")
     state.profiles = profile_all(bench, [c], state.server)
     return findings_of(state, None)
 
@@ -104,10 +116,24 @@ def _baseline(state: RunState) -> None:
     look(state, c, sorted({1, c.max_batch}))
     _baseline_rate(state)
     bench.tell("baseline", 1, 3, "latency of single requests")
-    state.latency[c] = bench.single_stream(c, bench.settings.latency_n)
+    _check_level(state, c)
+    state.latency[c] = bench.single_stream(c, bench.enough(bench.settings.latency_n))
     bench.tell("baseline", 2, 3, "answers on the search split")
     bench.answers(c, "search", bench.splits.search)
-    bench.tell("baseline", 3, 3, f"p99 {state.latency[c].metrics['latency_p99_ms'].value:.1f} ms")
+    bench.tell("baseline", 3, 3, f"{percentile_name(bench.level)} {state.latency[c].latency(bench.level).value:.1f} ms")
+
+
+def _check_level(state: RunState, c: Candidate) -> None:
+    """Refuse a level above p99 before an hour is spent on single requests of the baseline."""
+    bench = state.bench
+    n, at_p99 = bench.enough(bench.settings.latency_n), bench.settings.latency_n
+    each_ms = state.curves[replace(c, max_batch=1)].service_ms[0].value
+    if n > at_p99 and n * each_ms > LONGEST_SINGLE_S * 1000:
+        raise InputError(
+            f"{percentile_name(bench.level)} takes {n:,} requests one at a time, of the baseline at {each_ms:.0f} ms "
+            f"each about {n * each_ms / 60_000:.0f} min; the limit is {LONGEST_SINGLE_S / 60:g} min",
+            hint=f"promise p99 instead, which takes {at_p99:,}: --p99 …",
+        )
 
 
 def _baseline_rate(state: RunState) -> None:

@@ -45,13 +45,13 @@ def contenders_of(state: RunState, survivors: Sequence[Candidate], cores: int) -
 
 def _useful_batches(state: RunState, c: Candidate) -> tuple[int, ...]:
     """Batch sizes whose time alone fits the latency bound, judged from the sizes already measured."""
-    bound = state.bench.workload.objective.latency_ms
+    bound = state.bench.workload.objective.latency
     sizes = state.bench.settings.batches
     known = state.curves.get(replace(c, max_batch=1))
     if bound is None or known is None:
         return sizes
     per_item = known.service_ms[-1].value / known.sizes[-1]
-    return tuple(b for b in sizes if b == 1 or b * per_item <= bound)
+    return tuple(b for b in sizes if b == 1 or b * per_item <= bound.ms)
 
 
 def run_race(state: RunState, contenders: Sequence[Candidate]) -> Candidate | None:

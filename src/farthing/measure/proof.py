@@ -36,7 +36,7 @@ def prove(state: RunState, chosen: Candidate) -> None:
     if fp32:
         state.best_fp32 = max((replace(fp32, max_batch=8), fp32), key=lambda c: state.ratios[c].value)
         state.sla[state.best_fp32] = stable_rate(state, state.best_fp32)
-    state.latency[chosen] = bench.single_stream(chosen, bench.settings.latency_n)
+    state.latency[chosen] = bench.single_stream(chosen, bench.enough(bench.settings.latency_n))
 
 
 def _take_in(state: RunState, blocks: Mapping[Candidate, Sequence[Reading]]) -> None:
@@ -92,4 +92,5 @@ def measure_nearest(state: RunState) -> None:
     found = [c for c in state.curves if c != state.baseline]
     if found:
         quickest = min(found, key=lambda c: state.curves[c].service_ms[0].value)
-        state.latency[quickest] = state.bench.single_stream(quickest, state.bench.settings.latency_n)
+        bench = state.bench
+        state.latency[quickest] = bench.single_stream(quickest, bench.enough(bench.settings.latency_n))

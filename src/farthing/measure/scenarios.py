@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from farthing.core.stats.intervals import mean_t, quantile
 from farthing.measure.canary import Canary
 from farthing.measure.clock import MonotonicClock
+from farthing.measure.open_loop import NEVER_MS, RunSeen, levels_of, seen_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.watching import Watched, watched
-from farthing.nouns import Candidate, Estimate, Measurement
+from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
 from farthing.ports import Clock
 
 __all__ = ["Reading", "offline", "run_round", "server", "single_stream"]
-
-NEVER_MS = 1e9
-"""Stands for the latency of a request that was not answered: beyond all bounds, and finite in every file format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +110,23 @@ def _widened(found: Estimate, values: Sequence[float], busy: int) -> Estimate:
 
 
 def single_stream(
-    replica: Replica, n: int, *, seed: int, hardware: str, canary: Canary | None = None, clock: Clock | None = None
+    replica: Replica,
+    n: int,
+    *,
+    seed: int,
+    hardware: str,
+    level: float = 0.99,
+    canary: Canary | None = None,
+    clock: Clock | None = None,
 ) -> Measurement:
-    """Latency of one request at a time.
+    """Latency of one request at a time: p50, p90, p99 and the level that is promised.
 
     Args:
         replica: Its first instance is asked.
         n: Requests.
         seed: Of the order of payloads.
         hardware: Fingerprint.
+        level: The latency percentile that is promised, in (0, 1).
         canary: Asked before and after, None for nobody. A run on busy cores is repeated three times, then marked;
             its intervals then reach over all attempts, and as far down as the canary was slowed.
         clock: Time, None for the real one.
@@ -132,7 +138,7 @@ def single_stream(
     return _of_latencies(
         seen,
         seen.attempts,
-        {},
+        level,
         candidate=replace(replica.candidate, max_batch=1),
         scenario="SingleStream",
         batch=1,
@@ -149,14 +155,12 @@ def server(
     *,
     max_batch: int,
     seed: int,
-    hardware: str,
+    levels: Sequence[float],
     canary: Canary | None = None,
-    clock: Clock | None = None,
-) -> Measurement:
-    """Latency from the scheduled time under Poisson arrivals.
+) -> RunSeen:
+    """One run under Poisson arrivals, latency from the scheduled time, beside the server.
 
-    Beside the latencies: ``throughput_rps``, ``offered_rps``, ``batch_size``, and ``answered_frac``, which is 1 when
-    the replica kept up. A request without an answer counts as 10⁹ ms.
+    Several of them, with seeds of their own, make a Measurement: :func:`farthing.measure.open_loop.as_measurement`.
 
     Args:
         replica: All its instances serve.
@@ -164,40 +168,31 @@ def server(
         n: Requests.
         max_batch: Largest batch.
         seed: Of the arrivals.
-        hardware: Fingerprint.
+        levels: Percentiles wanted.
         canary: As in :func:`single_stream`.
-        clock: Time, None for the real one.
     """
-    clock = clock or MonotonicClock()
-    start_s = clock.monotonic_s()
     seen = watched(canary, replica.cpus, lambda: replica.server(rate_rps, n, max_batch=max_batch, seed=seed))
     run = seen.found
-    return _of_latencies(
-        seen,
-        [attempt.latency_ms for attempt in seen.attempts],
-        {
-            "throughput_rps": _seen(run.achieved_rps, n, "one run"),
-            "offered_rps": _seen(rate_rps, 0, "as scheduled"),
-            "batch_size": _mean(run.batches),
-            "answered_frac": _seen(float(np.isfinite(run.latency_ms).mean()), n, "one run"),
-        },
-        candidate=replace(replica.candidate, max_batch=max_batch),
-        scenario="Server",
-        batch=max_batch,
+    return seen_of(
+        run.latency_ms,
+        levels,
+        rate_rps=rate_rps,
         seed=seed,
-        hardware=hardware,
-        seconds=clock.monotonic_s() - start_s,
+        achieved_rps=run.achieved_rps,
+        batch_size=sum(run.batches) / len(run.batches) if run.batches else 0.0,
+        contended=seen.contended,
+        slowdown=seen.slowdown,
     )
 
 
 def _of_latencies(
-    seen: Watched[Any], attempts: Sequence[NDArray[np.float64]], more: Mapping[str, Estimate], **facts: Any
+    seen: Watched[Any], attempts: Sequence[NDArray[np.float64]], level: float, **facts: Any
 ) -> Measurement:
     finite = [np.minimum(latency_ms, NEVER_MS) for latency_ms in attempts]
-    levels = {f"latency_p{p}_ms": [quantile(x, p / 100) for x in finite] for p in (50, 90, 99)}
+    levels = {latency_metric(q): [quantile(x, q) for x in finite] for q in levels_of(level)}
     return Measurement(
         n=finite[-1].size,
-        metrics={**{name: _over_attempts(found, seen) for name, found in levels.items()}, **more},
+        metrics={name: _over_attempts(found, seen) for name, found in levels.items()},
         quantiles_ms=tuple(np.quantile(finite[-1], np.linspace(0, 1, 101)).tolist()),
         taken_at=datetime.now(UTC),
         contended=seen.contended,
@@ -215,13 +210,3 @@ def _over_attempts(found: Sequence[Estimate], seen: Watched[Any]) -> Estimate:
         hi=max(e.hi for e in found),
         method=f"{found[-1].method}, widened: cores busy, {len(found)} tries",
     )
-
-
-def _seen(value: float, n: int, method: str) -> Estimate:
-    return Estimate(value=value, lo=value, hi=value, n=n, method=method)
-
-
-def _mean(values: Sequence[float]) -> Estimate:
-    if len(values) < 2:
-        return _seen(float(sum(values)), len(values), "too few for an interval")
-    return mean_t(values)

@@ -10,7 +10,7 @@ from farthing.core.search.findings import Facts, Findings
 from farthing.core.traffic.batch_queue import sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.workbench import Workbench
-from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Measurement, Profile, Trace, percentile_name
 
 __all__ = ["RunState", "TraceOf", "evidence_of", "findings_of", "look", "rate_all", "sla_of", "stable_rate"]
 
@@ -41,6 +41,19 @@ class RunState:
     tied: tuple[Candidate, ...] = ()
     best_fp32: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
+    kept: dict[Candidate, Estimate] = field(default_factory=dict)
+    rate_ratio: Estimate | None = None
+    shares: tuple[float, float] | None = None
+
+    @property
+    def percentile(self) -> float:
+        """The promised level, in (0, 1)."""
+        return self.bench.level
+
+    @property
+    def level(self) -> str:
+        """Its name: ``p99``."""
+        return percentile_name(self.percentile)
 
 
 def look(state: RunState, c: Candidate, batches: Sequence[int]) -> None:
@@ -58,15 +71,16 @@ def rate_all(state: RunState, c: Candidate) -> None:
     for batch in known.sizes:
         at = replace(c, max_batch=batch)
         if at != state.baseline:  # priced at its highest stable rate, whatever the promise
-            bound = state.bench.workload.objective.latency_ms
-            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, bound)
+            bound = state.bench.workload.objective.latency
+            latency_ms = None if bound is None else bound.ms
+            state.sla[at] = sla_of(state, known.upto(batch), c.instances, batch, latency_ms)
 
 
 def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, latency_ms: float | None) -> float | None:
     """Highest rate of a replica within a latency bound by the queue model, None where there is none.
 
     Args:
-        state: With the objective's percentile and the seed.
+        state: With the objective's level and the seed.
         known: Service times.
         instances: Workers.
         batch: Largest batch.
@@ -78,7 +92,7 @@ def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, lat
         instances=instances,
         max_batch=batch,
         latency_s=None if latency_ms is None else latency_ms / 1000,
-        percentile=objective.percentile,
+        percentile=objective.level,
         seed=state.bench.settings.seed,
     )
 
@@ -104,6 +118,18 @@ def evidence_of(state: RunState, build: Candidate, split: str, confidence: float
     )
 
 
+def _notes(state: RunState) -> tuple[str, ...]:
+    """What the report must say about how the plan was measured."""
+    said = list(state.notes)
+    if state.shares is not None:
+        front, load = state.shares
+        said.append(
+            f"proven through `farthing serve` on this machine's cores: its own process took {front:.0%} of them, the "
+            f"load generator {load:.0%}, which clients elsewhere would not take"
+        )
+    return (*said, *(f"not tried: {k} ({why})" for k, why in state.skipped.items()))
+
+
 def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
     """Everything seen, frozen."""
     bench = state.bench
@@ -121,12 +147,15 @@ def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
         lost=state.lost,
         tied=state.tied,
         failed=state.failed,
-        notes=(*state.notes, *(f"not tried: {k} ({why})" for k, why in state.skipped.items())),
+        notes=_notes(state),
         canary_ms=state.canary_ms,
         skipped=state.skipped,
         latency=state.latency,
         server=state.server,
         best_fp32=state.best_fp32,
         profiles=state.profiles,
+        kept_rps=state.kept,
+        rate_ratio=state.rate_ratio,
+        shares_frac=state.shares,
         measurements=tuple(bench.measurements),
     )

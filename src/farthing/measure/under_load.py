@@ -1,26 +1,51 @@
-"""Candidates under Poisson arrivals: which keeps the promise at which rate, and the choice at the plan's peak."""
+"""Candidates under Poisson arrivals beside the server: which of them keeps the promise at the highest rate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from farthing.core.money.trace_cost import replicas_by_hour
+import numpy as np
+
 from farthing.core.search import sustained
-from farthing.measure.state import RunState, TraceOf
+from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
+from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, requests_at
+from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Measurement
 
-__all__ = ["serve_at_peak", "served_n", "under_load"]
+__all__ = ["beside_server", "rates_of", "seed_of", "under_load"]
 
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
-MOST_SERVED = 20_000
-"""Requests of one Server run at the most: p99 needs no more."""
 
 
-def served_n(bench: Workbench, rate_rps: float) -> int:
-    """Requests of a Server run at a rate: those of three seconds, within the settings and the limit."""
-    return min(MOST_SERVED, max(bench.settings.server_n, int(rate_rps * 3)))
+def seed_of(seed: int, stage: str, k: int) -> int:
+    """Seed of the arrivals of one run: each run of each stage has its own, so that none repeats another's luck."""
+    return int(np.random.SeedSequence([seed, *stage.encode(), k]).generate_state(1)[0])
+
+
+def rates_of(
+    bench: Workbench, known: ServiceCurve, c: Candidate, n: int, slower: float = 1.0
+) -> dict[float, LatencyRate]:
+    """Latency by rate of a candidate at every level, for runs of one length.
+
+    Args:
+        bench: With the objective.
+        known: Service times of its build and layout.
+        c: With its batch limit.
+        n: Requests of one run.
+        slower: Factor on its service times, > 0.
+    """
+    return latency_rates(
+        known.upto(c.max_batch).scaled(slower),
+        instances=c.instances,
+        max_batch=c.max_batch,
+        percentiles=levels_of(bench.level),
+        n=n,
+        seed=bench.settings.seed,
+    )
 
 
 def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidate]) -> Candidate | None:
@@ -31,108 +56,76 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     model promised too much is taken off every candidate that was not served itself.
     """
     bench = state.bench
-    if bench.workload.objective.latency_ms is None:
+    objective = bench.workload.objective
+    if objective.latency is None:
         return leader
     first = [leader, *state.tied][:TIED_SERVED]
-    rates = {c: state.sla[c] or 0.0 for c in (*first, *contenders)}
-    trials = sustained.start(rates, first)
+    rates = {c: rate for c in (*first, *contenders) if (rate := state.sla[c])}
+    trials = sustained.start(
+        rates, [c for c in first if c in rates], bound_s=objective.latency.ms / 1000, runs=bench.settings.trial_runs
+    )
+    lengths: dict[Candidate, int] = {}
     while found := sustained.turn(trials):
         c, rate = found
         bench.retire([state.baseline, c])
-        bench.tell("serving", len(trials.done), len(rates), f"{c.label} at {rate:.0f} requests/s")
-        trials = sustained.step(trials, c, rate, _keeps(state, c, rate))
+        bench.tell("serving", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
+        n = lengths.setdefault(c, requests_at(rate, bench.level))
+        k = len(trials.runs.get(c, ()))
+        seen = bench.poisson(c, rate, n, seed_of(bench.settings.seed, "trial", k))
+        curve = trials.curves.get(c) or rates_of(bench, state.curves[replace(c, max_batch=1)], c, n)[bench.level]
+        trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
     best = sustained.best(trials)
     _settle(state, trials, best)
     if best is not None:
-        bench.tell("serving", 1, 1, f"{best.label} keeps {trials.kept_rps[best]:.0f} requests/s")
-        state.notes.append(
-            f"a replica is planned at {1 / sustained.HEADROOM:.0%} of the rate at which it kept the promise under load"
-        )
-        state.tied = tuple(c for c in (leader, *state.tied) if c in trials.kept_rps and c not in {best, *state.lost})
+        bench.tell("serving", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
+        state.tied = tuple(c for c in (leader, *state.tied) if c in trials.runs and c != best and c not in state.lost)
         _settle_others(state, trials, best)
     return best
 
 
-def _keeps(state: RunState, c: Candidate, rate_rps: float) -> bool:
-    """Serve at a rate; the run is the candidate's evidence when it kept the promise, or when it has none yet.
-
-    The upper end of p99 counts; of a run on busy cores, which only ever adds to the latency, the value.
-    """
-    bench, bound = state.bench, state.bench.workload.objective.latency_ms
-    seen = bench.server(c, rate_rps, served_n(bench, rate_rps))
-    p99 = seen.metrics["latency_p99_ms"]
-    held = bound is None or (p99.value if seen.contended else p99.hi) <= bound
-    if held or c not in state.server:
-        state.server[c] = seen
-    return held
-
-
 def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -> None:
     """What the trials found of those that were served."""
-    for c in trials.runs:
-        state.sla[c] = trials.kept_rps[c] / sustained.HEADROOM if c in trials.kept_rps else None
+    top = sustained.kept_rps(trials, best) if best is not None else 0.0
+    for c, runs in trials.runs.items():
+        kept = sustained.kept_rps(trials, c)
+        state.sla[c] = kept / sustained.HEADROOM if kept > 0 else None
         if c == best:
             state.lost.pop(c, None)
-        elif c in trials.kept_rps and best is not None:
-            if c not in state.lost and trials.kept_rps[c] * sustained.CLEAR >= trials.kept_rps[best]:
-                continue
-            state.lost[c] = f"under load: keeps {trials.kept_rps[c]:.0f} requests/s, best {trials.kept_rps[best]:.0f}"
-        else:
-            state.lost[c] = _broke(state.server[c])
+        elif kept <= 0:
+            rate, tail_s = min(runs)
+            state.lost[c] = f"under load: {state.level} {tail_s * 1000:.0f} ms at {rate:.0f} requests/s"
+        elif c in state.lost or kept * sustained.CLEAR < top:
+            state.lost[c] = f"under load: keeps {kept:.0f} requests/s, best {top:.0f}"
 
 
 def _settle_others(state: RunState, trials: sustained.Trials, best: Candidate) -> None:
-    share = min(1.0, max(rate / trials.modelled_rps[c] for c, rate in trials.kept_rps.items()))
+    kept = {c: sustained.kept_rps(trials, c) for c in trials.runs}
+    share = min(1.0, max(rate / trials.modelled_rps[c] for c, rate in kept.items()))
     for c, rate in state.sla.items():
         if rate is not None and c not in trials.runs and c != state.baseline:
-            state.sla[c] = min(rate * share, trials.kept_rps[best]) / sustained.HEADROOM
+            state.sla[c] = min(rate * share, kept[best]) / sustained.HEADROOM
 
 
-def _hold(state: RunState, c: Candidate, rate_rps: float) -> bool:
-    """Serve at a rate, cut until p99 is within the promise; the rate kept becomes the candidate's, None for none."""
-    for _ in range(sustained.CUTS):
-        state.server.pop(c, None)
-        state.sla[c] = rate_rps
-        if _keeps(state, c, rate_rps):
-            return True
-        rate_rps *= sustained.CUT
-    state.sla[c] = None
-    state.lost[c] = _broke(state.server[c])
-    return False
+def beside_server(state: RunState, c: Candidate, rate_rps: float, runs: int, stage: str) -> Measurement:
+    """The Server scenario of a candidate at one rate, beside the server: for what is not planned.
 
-
-def _share_cut(state: RunState, chosen: Candidate, share: float) -> None:
-    """What the last run took off the choice is taken off all that it is compared with: they were not served again."""
-    if share < 1:
-        for c, rate in state.sla.items():
-            if rate is not None and c not in (chosen, state.baseline):
-                state.sla[c] = rate * share
-
-
-def _broke(seen: Measurement) -> str:
-    """Why a candidate lost that broke the promise: p99 and the rate of one and the same run."""
-    metrics = seen.metrics
-    return f"under load: p99 {metrics['latency_p99_ms'].value:.0f} ms at {metrics['offered_rps'].value:.0f} requests/s"
-
-
-def serve_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf) -> None:
-    """The choice at the peak rate of one replica of the plan, and the baseline at its own."""
+    Args:
+        state: With its measured curve.
+        c: With its batch limit.
+        rate_rps: > 0.
+        runs: With seeds of their own, ≥ 2.
+        stage: Of the run, for the seeds.
+    """
     bench = state.bench
-    trace = trace_of(state.sla[state.baseline] or 0.0)
-    _, peaks = trace.hourly_rps()
-    rate = state.sla[chosen]
-    assert rate is not None
-    replicas = replicas_by_hour(peaks, rate, bench.workload.objective.min_replicas)
-    per_replica = float((peaks / replicas).max())
-    bench.tell("serving", 0, 2, f"{chosen.label} at {per_replica:.0f} requests/s")
-    if _hold(state, chosen, per_replica) and state.sla[chosen] == per_replica:
-        state.sla[chosen] = rate
-    elif state.sla[chosen] is None:  # it kept this rate before the proof rounds: the machine is busier now
-        state.sla[chosen] = per_replica
-        state.notes.append(f"at the plan's peak rate {chosen.label} missed the promise in the last run: verify it")
-    _share_cut(state, chosen, (state.sla[chosen] or rate) / rate)
-    base = state.sla[state.baseline]
-    bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
-    if base is not None:
-        state.server[state.baseline] = bench.server(state.baseline, base, bench.settings.latency_n)
-    bench.tell("serving", 2, 2, f"p99 {state.server[chosen].metrics['latency_p99_ms'].value:.1f} ms")
+    n = requests_at(rate_rps, bench.level)
+    start_s = bench.clock.monotonic_s()
+    seen: list[RunSeen] = [bench.poisson(c, rate_rps, n, seed_of(bench.settings.seed, stage, k)) for k in range(runs)]
+    return bench.note(
+        as_measurement(
+            seen,
+            rates_of(bench, state.curves[replace(c, max_batch=1)], c, n),
+            c,
+            hardware=bench.fingerprint,
+            seconds=bench.clock.monotonic_s() - start_s,
+        )
+    )

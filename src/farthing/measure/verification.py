@@ -7,10 +7,12 @@ from pathlib import Path
 
 from farthing.core.search.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError
+from farthing.load.serve_file import as_name
+from farthing.measure.as_planned import provable_rps, slower_by, through
 from farthing.measure.scenarios import Reading
-from farthing.measure.under_load import served_n
+from farthing.measure.served_path import ServedPath
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Plan
+from farthing.nouns import Candidate, Measurement, Plan, percentile_name
 
 __all__ = ["remeasure"]
 
@@ -36,10 +38,9 @@ def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
     bench.replica(chosen)
     beside = [c for c in yardsticks(plan) if c != chosen and _runs(bench, c)]
     blocks = _rounds(bench, [chosen, *beside])
-    bench.tell("verifying", ROUNDS, ROUNDS + 1, "p99 at the peak rate")
+    bench.tell("verifying", ROUNDS, ROUNDS + 1, f"{percentile_name(bench.level)} at the peak rate")
     bench.retire([chosen])
-    rate = _peak_of_one(plan)
-    server = bench.server(chosen, rate, served_n(bench, rate)) if rate else None
+    server = _server(bench, plan, folder)
     bench.tell("verifying", ROUNDS + 1, ROUNDS + 1, "")
     mine = blocks[chosen]
     return Remeasured(
@@ -50,6 +51,23 @@ def remeasure(bench: Workbench, plan: Plan, folder: Path) -> Remeasured:
         contended=tuple(any(r.contended for r in row) for row in zip(*blocks.values(), strict=True)),
         server=server,
     )
+
+
+def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
+    """The plan through ``farthing serve``, at the peak rate of one replica; None when nothing is planned."""
+    peak = _peak_of_one(plan)
+    chosen = plan.chosen
+    if chosen is None or not peak:
+        return None
+    c, sizes = chosen.candidate, [size for size, _ in chosen.service_ms if size <= chosen.candidate.max_batch]
+    known = bench.curve(c, sizes)
+    bench.retire([])
+    rate = provable_rps(peak, chosen.sla_rps.value if chosen.sla_rps else peak, plan.objective.level)
+    with ServedPath(
+        bench=bench, candidate=c, source=folder / "plan.yaml", name=as_name(plan.workload), key="verify"
+    ) as path:
+        slower, _ = slower_by(path, known)
+        return through(path, known, rate, slower, "verify")
 
 
 def _rounds(bench: Workbench, lineup: Sequence[Candidate]) -> dict[Candidate, list[Reading]]:

@@ -38,7 +38,7 @@ _OUT_OF_MEMORY = f"the system ends processes so when memory runs out; {_LEAVE_OU
 
 
 class Child:
-    """A child process ``python -m farthing.measure.child``.
+    """A child process, ``python -m farthing.measure.child`` unless another program is named.
 
     Start it on a thread that outlives it: Linux ends a child when the *thread* that started it ends.
 
@@ -47,13 +47,23 @@ class Child:
         cpus: Cores it may use, none for those of this process.
         threads: Threads of every library in it.
         log: Where its stdout and stderr go; the tail is quoted in errors.
+        program: The module that it runs.
 
     Raises:
         MeasureError: when the cores are not this process's to give, or the log cannot be written.
     """
 
-    def __init__(self, label: str, *, cpus: Sequence[int], threads: int, log: Path) -> None:
+    def __init__(
+        self,
+        label: str,
+        *,
+        cpus: Sequence[int],
+        threads: int,
+        log: Path,
+        program: str = "farthing.measure.child",
+    ) -> None:
         self.label, self.log, self.busy = label, log, False
+        self._program = program
         self._number = 0
         self._buffer = b""
         self._ended = False
@@ -74,7 +84,7 @@ class Child:
     def _start(self, cpus: Sequence[int], threads: int, commands: int, answers: int) -> subprocess.Popen[bytes]:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         # -P: a file in the working folder must not stand in for a library.
-        program = [sys.executable, "-P", "-m", "farthing.measure.child", str(commands), str(answers), str(os.getpid())]
+        program = [sys.executable, "-P", "-m", self._program, str(commands), str(answers), str(os.getpid())]
         with self.log.open("wb") as sink, _on_cores(self.label, cpus):
             return subprocess.Popen(
                 program,

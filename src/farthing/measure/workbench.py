@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.search.findings import Facts
+from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
 from farthing.measure.hardware import usable_cpus
+from farthing.measure.open_loop import RunSeen, levels_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
@@ -46,8 +48,11 @@ class Settings:
         block_s: Length of one block.
         looks: Rounds of the race after which losers may leave.
         proof_rounds: Rounds of the final comparison with the baseline, ≥ 8.
-        latency_n: SingleStream samples of baseline and plan.
-        server_n: Requests of the Server scenario.
+        latency_n: SingleStream samples of baseline and plan, where p99 or less is promised; p99.9 takes ten times more.
+        server_n: Fewest requests of the Server scenario's last runs together, 0 for those of some seconds.
+        trial_runs: Runs under Poisson arrivals of each contender.
+        rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out.
+        proof_runs: Runs of the choice through its server at the plan's peak rate.
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
         memory_limit_mib: Of one replica.
@@ -62,7 +67,10 @@ class Settings:
     looks: tuple[int, ...] = (8, 12, 16)
     proof_rounds: int = 12
     latency_n: int = 400
-    server_n: int = 2000
+    server_n: int = 0
+    trial_runs: int = 3
+    rate_runs: int = 6
+    proof_runs: int = 6
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
     memory_limit_mib: float = 8192.0
@@ -127,6 +135,15 @@ class Workbench:
         name = self.workload.objective.metric if self.workload.holdout.labels is not None else "agreement"
         found: Metric = find("metrics", name)
         return found
+
+    @property
+    def level(self) -> float:
+        """The latency percentile that decides: the promised one, 0.99 when none is."""
+        return self.workload.objective.level
+
+    def enough(self, at_p99: int) -> int:
+        """Requests of a run for the level that is promised, where p99 would be measured with ``at_p99``."""
+        return requests_for_level(self.level, at_p99=at_p99)
 
     def alive(self, candidate: Candidate) -> bool:
         """Whether the replica of a candidate is running."""
@@ -325,24 +342,29 @@ class Workbench:
         """Latency of one request at a time."""
 
         def run() -> Measurement:
-            return scenarios.single_stream(self.replica(candidate), n, canary=self.canary, **self._stamp())
+            return scenarios.single_stream(
+                self.replica(candidate), n, level=self.level, canary=self.canary, **self._stamp()
+            )
 
         return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
 
-    def server(self, candidate: Candidate, rate_rps: float, n: int) -> Measurement:
-        """The Server scenario at a Poisson rate, with the candidate's own batch limit."""
+    def poisson(self, candidate: Candidate, rate_rps: float, n: int, seed: int) -> RunSeen:
+        """One run under Poisson arrivals beside the server (the workers take from a mapped schedule)."""
 
-        def run() -> Measurement:
+        def run() -> RunSeen:
+            replica = self.replica(candidate)
             return scenarios.server(
-                self.replica(candidate),
+                replica,
                 rate_rps,
                 n,
                 max_batch=candidate.max_batch,
+                seed=seed,
+                levels=levels_of(self.level),
                 canary=self.canary,
-                **self._stamp(),
             )
 
-        return self._measured(f"server/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}", run)
+        key = f"poisson/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}/{seed}"
+        return self.keep(key, RunSeen, "measure", run)
 
     def offline(self, candidate: Candidate, readings: Sequence[Reading]) -> Measurement:
         """The Offline scenario's Measurement from blocks already run, kept among all measurements."""
@@ -351,7 +373,10 @@ class Workbench:
         return found
 
     def _measured(self, key: str, run: Callable[[], Measurement]) -> Measurement:
-        found = self.keep(key, Measurement, "measure", run)
+        return self.note(self.keep(key, Measurement, "measure", run))
+
+    def note(self, found: Measurement) -> Measurement:
+        """Put a Measurement among all."""
         self.measurements.append(found)
         return found
 

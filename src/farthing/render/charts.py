@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from farthing.nouns import Estimate, Evaluation, HourlyPlan, OperatorTime, Plan, Profile
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.frontier import frontier
-from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent, percentile_name
+from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent
 from farthing.render.palette import LIGHT
 from farthing.render.sentences import printable, term_name
 from farthing.render.svg import svg
@@ -125,7 +125,7 @@ def _depth(level: float) -> float:
 def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     """Latency at each percentile of single requests, now and planned, against the promise.
 
-    The p99 at the plan's peak rate stands beside it as a diamond.
+    The level that is promised stands beside it as a diamond, measured at the plan's peak rate.
 
     Raises:
         ValueError: when neither was measured.
@@ -138,12 +138,12 @@ def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     curves = [row for name, colour, e in sides for row in _curve(name, colour, e)]
     if not curves:
         raise ValueError(f"Plan {plan.workload}: no latency distribution was measured")
-    marks = [row for name, colour, e in sides for row in _known(name, colour, e, plan.objective.percentile)]
-    bound = plan.objective.latency_ms
-    values = [r["ms"] for r in curves + marks] + ([bound] if bound else [])
+    marks = [row for name, colour, e in sides for row in _known(name, colour, e)]
+    bound = plan.objective.latency
+    values = [r["ms"] for r in curves + marks] + ([bound.ms] if bound else [])
     low, high = min(values) * 0.8, max(values) * 1.35
     y_scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    x = _percentile_axis(max(0.99, plan.objective.percentile))
+    x = _percentile_axis(max(0.99, plan.objective.level))
     y = alt.Y("ms:Q", scale=y_scale, axis=alt.Axis(values=round_ticks(low, high), format="~g", title=None))
     colour = alt.Color("colour:N", scale=None)
     lines = alt.Chart(data(curves)).mark_line(strokeWidth=2, aria=False).encode(x=x, y=y, color=colour, detail="name:N")
@@ -172,23 +172,21 @@ def _curve(name: str, colour: str, e: Evaluation) -> list[Row]:
     return [{"name": name, "colour": LIGHT[colour], "depth": _depth(i / 100), "ms": ms} for i, ms in enumerate(some)]
 
 
-def _known(name: str, colour: str, e: Evaluation, percentile: float) -> list[Row]:
-    singles = [(0.5, e.latency_p50_ms), (0.9, e.latency_p90_ms), (0.99, e.latency_p99_ms)]
-    marks = [(level, value, "circle", "one request at a time") for level, value in singles]
-    marks.append((percentile, e.p99_at_peak_ms, "diamond", "at the peak rate"))
+def _known(name: str, colour: str, e: Evaluation) -> list[Row]:
+    marks = [(latency, "circle", "one request at a time") for latency in e.single]
+    marks += [(e.at_peak, "diamond", "at the peak rate")] if e.at_peak is not None else []
     label = printable(e.candidate.label)
     return [
         {
             "colour": LIGHT[colour],
-            "depth": _depth(level),
-            "ms": value.value,
-            "lo": value.lo if math.isfinite(value.lo) else value.value,
-            "hi": value.hi if math.isfinite(value.hi) else value.value,
+            "depth": _depth(latency.percentile),
+            "ms": latency.ms.value,
+            "lo": latency.ms.lo if math.isfinite(latency.ms.lo) else latency.ms.value,
+            "hi": latency.ms.hi if math.isfinite(latency.ms.hi) else latency.ms.value,
             "shape": shape,
-            "d": f"{name}, {label}: {percentile_name(level)} {milliseconds(value)}, {how}",
+            "d": f"{name}, {label}: {latency.name} {milliseconds(latency.ms)}, {how}",
         }
-        for level, value, shape, how in marks
-        if value is not None
+        for latency, shape, how in marks
     ]
 
 
@@ -205,11 +203,10 @@ def _percentile_axis(last: float) -> Any:
 def _promise_mark(plan: Plan, y_scale: Any) -> list[Any]:
     import altair as alt
 
-    bound = plan.objective.latency_ms
+    bound = plan.objective.latency
     if bound is None:
         return []
-    name = percentile_name(plan.objective.percentile)
-    rows = [{"ms": bound, "text": f"promised: {name} ≤ {milliseconds(bound)}"}]
+    rows = [{"ms": bound.ms, "text": f"promised: {bound.name} ≤ {milliseconds(bound.ms)}"}]
     y = alt.Y("ms:Q", scale=y_scale)
     return [
         dashed(rows, y=y),

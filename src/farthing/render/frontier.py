@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from farthing.nouns import Evaluation, Plan
+from farthing.nouns import Evaluation, Plan, percentile_name
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
-from farthing.render.numbers import milliseconds, money, number, percentile_name
+from farthing.render.numbers import milliseconds, money, number
 from farthing.render.palette import LIGHT
-from farthing.render.sentences import accuracy_change, p99_at_load, printable
+from farthing.render.sentences import accuracy_change, printable, shown_bound, shown_level
 
 if TYPE_CHECKING:
     import altair as alt
@@ -47,7 +47,7 @@ def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     x_scale = alt.Scale(type="log", domain=[low, high], nice=False)
     inner = width - AXIS_PX - 16
     top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks, inner)
-    bottom = _latency_panel(plan, [r for r in rows if r["p99"] is not None], x_scale, ticks, inner)
+    bottom = _latency_panel(plan, [r for r in rows if r["tail"] is not None], x_scale, ticks, inner)
     panels = [panel for panel in (top, bottom) if panel]
     return styled(
         alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates"
@@ -61,9 +61,10 @@ def describe(evaluation: Evaluation, *, percentile: float = 0.99, also: tuple[st
         said.append(f"{money(evaluation.cost_usd_per_month)} a month")
     if evaluation.accuracy is not None:
         said.append(f"{printable(evaluation.accuracy.metric)} {accuracy_change(evaluation.accuracy)}")
-    tail = p99_at_load(evaluation)
+    tail = evaluation.tail_at(percentile)
     if tail is not None:
-        said.append(f"{percentile_name(percentile)} {milliseconds(tail)}")
+        how = "" if tail is evaluation.at_peak else " one at a time"
+        said.append(f"{tail.name} {milliseconds(tail.ms)}{how}")
     text = ", ".join(said)
     if evaluation.reason:
         text += f". {printable(evaluation.reason)}"
@@ -80,7 +81,7 @@ def _kind(plan: Plan, evaluation: Evaluation) -> str:
 
 def _rows(plan: Plan) -> list[Row]:
     tied = tuple(e for e in plan.evaluations if e.status == "tied" and plan.chosen is not None)
-    rows = []
+    rows, level = [], shown_level(plan)
     for e in plan.evaluations:
         if e.cost_usd_per_month is None or e in tied:
             continue
@@ -91,9 +92,9 @@ def _rows(plan: Plan) -> list[Row]:
             {
                 "kind": kind,
                 "label": _label(kind, e, len(group)),
-                "d": describe(e, percentile=plan.objective.percentile, also=names),
-                **_place(e, kind),
-                "tied": [_place(t, "tied") for t in group if t.cost_usd_per_month is not None],
+                "d": describe(e, percentile=level, also=names),
+                **_place(e, kind, level),
+                "tied": [_place(t, "tied", level) for t in group if t.cost_usd_per_month is not None],
             }
         )
     return sorted(rows, key=lambda r: list(_LOOK).index(r["kind"]))
@@ -109,16 +110,16 @@ def _label(kind: str, e: Evaluation, n_tied: int) -> str:
     return f"{prefix}{printable(e.candidate.label)[:40]}{f' + {n_tied} like it' if n_tied else ''}"
 
 
-def _place(e: Evaluation, kind: str) -> Row:
-    cost, tail = e.cost_usd_per_month, p99_at_load(e)
+def _place(e: Evaluation, kind: str, level: float) -> Row:
+    cost, tail = e.cost_usd_per_month, e.tail_at(level)
     assert cost is not None
-    row: Row = {"cost": cost.value, "cost_lo": cost.lo, "cost_hi": cost.hi, "change": None, "p99": None}
+    row: Row = {"cost": cost.value, "cost_lo": cost.lo, "cost_hi": cost.hi, "change": None, "tail": None}
     if e.accuracy is not None:
         row |= {"change": -100 * e.accuracy.drop_frac.value, "change_lo": -100 * e.accuracy.drop_frac.hi}
     elif kind == "baseline":
         row |= {"change": 0.0, "change_lo": 0.0}
     if tail is not None:
-        row |= {"p99": tail.value, "p99_lo": tail.lo, "p99_hi": tail.hi}
+        row |= {"tail": tail.ms.value, "tail_lo": tail.ms.lo, "tail_hi": tail.ms.hi}
     return row
 
 
@@ -153,8 +154,8 @@ def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[
 
     if not rows:
         return None
-    bound = plan.objective.latency_ms
-    values = _known(rows, "p99") + ([bound] if bound else [])
+    bound = shown_bound(plan)
+    values = _known(rows, "tail") + ([bound] if bound else [])
     low, high = min(values) * 0.75, max(values) * 1.5
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     y_axis = alt.Axis(values=round_ticks(low, high, most=5), format="~g", title=None)
@@ -163,9 +164,9 @@ def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[
     labels = words_on_ground(promise, colour="muted", align="left", baseline="bottom", dy=-4)
     return alt.layer(
         dashed(promise, y=alt.Y("y:Q", scale=scale)),
-        *_marks(rows, "p99", x_scale, scale, y_axis, x_axis),
+        *_marks(rows, "tail", x_scale, scale, y_axis, x_axis),
         *(label.encode(y=alt.Y("y:Q", scale=scale), x=alt.value(0)) for label in labels),
-        title=panel_title(f"{percentile_name(plan.objective.percentile)} latency in ms, logarithmic"),
+        title=panel_title(f"{percentile_name(shown_level(plan))} latency in ms, logarithmic"),
         width=width,
         height=150,
     )
@@ -189,7 +190,7 @@ def _marks(rows: list[Row], name: str, x_scale: Any, y_scale: Any, y_axis: Any, 
             "clip": True,
         }
         chart = alt.Chart(data(some))
-        top = f"{name}_hi:Q" if name == "p99" else "change:Q"
+        top = f"{name}_hi:Q" if name == "tail" else "change:Q"
         layers.append(
             chart.mark_rule(**whisker).encode(x=x, y=alt.Y(f"{name}_lo:Q", scale=y_scale, axis=y_axis), y2=top)
         )

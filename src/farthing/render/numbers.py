@@ -23,7 +23,6 @@ __all__ = [
     "money_change",
     "number",
     "percent",
-    "percentile_name",
     "points",
     "points_limit",
     "significant_decimals",
@@ -156,11 +155,6 @@ def times(ratio: float | Estimate) -> str:
         places = min(2, decimals_for(ratio))
         return _joined(f"{number(ratio.value, places)} ×", interval(ratio, decimals=places))
     return f"{number(ratio, significant_decimals(ratio))} ×"
-
-
-def percentile_name(percentile: float) -> str:
-    """``p99`` for 0.99, ``p99.9`` for 0.999."""
-    return f"p{percentile * 100:.6g}"
 
 
 def duration(seconds: float) -> str:

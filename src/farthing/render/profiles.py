@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from farthing.nouns import Baseline, Estimate, Measurement, OperatorTime, Profile
+from farthing.nouns import Baseline, Estimate, Measurement, OperatorTime, Profile, percentile_name
 from farthing.render.numbers import (
     count,
     duration,
@@ -72,10 +72,11 @@ def _rate(value: Estimate | None) -> str:
 
 
 def _scenarios(measurements: Sequence[Measurement]) -> Table:
-    heads = [("  scenario", False), ("batch", True), ("n", True), ("p50", True), ("p90", True), ("p99", True)]
+    levels = sorted({level for m in measurements for level in m.levels})
+    heads = [("  scenario", False), ("batch", True), ("n", True), *((percentile_name(q), True) for q in levels)]
     table = listing(*heads, ("throughput", True), ("", False))
     for m in measurements:
-        tails = [m.metrics.get(f"latency_p{p}_ms") for p in (50, 90, 99)]
+        tails = [m.latency(q) if q in m.levels else None for q in levels]
         texts = ["" if t is None else milliseconds(t) for t in tails]
         busy = "machine was busy, intervals are wide" if m.contended else ""
         cells = (f"  {m.scenario}", str(m.batch), count(m.n), *texts, _rate(m.metrics.get("throughput_rps")), busy)

@@ -198,7 +198,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "n_without_cost": sum(e.cost_usd_per_month is None for e in plan.evaluations),
         "unclaimed": any(not p.claimed for p in plan.parts),
         "parts": _parts(plan),
-        "at_peak": bool(plan.chosen and plan.chosen.p99_at_peak_ms),
+        "at_peak": plan.chosen.at_peak.name if plan.chosen and plan.chosen.at_peak else "",
         "requests": count(plan.requests_per_month),
         "hours_shown": HOURS_SHOWN,
         "hours_total": count(hours),

@@ -10,12 +10,14 @@ from farthing.nouns import (
     Estimate,
     Evaluation,
     HourlyPlan,
+    Latency,
     MachinePeaks,
     Objective,
     Offer,
     Outcome,
     Plan,
     Term,
+    percentile_name,
 )
 from farthing.render.numbers import (
     count,
@@ -25,7 +27,6 @@ from farthing.render.numbers import (
     money_change,
     number,
     percent,
-    percentile_name,
     points,
     points_limit,
 )
@@ -40,12 +41,13 @@ __all__ = [
     "headline",
     "nearest_sentence",
     "offer_price",
-    "p99_at_load",
     "peaks_sentence",
     "price_sentence",
     "printable",
     "promise",
     "replicas",
+    "shown_bound",
+    "shown_level",
     "summary_rows",
     "term_name",
 ]
@@ -105,8 +107,8 @@ def _rate(usd: float) -> str:
 def promise(objective: Objective) -> str:
     """The objective in words: ``p99 ≤ 50 ms, accuracy drop ≤ 1 points at 95 % confidence, saving ≥ 30 %``."""
     said = []
-    if objective.latency_ms is not None:
-        said.append(f"{percentile_name(objective.percentile)} ≤ {milliseconds(objective.latency_ms)}")
+    if objective.latency is not None:
+        said.append(f"{objective.latency.name} ≤ {milliseconds(objective.latency.ms)}")
     allowed = f"{objective.max_drop_frac * 100:g}"
     unit = "point" if allowed == "1" else "points"
     said.append(f"{objective.metric} drop ≤ {allowed} {unit} at {percent(objective.confidence)} confidence")
@@ -126,9 +128,24 @@ def accuracy_change(evidence: AccuracyEvidence, *, decimals: int = 1) -> str:
     return f"{points(-drop.value, decimals=decimals)} (at most {limit}, {percent(drop.confidence)})"
 
 
-def p99_at_load(evaluation: Evaluation) -> Estimate | None:
-    """Tail latency at the peak rate, or of single requests where no load was put on it."""
-    return evaluation.p99_at_peak_ms or evaluation.latency_p99_ms
+def shown_level(plan: Plan) -> float:
+    """The latency level that a plan's figures have: the promised one, unless an older farthing measured another.
+
+    Every figure and label of a plan asks for this level, so that none is read under another's name.
+    """
+    served = (e.at_peak for e in (plan.chosen, plan.baseline, *plan.evaluations) if e is not None)
+    return next((x.percentile for x in served if x is not None), plan.objective.level)
+
+
+def shown_bound(plan: Plan) -> float | None:
+    """The promised ms where it is a promise at the level shown, else None."""
+    bound = plan.objective.latency
+    return bound.ms if bound is not None and bound.percentile == shown_level(plan) else None
+
+
+def _how(latency: Latency, evaluation: Evaluation) -> str:
+    """Said of a figure without any load on the server."""
+    return "" if latency is evaluation.at_peak else " one at a time"
 
 
 def cheaper(saving: float | Estimate) -> str:
@@ -140,15 +157,14 @@ def cheaper(saving: float | Estimate) -> str:
 
 
 def _latency_against(plan: Plan, chosen: Evaluation) -> str:
-    seen = p99_at_load(chosen)
+    seen = chosen.tail_at(shown_level(plan))
     if seen is None:
         return ""
-    name = percentile_name(plan.objective.percentile)
-    bound = plan.objective.latency_ms
-    text = f"{name} {milliseconds(seen, bounds=False)}"
+    bound = shown_bound(plan)
+    text = f"{seen.name} {milliseconds(seen.ms, bounds=False)}{_how(seen, chosen)}"
     if bound is None:
         return text
-    return f"{text} {'≤' if seen.value <= bound else '>'} {milliseconds(bound)}"
+    return f"{text} {'≤' if seen.ms.value <= bound else '>'} {milliseconds(bound)}"
 
 
 def headline(plan: Plan) -> str:
@@ -170,9 +186,9 @@ def nearest_sentence(plan: Plan) -> str:
     if near is None:
         return ""
     said = [printable(near.candidate.label)]
-    tail = p99_at_load(near)
+    tail = near.tail_at(shown_level(plan))
     if tail is not None:
-        said.append(f"{percentile_name(plan.objective.percentile)} {milliseconds(tail)}")
+        said.append(f"{tail.name} {milliseconds(tail.ms)}{_how(tail, near)}")
     if near.accuracy is not None:
         said.append(f"{plan.objective.metric} {accuracy_change(near.accuracy)}")
     if near.cost_usd_per_month is not None:
@@ -230,17 +246,27 @@ def summary_rows(plan: Plan) -> tuple[SummaryRow, ...]:
             percent(e, decimals=1, bounds=False) for e in (evidence.baseline_frac, evidence.candidate_frac)
         )
         rows.append(SummaryRow(name=printable(evidence.metric), now=before, planned=after, note=_differ(evidence)))
-    now, then = p99_at_load(plan.baseline), p99_at_load(plan.chosen) if plan.chosen else None
-    if now is not None:
-        rows.append(
-            SummaryRow(
-                name=percentile_name(plan.objective.percentile),
-                now=milliseconds(now, bounds=False),
-                planned="" if then is None else milliseconds(then),
-                note="" if plan.objective.latency_ms is None else f"promised {milliseconds(plan.objective.latency_ms)}",
-            )
-        )
-    return tuple(rows)
+    return (*rows, *_latency_row(plan))
+
+
+def _latency_row(plan: Plan) -> tuple[SummaryRow, ...]:
+    level, bound = shown_level(plan), plan.objective.latency
+    now = plan.baseline.tail_at(level)
+    if now is None:
+        return ()
+    then = plan.chosen.tail_at(level) if plan.chosen else None
+    note = ""
+    if bound is not None:
+        name = "" if shown_bound(plan) is not None else f"{bound.name} ≤ "
+        note = f"promised {name}{milliseconds(bound.ms)}"
+    return (
+        SummaryRow(
+            name=percentile_name(level),
+            now=f"{milliseconds(now.ms, bounds=False)}{_how(now, plan.baseline)}",
+            planned="" if then is None or plan.chosen is None else f"{milliseconds(then.ms)}{_how(then, plan.chosen)}",
+            note=note,
+        ),
+    )
 
 
 def price_sentence(offer: Offer) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Plan
+from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Plan, percentile_name
 from farthing.render.numbers import (
     count,
     duration,
@@ -14,11 +14,10 @@ from farthing.render.numbers import (
     money,
     number,
     percent,
-    percentile_name,
     points,
     times,
 )
-from farthing.render.sentences import accuracy_change, offer_price, p99_at_load, printable, term_name
+from farthing.render.sentences import accuracy_change, offer_price, printable, shown_level, term_name
 
 __all__ = ["Cell", "Column", "candidate_columns", "candidate_rows", "evidence_rows", "offer_rows", "seconds_rows"]
 
@@ -54,17 +53,15 @@ def candidate_columns(plan: Plan) -> tuple[Column, ...]:
         "cost a month",
         "per million",
         f"{printable(plan.objective.metric)} change",
-        "p99 at peak",
+        f"{percentile_name(shown_level(plan))} at peak",
         "capacity",
         "against now",
         "memory",
     )
-    tail = percentile_name(plan.objective.percentile)
-    titles = tuple(t.replace("p99", tail) for t in numeric)
     return (
         Column(title="candidate"),
         Column(title="status"),
-        *(Column(title=t, numeric=True) for t in titles),
+        *(Column(title=t, numeric=True) for t in numeric),
         Column(title="why"),
     )
 
@@ -76,10 +73,11 @@ def candidate_rows(plan: Plan) -> list[tuple[Evaluation, tuple[Cell, ...]]]:
         cost = e.cost_usd_per_month.value if e.cost_usd_per_month else float("inf")
         return _ORDER.index(e.status), cost
 
-    return [(e, _candidate(e)) for e in sorted(plan.evaluations, key=order)]
+    level = shown_level(plan)
+    return [(e, _candidate(e, level)) for e in sorted(plan.evaluations, key=order)]
 
 
-def _candidate(e: Evaluation) -> tuple[Cell, ...]:
+def _candidate(e: Evaluation, level: float) -> tuple[Cell, ...]:
     memory = e.peak_memory_mib
     return (
         Cell(text=printable(e.candidate.label)),
@@ -87,12 +85,21 @@ def _candidate(e: Evaluation) -> tuple[Cell, ...]:
         _figure(e.cost_usd_per_month, lambda x: money(x, bounds=False)),
         _figure(e.usd_per_million, lambda x: money(x, bounds=False)),
         _change(e.accuracy),
-        _figure(p99_at_load(e), lambda x: milliseconds(x, bounds=False)),
+        _tail(e, level),
         _figure(e.capacity_rps, lambda x: f"{number(x.value, 0 if x.value >= 100 else 1)}/s"),
         _figure(e.ratio, lambda x: times(x).partition(" [")[0]),
         Cell(text="") if memory is None else Cell(text=f"{number(memory, 0)} MiB", sort=memory),
         Cell(text=printable(e.reason)),
     )
+
+
+def _tail(e: Evaluation, level: float) -> Cell:
+    """Latency at the level of the column; what was measured without load says so."""
+    tail = e.tail_at(level)
+    cell = _figure(None if tail is None else tail.ms, lambda x: milliseconds(x, bounds=False))
+    if tail is None or tail is e.at_peak:
+        return cell
+    return replace(cell, detail=f"{cell.detail}, one at a time" if cell.detail else "one at a time")
 
 
 def _figure(value: Estimate | None, write: Callable[[Estimate], str]) -> Cell:

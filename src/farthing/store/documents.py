@@ -63,7 +63,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
 
 def write_yaml(path: Path, schema: str, content: Mapping[str, Any]) -> Path:
-    """Write a YAML document that starts with its schema, for example ``farthing/plan/1``."""
+    """Write a YAML document that starts with its schema, for example ``farthing/plan/2``."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     body = yaml.dump({"schema": schema, **content}, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120)
     return write_text(path, body)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from farthing.codec import to_plain
+from farthing.load.schema import stamp
 from farthing.nouns import Baseline, Measurement, Plan, Workload
 from farthing.render.report import report_html
 from farthing.store.documents import write_json, write_text, write_yaml
@@ -22,8 +23,8 @@ def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], worklo
         StoreError: when the disk is full; the journal still holds every measurement.
     """
     write_measurements(out / "measurements.parquet", measurements)
-    write_json(out / "workload.json", "farthing/workload-resolved/1", to_plain(workload))
-    write_yaml(out / "plan.yaml", "farthing/plan/1", to_plain(plan))
+    write_json(out / "workload.json", stamp("workload-resolved"), to_plain(workload))
+    write_yaml(out / "plan.yaml", stamp("plan"), to_plain(plan))
     write_text(out / "report.html", report_html(plan))
 
 
@@ -36,5 +37,5 @@ def write_baseline(out: Path, baseline: Baseline) -> None:
     from farthing.render.chrome_trace import chrome_trace
 
     write_measurements(out / "measurements.parquet", baseline.measurements)
-    write_yaml(out / "baseline.yaml", "farthing/baseline/1", to_plain(baseline))
+    write_yaml(out / "baseline.yaml", stamp("baseline"), to_plain(baseline))
     write_text(out / "trace.json", json.dumps(chrome_trace(baseline.profile)))

@@ -9,6 +9,7 @@ from farthing.codec import to_plain
 from farthing.core.search.repricing import reprice
 from farthing.load.plans import load_plan
 from farthing.load.prices import find_offer, load_offers, terms_of
+from farthing.load.schema import stamp
 from farthing.nouns import Plan
 from farthing.render.report import report_html
 from farthing.store.documents import write_text, write_yaml
@@ -39,7 +40,7 @@ def report(
         day = {"as_of": as_of, "max_age_days": max_price_age_days}
         offer = find_offer(listed, old.name, old.region, old.term, **day)  # type: ignore[arg-type]
         plan = reprice(plan, offer, tuple(terms_of(listed, old.name, old.region, **day).values()))  # type: ignore[arg-type]
-        write_yaml(path.with_name(f"plan-{as_of.isoformat()}.yaml"), "farthing/plan/1", to_plain(plan))
+        write_yaml(path.with_name(f"plan-{as_of.isoformat()}.yaml"), stamp("plan"), to_plain(plan))
         name = f"report-{as_of.isoformat()}.html"
     target = Path(out) if out is not None else path.with_name(name)
     return plan, write_text(target, report_html(plan))

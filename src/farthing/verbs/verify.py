@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from farthing.core.search.holding import held
@@ -23,7 +24,7 @@ def verify(
     settings: Settings | None = None,
     on_progress: OnProgress = None,
 ) -> Verification:
-    """Measure service time, per-replica capacity and p99 at the plan's peak rate again.
+    """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
     Args:
         plan_path: A plan.yaml with its output folder beside it.
@@ -36,7 +37,7 @@ def verify(
     """
     path = Path(plan_path)
     plan = load_plan(path)
-    workload = load_resolved_workload(path.with_name("workload.json"))
+    workload = replace(load_resolved_workload(path.with_name("workload.json")), objective=plan.objective)
     settings = settings or Settings()
     for artefact in plan.artefacts:
         check_artefact(artefact, path.parent)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.core.money.frontier import FrontierGroup, FrontierPoint, frontier, non_dominated, point_of
-from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Evaluation, Status
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Evaluation, Latency, Status
 
 axis = st.integers(0, 6).map(float)
 rows = st.lists(st.tuples(axis, axis, axis), min_size=1, max_size=25)
@@ -25,7 +25,7 @@ def point(cost: float, drop: float, p99: float, half: float = 0.0, label: str = 
         label=label,
         cost_usd_per_month=estimate(cost, half),
         drop_frac=estimate(drop, half),
-        p99_ms=estimate(p99, half),
+        tail_ms=estimate(p99, half),
     )
 
 
@@ -72,7 +72,7 @@ def test_ties_do_not_chain() -> None:
 def test_one_sided_intervals_are_mirrored() -> None:
     def one_sided(drop: float, cost: float, label: str) -> FrontierPoint:
         limit = Estimate(value=drop, lo=-math.inf, hi=drop + 0.01, n=450, method="exact upper limit")
-        return FrontierPoint(label=label, cost_usd_per_month=estimate(cost, 5), drop_frac=limit, p99_ms=estimate(1, 1))
+        return FrontierPoint(label=label, cost_usd_per_month=estimate(cost, 5), drop_frac=limit, tail_ms=estimate(1, 1))
 
     far = [one_sided(0.05, 1, "cheap"), one_sided(0.0, 2, "exact")]
     assert [g.tied for g in frontier(far)] == [(), ()]
@@ -90,6 +90,10 @@ def evaluation(status: Status = "lost", **fields: object) -> Evaluation:
     return Evaluation(candidate=candidate, status=status, cost_usd_per_month=estimate(590.0), **fields)
 
 
+def p99(ms: float) -> Latency:
+    return Latency(percentile=0.99, ms=estimate(ms))
+
+
 def test_points_of_evaluations() -> None:
     evidence = AccuracyEvidence(
         metric="accuracy",
@@ -103,12 +107,13 @@ def test_points_of_evaluations() -> None:
         drop_frac=estimate(0.005),
         verdict="met",
     )
-    found = point_of(evaluation(accuracy=evidence, latency_p99_ms=estimate(3.0), p99_at_peak_ms=estimate(9.0)))
+    found = point_of(evaluation(accuracy=evidence, single=(p99(3.0),), at_peak=p99(9.0)), 0.99)
     assert found is not None
     assert found.label == "openvino int8-nncf b1 1×1"
     assert [e.value for e in found.axes] == [590.0, 0.005, 9.0]
-    assert point_of(evaluation(latency_p99_ms=estimate(3.0))) is None
-    assert point_of(evaluation(accuracy=evidence)) is None
-    baseline = point_of(evaluation("baseline", latency_p99_ms=estimate(30.0)))
+    assert point_of(evaluation(single=(p99(3.0),)), 0.99) is None
+    assert point_of(evaluation(accuracy=evidence), 0.99) is None
+    assert point_of(evaluation(accuracy=evidence, at_peak=p99(9.0)), 0.999) is None
+    baseline = point_of(evaluation("baseline", single=(p99(30.0),)), 0.99)
     assert baseline is not None
     assert [e.value for e in baseline.axes] == [590.0, 0.0, 30.0]

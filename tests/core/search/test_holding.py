@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from farthing.core.search.holding import Remeasured, held, yardsticks
-from farthing.nouns import Candidate, Estimate, Evaluation, Measurement, Plan
+from farthing.nouns import Candidate, Estimate, Evaluation, LatencyBound, Measurement, Plan
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "render"))
 from example_plan import met_plan
@@ -146,7 +146,7 @@ def test_p99_is_held_against_the_bound(plan: Plan, value: float, lo: float, busy
     server = replace(
         server, metrics={**server.metrics, "latency_p99_ms": p99, "answered_frac": answered}, contended=busy
     )
-    bound = replace(plan, objective=replace(plan.objective, latency_ms=50.0))
+    bound = replace(plan, objective=replace(plan.objective, latency=LatencyBound(ms=50.0)))
     check = held(bound, seen(server=server), "abc").checks[2]
     assert check.outcome == outcome
     assert ("cores busy during the run" in check.note) == busy

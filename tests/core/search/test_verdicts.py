@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[2] / "render"))
 from example_plan import est, met_plan
 
 from farthing.core.search.verdicts import decide
-from farthing.nouns import Evaluation, Objective
+from farthing.nouns import Evaluation, Latency, Objective
 
 PLAN = met_plan()
 OBJECTIVE = PLAN.objective
@@ -26,9 +26,9 @@ def test_met() -> None:
 
 
 def test_a_promise_that_broke_at_the_peak_is_unproven_whatever_is_saved() -> None:
-    bound = OBJECTIVE.latency_ms
-    assert bound is not None
-    slow = replace(chosen(), p99_at_peak_ms=est(bound * 1.2))
+    assert OBJECTIVE.latency is not None
+    bound = OBJECTIVE.latency.ms
+    slow = replace(chosen(), at_peak=Latency(percentile=0.99, ms=est(bound * 1.2)))
     verdict = decide(OBJECTIVE, slow, None, PLAN.saving_frac)
     assert verdict.outcome == "unproven"
     assert (
@@ -36,7 +36,7 @@ def test_a_promise_that_broke_at_the_peak_is_unproven_whatever_is_saved() -> Non
         == f"p99 was {bound * 1.2:.1f} ms at the plan's peak rate in the last run, promised {bound:g} ms"
     )
     assert "quiet machine" in verdict.hint
-    unbound = replace(OBJECTIVE, latency_ms=None)
+    unbound = replace(OBJECTIVE, latency=None)
     assert decide(unbound, slow, None, PLAN.saving_frac).outcome == "met"
 
 

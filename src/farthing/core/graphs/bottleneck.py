@@ -61,9 +61,9 @@ def find_bottleneck(
 
 
 def _queue(server: Measurement | None) -> tuple[Bottleneck, str] | None:
-    if server is None or not {"latency_p50_ms", "service_ms"} <= server.metrics.keys():
+    if server is None or 0.5 not in server.levels or "service_ms" not in server.metrics:
         return None
-    latency_ms = server.metrics["latency_p50_ms"].value
+    latency_ms = server.latency(0.5).value
     waited_ms = latency_ms - server.metrics["service_ms"].value
     if latency_ms <= 0 or waited_ms <= _QUEUE_FRAC * latency_ms:
         return None

@@ -22,18 +22,18 @@ class FrontierPoint:
         label: Candidate's label.
         cost_usd_per_month: At the trace.
         drop_frac: Baseline's accuracy − candidate's; may be negative.
-        p99_ms: Latency.
+        tail_ms: Latency at one level, the same for all points.
     """
 
     label: str
     cost_usd_per_month: Estimate
     drop_frac: Estimate
-    p99_ms: Estimate
+    tail_ms: Estimate
 
     @property
     def axes(self) -> tuple[Estimate, Estimate, Estimate]:
         """Cost, drop and latency."""
-        return (self.cost_usd_per_month, self.drop_frac, self.p99_ms)
+        return (self.cost_usd_per_month, self.drop_frac, self.tail_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,26 +93,26 @@ def frontier(points: Sequence[FrontierPoint]) -> tuple[FrontierGroup, ...]:
     return tuple(FrontierGroup(leader=i, tied=tuple(members)) for i, members in tied.items())
 
 
-def point_of(evaluation: Evaluation) -> FrontierPoint | None:
-    """Take the evaluation as a point, None when it lacks a cost, a latency or an accuracy.
+def point_of(evaluation: Evaluation, percentile: float) -> FrontierPoint | None:
+    """Take the evaluation as a point, None when it lacks a cost, an accuracy or a latency at that level.
 
-    The baseline is what accuracy is compared with: its drop is 0. Latency is the p99 at the plan's peak rate
+    The baseline is what accuracy is compared with: its drop is 0. Latency is the one at the plan's peak rate
     where that is known, else that of a single stream.
     """
-    p99 = evaluation.p99_at_peak_ms or evaluation.latency_p99_ms
+    tail = evaluation.tail_at(percentile)
     if evaluation.accuracy is not None:
         drop = evaluation.accuracy.drop_frac
     elif evaluation.status == "baseline":
         drop = Estimate(value=0.0, lo=0.0, hi=0.0, n=0, method="by definition")
     else:
         return None
-    if p99 is None or evaluation.cost_usd_per_month is None:
+    if tail is None or evaluation.cost_usd_per_month is None:
         return None
     return FrontierPoint(
         label=evaluation.candidate.label,
         cost_usd_per_month=evaluation.cost_usd_per_month,
         drop_frac=drop,
-        p99_ms=p99,
+        tail_ms=tail.ms,
     )
 
 

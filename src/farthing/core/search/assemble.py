@@ -42,7 +42,7 @@ def assemble(
     p = Pricing(workload=workload, found=found, market=market, trace=trace)
     evaluations = {c: evaluation(p, c) for c in everyone(found)}
     chosen = evaluations.get(found.chosen) if found.chosen else None
-    nearest = None if chosen else verdicts.nearest(evaluations.values())
+    nearest = None if chosen else verdicts.nearest(evaluations.values(), workload.objective.level)
     saving, versus_fp32 = p.savings()
     priced = p.priced()
     return Plan(

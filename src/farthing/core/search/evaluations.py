@@ -7,7 +7,7 @@ from dataclasses import replace
 from farthing.core.search.findings import Findings
 from farthing.core.search.pricing import Pricing
 from farthing.core.traffic.batch_queue import saturation_rps
-from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Evaluation, Status
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, Evaluation, Latency, Status
 
 __all__ = ["evaluation", "everyone"]
 
@@ -29,7 +29,7 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
     cost = p.cost(c)
     spread = p.spread(c, cost) if cost else None
     seen, server = found.latency.get(c), found.server.get(c)
-    rate = found.sla_rps.get(c)
+    rate, level = found.sla_rps.get(c), p.workload.objective.level
     status, reason = _status(found, c)
     return Evaluation(
         candidate=c,
@@ -37,11 +37,9 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
         reason=reason,
         service_ms=tuple(zip(known.sizes, known.service_ms, strict=True)) if known else (),
         capacity_rps=_capacity(found, c),
-        sla_rps=None if rate is None else _plain(rate, "batch queue on measured service times"),
-        latency_p50_ms=seen.metrics["latency_p50_ms"] if seen else None,
-        latency_p90_ms=seen.metrics["latency_p90_ms"] if seen else None,
-        latency_p99_ms=seen.metrics["latency_p99_ms"] if seen else None,
-        p99_at_peak_ms=server.metrics["latency_p99_ms"] if server else None,
+        sla_rps=None if rate is None else _planned(found, c, rate),
+        single=tuple(Latency(percentile=q, ms=seen.latency(q)) for q in seen.levels) if seen else (),
+        at_peak=Latency(percentile=level, ms=server.latency(level)) if server else None,
         ratio=found.ratios.get(c),
         accuracy=_accuracy(found, c),
         cost_usd_per_month=spread,
@@ -54,8 +52,13 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
     )
 
 
-def _plain(value: float, method: str) -> Estimate:
-    return Estimate(value=value, lo=value, hi=value, n=0, method=method)
+def _planned(found: Findings, c: Candidate, rate_rps: float) -> Estimate:
+    """The planned rate; of one that was served with the interval of what it kept."""
+    kept = found.kept_rps.get(c)
+    if kept is None:
+        method = "batch queue on measured service times"
+        return Estimate(value=rate_rps, lo=rate_rps, hi=rate_rps, n=0, method=method)
+    return kept.scaled(rate_rps / kept.value)
 
 
 def _capacity(found: Findings, c: Candidate) -> Estimate | None:

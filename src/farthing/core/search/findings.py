@@ -55,6 +55,11 @@ class Findings:
         server: Server scenario at the plan's peak rate, by candidate.
         best_fp32: Fastest full-precision candidate, None when there is none beside the baseline.
         profiles: Of baseline and chosen.
+        kept_rps: Rate that the chosen one kept within the promise through its server, before headroom.
+        rate_ratio: That rate over the baseline's throughput, both in turns, in one stretch of time; its interval is
+            meant for repeats of the whole run. None when nothing was served.
+        shares_frac: Of the machine, what the server's own process and the load generator took at the plan's peak rate;
+            None when nothing was served.
         measurements: Everything measured, for the table.
     """
 
@@ -78,4 +83,7 @@ class Findings:
     server: Mapping[Candidate, Measurement] = field(default_factory=dict)
     best_fp32: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
+    kept_rps: Mapping[Candidate, Estimate] = field(default_factory=dict)
+    rate_ratio: Estimate | None = None
+    shares_frac: tuple[float, float] | None = None
     measurements: tuple[Measurement, ...] = ()

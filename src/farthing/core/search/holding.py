@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t, ratio_of_blocks
-from farthing.nouns import Candidate, Check, Estimate, Evaluation, Measurement, Outcome, Plan, Verdict, Verification
+from farthing.nouns import (
+    Candidate,
+    Check,
+    Estimate,
+    Evaluation,
+    Measurement,
+    Outcome,
+    Plan,
+    Verdict,
+    Verification,
+    percentile_name,
+)
 
 __all__ = ["TOLERANCE_FRAC", "Remeasured", "held", "yardsticks"]
 
@@ -102,7 +113,7 @@ def held(plan: Plan, seen: Remeasured, hardware: str) -> Verification:
         ),
     ]
     if seen.server is not None:
-        checks.append(_p99(plan, seen.server))
+        checks.append(_tail(plan, seen.server))
     return Verification(
         workload=plan.workload,
         candidate=plan.chosen.candidate,
@@ -189,26 +200,32 @@ def _log_down(planned: Estimate) -> float:
     return math.log(planned.value / planned.lo) if planned.lo > 0 else math.log(2)
 
 
-def _p99(plan: Plan, server: Measurement) -> Check:
-    seen = server.metrics["latency_p99_ms"]
-    bound = plan.objective.latency_ms
-    planned = plan.chosen.p99_at_peak_ms if plan.chosen and plan.chosen.p99_at_peak_ms else seen
+def _tail(plan: Plan, server: Measurement) -> Check:
+    """Latency at the promised level under load; the plan's own figure is of that level or stays empty."""
+    bound, level = plan.objective.latency, plan.objective.level
+    seen = server.latency(level)
+    at_peak = plan.chosen.at_peak if plan.chosen else None
+    planned = at_peak.ms if at_peak and math.isclose(at_peak.percentile, level) else None
     outcome: Outcome = "met"
-    if bound is not None and seen.value > bound:
-        outcome = "unproven" if server.contended or seen.lo <= bound else "not_met"
+    if bound is not None and seen.value > bound.ms:
+        outcome = "unproven" if server.contended or seen.lo <= bound.ms else "not_met"
     answered = server.metrics.get("answered_frac")
     notes = ["cores busy during the run"] if server.contended else []
     if answered is not None and answered.value < 1:
         notes.append(f"{1 - answered.value:.1%} of the requests were not answered in time")
     return Check(
-        name="p99 at the peak rate",
+        name=f"{percentile_name(level)} at the peak rate",
         unit="ms",
         planned=planned,
         seen=seen,
-        limit="no bound" if bound is None else f"at most {bound:g} ms",
+        limit="no bound" if bound is None else f"at most {bound.ms:g} ms",
         outcome=outcome,
         note="; ".join(notes),
     )
+
+
+def _planned(c: Check) -> str:
+    return "" if c.planned is None else f", planned {c.planned.value:.4g}"
 
 
 def _verdict(checks: Sequence[Check]) -> Verdict:
@@ -216,9 +233,7 @@ def _verdict(checks: Sequence[Check]) -> Verdict:
     open_ = [c for c in checks if c.outcome == "unproven"]
     worst: Outcome = "not_met" if failed else "unproven" if open_ else "met"
     reasons = tuple(
-        f"{c.name}: {c.seen.value:.4g} {c.unit}, planned {c.planned.value:.4g} ({c.limit})"
-        for c in failed + open_
-        if c.seen is not None and c.planned is not None
+        f"{c.name}: {c.seen.value:.4g} {c.unit}{_planned(c)} ({c.limit})" for c in failed + open_ if c.seen is not None
     )
     hint = "run it again on a quiet machine, or `farthing optimize` anew" if worst != "met" else ""
     return Verdict(outcome=worst, reasons=reasons or ("every figure of the plan holds",), hint=hint)

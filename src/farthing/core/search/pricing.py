@@ -81,11 +81,12 @@ class Pricing:
 
     def spread(self, c: Candidate, cost: TraceCost) -> Estimate:
         """Monthly cost with the interval of the candidate's measured capacity carried through whole replicas."""
-        capacity = self.found.capacities_rps.get(c)
+        kept = self.found.kept_rps.get(c)
+        capacity = kept or self.found.capacities_rps.get(c)
         low, high = (0.9, 1.1) if capacity is None else (capacity.lo / capacity.value, capacity.hi / capacity.value)
         ends = [self.cost(c, max(f, 1e-6)) for f in (high, low)]
         values = [e.usd_per_month for e in ends if e is not None]
-        what = "capacity interval" if capacity else "screened capacity ± 10 %"
+        what = "rate kept" if kept else "capacity interval" if capacity else "screened capacity ± 10 %"
         offer = self.market.bill_offer
         return Estimate(
             value=cost.usd_per_month,
@@ -109,7 +110,7 @@ class Pricing:
         fp32_rate = found.sla_rps.get(fp32) if fp32 else None
         if fp32 is None or fp32_rate is None or fp32 not in found.ratios:
             return saving, None
-        mine, theirs = found.ratios[chosen], found.ratios[fp32]
+        mine, theirs = found.rate_ratio or found.ratios[chosen], found.ratios[fp32]
         share = rate / fp32_rate
         half = ((mine.hi / mine.lo) ** 2 * (theirs.hi / theirs.lo) ** 2) ** 0.25
         ratio = replace(mine, value=share, lo=share / half, hi=share * half, method="product of two t intervals")
@@ -120,8 +121,8 @@ class Pricing:
         return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum)
 
     def _ratio(self, c: Candidate, value: float) -> Estimate:
-        """Ratio of the rates within the promise, with the relative interval of the measured capacity ratio."""
-        r = self.found.ratios[c]
+        """Ratio of the planned rates, with the relative interval of the rates kept, or of the measured capacities."""
+        r = self.found.rate_ratio or self.found.ratios[c]
         return replace(r, value=value, lo=value * r.lo / r.value, hi=value * r.hi / r.value)
 
     def priced(self) -> Priced:

@@ -1,9 +1,10 @@
 """Which contender to serve next, and at which rate: the highest rate that keeps the promise under real arrivals.
 
-A pure step function. The queue model's rate of a candidate is taken as the most it can do (batches under Poisson
-arrivals are never better filled or better grouped than the model assumes), so one whose modelled rate does not exceed
-the best rate already kept cannot win and is not served. A challenger is first tried just above the best rate: when it
-fails there it is out after one trial, when it holds it climbs from its own modelled rate downwards.
+A pure step function. Each run under Poisson arrivals is compared with what the latency–rate curve of its candidate
+expects (:mod:`farthing.core.traffic.latency_rate`), which gives the rate that the candidate keeps to a few per cent
+from two or three runs, wherever their rates lay. The queue model's rate of a candidate is taken as the most it can do
+(batches under Poisson arrivals are never better filled or better grouped than the model assumes), so one whose
+modelled rate does not exceed the best rate already kept cannot win and is not served.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from farthing.core.traffic.latency_rate import LatencyRate
 from farthing.nouns import Candidate
 
-__all__ = ["HEADROOM", "Trials", "best", "start", "step", "turn"]
+__all__ = ["HEADROOM", "RUNS", "Trials", "best", "kept_rps", "next_rate", "start", "step", "turn"]
 
-CUT = 0.88
-"""Factor between two rates tried one after the other."""
-CUTS = 6
-"""How often a rate is cut before a candidate is given up."""
 HEADROOM = 1.1
-"""A replica is planned at the rate that kept the promise divided by this: close to its limit p99 doubles when the
+"""A replica is planned at the rate that kept the promise divided by this: close to its limit the tail doubles when the
 machine gets a few per cent slower, and machines are not alike. It is what ``verify`` allows service times to differ."""
+RUNS = 3
+"""Runs of each candidate that is served."""
 CLEAR = 1.02
 """A challenger must keep a rate that is higher by this factor, else it is no better for a user."""
+MOST_DOWN, MOST_UP = 0.5, 1.3
+"""A run is tried at no less and no more than these times the rate of the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +35,30 @@ class Trials:
     Attributes:
         modelled_rps: The queue model's rate by candidate, in the order in which they are tried.
         must: So many of the first are tried though others may be better already (the leader and those tied with it).
-        kept_rps: Highest rate seen to keep the promise, by candidate.
-        missed_rps: Lowest rate seen to miss it.
-        runs: Trials so far, by candidate.
-        done: Candidates that are not tried again.
+        bound_s: The promise.
+        curves: Latency by rate of each candidate that was served.
+        runs: Rate and percentile (seconds, infinite where too few were answered) of each run so far, by candidate.
+        wanted: Runs of each candidate.
     """
 
     modelled_rps: Mapping[Candidate, float]
     must: int
-    kept_rps: Mapping[Candidate, float]
-    missed_rps: Mapping[Candidate, float]
-    runs: Mapping[Candidate, int]
-    done: frozenset[Candidate]
+    bound_s: float
+    curves: Mapping[Candidate, LatencyRate]
+    runs: Mapping[Candidate, tuple[tuple[float, float], ...]]
+    wanted: int = RUNS
 
 
-def start(modelled_rps: Mapping[Candidate, float], first: Sequence[Candidate]) -> Trials:
+def start(
+    modelled_rps: Mapping[Candidate, float], first: Sequence[Candidate], *, bound_s: float, runs: int = RUNS
+) -> Trials:
     """Trials of the keys of ``modelled_rps``: ``first`` in its order, then the rest, highest rate first.
 
     Args:
         modelled_rps: Rates in requests/s, > 0.
         first: Candidates that are tried in any case; all of them keys.
+        bound_s: The promise in seconds, > 0.
+        runs: Of each candidate, ≥ 1.
 
     Raises:
         ValueError: when nobody is there, a rate is not > 0, or one of ``first`` has none.
@@ -63,63 +69,59 @@ def start(modelled_rps: Mapping[Candidate, float], first: Sequence[Candidate]) -
     return Trials(
         modelled_rps={c: modelled_rps[c] for c in (*first, *rest)},
         must=len(first),
-        kept_rps={},
-        missed_rps={},
+        bound_s=bound_s,
+        curves={},
         runs={},
-        done=frozenset(),
+        wanted=runs,
     )
 
 
+def kept_rps(trials: Trials, c: Candidate) -> float:
+    """Rate that a candidate keeps as its runs so far say, 0 when it keeps none or was not served."""
+    runs = trials.runs.get(c, ())
+    return trials.curves[c].kept_rps(trials.bound_s, trials.curves[c].middle(runs)) if runs else 0.0
+
+
 def best(trials: Trials) -> Candidate | None:
-    """Who keeps the highest rate so far; of equals the one tried first; None when nobody kept any."""
-    kept = trials.kept_rps
-    return max(kept, key=lambda c: kept[c]) if kept else None
+    """Who keeps the highest rate of those that ran as often as wanted; of equals the one tried first; None for none."""
+    kept = {c: kept_rps(trials, c) for c, runs in trials.runs.items() if len(runs) >= trials.wanted}
+    able = [c for c in trials.modelled_rps if kept.get(c, 0.0) > 0]
+    return max(able, key=lambda c: kept[c]) if able else None
 
 
 def turn(trials: Trials) -> tuple[Candidate, float] | None:
     """Who is to be served next and at which rate in requests/s; None when it is settled."""
-    top = max(trials.kept_rps.values(), default=0.0)
+    first = best(trials)
+    top = kept_rps(trials, first) if first is not None else 0.0
     for k, (c, modelled) in enumerate(trials.modelled_rps.items()):
-        if c in trials.done:
+        runs = trials.runs.get(c, ())
+        if len(runs) >= trials.wanted or (not runs and k >= trials.must and modelled <= top * CLEAR):
             continue
-        others = max((r for o, r in trials.kept_rps.items() if o != c), default=0.0)
-        if k >= trials.must and not trials.runs.get(c) and modelled <= top * CLEAR:
-            continue
-        rate = _rate(trials, c, modelled, others)
-        if rate is not None:
-            return c, rate
+        return c, next_rate(trials.curves[c], runs, trials.bound_s) if runs else modelled
     return None
 
 
-def _rate(trials: Trials, c: Candidate, modelled: float, others: float) -> float | None:
-    """The candidate's next rate: the entry trial, then from the model downwards; None when it has nothing to win."""
-    missed, kept = trials.missed_rps.get(c), trials.kept_rps.get(c)
-    entry = others * CLEAR
-    if kept is None and missed is None:
-        return entry if 0 < entry < modelled else modelled
-    if missed is None:
-        assert kept is not None
-        return None if kept >= modelled else modelled
-    rate = missed * CUT
-    return None if rate <= (kept if kept is not None else others) else rate
+def next_rate(curve: LatencyRate, runs: Sequence[tuple[float, float]], bound_s: float) -> float:
+    """Rate of the next run: the one that is kept as far as is known, within a step of the last.
+
+    Args:
+        curve: Of the candidate.
+        runs: Rate and percentile of each run, at least one.
+        bound_s: The promise in seconds.
+    """
+    last = runs[-1][0]
+    return min(max(curve.kept_rps(bound_s, curve.middle(runs)), last * MOST_DOWN), last * MOST_UP)
 
 
-def step(trials: Trials, c: Candidate, rate_rps: float, held: bool) -> Trials:
-    """Take in one trial.
+def step(trials: Trials, c: Candidate, curve: LatencyRate, rate_rps: float, seen_s: float) -> Trials:
+    """Take in one run.
 
     Args:
         trials: State before it.
         c: Who was served.
+        curve: Its latency by rate, for runs of this length.
         rate_rps: At which rate.
-        held: Whether the promise was kept.
+        seen_s: The promised percentile after the warm-up; infinite where too few requests were answered.
     """
-    runs = {**trials.runs, c: trials.runs.get(c, 0) + 1}
-    if held:
-        kept = {**trials.kept_rps, c: max(rate_rps, trials.kept_rps.get(c, 0.0))}
-        after = replace(trials, runs=runs, kept_rps=kept)
-    else:
-        missed = {**trials.missed_rps, c: min(rate_rps, trials.missed_rps.get(c, float("inf")))}
-        after = replace(trials, runs=runs, missed_rps=missed)
-    others = max((r for o, r in after.kept_rps.items() if o != c), default=0.0)
-    over = runs[c] >= CUTS or _rate(after, c, after.modelled_rps[c], others) is None
-    return replace(after, done=after.done | {c}) if over else after
+    runs = (*trials.runs.get(c, ()), (rate_rps, seen_s))
+    return replace(trials, curves={**trials.curves, c: curve}, runs={**trials.runs, c: runs})

@@ -46,18 +46,19 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
         return Verdict(
             outcome="not_met", reasons=("no candidate could be run",), hint="see why each failed in the report"
         )
-    if objective.latency_ms is None or other.latency_p99_ms is None:
+    bound, alone = objective.latency, other.single_at(objective.level)
+    if bound is None or alone is None:
         return Verdict(outcome="not_met", reasons=(f"no candidate is usable: {other.reason}",))
-    p99 = other.latency_p99_ms
-    wanted = math.ceil(max(p99.value, p99.hi if math.isfinite(p99.hi) else p99.value) * 1.25 * 10) / 10
+    ms = alone.ms
+    wanted = math.ceil(max(ms.value, ms.hi if math.isfinite(ms.hi) else ms.value) * 1.25 * 10) / 10
     return Verdict(
         outcome="not_met",
         reasons=(
-            f"no candidate answers within {objective.latency_ms:g} ms at p{objective.percentile * 100:g}",
-            f"{other.candidate.label} comes nearest, p99 {p99.value:.1f} ms [{p99.lo:.1f}, {p99.hi:.1f}] without any "
-            f"queue; {other.reason or 'not tried under load'}",
+            f"no candidate answers within {bound.ms:g} ms at {bound.name}",
+            f"{other.candidate.label} comes nearest, {alone.name} {ms.value:.1f} ms [{ms.lo:.1f}, {ms.hi:.1f}] "
+            f"without any queue; {other.reason or 'not tried under load'}",
         ),
-        hint=f"--p99 {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
+        hint=f"{bound.flag} {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
     )
 
 
@@ -86,25 +87,28 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
         text = f"the saving is {_percent(saving.value)} % [{_percent(saving.lo)}, {_percent(saving.hi)}], {missed}"
         return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
     cost = chosen.cost_usd_per_month
-    budget, tail = objective.budget_usd_per_month, chosen.p99_at_peak_ms
+    budget, bound, tail = objective.budget_usd_per_month, objective.latency, chosen.at_peak
     if budget is not None and cost is not None and cost.value > budget:
         text = f"the plan costs ${cost.value:,.0f} a month, the budget is ${budget:,.0f}"
         return Verdict(outcome="not_met", reasons=(text, *reasons), hint=f"--budget {math.ceil(cost.value)}")
-    if objective.latency_ms is not None and tail is not None and tail.value > objective.latency_ms:
+    if bound is not None and tail is not None and tail.ms.hi > bound.ms:
         text = (
-            f"p{objective.percentile * 100:g} was {tail.value:.1f} ms at the plan's peak rate in the last run, "
-            f"promised {objective.latency_ms:g} ms"
+            f"{tail.name} is {tail.ms.value:.1f} ms [{tail.ms.lo:.1f}, {tail.ms.hi:.1f}] at the plan's peak rate, "
+            f"promised {bound.ms:g} ms"
         )
         return Verdict(
-            outcome="unproven", reasons=(text, *reasons), hint="on a quiet machine the same command with --fresh"
+            outcome="not_met" if tail.ms.lo > bound.ms else "unproven",
+            reasons=(text, *reasons),
+            hint="on a quiet machine the same command with --fresh",
         )
     return Verdict(outcome="met", reasons=tuple(reasons))
 
 
-def nearest(evaluations: Iterable[Evaluation]) -> Evaluation | None:
-    """The candidate with the lowest p99 when none keeps the bound; None when none could be run at all."""
-    ran = [e for e in evaluations if e.latency_p99_ms is not None and e.status != "baseline"]
-    return min(ran, key=lambda e: e.latency_p99_ms.value if e.latency_p99_ms else math.inf, default=None)
+def nearest(evaluations: Iterable[Evaluation], percentile: float) -> Evaluation | None:
+    """The candidate whose single requests are quickest at the promised level; None when none could be run at all."""
+    alone = [(e.single_at(percentile), e) for e in evaluations if e.status != "baseline"]
+    ran = [(latency.ms.value, e) for latency, e in alone if latency is not None]
+    return min(ran, key=lambda pair: pair[0])[1] if ran else None
 
 
 def _points(frac: float) -> str:

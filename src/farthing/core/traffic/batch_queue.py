@@ -15,7 +15,7 @@ Under a load-balancer that splits a Poisson stream at random each replica sees a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.nouns import Estimate
+from farthing.nouns import Estimate, percentile_name
 
-__all__ = ["HEADROOM_FRAC", "latencies", "p_latency", "saturation_rps", "sla_rps"]
+__all__ = ["HEADROOM_FRAC", "latencies", "p_latency", "saturation_rps", "simulated", "sla_rps"]
 
 HEADROOM_FRAC = 0.15
 """Share of a replica's rate that :func:`sla_rps` keeps free by default.
@@ -103,6 +103,38 @@ def saturation_rps(curve: ServiceCurve, *, instances: int, max_batch: int) -> fl
     return instances * max_batch / float(curve.by_size_s(max_batch)[-1])
 
 
+def simulated(
+    curve: ServiceCurve,
+    rates_rps: Floats,
+    *,
+    runs: int,
+    n: int,
+    instances: int,
+    max_batch: int,
+    seed: int = 0,
+) -> Iterator[list[Floats]]:
+    """Latencies of runs that start empty, at one rate after the other on common random numbers.
+
+    Args:
+        curve: Measured service times and their spread.
+        rates_rps: Poisson rates, > 0, shape ``(k,)``.
+        runs: Independent runs at each rate.
+        n: Requests of a run.
+        instances: Workers.
+        max_batch: Largest batch.
+        seed: Of arrivals and jitter.
+
+    Yields:
+        For each rate, the latencies in seconds of each run, each of shape ``(n,)``.
+    """
+    rng = np.random.default_rng(seed)
+    service_s = curve.by_size_s(max_batch)
+    unit = [np.cumsum(rng.exponential(size=n)) for _ in range(runs)]
+    jitter = [np.exp(curve.sigma * rng.standard_normal(n) - curve.sigma * curve.sigma / 2) for _ in range(runs)]
+    for rate in rates_rps:
+        yield [_serve_compiled(a / rate, service_s, j, instances, max_batch) for a, j in zip(unit, jitter)]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draws:
     """Common random numbers: the same streams at every rate and for every candidate of one seed."""
@@ -117,7 +149,7 @@ def _draw(seed: int, n_requests: int | None, percentile: float, sigma: float) ->
     fewest = math.ceil(_TAIL_REQUESTS / (1 - percentile))
     n = max(_FEWEST_REQUESTS, fewest) if n_requests is None else n_requests
     if n < fewest // 4:
-        raise ValueError(f"p{percentile * 100:g} needs n_requests ≥ {fewest // 4}, is {n}")
+        raise ValueError(f"{percentile_name(percentile)} needs n_requests ≥ {fewest // 4}, is {n}")
     shape = (_RUNS, math.ceil(n / _RUNS))
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(size=shape), axis=1)

@@ -79,7 +79,7 @@ def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[s
         "workers": {"ready": len(workers), "wanted": candidate.instances, "pids": list(workers)},
         "waiting": model.queue.waiting,
         "capacity_rps": model.spec.capacity_rps,
-        "promise_ms": None if model.spec.deadline_s is None else model.spec.deadline_s * _THOUSAND,
+        "deadline_ms": None if model.spec.deadline_s is None else model.spec.deadline_s * _THOUSAND,
         "requests": counts.requests,
         "failed": counts.failed,
         "reasons": counts.reasons(),

@@ -1,0 +1,267 @@
+"""Latency of one replica as a function of its rate: the batch queue's curve, fitted to runs that were measured.
+
+A run under Poisson arrivals is short and starts empty, and waiting times that follow each other are alike. So its own
+percentile says too little (order statistics of dependent samples) and is too low (it never reaches the steady state):
+of M/D/1 at 90 % utilisation eight runs of 6,000 requests each cover the truth with 70 % where 95 % are meant, and
+longer series of short runs make it worse. Here each run is compared with what *runs of the same length* do in the
+queue model. With service times ``e^f`` times those of the measured curve, the mean log percentile of such a run at rate
+``r`` is
+
+    g(f, r) = f + M(r · e^f / saturation)
+
+since time scales with the service; ``M`` comes from simulation. ``f`` is where the mean over runs of
+``log q − g(f, r)`` is zero (solving each run for its own ``f`` would be biased, since ``g`` is convex); Student's t
+over these independent residuals holds what the runs differ in: arrivals, and the machine. The long-run percentile at a
+rate, and the highest rate that keeps a bound, follow by the steady curve ``P`` in the place of ``M``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from farthing.core.traffic.batch_queue import saturation_rps, simulated
+from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.nouns import Estimate
+
+__all__ = [
+    "MOST_UTILISATION",
+    "WARM_UP_FRAC",
+    "LatencyRate",
+    "Slowness",
+    "after_warm_up",
+    "latency_rates",
+    "requests_of_run",
+    "tail_of",
+]
+
+Floats = NDArray[np.float64]
+
+WARM_UP_FRAC = 0.1
+"""Share of a run's first requests that do not count: the replica starts empty."""
+MOST_UTILISATION = 0.985
+"""Beyond this share of saturation no steady percentile is worked out: the queue's memory is longer than any run."""
+_UTILISATIONS = np.concatenate([np.linspace(0.02, 0.7, 14), np.linspace(0.73, 0.97, 13), np.linspace(0.985, 1.4, 12)])
+_REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 48, 8, 1_200_000
+_MOST_SLOWER = math.log(4.0)
+_GRID = np.linspace(-_MOST_SLOWER, _MOST_SLOWER, 1601)
+_FEWEST_BEYOND = 1.0
+
+
+def requests_of_run(percentile: float) -> int:
+    """Fewest requests of one run in which a percentile says anything: one beyond it after the warm-up.
+
+    Args:
+        percentile: In (0, 1).
+    """
+    return math.ceil(_FEWEST_BEYOND / (1 - percentile) / (1 - WARM_UP_FRAC))
+
+
+def after_warm_up(latency: Floats) -> Floats:
+    """The part of a run that counts.
+
+    Args:
+        latency: In order of arrival, shape ``(n,)``.
+    """
+    return latency[math.ceil(latency.size * WARM_UP_FRAC) :]
+
+
+def tail_of(latency: Floats, percentile: float) -> float:
+    """A run's own percentile after the warm-up; infinite when too few were answered.
+
+    Args:
+        latency: In order of arrival, infinite where no answer came, shape ``(n,)``.
+        percentile: In (0, 1).
+    """
+    seen = after_warm_up(latency)
+    beyond = np.quantile(np.where(np.isfinite(seen), 0.0, 1.0), percentile, method="higher")
+    return math.inf if beyond > 0 else float(np.quantile(seen, percentile))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowness:
+    """Logarithm of a replica's service times over those of its measured curve.
+
+    Attributes:
+        lo: Lower end of the t interval over runs.
+        value: Estimate.
+        hi: Upper end.
+        confidence: Of the two-sided interval.
+        by_run: What each run alone says, to first order; their mean is ``value``.
+    """
+
+    lo: float
+    value: float
+    hi: float
+    confidence: float
+    by_run: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LatencyRate:
+    """The queue model's latency by rate of one replica, in the long run and in runs of one length.
+
+    Attributes:
+        percentile: Which one, in (0, 1).
+        n: Requests of one run.
+        saturation_rps: Rate at which the measured service times leave no worker idle.
+        run_log_s: Mean of log percentile (of seconds) of a run at each of the model's utilisations.
+        steady_log_s: The same of an endless run; at utilisations up to ``MOST_UTILISATION``.
+    """
+
+    percentile: float
+    n: int
+    saturation_rps: float
+    run_log_s: Floats
+    steady_log_s: Floats
+
+    def fit(self, runs: Sequence[tuple[float, float]], confidence: float = 0.95) -> Slowness:
+        """How much slower than its measured curve the replica is, as some runs saw it.
+
+        The mean over runs of ``log q − g(f, r)`` is zero at the estimate, and plus or minus the half width of its t
+        interval at the ends.
+
+        Args:
+            runs: Rate in requests/s, > 0, and percentile after the warm-up in seconds, > 0 (infinite where too few
+                were answered), of each of at least two runs.
+            confidence: Of the two-sided interval.
+
+        Raises:
+            ValueError: when there are fewer than two runs.
+        """
+        if len(runs) < 2:
+            raise ValueError(f"an interval over runs needs at least two, got {len(runs)}")
+        expected, seen = self._expected(runs)
+        mean = np.maximum.accumulate(expected.mean(axis=0))
+        middle = float(np.interp(seen.mean(), mean, _GRID))
+        rest = seen - np.array([np.interp(middle, _GRID, row) for row in expected])
+        half = float(stdtrit(len(runs) - 1, (1 + confidence) / 2) * rest.std(ddof=1) / math.sqrt(len(runs)))
+        lo, hi = (float(np.interp(seen.mean() + way * half, mean, _GRID)) for way in (-1, 1))
+        slope = float(np.interp(middle, _GRID, np.gradient(mean, _GRID)))
+        return Slowness(
+            lo=lo, value=middle, hi=hi, confidence=confidence, by_run=tuple(map(float, middle + rest / slope))
+        )
+
+    def middle(self, runs: Sequence[tuple[float, float]]) -> float:
+        """The estimate of :meth:`fit` alone, from at least one run."""
+        expected, seen = self._expected(runs)
+        return float(np.interp(seen.mean(), np.maximum.accumulate(expected.mean(axis=0)), _GRID))
+
+    def _expected(self, runs: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
+        """What each run should see at each slowness, shape ``(runs, grid)``; what it saw, within what the grid has."""
+        rates = np.array([rate for rate, _ in runs])
+        loads = rates[:, None] * np.exp(_GRID)[None, :] / self.saturation_rps
+        expected = _GRID[None, :] + self._run_at(loads)
+        seen = np.log(np.maximum([s for _, s in runs], np.finfo(np.float64).tiny))
+        return expected, np.clip(seen, expected[:, 0], expected[:, -1])
+
+    def latency_s(self, rate_rps: float, slowness: float) -> float:
+        """Long-run percentile at a rate in seconds; infinite beyond ``MOST_UTILISATION``."""
+        load = rate_rps * math.exp(slowness) / self.saturation_rps
+        steady = _UTILISATIONS[: self.steady_log_s.size]
+        if load > steady[-1]:
+            return math.inf
+        return math.exp(slowness + float(np.interp(load, steady, self.steady_log_s)))
+
+    def kept_rps(self, bound_s: float, slowness: float) -> float:
+        """Highest rate whose long-run percentile keeps a bound, 0 when none does.
+
+        Args:
+            bound_s: In seconds, > 0.
+            slowness: As :meth:`slowness` gives it.
+        """
+        steady = _UTILISATIONS[: self.steady_log_s.size]
+        wanted = math.log(bound_s) - slowness
+        if wanted < self.steady_log_s[0]:
+            return 0.0
+        # where the curve is level the last of its points counts: the highest rate
+        last = int(np.searchsorted(self.steady_log_s, wanted, side="right")) - 1
+        if last >= steady.size - 1:
+            load = float(steady[-1])
+        else:
+            low, high = self.steady_log_s[last], self.steady_log_s[last + 1]
+            load = float(steady[last] + (steady[last + 1] - steady[last]) * (wanted - low) / (high - low))
+        return load * self.saturation_rps * math.exp(-slowness)
+
+    def latency(self, rate_rps: float, seen: Slowness) -> Estimate:
+        """Long-run percentile at a rate in ms.
+
+        Args:
+            rate_rps: Rate, > 0.
+            seen: From :meth:`fit`.
+        """
+        return self._estimate([1000 * self.latency_s(rate_rps, f) for f in (seen.lo, seen.value, seen.hi)], seen)
+
+    def kept(self, bound_s: float, seen: Slowness) -> Estimate:
+        """Highest rate that keeps a bound in requests/s.
+
+        Args:
+            bound_s: In seconds, > 0.
+            seen: From :meth:`fit`.
+        """
+        return self._estimate([self.kept_rps(bound_s, f) for f in (seen.hi, seen.value, seen.lo)], seen)
+
+    def _estimate(self, ends: Sequence[float], seen: Slowness) -> Estimate:
+        lo, value, hi = ends
+        return Estimate(
+            value=value,
+            lo=lo,
+            hi=hi,
+            n=len(seen.by_run),
+            method=f"latency–rate curve on {len(seen.by_run)} runs of {self.n:,} requests, each with its own seed, t",
+            confidence=seen.confidence,
+        )
+
+    def _run_at(self, loads: Floats) -> Floats:
+        """Mean log percentile of a run; beyond the last utilisation as it grows between the last two."""
+        found = np.interp(loads, _UTILISATIONS, self.run_log_s)
+        rise = (self.run_log_s[-1] - self.run_log_s[-2]) / (_UTILISATIONS[-1] - _UTILISATIONS[-2])
+        beyond: Floats = np.maximum(loads - _UTILISATIONS[-1], 0.0) * max(rise, 0.0)
+        return found + beyond
+
+
+def latency_rates(
+    curve: ServiceCurve, *, instances: int, max_batch: int, percentiles: Sequence[float], n: int, seed: int = 0
+) -> dict[float, LatencyRate]:
+    """Simulate the latency by rate of one replica at some percentiles.
+
+    Args:
+        curve: Measured service times.
+        instances: Workers.
+        max_batch: Largest batch.
+        percentiles: Each in (0, 1).
+        n: Requests of one run, ≥ :func:`requests_of_run` of the highest.
+        seed: Of arrivals and jitter, common to all rates.
+
+    Raises:
+        ValueError: when an argument is outside its domain.
+    """
+    if not percentiles or not all(0 < p < 1 for p in percentiles):
+        raise ValueError(f"percentiles must lie in (0, 1), are {list(percentiles)}")
+    if n < requests_of_run(max(percentiles)):
+        raise ValueError(
+            f"p{max(percentiles) * 100:g} needs runs of {requests_of_run(max(percentiles))} requests, not {n}"
+        )
+    top = saturation_rps(curve, instances=instances, max_batch=max_batch)
+
+    def logs(runs: int, requests: int, utilisations: Floats) -> Floats:
+        found = [
+            np.log(np.quantile(np.array([after_warm_up(run) for run in at]), percentiles, axis=1)).mean(axis=1)
+            for at in simulated(
+                curve, utilisations * top, runs=runs, n=requests, instances=instances, max_batch=max_batch, seed=seed
+            )
+        ]
+        return np.maximum.accumulate(np.array(found), axis=0)
+
+    long = max(_STEADY_REQUESTS // _STEADY_RUNS, 10 * requests_of_run(max(percentiles)))
+    steady = logs(_STEADY_RUNS, long, _UTILISATIONS[_UTILISATIONS <= MOST_UTILISATION])
+    short = logs(max(_FEWEST_RUNS, _REQUESTS // n), n, _UTILISATIONS)
+    return {
+        p: LatencyRate(percentile=p, n=n, saturation_rps=top, run_log_s=short[:, k], steady_log_s=steady[:, k])
+        for k, p in enumerate(percentiles)
+    }

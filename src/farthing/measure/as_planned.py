@@ -1,0 +1,280 @@
+"""The last stage: the choice through ``farthing serve``, as users get it: the rate it keeps, the proof at the plan's.
+
+The rate is worked out from runs that take turns with blocks of the baseline, so that slow drift of the machine falls on
+both; each run has arrivals of its own. The proof is run on a server that was started anew.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from farthing.core.money.trace_cost import replicas_by_hour
+from farthing.core.search import sustained
+from farthing.core.stats.intervals import ratio_of_blocks
+from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
+from farthing.core.traffic.latency_rate import LatencyRate, Slowness, requests_of_run
+from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.load.planned import deadline_s
+from farthing.measure import live_server
+from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, requests_at
+from farthing.measure.served_path import NAME, ServedPath, served_model
+from farthing.measure.state import RunState, TraceOf
+from farthing.measure.under_load import beside_server, rates_of, seed_of
+from farthing.nouns import Candidate, Estimate, Measurement, ServedModel, Trace
+
+__all__ = ["model_of", "provable_rps", "serve_as_planned", "slower_by", "through"]
+
+SEEKING = 2
+"""First runs, which only look for the rate and do not count."""
+TRIES = 3
+"""Rates at which the proof is tried, each lower by the headroom."""
+BASELINE_RUNS = 3
+LONGEST_RUN_S = 4 * RUN_S
+"""At rates so low that a run would take longer the proof is made at a higher one, which is harder."""
+REPEAT_FRAC = 0.03
+"""Standard deviation of the logarithm of the rate kept over the baseline's between whole runs of one command, beyond
+what one run sees: choices among near-ties, processes that start faster or slower (``make bench ONLY=repeat``)."""
+_STEP = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """The rate that a candidate keeps, in requests/s; and over the baseline's, both in one stretch of time."""
+
+    rate: Estimate
+    over_baseline: Estimate
+
+
+def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> bool:
+    """Find the rate that the choice keeps in its server, plan with headroom, prove the promise at the plan's peak.
+
+    Args:
+        state: After the proof rounds.
+        chosen: Who is planned.
+        trace_of: Gives the arrivals.
+
+    Returns:
+        False when the choice keeps the promise at no rate: nothing is chosen then.
+    """
+    pip = live_server.missing()
+    if pip is not None:
+        state.notes.append(f"the rate of a replica was measured beside the server, not through it: {pip}")
+    slower, kept = _rate_kept(state, chosen) if pip is None else (1.0, None)
+    before = state.sla.get(chosen)
+    if kept is not None:
+        if not kept.rate.value > 0:
+            state.sla[chosen] = None
+            state.lost[chosen] = f"served: keeps the promise at no rate ({state.level})"
+            return False
+        state.kept[chosen], state.rate_ratio = kept.rate, kept.over_baseline
+        state.sla[chosen] = kept.rate.value / sustained.HEADROOM
+    _prove_at_peak(state, chosen, trace_of, slower, through_server=pip is None)
+    _share_cut(state, chosen, before)
+    base = state.sla[state.baseline]
+    state.bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
+    state.bench.retire([state.baseline])
+    if base is not None:
+        state.server[state.baseline] = beside_server(state, state.baseline, base, BASELINE_RUNS, "baseline")
+    tail = state.server[chosen].latency(state.percentile)
+    state.bench.tell("serving", 2, 2, f"{state.level} {tail.value:.1f} ms")
+    return True
+
+
+def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedModel:
+    """A candidate as the server gets it from a plan.
+
+    Args:
+        state: With its measured curve and facts.
+        c: Who.
+        deadline: Default of a request in seconds; None lets late answers come, so that latencies are whole.
+    """
+    bench, key = state.bench, replace(c, max_batch=1)
+    known, facts = state.curves[key], state.facts.get(key)
+    return ServedModel(
+        name=NAME,
+        path=((bench.root or bench.out) / bench.artefacts[c.variant].path).absolute(),
+        candidate=c,
+        pipeline=bench.workload.pipeline,
+        classes=bench.workload.holdout.classes or (),
+        deadline_s=deadline,
+        memory_mib=facts.peak_memory_mib if facts else None,
+        service_ms={size: e.value for size, e in zip(known.sizes, known.service_ms)},
+    )
+
+
+def _rate_kept(state: RunState, c: Candidate) -> tuple[float, _Kept]:
+    """Factor on the measured service times that the server's capacity says, and the rate kept."""
+    bench, bound = state.bench, state.bench.workload.objective.latency
+    bench.retire([state.baseline])
+    with served_model(bench, model_of(state, c, None), f"{c.label}/{c.precision}/rate") as path:
+        bench.tell("serving", 0, 2, f"{c.label} through farthing serve")
+        slower, full = slower_by(path, state.curves[replace(c, max_batch=1)])
+        if bound is None:
+            return slower, _share_of_capacity(state, path)
+        return slower, _at_bound(state, path, slower, full, bound.ms / 1000)
+
+
+def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float, bound_s: float) -> _Kept:
+    bench, c = state.bench, path.candidate
+    modelled = (state.sla.get(c) or full_rps / 2) * sustained.HEADROOM
+    rate = min(modelled, full_rps * (1 - HEADROOM_FRAC))
+    n = requests_at(rate, state.percentile)
+    curve = rates_of(bench, state.curves[replace(c, max_batch=1)], c, n, slower)[state.percentile]
+    runs: list[tuple[float, float]] = []
+    base_rps: list[float] = []
+    total = SEEKING + bench.settings.rate_runs
+    for k in range(total):
+        bench.tell("serving", k, total, f"{c.label} at {rate:.0f} requests/s through farthing serve")
+        seen = path.run(rate, n, seed_of(bench.settings.seed, "rate", k))
+        base_rps.append(_baseline_block(state, path.key, k))
+        runs.append((rate, seen.tail_s(state.percentile)))
+        rate = sustained.next_rate(curve, runs, bound_s)
+    fit = curve.fit(runs[SEEKING:])
+    kept = curve.kept(bound_s, fit)
+    ratio = ratio_of_blocks(_by_run(curve, bound_s, fit), base_rps[SEEKING:], confidence=0.95)
+    return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio))
+
+
+def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
+    """Without a bound: what a server that never rests answers, less the headroom that queues need."""
+    full, base_rps = [], []
+    for k in range(1, state.bench.settings.rate_runs + 1):
+        full.append(path.capacity_rps(k) * (1 - HEADROOM_FRAC) * sustained.HEADROOM)
+        base_rps.append(_baseline_block(state, path.key, k))
+    ratio = ratio_of_blocks(full, base_rps, confidence=0.95)
+    value = float(np.exp(np.log(full).mean()))
+    rate = replace(ratio, value=value, lo=value * ratio.lo / ratio.value, hi=value * ratio.hi / ratio.value)
+    return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio))
+
+
+def _baseline_block(state: RunState, key: str, k: int) -> float:
+    return state.bench.throughput(f"beside/{key}/{k}", [state.baseline])[state.baseline]
+
+
+def _by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> list[float]:
+    """Rate kept as each run alone says, to first order; their geometric mean is the estimate."""
+    around = [curve.kept_rps(bound_s, fit.value + way * _STEP) for way in (-1, 1)]
+    middle = curve.kept_rps(bound_s, fit.value)
+    if not min(*around, middle) > 0:
+        return [max(middle, 1e-9)] * len(fit.by_run)
+    slope = math.log(around[1] / around[0]) / (2 * _STEP)
+    return [middle * math.exp(slope * (f - fit.value)) for f in fit.by_run]
+
+
+def repeatable(found: Estimate) -> Estimate:
+    """An interval that a repeat of the whole run lies in as well: root of the sum of squares, on logarithms.
+
+    Args:
+        found: Positive, with the interval of one run.
+    """
+    if not found.value > 0:
+        return found
+    more = 1.96 * REPEAT_FRAC
+    down = math.hypot(math.log(found.value / found.lo) if found.lo > 0 else math.log(2), more)
+    up = math.hypot(math.log(found.hi / found.value), more)
+    return replace(
+        found,
+        lo=found.value * math.exp(-down),
+        hi=found.value * math.exp(up),
+        method=f"{found.method}; ± {REPEAT_FRAC:.0%} between repeats of the whole run",
+    )
+
+
+def _prove_at_peak(
+    state: RunState, chosen: Candidate, trace_of: TraceOf, slower: float, *, through_server: bool
+) -> None:
+    """Runs at the peak rate of one replica of the plan; the plan's rate is cut while the promise is not kept there."""
+    bench, bound = state.bench, state.bench.workload.objective.latency
+    trace = trace_of(state.sla[state.baseline] or 0.0)
+    rate = state.sla[chosen]
+    assert rate is not None
+    for k in range(TRIES):
+        state.sla[chosen] = rate
+        at = provable_rps(_peak_of_one(state, trace, rate), rate, state.percentile)
+        found = _served_at(state, chosen, at, slower, k, through_server=through_server)
+        state.server[chosen] = found
+        if bound is None or found.latency(state.percentile).hi <= bound.ms:
+            break
+        rate /= sustained.HEADROOM
+    else:
+        state.notes.append(f"{chosen.label} missed the promise at the plan's peak rate in the last run")
+    bench.retire([])
+
+
+def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
+    _, peaks = trace.hourly_rps()
+    replicas = replicas_by_hour(peaks, rate_rps, state.bench.workload.objective.min_replicas)
+    return float((peaks / replicas).max())
+
+
+def _served_at(
+    state: RunState, c: Candidate, rate: float, slower: float, k: int, *, through_server: bool
+) -> Measurement:
+    bench = state.bench
+    if not through_server:
+        return beside_server(state, c, rate, bench.settings.proof_runs, f"proof {k}")
+    deadline = deadline_s(bench.workload.objective)
+    with served_model(bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}") as path:
+        found = through(path, state.curves[replace(c, max_batch=1)], rate, slower, f"proof {k}")
+    metrics = found.metrics
+    state.shares = metrics["front_frac"].value, metrics["generator_frac"].value
+    return found
+
+
+def through(path: ServedPath, known: ServiceCurve, rate_rps: float, slower: float, stage: str) -> Measurement:
+    """The Server scenario through a server's port: several runs with seeds of their own.
+
+    Args:
+        path: To the server.
+        known: Service times of what it serves.
+        rate_rps: > 0.
+        slower: Factor on them that the server's capacity says.
+        stage: Of the work, for the seeds.
+    """
+    bench, c = path.bench, path.candidate
+    runs, level = bench.settings.proof_runs, bench.level
+    n = requests_at(rate_rps, level, fewest=-(-bench.settings.server_n // runs))
+    start_s = bench.clock.monotonic_s()
+    seen: list[RunSeen] = []
+    for k in range(runs):
+        bench.tell("proving", k, runs, f"{c.label} at {rate_rps:.0f} requests/s through farthing serve")
+        seen.append(path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k)))
+    seconds = bench.clock.monotonic_s() - start_s
+    rates = rates_of(bench, known, c, n, slower)
+    bench.tell("proving", runs, runs, "")
+    return bench.note(as_measurement(seen, rates, c, hardware=bench.fingerprint, seconds=seconds))
+
+
+def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:
+    """Factor on the measured service times that the server's capacity says, ≥ 1, and that capacity in requests/s.
+
+    Args:
+        path: To the server.
+        known: Service times of what it serves.
+    """
+    c, full = path.candidate, path.capacity_rps(0)
+    return max(1.0, saturation_rps(known, instances=c.instances, max_batch=c.max_batch) / full), full
+
+
+def provable_rps(peak_rps: float, planned_rps: float, percentile: float) -> float:
+    """Rate of the proof: the peak of one replica, a higher one where too few requests would come in the time there is.
+
+    Args:
+        peak_rps: Highest rate that one replica must take in any hour of the plan.
+        planned_rps: Rate that it is planned for.
+        percentile: Promised, in (0, 1).
+    """
+    return max(peak_rps, min(planned_rps, requests_of_run(percentile) / LONGEST_RUN_S))
+
+
+def _share_cut(state: RunState, chosen: Candidate, before: float | None) -> None:
+    """What serving took off the choice is taken off all that it is compared with: they were not served so."""
+    rate = state.sla[chosen]
+    share = 1.0 if before is None or rate is None else rate / before
+    if share < 1:
+        for c, other in state.sla.items():
+            if other is not None and c not in (chosen, state.baseline, state.best_fp32):
+                state.sla[c] = other * share

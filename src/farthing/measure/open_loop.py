@@ -1,0 +1,153 @@
+"""Runs under Poisson arrivals, each with a seed of its own: what one saw, and what several say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.core.stats.intervals import mean_t
+from farthing.core.traffic.latency_rate import LatencyRate, requests_of_run, tail_of
+from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
+
+__all__ = ["NEVER_MS", "RunSeen", "as_measurement", "levels_of", "requests_at", "seen_of"]
+
+NEVER_MS = 1e9
+"""Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
+RUN_S = 2.0
+"""Length of one run."""
+MOST_REQUESTS = 20_000
+"""Of one run, unless more were asked for."""
+LEVELS = (0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSeen:
+    """What one run saw.
+
+    Attributes:
+        rate_rps: Of the schedule.
+        n: Requests.
+        seed: Of the arrivals.
+        tails_s: Percentiles after the warm-up, by level (``"0.99"``), infinite where too few were answered.
+        answered_frac: Share with a good answer.
+        achieved_rps: Good answers over the time.
+        batch_size: Mean size of the batches, 0 where nobody could look.
+        generator_frac: Processor time of the load generator over that of all cores, 0 where there was none.
+        front_frac: The same of the server's own process, its workers left out.
+        contended: Whether cores were busy in spite of retries.
+        slowdown: By how much, ≥ 1.
+    """
+
+    rate_rps: float
+    n: int
+    seed: int
+    tails_s: Mapping[str, float]
+    answered_frac: float
+    achieved_rps: float
+    batch_size: float = 0.0
+    generator_frac: float = 0.0
+    front_frac: float = 0.0
+    contended: bool = False
+    slowdown: float = 1.0
+
+    def tail_s(self, level: float) -> float:
+        """A percentile of this run in seconds."""
+        return self.tails_s[f"{level:.6g}"]
+
+
+def levels_of(promised: float) -> tuple[float, ...]:
+    """Percentiles that a run is asked for: the usual ones and the promised one."""
+    return tuple(sorted({*LEVELS, promised}))
+
+
+def requests_at(rate_rps: float, level: float, fewest: int = 0) -> int:
+    """Requests of one run at a rate: those of some seconds, at least what the level needs.
+
+    Args:
+        rate_rps: > 0.
+        level: Highest percentile that is asked for, in (0, 1).
+        fewest: Wanted by the user.
+    """
+    return max(requests_of_run(level), fewest, min(MOST_REQUESTS, round(rate_rps * RUN_S)))
+
+
+def seen_of(latency_ms: NDArray[np.float64], levels: Sequence[float], **facts: Any) -> RunSeen:
+    """Reduce one run.
+
+    Args:
+        latency_ms: In order of arrival, infinite where no good answer came.
+        levels: Percentiles.
+        facts: Further fields.
+    """
+    tails = {f"{level:.6g}": tail_of(latency_ms, level) / 1000 for level in levels}
+    return RunSeen(n=latency_ms.size, tails_s=tails, answered_frac=float(np.isfinite(latency_ms).mean()), **facts)
+
+
+def as_measurement(
+    runs: Sequence[RunSeen], rates: Mapping[float, LatencyRate], candidate: Candidate, *, hardware: str, seconds: float
+) -> Measurement:
+    """Several runs at one rate as the Server scenario's Measurement.
+
+    The percentiles are those of the long run at that rate, with an interval over the runs (each with its own seed), by
+    the latency–rate curve.
+
+    Args:
+        runs: At least two at the same rate.
+        rates: Latency by rate of each level.
+        candidate: What ran, with its batch limit.
+        hardware: Fingerprint.
+        seconds: Wall time of all.
+    """
+    rate = runs[0].rate_rps
+    slowdown = max((run.slowdown for run in runs if run.contended), default=1.0)
+    metrics = {
+        latency_metric(level): _widened(_latency(curve, level, runs), slowdown) for level, curve in rates.items()
+    }
+    for name, values in {
+        "throughput_rps": [r.achieved_rps for r in runs],
+        "answered_frac": [r.answered_frac for r in runs],
+        "batch_size": [r.batch_size for r in runs if r.batch_size],
+        "generator_frac": [r.generator_frac for r in runs if r.generator_frac],
+        "front_frac": [r.front_frac for r in runs if r.front_frac],
+    }.items():
+        if len(values) > 1:
+            metrics[name] = mean_t(values)
+    return Measurement(
+        candidate=candidate,
+        scenario="Server",
+        batch=candidate.max_batch,
+        n=sum(run.n for run in runs),
+        metrics={**metrics, "offered_rps": Estimate(value=rate, lo=rate, hi=rate, n=0, method="as scheduled")},
+        seed=runs[0].seed,
+        hardware=hardware,
+        taken_at=datetime.now(UTC),
+        blocks=tuple(run.achieved_rps for run in runs),
+        contended=any(run.contended for run in runs),
+        seconds=seconds,
+    )
+
+
+def _latency(curve: LatencyRate, level: float, runs: Sequence[RunSeen]) -> Estimate:
+    fit = curve.fit([(run.rate_rps, run.tail_s(level)) for run in runs])
+    found = curve.latency(runs[0].rate_rps, fit)
+    ends = [min(x, NEVER_MS) for x in (found.lo, found.value, found.hi)]
+    return Estimate(value=ends[1], lo=ends[0], hi=ends[2], n=found.n, method=found.method, confidence=found.confidence)
+
+
+def _widened(found: Estimate, slowdown: float) -> Estimate:
+    """On busy cores, which only ever add to a latency, the interval reaches down to quiet ones."""
+    if slowdown <= 1:
+        return found
+    return Estimate(
+        value=found.value,
+        lo=found.lo / slowdown,
+        hi=found.hi,
+        n=found.n,
+        method=f"{found.method}, widened: cores busy",
+        confidence=found.confidence,
+    )
