@@ -116,7 +116,9 @@ def test_intervals_that_reach_beyond_the_bill_stay_in_the_picture():
 
 def test_those_drawn_as_one_stay_in_the_picture():
     plan = met_plan()
-    rows = tuple(replace(e, at_peak=Latency(percentile=0.99, ms=est(413))) if e.status == "tied" else e for e in plan.evaluations)
+    rows = tuple(
+        replace(e, at_peak=Latency(percentile=0.99, ms=est(413))) if e.status == "tied" else e for e in plan.evaluations
+    )
     panels = charts.frontier(replace(plan, evaluations=rows)).to_dict()["vconcat"]
     domain = panels[1]["layer"][2]["encoding"]["y"]["scale"]["domain"]
     assert domain[1] > 413

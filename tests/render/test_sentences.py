@@ -31,9 +31,7 @@ def test_unproven_headline():
 def test_a_latency_above_the_promise_is_said():
     plan = met_plan()
     assert plan.chosen is not None
-    slow = replace(
-        plan.chosen, at_peak=Latency(percentile=0.99, ms=Estimate(value=60, lo=58, hi=62, n=9, method="t"))
-    )
+    slow = replace(plan.chosen, at_peak=Latency(percentile=0.99, ms=Estimate(value=60, lo=58, hi=62, n=9, method="t")))
     assert s.headline(replace(plan, chosen=slow)).endswith("p99 60 ms > 50 ms")
 
 

@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def tried(here: Room, tree: Path, results: Results, asked: argparse.Namespace) -
     """Each sampled mutant of a room with its outcome, one after the other."""
     source = REPOSITORY / "src" / "farthing"
     state = digest([*source.rglob("*.py"), *(REPOSITORY / test for test in here.tests)])
-    paths = [path for path in here.sources if asked.only in path]
+    paths = [path for path in here.sources if not asked.only or Path(path).name in asked.only]
     drawn = mutants.sample(source, paths, asked.size, asked.seed)
     limits_s: list[float] = []
     for turn, (mutant, change) in enumerate(drawn, 1):
@@ -192,7 +192,8 @@ def main() -> int:
     parser.add_argument("rooms", nargs="*", default=[], help="as core/stats or measure/under_load; default: all five")
     parser.add_argument("--size", type=int, default=60, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="files whose path holds this")
+    parser.add_argument("--only", action="append", default=[], help="a source file; several may be named")
+    parser.add_argument("--without", action="append", default=[], help="a test file that is left out")
     parser.add_argument("--survivors", action="store_true", help="do not try again what earlier tests had noticed")
     asked = parser.parse_args()
     os.nice(15)
@@ -201,6 +202,7 @@ def main() -> int:
     tree, results, known, kept = copied(), Results(BUILD / "results.jsonl"), equivalents(), True
     names = asked.rooms or ("core/search", "core/money", "core/stats", "core/traffic", "measure/under_load")
     for here in map(room, names):
+        here = replace(here, tests=tuple(test for test in here.tests if Path(test).name not in asked.without))
         if not here.tests:
             print(f"{here.name}: no test names it")
             kept = False

@@ -23,6 +23,8 @@ from farthing.nouns import (
     Estimate,
     Evaluation,
     Hardware,
+    Latency,
+    LatencyBound,
     Measurement,
     ModelRef,
     Objective,
@@ -50,7 +52,8 @@ def est(value: float, lo: float | None = None, hi: float | None = None, n: int =
 
 def objective(bound_ms: float | None = 50.0, level: float = 0.99, **more: object) -> Objective:
     """A promise of latency at a level, and whatever else is given."""
-    return Objective(latency_ms=bound_ms, percentile=level, **more)  # type: ignore[arg-type]
+    bound = None if bound_ms is None else LatencyBound(ms=bound_ms, percentile=level)
+    return Objective(latency=bound, **more)  # type: ignore[arg-type]
 
 
 def evidence(verdict: str = "met", drop: Estimate | None = None, **more: object) -> AccuracyEvidence:
@@ -67,23 +70,28 @@ def evaluated(
     c: Candidate, *, alone_ms: Estimate | None = None, at_peak_ms: Estimate | None = None, **more: object
 ) -> Evaluation:
     """What is known of a candidate; ``alone_ms`` and ``at_peak_ms`` are its p99 without a queue and at the peak."""
-    fields: dict[str, object] = {"status": "lost", "latency_p99_ms": alone_ms, "p99_at_peak_ms": at_peak_ms}
+    fields: dict[str, object] = {
+        "status": "lost",
+        "single": () if alone_ms is None else (Latency(percentile=0.99, ms=alone_ms),),
+        "at_peak": None if at_peak_ms is None else Latency(percentile=0.99, ms=at_peak_ms),
+    }
     return Evaluation(candidate=c, **{**fields, **more})  # type: ignore[arg-type]
 
 
 def p99_alone(e: Evaluation) -> Estimate | None:
     """p99 of single requests."""
-    return e.latency_p99_ms
+    alone = e.single_at(0.99)
+    return None if alone is None else alone.ms
 
 
 def p99_at_peak(e: Evaluation) -> Estimate | None:
     """p99 at the plan's peak rate."""
-    return e.p99_at_peak_ms
+    return None if e.at_peak is None else e.at_peak.ms
 
 
 def nearest_at_p99(evaluations: list[Evaluation]) -> Evaluation | None:
     """Who comes nearest to a bound on p99."""
-    return nearest(evaluations)
+    return nearest(evaluations, 0.99)
 
 
 # --- a whole run ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,30 @@ def test_a_costs_interval_is_that_of_the_capacity_in_whole_replicas() -> None:
     screened = busy.spread(FP32, fp32)
     assert (screened.lo, screened.value, screened.hi) == pytest.approx((6 * REPLICA, 6 * REPLICA, 8 * REPLICA))
     assert (screened.n, screened.method) == (0, "screened capacity ± 10 % through whole replicas")
+
+
+def test_of_a_rate_that_was_served_its_own_interval_counts() -> None:
+    """INT8 kept 110 [99, 121] before headroom: 100 planned is [90, 110], and 10,000 requests/s take 112, 100 or 91."""
+    p = pricing(findings(kept_rps={INT8: est(110.0, 99.0, 121.0, n=6)}), hours(10_000.0))
+    cost = p.cost(INT8)
+    assert cost is not None
+    seen = p.spread(INT8, cost)
+    one = 2 * REPLICA
+    assert (seen.lo, seen.value, seen.hi) == pytest.approx((91 * one, 100 * one, 112 * one))
+    assert (seen.n, seen.method) == (6, "rate kept through whole replicas")
+    planned_rps = evaluation(p, INT8).sla_rps
+    assert planned_rps is not None
+    assert (planned_rps.lo, planned_rps.value, planned_rps.hi, planned_rps.n) == pytest.approx((90, 100, 110, 6))
+
+
+def test_the_ratio_of_served_rates_comes_before_that_of_capacities() -> None:
+    """Ratio 8 [7.2, 8.8] for rates of 10 and 100: [9, 11] of it; 10,000 requests/s take 1,000, then 112, 100, 91."""
+    saving, versus = pricing(findings(rate_ratio=est(8.0, 7.2, 8.8)), hours(10_000.0)).savings()
+    assert saving is not None
+    assert versus is not None
+    assert (saving.lo, saving.value, saving.hi) == pytest.approx((1 - 112 / 1000, 1 - 100 / 1000, 1 - 91 / 1000))
+    wide = (8.8 / 7.2) ** 0.5 * (4.2 / 3.8) ** 0.5
+    assert versus.lo == pytest.approx(1 - math.ceil(10_000 / (100 / wide)) / 250)
 
 
 # --- savings --------------------------------------------------------------------------------------------------
