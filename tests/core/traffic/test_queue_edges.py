@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from farthing.core.traffic.batch_queue import HEADROOM_FRAC, latencies, p_latency, saturation_rps, sla_rps
+from farthing.core.traffic.batch_queue import HEADROOM_FRAC, latencies, p_latency, saturation_rps, simulated, sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 
 STEADY = ServiceCurve.exact(sizes=(1,), seconds=(0.01,))
@@ -147,3 +147,26 @@ def test_a_bound_that_a_thousandth_of_saturation_breaks_gives_no_rate() -> None:
     slow = sla_rps(STEADY, percentile=0.998, headroom=0.0, **fixed)  # type: ignore[arg-type]
     assert slow is not None
     assert 0.1 <= slow < 0.3
+
+
+def test_simulated_runs_share_their_random_numbers_over_rates() -> None:
+    """At idle rates latency is service time times jitter, the same at both; twice the rate halves the arrivals."""
+    curve = ServiceCurve.exact(sizes=(1, 2), seconds=(0.01, 0.015), sigma=0.3)
+    fixed = {"runs": 3, "n": 400, "instances": 2, "max_batch": 2, "seed": 5}
+    rates = np.array([1e-4, 2e-4, 150.0])
+    slow, twice, busy = simulated(curve, rates, **fixed)  # type: ignore[arg-type]
+    assert [run.shape for run in slow] == [(400,)] * 3
+    assert all(a == pytest.approx(b, rel=1e-4) for a, b in zip(slow, twice))
+    logs = np.log(np.concatenate(slow) / 0.01)
+    assert logs.mean() == pytest.approx(-0.045, abs=0.03)
+    assert logs.std() == pytest.approx(0.3, rel=0.08)
+    assert not np.allclose(slow[0], slow[1])
+    assert np.mean(busy) > 1.3 * np.mean(slow)
+    again = next(simulated(curve, rates[2:], **fixed))  # type: ignore[arg-type]
+    assert all((a == b).all() for a, b in zip(again, busy))
+
+
+def test_a_simulated_queue_waits_as_theory_says() -> None:
+    """M/D/1 at a utilisation of 0.5 waits half a service time on average."""
+    (runs,) = simulated(STEADY, np.array([50.0]), runs=4, n=50_000, instances=1, max_batch=1, seed=2)
+    assert np.mean(runs) / 0.01 - 1 == pytest.approx(0.5, rel=0.05)
