@@ -120,7 +120,14 @@ def _deciding(text: str) -> str:
 
 
 class _Bare(ast.NodeTransformer):
-    """A module without annotations and decorators."""
+    """A module without annotations, decorators, and the marks ``*`` and ``/`` of its signatures."""
+
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        node.defaults = [*node.defaults, *(each for each in node.kw_defaults if each is not None)]
+        node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
+        self.generic_visit(node)
+        return node
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
