@@ -167,6 +167,8 @@ def test_busy_rounds_widen_to_the_range_and_are_counted() -> None:
     bare = replace(again(busy=1, beside={}, canary=None), service_ms=(19.2,) * ROUNDS)
     assert checks(bare)[0].note == "cores busy in 1 of 8 rounds"
     assert checks(bare)[0].outcome == "not_met"
+    assert checks(again(service=0.8, busy=8))[0].outcome == "not_met"  # busy, but no round was near the plan
+    assert checks(replace(again(busy=1), service_ms=(16.0, *(12.8,) * 7)))[0].outcome == "unproven"
 
 
 # --- p99 under load -------------------------------------------------------------------------------------------
