@@ -170,3 +170,11 @@ def test_a_simulated_queue_waits_as_theory_says() -> None:
     """M/D/1 at a utilisation of 0.5 waits half a service time on average."""
     (runs,) = simulated(STEADY, np.array([50.0]), runs=4, n=50_000, instances=1, max_batch=1, seed=2)
     assert np.mean(runs) / 0.01 - 1 == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("latency_s", [0.3, 0.6, 0.9, 1.2, 1.8, 60.0])
+def test_no_bound_however_lax_gives_more_than_saturation(latency_s: float) -> None:
+    """A run of 5,000 requests ends before the queue at 1.01 of saturation has grown: that is no rate to plan with."""
+    rate = sla_rps(STEADY, instances=1, max_batch=1, latency_s=latency_s, headroom=0.0)
+    assert rate is not None
+    assert 90 < rate <= 100
