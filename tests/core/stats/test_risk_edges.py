@@ -64,10 +64,13 @@ def needed(losses: int, n: int, max_risk: float, alpha: float) -> tuple[int, int
     return found - 1, found
 
 
-def test_the_samples_asked_for_suffice_and_one_fewer_does_not() -> None:
-    before, at = needed(1, 20, 0.1, 0.05)  # 5 % of losses seen, 10 % allowed
-    assert stats.binom.cdf(math.ceil(0.05 * at), at, 0.1) <= 0.05
-    assert stats.binom.cdf(math.ceil(0.05 * before), before, 0.1) > 0.05
+@pytest.mark.parametrize(("losses", "n", "max_risk"), [(1, 20, 0.1), (1, 30, 0.1), (1, 7, 0.2), (3, 40, 0.12)])
+def test_the_samples_asked_for_suffice_and_one_fewer_does_not(losses: int, n: int, max_risk: float) -> None:
+    """The share of losses stays as seen; a part of a loss counts as a whole one."""
+    before, at = needed(losses, n, max_risk, 0.05)
+    share = losses / n
+    assert stats.binom.cdf(math.ceil(share * at - 1e-9), at, max_risk) <= 0.05
+    assert stats.binom.cdf(math.ceil(share * before - 1e-9), before, max_risk) > 0.05
 
 
 def test_bonferroni_asks_for_its_least_risky_column() -> None:
