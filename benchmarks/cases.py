@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from farthing.nouns import Estimate
+from queues import rate_kept_misses, tail_misses
 from simulations import (
     ALPHA,
     REPEATS,
@@ -84,10 +85,30 @@ _TRUE_NULLS: dict[str, tuple[Callable[..., Estimate], dict[str, object]]] = {
 
 _SLOW = frozenset({"gate/exact/1000", "gate/fall-back-3", "gate/1000: 1 % worse, 1 % better, 1 point allowed"})
 
+COVERAGE = 0.93
+"""Least coverage that is asked of nominal 95 % intervals of a queue's latency, from runs of a second or two."""
+_QUEUES: tuple[tuple[int, int, float, int], ...] = (
+    (1, 1, 0.5, 500), (1, 1, 0.8, 150), (1, 1, 0.8, 500), (1, 16, 0.8, 500), (2, 4, 0.8, 500), (2, 16, 0.7, 2000),
+    (2, 16, 0.8, 500), (4, 1, 0.8, 500), (4, 4, 0.6, 500), (4, 16, 0.8, 500),
+)  # fmt: skip
+"""Workers, largest batch, rate over saturation, requests of a run."""
+
+
+def _queue(body: Callable[..., Estimate], name: str, workers: int, batch: int, load: float, n: int) -> Case:
+    return Case(
+        name=f"{name}/{workers} workers, batch {batch}, {load:.0%} of saturation, runs of {n}",
+        body=partial(body, workers=workers, batch=batch, load=load, n=n),
+        alpha=1 - COVERAGE,
+        slow=True,
+    )
+
+
 NULLS: tuple[Case, ...] = (
     *(Case(name=name, body=partial(body, **given), slow=name in _SLOW) for name, (body, given) in _TRUE_NULLS.items()),
     Case(name="risk/conformal/100", body=partial(conformal_losses, n=100), alpha=0.1),
     Case(name="gate/bootstrap-t-f1/120", body=partial(f1_gate_passes, n=120, flips=0.1, allowed=None), slow=True),
+    *(_queue(tail_misses, "queue/p99", *given) for given in _QUEUES),
+    *(_queue(rate_kept_misses, "queue/rate kept", *given) for given in ((1, 1, 0.8, 500), (2, 16, 0.8, 500))),
 )
 """At the null: the rate is an error rate, α what it must not exceed."""
 

@@ -7,6 +7,7 @@ import numpy as np
 from cases import NULLS, POWERS
 from farthing.core.stats.noninferiority import drop_upper, gate_of_counts
 from figures import emit
+from queues import order_statistics_misses, tail_misses
 from route_watch import made_up
 from simulations import (
     REPEATS,
@@ -66,6 +67,14 @@ def reasons() -> None:
         ("t on 12 log ratios that are AR(1), 0.5", correlated_pairs(rng, REPEATS, n=12, phi=0.5)),
         ("t at 99 looks", peeking_misses(rng, REPEATS, n=1000)),
         ("Student's gate, 0.5 % of 450 differ", student_gate_passes(rng, REPEATS, n=450, share=0.005, mean=0.0025)),
+        (
+            "order statistics of one run of 2000 at 70 % of saturation, 2 workers",
+            order_statistics_misses(rng, REPEATS // 10, workers=2, batch=1, load=0.7, n=2000),
+        ),
+        (
+            "latency–rate curve where service times burst slowly (AR(1) 0.98, 10 %), 2 workers, batch 8, 80 %",
+            tail_misses(rng, REPEATS // 10, workers=2, batch=8, load=0.8, n=1000, drift=0.1),
+        ),
     ):
         emit(f"instead/{name}", seen.value, seen.lo, seen.hi, "frac", None, None)
 

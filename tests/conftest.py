@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
 import golden_files
+from small_disk import SmallDisk, small_disk_at
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,10 @@ def assets() -> Path:
             pytest.fail(f"FARTHING_ASSETS={named} has no SOURCES.md: the shared data is missing")
         pytest.skip("shared data not found: set FARTHING_ASSETS")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A real file system of one MiB; the test is skipped where none can be mounted."""
+    with small_disk_at(tmp_path / "disk") as disk:
+        yield disk

@@ -90,10 +90,10 @@ workload_options = _options(
     click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
     click.option("--priced-as", metavar="NAME", help="The offer that this machine stands for; default: the one paid."),
     click.option("--p99", metavar="50ms", help="Latency bound: 99 % of the requests are answered within it."),
-    click.option("--p999", metavar="50ms", help="The same for 99.9 %, which takes ten times more requests."),
-    click.option("--p95", metavar="50ms", help="For 95 %."),
-    click.option("--p90", metavar="50ms", help="For 90 %."),
-    click.option("--p50", metavar="50ms", help="For half of them."),
+    click.option("--p999", metavar="50ms", help="The same for 99.9 % of them, which takes ten times more requests."),
+    click.option("--p95", metavar="50ms", help="The same for 95 %."),
+    click.option("--p90", metavar="50ms", help="The same for 90 %."),
+    click.option("--p50", metavar="50ms", help="The same for half of them."),
     click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
     click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
     click.option("--min-saving", metavar="30%", help="Saving that must be proven."),
@@ -213,7 +213,7 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 @trust_option
 @json_option
 def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan.yaml again: service time, capacity, p99 at peak."""
+    """Measure a plan.yaml again: service time, capacity, latency at its peak rate."""
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.verbs.verify import verify as run

@@ -69,6 +69,8 @@ HOURS_PER_MONTH = 730.0
 """Hours in a month as the clouds bill them (8,760 / 12)."""
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow's names of the image formats that are opened; all others are refused."""
+NEVER_MS = 1e9
+"""Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
 HIGHEST_LEVEL = 0.999
 """Highest latency percentile that can be promised: p99.99 would take 40,000 single requests and 200,000 served ones."""
 MAX_PIXELS = 50_000_000
@@ -971,6 +973,8 @@ class Provenance:
         started_at: Local time with offset.
         seconds: Wall time by item: ``measure build compile child_start parent total`` …
         parent_peak_mib: Peak resident memory of the parent.
+        content: SHA-256 of what was read, by what it is called: model, data, tokenizer, code.
+        reuse: What was taken from an earlier run, and what could not be, one sentence each.
     """
 
     command: str
@@ -981,6 +985,8 @@ class Provenance:
     started_at: datetime
     seconds: Mapping[str, float]
     parent_peak_mib: float = 0.0
+    content: Mapping[str, str] = field(default_factory=dict)
+    reuse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 from farthing.errors import InputError
 
-__all__ = ["Kind", "find", "import_callable", "names"]
+__all__ = ["Kind", "find", "import_callable", "names", "plugin_versions"]
 
 Kind = Literal["arrivals", "engines", "exporters", "metrics", "pipelines", "prices", "variants"]
+_MEASURED: tuple[Kind, ...] = ("engines", "metrics", "pipelines", "variants")
+"""Kinds that decide what is measured."""
 
 
 @cache
@@ -40,6 +42,12 @@ def find(kind: Kind, name: str) -> Any:
     if point is None:
         raise InputError(f"no {kind.rstrip('s')} named {name!r}", hint=f"known: {', '.join(names(kind))}")
     return point.load()()
+
+
+def plugin_versions() -> dict[str, str]:
+    """Installed versions of others' packages that bring engines, variants, pipelines or metrics; none is imported."""
+    points = [point for kind in _MEASURED for point in _points(kind).values()]
+    return {p.dist.name: p.dist.version for p in points if p.dist is not None and p.dist.name != "farthing"}
 
 
 def _importable(folder: Path) -> None:

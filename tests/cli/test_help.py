@@ -51,8 +51,7 @@ def test_every_option_says_what_it_is(path: tuple[str, ...]) -> None:
 
 
 RARE = {
-    "input_names", "max_pixels", "max_payload_bytes", "group_by_length", "confirm", "search", "p50", "p90", "p95",
-    "p999", "images", "texts", "tensors", "name", "model",
+    "input_names", "max_pixels", "max_payload_bytes", "group_by_length", "confirm", "search", "images", "texts", "tensors", "name", "model",
 }  # fmt: skip
 """Keys of a workload that have no flag: rarely needed, or told from the path that --data names."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from farthing.core.route.predictors import Logistic, fit_neighbours
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, Tier
 from farthing.errors import DataError, InputError, SchemaError, UnknownOfferError
 from farthing.load.outcomes import read_outcomes
-from farthing.load.route_file import read_predictor, read_route, tier_digest
+from farthing.load.route_file import check_tier, read_predictor, read_route, tier_digest
 from farthing.load.route_requests import fingerprint_of_text, known_rows, read_requests
 from farthing.load.route_settings import RouteSettings, read_settings
 from farthing.load.tiers import TierPrice, check_tiers, priced, read_tiers_file, tier_of_flag
@@ -305,3 +307,23 @@ def test_a_digest_covers_weights_that_lie_beside_the_model(tmp_path: Path) -> No
     assert tier_digest(served) == before
     (tmp_path / "weights.bin").write_bytes(np.full((2, 3), 2, dtype=np.float32).tobytes())
     assert tier_digest(served) != before
+
+
+def test_a_tier_is_what_it_answers_and_older_digests_still_hold(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"1")
+    candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32")
+    served = ServedModel(name="small", path=path, candidate=candidate, classes=("a", "b"))
+    tier = Tier(name="small", source="model.onnx", usd_per_request=1.0, sha256=tier_digest(served))
+    check_tier(tier, served)
+    for other in (
+        replace(served, classes=("b", "a")),
+        replace(served, pipeline=replace(served.pipeline, mean=(0.5,))),
+    ):
+        with pytest.raises(InputError, match="was changed since the route was calibrated"):
+            check_tier(tier, other)
+    old = hashlib.sha256(hashlib.sha256(b"1").hexdigest().encode()).hexdigest()
+    check_tier(replace(tier, sha256=old), served)
+    path.write_bytes(b"2")
+    with pytest.raises(InputError, match="was changed since the route was calibrated"):
+        check_tier(replace(tier, sha256=old), served)

@@ -25,7 +25,7 @@ from farthing.load.schema import stamp
 from farthing.load.serve_file import Wishes, as_name, read_serve_file, read_wishes
 from farthing.load.serving import served_models
 from farthing.models.built_here import remember_built_here
-from farthing.nouns import Offer, PipelineSpec, ServedModel
+from farthing.nouns import LatencyBound, Offer, PipelineSpec, ServedModel
 from farthing.store.artefacts import check_artefact
 
 
@@ -47,6 +47,20 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     assert (model.deadline_s, model.offer, model.capacity_rps, model.memory_mib) == (None, None, None, None)
     (many,) = served(tmp_path / "cats & dogs.onnx", cores=64)
     assert (many.candidate.instances, many.candidate.threads) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "deadline_s"), [(0.5, None), (0.9, None), (0.95, None), (0.99, 0.05), (0.999, 0.05)]
+)
+def test_only_a_promise_for_nearly_every_request_is_a_deadline(
+    tmp_path: Path, percentile: float, deadline_s: float | None
+) -> None:
+    """A median within 50 ms lets half of the requests take longer: a deadline would refuse them."""
+    objective = replace(example_plan().objective, latency=LatencyBound(ms=50, percentile=percentile))
+    (model,) = served(write_plan(tmp_path / "out", objective=objective))
+    assert model.deadline_s == deadline_s
+    (wished,) = served(tmp_path / "out", wishes=read_wishes({"deadline": "80ms"}))
+    assert wished.deadline_s == 0.08
 
 
 def test_a_plan_with_its_evidence(tmp_path: Path) -> None:

@@ -77,6 +77,29 @@ def test_flags_and_file_give_the_same(project: Path, monkeypatch: pytest.MonkeyP
     assert to_plain(workload_from_flags(nested)) == to_plain(from_file)
 
 
+@pytest.mark.parametrize(
+    ("key", "percentile", "name"),
+    [("p50", 0.5, "p50"), ("p90", 0.9, "p90"), ("p95", 0.95, "p95"), ("p99", 0.99, "p99"), ("p999", 0.999, "p99.9")],
+)
+def test_every_level_is_a_flag_and_a_key(project: Path, key: str, percentile: float, name: str) -> None:
+    w = workload_of(str(project / "workload.yaml"), {key: "70ms"})
+    assert w.objective.latency == LatencyBound(ms=70, percentile=percentile)
+    assert w.objective.latency is not None
+    assert (w.objective.latency.name, w.objective.latency.flag, w.objective.level) == (name, f"--{key}", percentile)
+    from_file = load_workload(changed(project, objective={key: "70ms"}))
+    assert from_file.objective.latency == w.objective.latency
+
+
+@pytest.mark.parametrize("key", ["p9999", "p99.99", "p99.9", "p75", "p100"])
+def test_a_level_that_no_run_can_hold_is_refused_before_any_work(project: Path, key: str) -> None:
+    with pytest.raises(InputError, match=f"{key} in .* is no latency level that can be promised") as caught:
+        load_workload(changed(project, objective={key: "70ms"}))
+    assert caught.value.hint is not None
+    assert "p99, p999 (p99.9)" in caught.value.hint
+    with pytest.raises(ValueError, match="too few requests"):
+        LatencyBound(ms=70, percentile=0.9999)
+
+
 def test_the_short_form_needs_no_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     w = workload_of("classifier.onnx", {**FLAT, "labels": "holdout/", "baseline_batch": 4})

@@ -151,24 +151,17 @@ def test_single_stream_has_order_statistic_intervals() -> None:
     assert not seen.contended
 
 
-def test_a_server_that_was_given_up_says_so_and_stays_finite() -> None:
+def test_a_server_run_that_was_given_up_says_so() -> None:
     machine = Machine(1.0, 3.0)
     ((replica, _),) = machine.replicas("A")
-    seen = scenarios.server(
-        replica,
-        50.0,
-        100,
-        max_batch=8,
-        canary=machine.canary,
-        clock=machine.clock,
-        **STAMP,  # type: ignore[arg-type]
-    )
-    assert seen.metrics["answered_frac"].value == 0.99
-    assert seen.metrics["offered_rps"].value == 50.0
-    assert seen.metrics["throughput_rps"].value == 7.0
-    assert seen.metrics["batch_size"].value == 2.5
-    assert seen.quantiles_ms[-1] == scenarios.NEVER_MS
-    assert seen.contended
+    seen = scenarios.server(replica, 50.0, 100, max_batch=8, seed=4, levels=(0.5, 0.99), canary=machine.canary)
+    assert seen.answered_frac == 0.99
+    assert (seen.rate_rps, seen.n, seen.seed) == (50.0, 100, 4)
+    assert seen.achieved_rps == 7.0
+    assert seen.batch_size == 2.5
+    assert seen.tail_s(0.5) == pytest.approx(0.0555)  # of the requests after the first tenth
+    assert seen.tail_s(0.99) == np.inf  # one of the last 90 was not answered
+    assert (seen.contended, seen.slowdown) == (True, pytest.approx(3.0))
 
 
 @pytest.mark.parametrize(
@@ -222,5 +215,5 @@ def test_a_real_replica_in_all_scenarios(pair: Replica) -> None:
     canary = Canary()
     (block,) = scenarios.run_round([(pair, 4)], 0.05, canary)
     assert block.n >= 12
-    assert scenarios.server(pair, 300.0, 60, max_batch=4, **STAMP).metrics["latency_p50_ms"].value >= 2.0  # type: ignore[arg-type]
+    assert scenarios.server(pair, 300.0, 60, max_batch=4, seed=4, levels=(0.5,)).tail_s(0.5) >= 0.002
     assert scenarios.single_stream(pair, 20, **STAMP).metrics["latency_p50_ms"].value >= 2.0  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from farthing.core.search.holding import held
 from farthing.measure import verification
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import this_machine
+from farthing.measure.open_loop import RunSeen
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import (
     Artefact,
@@ -69,9 +70,32 @@ def plan(tmp_path: Path) -> Plan:
     )
 
 
+@dataclass
+class BesideServer:
+    """Stands for the way through a server: the same runs, taken from a schedule (there is no plan.yaml here)."""
+
+    bench: Workbench
+    candidate: Candidate
+    source: Path
+    name: str
+    key: str
+
+    def __enter__(self) -> BesideServer:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def capacity_rps(self, k: int) -> float:
+        return 2500.0
+
+    def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
+        return self.bench.poisson(self.candidate, rate_rps, n, seed)
+
+
 @pytest.fixture
 def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
     monkeypatch.setattr(verification, "ROUNDS", ROUNDS)
+    monkeypatch.setattr(verification, "ServedPath", BesideServer)
     workload = Workload(
         name="small",
         model=ModelRef(kind="onnx", path="none"),
@@ -84,7 +108,7 @@ def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = Workbench(
         workload=workload,
         splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
-        settings=Settings(block_s=0.02, server_n=60),
+        settings=Settings(block_s=0.02, proof_runs=3),
         hardware=this_machine(),
         fingerprint="abc",
         out=tmp_path,
@@ -107,6 +131,8 @@ def test_all_rounds_hold_the_choice_and_what_can_be_run_beside_it(bench: Workben
     assert min(seen.canary_ms) > 0
     assert seen.server is not None
     assert seen.server.metrics["offered_rps"].value == 100.0  # two replicas at the busiest hour
+    assert seen.server.n == 3 * 200  # three runs of two seconds, each with its own arrivals
+    assert seen.server.latency(0.99).n == 3
     found = held(replace(plan, canary_ms=est(10.0)), seen, "abc")
     assert [c.unit for c in found.checks] == ["ms", "requests/s", "ms"]
     assert "best FP32" in found.machine_speed.method

@@ -143,8 +143,6 @@ def test_duration(value, text):
 def test_times_and_names_and_clock():
     assert n.times(est(16.2, 15.8, 16.6)) == "16.2 × [15.8, 16.6]"
     assert n.times(0.52) == "0.520 ×"
-    assert n.percentile_name(0.99) == "p99"
-    assert n.percentile_name(0.999) == "p99.9"
     assert n.clock_time(91) == "1:31"
     assert n.clock_time(3723) == "1:02:03"
 

@@ -79,6 +79,13 @@ def cut(value: Any) -> Any:
     return [cut(v) for v in value] if isinstance(value, list) else value
 
 
+class Recorded(Journal):
+    """A journal whose artefacts were not kept: what it says of them is believed."""
+
+    def once(self, key: str, kind: Any, compute: Any, *, still: Any = None) -> Any:
+        return super().once(key, kind, compute)
+
+
 def replay(folder: Path, work: Path) -> Plan:
     """The plan that the recording gives: every measurement from the journal, every decision made anew.
 
@@ -89,9 +96,10 @@ def replay(folder: Path, work: Path) -> Plan:
     (work / "work").mkdir(parents=True)
     for file in (folder / "journal.jsonl", *folder.glob("*.npy")):
         shutil.copy(file, work / "work")
-    about = json.loads((folder / "journal.jsonl").read_text().splitlines()[0])["what"]
+    header = json.loads((folder / "journal.jsonl").read_text().splitlines()[0])
+    about = header["what"]
     said = json.loads((folder / "provenance.json").read_text())
-    workload = from_plain(Workload, about["workload"])
+    workload = from_plain(Workload, header.get("beside", about)["workload"])
     splits = from_plain(Splits, about["splits"])
     market = from_plain(Market, said["market"])
     provenance = from_plain(Provenance, said["provenance"])
@@ -102,7 +110,7 @@ def replay(folder: Path, work: Path) -> Plan:
         hardware=from_plain(Hardware, said["provenance"]["hardware"]),
         fingerprint=about["fingerprint"],
         out=work,
-        journal=Journal(work / "work" / "journal.jsonl", about),
+        journal=Recorded(work / "work" / "journal.jsonl", about),
         clock=MonotonicClock(),
         tell=lambda *_: None,
         started_at=provenance.started_at,
@@ -144,10 +152,10 @@ def record() -> None:
         rows = [json.loads(line) for line in (out / "work" / "journal.jsonl").read_text().splitlines()]
         text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
         text = text.replace(str(folder), "/recorded")
-        about = json.loads(text.splitlines()[0])["what"]
-        with Journal(folder / "new.jsonl", about):
-            first = (folder / "new.jsonl").read_text()
-        (FOLDER / "journal.jsonl").write_text(first + "".join(text.splitlines(keepends=True)[1:]))
+        header, *steps = map(json.loads, text.splitlines())
+        with Journal(FOLDER / "journal.jsonl", header["what"], header["beside"]) as recorded:
+            for step in steps:
+                recorded.once(step["key"], Any, lambda value=step["value"]: value)
         for file in (out / "work").glob("answers-*.npy"):
             shutil.copy(file, FOLDER)
         told = {"provenance": to_plain(plan.provenance), "market": to_plain(replace(market, elsewhere=()))}

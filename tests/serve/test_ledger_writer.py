@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import time
 
 import numpy as np
 import pytest
@@ -188,3 +190,52 @@ def test_reloads_of_a_version_share_a_name_and_unloaded_models_are_let_go(tmp_pa
     assert len(writer._names) == 1
     assert len(writer._models._live) <= 64
     writer.close()
+
+
+def test_damage_that_is_found_is_counted_told_and_written_down(tmp_path, caplog):
+    old = LedgerWriter(tmp_path, RealClock(), flush_s=0.05)
+    model = live_model()
+    for k in range(3):  # three blocks, of a writer that was killed
+        old.answered(request(model, id=str(k)), answer())
+        old._flush()
+    (path,) = tmp_path.glob("requests-*.journal")
+    old._files._open.pop("requests")[0].close()
+    content = path.read_bytes()
+    at = content.rindex(b"fLJ1") - 20  # in the second block
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    new = LedgerWriter(tmp_path, RealClock(), flush_s=0.05)
+    new.start()
+    waited_s = 0.0
+    while not new.state.damaged_parts and waited_s < 60:
+        time.sleep(0.1)
+        waited_s += 0.1
+    time.sleep(0.2)
+    new.close()
+    assert (new.state.damaged_parts, new.state.damaged_rows) == (1, 1)
+    assert "1 part damaged, 1 row lost" in caplog.text
+    assert column(tmp_path, "request_id") == ["0", "2"]
+    rows = read_ledger(tmp_path, "decisions").to_pylist()
+    assert [json.loads(row["evidence"])["rows"] for row in rows if row["what"] == "ledger_damaged"] == [1]
+    assert [p.name for p in (tmp_path / "damaged").glob("*.journal")] == [path.name]
+
+
+def test_a_really_full_disk_costs_no_row_that_memory_can_hold(small_disk):
+    folder = small_disk.path / "ledger"
+    writer = LedgerWriter(folder, RealClock(), flush_s=0.05)
+    model = live_model()
+    writer.start()
+    writer.answered(request(model, id="0"), answer())
+    while not writer.state.written_rows:
+        time.sleep(0.02)
+    small_disk.fill()
+    for k in range(1, 3000):
+        writer.answered(request(model, id=str(k)), answer())
+    while not writer.state.failed_writes:
+        time.sleep(0.02)
+    assert "No space left" in (writer.state.trouble or "")
+    small_disk.free()
+    while writer.state.waiting_rows:
+        time.sleep(0.02)
+    writer.close()
+    assert sorted(map(int, column(folder, "request_id"))) == list(range(3000))
+    assert writer.state.trouble is None

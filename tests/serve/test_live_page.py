@@ -116,7 +116,7 @@ def test_the_page_draws_what_the_server_says(tmp_path):
     text = words(dom)
     assert "✘ not ready (1 of 2 models are)" in text
     assert "new version 2: worker died 5 times in 60 s (SIGSEGV), next start in 8 s" in text
-    assert "within the promised 50 ms" in text
+    assert "p99 within the deadline of 50 ms" in text
     assert re.search(r"latency p50 p99 [\d.]+ · [\d.]+ ms", text)
     assert re.search(r"batch 4 samples", text)
     assert "1 rejected" in text

@@ -203,10 +203,19 @@ def test_rates_of_the_last_seconds(metrics, clock):
 
 
 def test_how_the_ledger_goes_is_told(metrics):
-    state = LedgerState(written_rows=9, waiting_rows=2, dropped_rows=1, failed_writes=3, trouble="full")
+    state = LedgerState(
+        written_rows=9,
+        waiting_rows=2,
+        dropped_rows=1,
+        failed_writes=3,
+        trouble="full",
+        damaged_parts=2,
+        damaged_rows=61,
+    )
     found = parsed(metrics_text(metrics, [], state))
     names = ("rows_total", "waiting_rows", "dropped_rows_total", "failed_writes_total", "trouble")
     assert [found[f"farthing_ledger_{name}", ""] for name in names] == [9, 2, 1, 3, 1]
+    assert [found[f"farthing_ledger_damaged_{name}_total", ""] for name in ("parts", "rows")] == [2, 61]
 
 
 @pytest.mark.slow

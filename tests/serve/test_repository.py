@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -252,6 +253,23 @@ def test_reload_sees_a_tokenizer_and_weights_beside_the_file_written_again(spec:
             assert await models.reload() == ()
             file.write_bytes(b"written again")
             assert await models.reload() == (f"{spec.name} version 1 replaced",)
+
+    asyncio.run(body())
+
+
+def test_reload_goes_by_content_not_by_size_or_time(spec: ServedModel, tmp_path: Path) -> None:
+    path = tmp_path / "t.onnx"
+    path.write_bytes(b"first")
+    kept = path.stat()
+
+    async def body() -> None:
+        models = Repository(StubPool(), read=lambda: (replace(spec, path=path),), linger_s=0)
+        await models.reload()
+        path.touch()
+        assert await models.reload() == ()
+        path.write_bytes(b"other")
+        os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+        assert await models.reload() == (f"{spec.name} version 1 replaced",)
 
     asyncio.run(body())
 

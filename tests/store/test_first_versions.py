@@ -1,4 +1,4 @@
-"""Files of schema version 1 stay readable, whatever is added to the nouns: the golden ones are never written anew."""
+"""Files of earlier versions stay readable, whatever is added to the nouns: golden ones are never written anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from farthing.render.report import report_html
 from farthing.store.journal import Journal
 from farthing.store.measurements import read_measurements
 
-V1 = Path(__file__).parents[1] / "golden" / "v1"
+V1, V2 = (Path(__file__).parents[1] / "golden" / version for version in ("v1", "v2"))
 
 
 def test_plan() -> None:
@@ -51,3 +51,19 @@ def test_journal(tmp_path: Path) -> None:
 def test_resolved_workload() -> None:
     workload = from_plain(Workload, read_document(V1 / "workload.json", "workload-resolved"))
     assert (workload.holdout.n, workload.objective.latency) == (360, LatencyBound(ms=50))
+
+
+def test_plan_2() -> None:
+    """A promise at p99.9, with figures of that level."""
+    plan = load_plan(V2 / "plan.yaml")
+    assert plan.objective.latency == LatencyBound(ms=100, percentile=0.999)
+    assert plan.chosen is not None
+    assert plan.chosen.at_peak is not None
+    assert (plan.chosen.at_peak.name, plan.chosen.at_peak.ms.value) == ("p99.9", 40)
+    assert [x.name for x in plan.chosen.single] == ["p50", "p90", "p99", "p99.9"]
+    assert "p99.9 at peak" in report_html(plan)
+
+
+def test_resolved_workload_2() -> None:
+    workload = from_plain(Workload, read_document(V2 / "workload.json", "workload-resolved"))
+    assert workload.objective.latency == LatencyBound(ms=100, percentile=0.999)

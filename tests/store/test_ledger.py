@@ -268,14 +268,14 @@ def test_what_a_newer_farthing_wrote_is_refused_with_both_versions(tmp_path):
         read_ledger(tmp_path, "requests")
 
 
-def test_files_that_are_none_of_ours_are_named(tmp_path):
-    (tmp_path / "requests-x-1.journal").write_bytes(b"hello")
-    with pytest.raises(StoreError, match=r"requests-x-1.journal is no journal"):
-        read_ledger(tmp_path, "requests")
-    (tmp_path / "requests-x-1.journal").rename(tmp_path / "requests-x-1.parquet")
-    with pytest.raises(StoreError, match="cannot read"):
-        read_ledger(tmp_path, "requests")
-    (tmp_path / "requests-x-1.parquet").rename(tmp_path / "notes-x.journal")
+def test_files_that_cannot_be_read_are_named_and_keep_nobody_from_the_others(tmp_path, caplog):
+    journal(tmp_path)
+    for name in ("requests-x-1.journal", "requests-x-1.parquet"):
+        (tmp_path / name).write_bytes(b"hello")
+        assert ids(tmp_path) == list(range(30))
+        assert f"{name}: 1 part damaged, an unknown number of rows lost" in caplog.text
+        (tmp_path / name).unlink()
+    (tmp_path / "notes-x.journal").write_bytes(b"hello")
     with pytest.raises(StoreError, match="is no file of a ledger"):
         compact_ledger(tmp_path)
 

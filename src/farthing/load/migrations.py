@@ -63,7 +63,9 @@ def _verdict(old: Plain, bound: Any, chosen: Any) -> Plain:
     A p99 within the bound proves every level below it, and one above the bound disproves every level above it. All
     else is unproven.
     """
-    if not isinstance(bound, dict) or bound.get("percentile", _MEASURED) == _MEASURED:
+    if not isinstance(bound, dict) or not all(isinstance(x, (int, float)) for x in bound.values()):
+        return old
+    if bound["percentile"] == _MEASURED:
         return old
     wanted, below = percentile_name(bound["percentile"]), bound["percentile"] < _MEASURED
     reasons = [str(r).replace(f"{wanted} was ", "p99 was ") for r in old.get("reasons", ())]

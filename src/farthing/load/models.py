@@ -13,7 +13,7 @@ from farthing.errors import ModelError, TrustError
 from farthing.load.signature import onnx_signature
 from farthing.nouns import ModelRef, PipelineSpec
 
-__all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref"]
+__all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "settings_folder"]
 
 _IMPORT_PATH = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"}
@@ -121,7 +121,7 @@ def model_classes(ref: ModelRef) -> tuple[str, ...]:
     Raises:
         ModelError: when config.json cannot be read.
     """
-    names = _settings(_home(ref) / "config.json").get("id2label")
+    names = _settings(settings_folder(ref) / "config.json").get("id2label")
     if not isinstance(names, Mapping) or not names or not all(str(k).isdigit() for k in names):
         return ()
     ordered = tuple(str(names[k]) for k in sorted(names, key=int))
@@ -129,7 +129,7 @@ def model_classes(ref: ModelRef) -> tuple[str, ...]:
     return () if not contiguous or all(n == f"LABEL_{k}" for k, n in enumerate(ordered)) else ordered
 
 
-def _home(ref: ModelRef) -> Path:
+def settings_folder(ref: ModelRef) -> Path:
     """Find the folder in which settings of a model lie."""
     if ref.kind == "torch":
         where = Path(ref.path.rpartition(":")[0])
@@ -153,7 +153,7 @@ def guess_pipeline(
     Raises:
         ModelError: when a file cannot be read, or there is no tokenizer for texts.
     """
-    home = _home(ref)
+    home = settings_folder(ref)
     if kind == "tensor":
         return PipelineSpec(kind="tensor")
     if kind == "image":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.codec import to_plain
 from farthing.core.route.predictors import Logistic, Neighbours
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
 from farthing.errors import InputError, SchemaError
@@ -70,7 +72,17 @@ def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> 
 
 
 def tier_digest(model: ServedModel) -> str:
-    """SHA-256 of what decides a tier's answers: its file or folder, weights that lie beside it, its tokenizer."""
+    """SHA-256 of what decides a tier's answers, with the number of this formula before it.
+
+    Its file or folder, weights that lie beside it, its tokenizer, how requests become tensors, the classes' names.
+    """
+    pipeline = {k: v for k, v in to_plain(model.pipeline).items() if k != "tokenizer"}
+    said = json.dumps([pipeline, list(model.classes)], sort_keys=True)
+    return f"2:{hashlib.sha256(f'{_files_digest(model)} {said}'.encode()).hexdigest()}"
+
+
+def _files_digest(model: ServedModel) -> str:
+    """Of the files alone: what routes had before."""
     parts = [digest(model.path)]
     if model.path.suffix == ".onnx" and model.path.is_file():
         parts += [digest(path) for path in check_external_data(model.path)]
@@ -85,7 +97,8 @@ def check_tier(tier: Tier, model: ServedModel) -> None:
     Raises:
         InputError: naming the tier.
     """
-    if tier.sha256 and tier_digest(model) != tier.sha256:
+    now = tier_digest(model) if tier.sha256.startswith("2:") else _files_digest(model)
+    if tier.sha256 and now != tier.sha256:
         raise InputError(
             f"the tier {tier.name!r} ({model.path}) was changed since the route was calibrated: what was proven does "
             "not hold for it",

@@ -7,8 +7,10 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from farthing.errors import StoreError
 from farthing.measure.clock import MonotonicClock
 from farthing.models.lifeline import end_with_parent
 from farthing.ports import Clock
@@ -45,6 +47,17 @@ class Line:
             self.send({"beat": True})
 
 
+def _problem(error: Exception) -> dict[str, str]:
+    """What went wrong; a full disk is no fault of what is measured, however a library wraps it."""
+    from farthing.store.documents import full_disk  # rarely needed
+
+    where = getattr(error, "filename", None) or "its files"
+    full = full_disk(error, Path(str(where)))
+    if full is not None and not isinstance(error, StoreError):
+        error = full
+    return {"error": type(error).__name__, "message": str(error)}
+
+
 def answer_commands(
     argv: Sequence[str], start: Callable[[Line], Mapping[str, Callable[..., Mapping[str, Any]]]]
 ) -> int:
@@ -69,6 +82,6 @@ def answer_commands(
                 answer = known[message.pop("do")](**message)
             except Exception as e:  # noqa: BLE001 - whatever a library raises is a result of the measurement
                 traceback.print_exc()
-                answer = {"error": type(e).__name__, "message": str(e)}
+                answer = _problem(e)
             line.send(answer)
     return 0

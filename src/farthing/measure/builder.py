@@ -15,7 +15,7 @@ from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Artefact, Dataset, ModelRef, PipelineSpec, TensorSpec
 from farthing.ports import Clock, Feeds
 
-__all__ = ["Built", "build", "build_variant", "resolve"]
+__all__ = ["Built", "build", "build_variant", "module_digest", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +175,34 @@ def build_variant(
     return replace(from_plain(Artefact, found.answer["artefact"]), build_s=sum(found.seconds.values()))
 
 
+def module_digest(
+    model: ModelRef, *, timeout_s: float, memory_limit_mib: float, run_dir: Path, clock: Clock | None = None
+) -> str:
+    """SHA-256 of what a PyTorch module holds (names, types, shapes and values), wherever its code reads them from.
+
+    Args:
+        model: Of the kind ``torch``; trusted, since its code runs, in a child.
+        timeout_s: Longest time.
+        memory_limit_mib: Most resident memory.
+        run_dir: For the log.
+        clock: Time, None for the real one.
+
+    Raises:
+        ModelError: when the module cannot be made.
+        MeasureError: when the child crashes, hangs or eats memory.
+    """
+    found = build(
+        f"{__name__}:module_step",
+        {"path": model.path},
+        label="module",
+        timeout_s=timeout_s,
+        memory_limit_mib=memory_limit_mib,
+        run_dir=run_dir,
+        clock=clock,
+    )
+    return str(found.answer["sha256"])
+
+
 def _request(
     model: ModelRef, out: Path, pipeline: PipelineSpec, dataset: Dataset, indices: Sequence[int], batch: int
 ) -> dict[str, Any]:
@@ -246,3 +274,10 @@ def variant_step(request: Mapping[str, Any]) -> dict[str, Any]:
     samples = _Calibration(request, model)
     artefact: Artefact = find("variants", request["variant"]).build(model, out, samples)
     return {"artefact": to_plain(artefact), "inputs_s": samples.spent_s}
+
+
+def module_step(request: Mapping[str, Any]) -> dict[str, Any]:
+    """In the child: make the module and read all that it holds."""
+    from farthing.models.torch_code import state_digest, user_module
+
+    return {"sha256": state_digest(user_module(request["path"], trust=True))}

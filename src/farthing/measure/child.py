@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from farthing.codec import from_plain, to_plain
 from farthing.errors import MeasureError
 from farthing.measure.answering import Line, answer_commands
+from farthing.measure.array_files import new_array
 from farthing.measure.schedule import Schedule
 from farthing.nouns import Candidate, Dataset, PipelineSpec
 from farthing.plugins import find, import_callable
@@ -216,7 +217,7 @@ def _put(
     """Put a batch's rows into the array of an output, which is made with the first batch."""
     if name not in found:
         shape = (n, *rows.shape[1:])
-        found[name] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        found[name] = new_array(Path(path), shape)
     if rows.shape[1:] != found[name].shape[1:]:
         raise MeasureError(f"answers differ in shape: {found[name].shape[1:]} and {rows.shape[1:]}")
     found[name][group] = rows

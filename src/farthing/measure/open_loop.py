@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.latency_rate import LatencyRate, requests_of_run, tail_of
-from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
+from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 
-__all__ = ["NEVER_MS", "RunSeen", "as_measurement", "levels_of", "requests_at", "seen_of"]
+__all__ = ["RunSeen", "as_measurement", "levels_of", "requests_at", "seen_of"]
 
-NEVER_MS = 1e9
-"""Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
 RUN_S = 2.0
 """Length of one run."""
 MOST_REQUESTS = 20_000

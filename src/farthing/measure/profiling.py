@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from farthing.errors import FarthingError
+from farthing.errors import FarthingError, StoreError
 from farthing.measure.graph_reader import read_graph_in_child
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.operators import ReadGraph, profile_candidate
@@ -35,6 +35,8 @@ def profile_all(
         bench.tell("profiling", k, total, c.label)
         try:
             found.append(_profile(bench, c, peaks, found[0] if found else None, server.get(c)))
+        except StoreError:  # a full disk is no fault of the candidate
+            raise
         except FarthingError as e:
             bench.tell("profiling", k, total, f"{c.label} left out: {e.message}")
     bench.tell("profiling", total, total, "; ".join(f"{p.candidate.engine}: {p.bottleneck}" for p in found))

@@ -23,6 +23,7 @@ from farthing.measure.schedule import Schedule
 from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Candidate, Dataset, OperatorTime, PipelineSpec
 from farthing.ports import Clock
+from farthing.store.documents import full_disk
 
 __all__ = ["Block", "OperatorTimes", "Replica", "ServerRun"]
 
@@ -263,7 +264,8 @@ class Replica:
 
         Raises:
             ValueError: when rate or number is not positive.
-            MeasureError: when a child crashes, hangs, eats memory, its engine fails, or the disk is full.
+            MeasureError: when a child crashes, hangs, eats memory, or its engine fails.
+            StoreError: when the disk is full.
         """
         if not rate_rps > 0 or n < 1:
             raise ValueError(f"rate_rps must be > 0 and n ≥ 1: rate_rps = {rate_rps}, n = {n}")
@@ -282,7 +284,7 @@ class Replica:
                 parts = self._ask(self.children, SILENCE_S + limit_s, **message)
                 return _server_run(schedule, [b for p in parts for b in p["batches"]], rate_rps)
         except OSError as e:
-            raise MeasureError(f"cannot write {path}: {e.strerror or e}", hint="make room on the disk") from e
+            raise full_disk(e, path) or MeasureError(f"cannot write {path}: {e.strerror or e}") from e
         finally:
             path.unlink(missing_ok=True)
 
@@ -294,7 +296,8 @@ class Replica:
 
         Raises:
             ValueError: when there are no samples.
-            MeasureError: when a child crashes, hangs, eats memory, its engine fails, or the disk is full.
+            MeasureError: when a child crashes, hangs, eats memory, or its engine fails.
+            StoreError: when the disk is full.
         """
         return self.outputs(indices, batch)[""]
 
@@ -303,7 +306,8 @@ class Replica:
 
         Raises:
             ValueError: when there are no samples.
-            MeasureError: when a child crashes, hangs, eats memory, its engine fails, or the disk is full.
+            MeasureError: when a child crashes, hangs, eats memory, or its engine fails.
+            StoreError: when the disk is full.
         """
         parts = [p for p in np.array_split(np.asarray(indices, dtype=int), len(self.children)) if p.size]
         if not parts:
@@ -323,7 +327,9 @@ class Replica:
             self._ask_each(self.children[: len(parts)], messages, SILENCE_S)
             return {name: joined(written, self._file("joined")) for name, written in paths.items()}
         except OSError as e:
-            raise MeasureError(f"cannot keep answers in {self._run_dir}: {e.strerror or e}") from e
+            raise full_disk(e, self._run_dir) or MeasureError(
+                f"cannot keep answers in {self._run_dir}: {e.strerror or e}"
+            ) from e
         finally:
             for path in (path for written in paths.values() for path in written):
                 path.unlink(missing_ok=True)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from farthing.core.stats.intervals import mean_t, quantile
 from farthing.measure.canary import Canary
 from farthing.measure.clock import MonotonicClock
-from farthing.measure.open_loop import NEVER_MS, RunSeen, levels_of, seen_of
+from farthing.measure.open_loop import RunSeen, levels_of, seen_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.watching import Watched, watched
-from farthing.nouns import Candidate, Estimate, Measurement, latency_metric
+from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 from farthing.ports import Clock
 
 __all__ = ["Reading", "offline", "run_round", "server", "single_stream"]

@@ -56,7 +56,7 @@ class Schedule:
         """
         n = scheduled_s.size
         head = np.array([0, n, most_waiting, 0], dtype=np.float64)
-        np.concatenate([head, scheduled_s, np.full(n, np.nan)]).tofile(path)
+        path.write_bytes(np.concatenate([head, scheduled_s, np.full(n, np.nan)]).tobytes())
         return cls(path)
 
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from farthing.core.search.holding import Remeasured, yardsticks
-from farthing.errors import FarthingError
+from farthing.errors import FarthingError, StoreError
 from farthing.load.serve_file import as_name
 from farthing.measure.as_planned import provable_rps, slower_by, through
 from farthing.measure.scenarios import Reading
@@ -86,6 +86,8 @@ def _runs(bench: Workbench, c: Candidate) -> bool:
         return False
     try:
         bench.replica(c)
+    except StoreError:  # a full disk is no fault of the candidate
+        raise
     except FarthingError as e:
         bench.tell("verifying", 0, ROUNDS + 1, f"{c.label} cannot be run here: {e.message}")
         return False

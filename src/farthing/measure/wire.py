@@ -23,6 +23,7 @@ from farthing.errors import CandidateCrashed, CandidateOutOfMemory, CandidateTim
 from farthing.measure.clock import MonotonicClock
 from farthing.models.offline import child_environment
 from farthing.ports import Clock
+from farthing.store.documents import full_disk
 
 __all__ = ["Child", "ask", "end"]
 
@@ -51,6 +52,7 @@ class Child:
 
     Raises:
         MeasureError: when the cores are not this process's to give, or the log cannot be written.
+        StoreError: when the disk is full.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Child:
         except BaseException as e:
             self._close_pipes()
             if isinstance(e, OSError):
-                raise MeasureError(f"{label} cannot be started: {e.strerror or e} ({log})") from e
+                raise full_disk(e, log) or MeasureError(f"{label} cannot be started: {e.strerror or e} ({log})") from e
             raise
         finally:
             os.close(read_commands)

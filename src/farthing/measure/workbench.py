@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,17 +21,21 @@ from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
+from farthing.measure.exported import ARTEFACTS, Resolved, free_folder
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.open_loop import RunSeen, levels_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
+from farthing.models.digests import digest, is_digest
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
 from farthing.plugins import find
 from farthing.ports import Clock, Metric, Progress
+from farthing.store.documents import write_array
 from farthing.store.journal import Journal
 
 __all__ = ["Settings", "Workbench"]
+
 
 T = TypeVar("T")
 
@@ -51,7 +55,7 @@ class Settings:
         latency_n: SingleStream samples of baseline and plan, where p99 or less is promised; p99.9 takes ten times more.
         server_n: Fewest requests of the Server scenario's last runs together, 0 for those of some seconds.
         trial_runs: Runs under Poisson arrivals of each contender.
-        rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out.
+        rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out, ≥ 8.
         proof_runs: Runs of the choice through its server at the plan's peak rate.
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
@@ -69,7 +73,7 @@ class Settings:
     latency_n: int = 400
     server_n: int = 0
     trial_runs: int = 3
-    rate_runs: int = 6
+    rate_runs: int = 8
     proof_runs: int = 6
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
@@ -92,6 +96,8 @@ class Workbench:
         clock: Time.
         tell: Progress.
         started_at: Local time with offset.
+        content: SHA-256 of what is read, by what it is called.
+        notes: What cannot be reused of an earlier run and why, in sentences.
         seconds: Wall time by item.
         measurements: Everything measured, in order.
     """
@@ -106,6 +112,8 @@ class Workbench:
     clock: Clock
     tell: Progress
     started_at: datetime
+    content: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     artefacts: dict[str, Artefact] = field(default_factory=dict)
@@ -175,14 +183,16 @@ class Workbench:
             took = self.clock.monotonic_s() - start - (sum(self.seconds.values()) - inner)
             self.seconds[item] = self.seconds.get(item, 0.0) + took
 
-    def keep(self, key: str, kind: type[T], item: str, compute: Callable[[], T]) -> T:
-        """A step through the journal, its time counted under ``item``."""
+    def keep(
+        self, key: str, kind: type[T], item: str, compute: Callable[[], T], still: Callable[[T], bool] | None = None
+    ) -> T:
+        """A step through the journal, its time counted under ``item``; what is no longer ``still`` so is done anew."""
 
         def run() -> T:
             with self.timed(item):
                 return compute()
 
-        return self.journal.once(key, kind, run)
+        return self.journal.once(key, kind, run, still=still)
 
     # — building ———————————————————————————————————————————————————————————————————————————————————
 
@@ -191,16 +201,19 @@ class Workbench:
         """Data to calibrate on: the user's own, else the holdout (whose search split is then used)."""
         return self.workload.calibration or self.workload.holdout
 
+    def builds(self) -> Path:
+        """Where artefacts are built: in a folder of their own where other inputs' artefacts lie, so that an earlier
+        plan keeps what it names.
+        """
+        return self.out / self.keep("builds", str, "build", lambda: free_folder(self.out))
+
     def resolve(self) -> ModelRef:
         """The model as ONNX beside what the user gave, exported where needed."""
-        where = self.out / "artefacts"
-        self.model = self.keep(
-            "resolve",
-            ModelRef,
-            "build",
-            lambda: builder.resolve(
+
+        def run() -> Resolved:
+            found = builder.resolve(
                 self.workload.model,
-                where,
+                self.builds() / ARTEFACTS,
                 pipeline=self.workload.pipeline,
                 dataset=self.calibration,
                 indices=self.splits.calibrate[:4],
@@ -208,8 +221,11 @@ class Workbench:
                 timeout_s=self.settings.build_timeout_s,
                 memory_limit_mib=self.settings.memory_limit_mib,
                 run_dir=self.out / "work",
-            ),
-        )
+            )
+            return Resolved.of(found, self.out)
+
+        found = self.keep("resolved", Resolved, "build", run, lambda made: made.is_still(self.out))
+        self.model = replace(self.workload.model, onnx_path=str(self.out.absolute() / found.path))
         return self.model
 
     def build(self, variant: str) -> Artefact:
@@ -222,10 +238,11 @@ class Workbench:
         model = self.model or self.resolve()
 
         def run() -> Artefact:
-            return builder.build_variant(
+            where = self.builds()
+            made = builder.build_variant(
                 variant,
                 model,
-                self.out,
+                where,
                 pipeline=self.workload.pipeline,
                 dataset=self.calibration,
                 indices=self.splits.calibrate,
@@ -235,8 +252,9 @@ class Workbench:
                 memory_limit_mib=self.settings.memory_limit_mib,
                 run_dir=self.out / "work",
             )
+            return replace(made, path=str((where / made.path).relative_to(self.out)))
 
-        found = self.keep(f"build/{variant}", Artefact, "build", run)
+        found = self.keep(f"build/{variant}", Artefact, "build", run, lambda a: is_digest(self.out / a.path, a.sha256))
         self.artefacts[variant] = found
         return found
 
@@ -331,11 +349,14 @@ class Workbench:
 
         def run() -> str:
             found = self.replica(candidate).answers(indices, candidate.max_batch)
-            np.save(path, np.asarray(found))
-            return path.name
+            return f"{path.name} {digest(write_array(path, np.asarray(found)))}"
 
-        name = self.keep(f"answers/{candidate.build}/{candidate.precision}/{split}", str, "measure", run)
-        loaded: NDArray[np.float64] = np.load(path.with_name(name), allow_pickle=False)
+        def still(said: str) -> bool:
+            name, _, sha256 = said.partition(" ")
+            return not sha256 or is_digest(path.with_name(name), sha256)
+
+        said = self.keep(f"answers/{candidate.build}/{candidate.precision}/{split}", str, "measure", run, still)
+        loaded: NDArray[np.float64] = np.load(path.with_name(said.partition(" ")[0]), allow_pickle=False)
         return loaded
 
     def single_stream(self, candidate: Candidate, n: int) -> Measurement:

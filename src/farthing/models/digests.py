@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-__all__ = ["digest", "size_mib"]
+__all__ = ["digest", "is_digest", "size_mib"]
 
 
 def _files(path: Path) -> list[Path]:
@@ -22,6 +22,11 @@ def digest(path: Path) -> str:
             while chunk := f.read(1 << 20):
                 total.update(chunk)
     return total.hexdigest()
+
+
+def is_digest(path: Path, sha256: str) -> bool:
+    """Whether a file or folder is there and has that digest."""
+    return path.exists() and digest(path) == sha256
 
 
 def size_mib(path: Path) -> float:

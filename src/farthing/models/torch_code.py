@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "flatten",
     "named_answers",
     "read_signature",
+    "state_digest",
     "user_module",
 ]
 
@@ -76,6 +78,7 @@ def user_module(import_path: str, *, trust: bool) -> Any:
         )
     import torch
 
+    torch.manual_seed(0)  # a module that draws its weights is the same one each time
     make = import_callable(import_path)
     try:
         module = make if isinstance(make, torch.nn.Module) else make()
@@ -84,6 +87,21 @@ def user_module(import_path: str, *, trust: bool) -> Any:
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{import_path} returned {type(module).__name__}, not an nn.Module")
     return module.eval()
+
+
+def state_digest(module: Any) -> str:
+    """SHA-256 of a module's parameters and buffers: names, types, shapes and values, in the module's order."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, value in module.state_dict(keep_vars=False).items():
+        total.update(f"{name} {getattr(value, 'dtype', '')} {tuple(getattr(value, 'shape', ()))}\n".encode())
+        if isinstance(value, torch.Tensor):
+            flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            total.update(memoryview(flat.numpy()))
+        else:  # what get_extra_state returns
+            total.update(repr(value).encode())
+    return total.hexdigest()
 
 
 def flatten(answer: Any, name: str = "output") -> Iterator[tuple[str, Any]]:

@@ -320,4 +320,6 @@ def _run_facts(plan: Plan) -> list[tuple[str, str]]:
     ]
     if run.parent_peak_mib:
         rows.append(("peak memory of the parent", f"{number(run.parent_peak_mib, 0)} MiB"))
+    rows += [("earlier run", sentence) for sentence in run.reuse]
+    rows += [(f"sha256 of {name}", sha256) for name, sha256 in run.content.items()]
     return [(name, printable(text)) for name, text in rows]

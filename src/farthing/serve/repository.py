@@ -8,12 +8,15 @@ passed on to the new one where both take and give the same tensors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from farthing.errors import FarthingError
+from farthing.models.digests import digest
+from farthing.models.onnx_files import check_external_data
 from farthing.serve.requests import Problem, Request
 from farthing.serve.served import LiveModel, ServedModel
 
@@ -24,7 +27,7 @@ LINGER_S = 1.0
 _RETRY_AFTER_S = 1.0
 _SHOWN = 80
 Key = tuple[str, str]
-Stamp = tuple[tuple[str, int, int], ...]
+Stamp = tuple[tuple[str, str], ...]
 
 
 class Loader(Protocol):
@@ -374,12 +377,15 @@ def _interchangeable(one: LiveModel, other: LiveModel) -> bool:
 
 
 def _stamp(spec: ServedModel) -> Stamp:
-    """Name, size and time of change of a model's files: whether it was written again.
+    """Name and digest of a model's files: whether it is another one, whatever their sizes and times say.
 
-    Weights beside an ONNX file (``model.onnx.data``) and the tokenizer count too.
+    Weights beside an ONNX file and the tokenizer count too.
     """
     path = spec.path
     files = sorted(path.parent.glob(f"{path.name}*")) if path.is_file() else sorted(path.rglob("*"))
+    if path.suffix == ".onnx" and path.is_file():
+        with contextlib.suppress(FarthingError):  # loading says what is wrong with it
+            files += check_external_data(path)
     if spec.pipeline.tokenizer is not None:
         files.append(Path(spec.pipeline.tokenizer))
-    return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file())
+    return tuple((str(f), digest(f)) for f in files if f.is_file())

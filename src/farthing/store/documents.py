@@ -7,28 +7,56 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from farthing.errors import StoreError
 
-__all__ = ["disk_errors", "write_bytes", "write_json", "write_text", "write_yaml"]
+__all__ = [
+    "disk_errors",
+    "full_disk",
+    "write_array",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "write_whole",
+    "write_yaml",
+]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a disk, a quota or the largest size of a file is reached."""
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system says into a StoreError that names the file and what to do."""
+    """Turn what the file system says into a StoreError that names the file, what is kept and what to do."""
     try:
         yield
     except OSError as e:
-        if e.errno == errno.ENOSPC:
-            raise StoreError(
-                f"no space left on the disk for {path}", hint="free some space and run the same command: it resumes"
-            ) from e
+        if (full := full_disk(e, path)) is not None:
+            raise full from e
         raise StoreError(f"cannot write {path}: {e.strerror or e}", hint="--output-dir names another folder") from e
+
+
+def full_disk(error: BaseException, path: Path) -> StoreError | None:
+    """What to say when an exception, or one behind it, comes of a full disk; None when none does.
+
+    Libraries wrap what the system said in exceptions of their own, some of them in words alone.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if (isinstance(seen, OSError) and seen.errno in FULL) or os.strerror(errno.ENOSPC) in str(seen):
+            return StoreError(
+                f"no space left on the disk for {path}; what was written before is whole and kept",
+                hint="free some space and run the same command: it resumes",
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -46,12 +74,30 @@ def write_bytes(path: Path, content: bytes) -> Path:
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
     """
+    return write_whole(path, lambda f: f.write(content))
+
+
+def write_array(path: Path, array: NDArray[Any]) -> Path:
+    """Write an array as ``.npy``, whole or not at all.
+
+    Raises:
+        StoreError: when the disk is full or the folder cannot be written.
+    """
+    return write_whole(path, lambda f: np.lib.format.write_array(f, array, allow_pickle=False))
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
+    """Let ``write`` fill a file that takes the place of an older one when it is whole, or leaves no trace.
+
+    Raises:
+        StoreError: when the disk is full or the folder cannot be written.
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(fd, "wb") as f:
-                f.write(content)
+                write(f)
                 f.flush()
                 os.fsync(f.fileno())
             os.chmod(temporary, 0o644)

@@ -1,42 +1,40 @@
 """Journals of the ledger: what is not in Parquet yet, appended within a second, safe against a kill at any byte.
 
-A journal is a row of blocks: ``fLJ1``, kind (``J`` JSON, ``R`` request records), length and CRC-32 of the payload,
-payload. The first block is JSON and names schema, kind, replica and deployment. A block that was cut short by a kill
-fails its checksum and ends the reading. The writer holds ``flock`` on its journal, so that others can tell a journal
-in use from one whose writer is gone.
+A journal is a row of blocks (``store/ledger_blocks.py``). The first is JSON and names schema, kind, replica and
+deployment. A last block that was cut short by a kill is left out; damage anywhere costs the blocks that it touches, and
+is counted. The writer holds ``flock`` on its journal, so that others can tell a journal in use from one whose writer is
+gone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
+import itertools
 import os
-import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from farthing.errors import SchemaError, StoreError
-from farthing.store.ledger_rows import SCHEMA, Kind, Names, plain_table, read_requests_block, request_table
+from farthing.store.ledger_blocks import Block, Gap, block, blocks_of, json_block
+from farthing.store.ledger_damage import Damage
+from farthing.store.ledger_rows import (
+    KINDS,
+    SCHEMA,
+    Kind,
+    Names,
+    plain_table,
+    read_requests_block,
+    request_table,
+    rows_in_block,
+)
 
-__all__ = ["SUFFIX", "JournalFile", "block", "claimed", "json_block", "read_journal"]
+__all__ = ["SUFFIX", "JournalFile", "block", "check_schema", "claimed", "json_block", "kind_of", "read_journal"]
 
 SUFFIX = ".journal"
-_HEAD = struct.Struct("<4scII")
-_MAGIC = b"fLJ1"
-_ROWS_PER_TABLE = 131_072
-
-
-def block(letter: bytes, payload: bytes) -> bytes:
-    """One block as it lies in the file."""
-    return _HEAD.pack(_MAGIC, letter, len(payload), zlib.crc32(payload)) + payload
-
-
-def json_block(said: Mapping[str, Any]) -> bytes:
-    """A block that holds one JSON object."""
-    return block(b"J", json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"))
+_ROWS_PER_TABLE = 16_384
+"""Of a row group too: what damage to one page costs."""
 
 
 class JournalFile:
@@ -133,17 +131,6 @@ def _is_still(path: Path, fd: int) -> bool:
         return False
 
 
-def _blocks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Whole blocks up to the first that is not."""
-    with path.open("rb") as f:
-        while len(head := f.read(_HEAD.size)) == _HEAD.size:
-            magic, letter, length, checksum = _HEAD.unpack(head)
-            payload = f.read(length)
-            if magic != _MAGIC or len(payload) < length or zlib.crc32(payload) != checksum:
-                return
-            yield letter, payload
-
-
 def check_schema(found: str, path: Path) -> None:
     """Refuse what a newer farthing wrote.
 
@@ -154,37 +141,94 @@ def check_schema(found: str, path: Path) -> None:
         raise SchemaError(f"{path} has schema {found or 'none'}, this farthing reads {SCHEMA}", hint="upgrade farthing")
 
 
-def read_journal(path: Path) -> Iterator[Any]:
-    """Arrow tables of a journal, of bounded length each; a last block that was cut short is left out.
+def read_journal(path: Path, damage: list[Damage] | None = None) -> Iterator[Any]:
+    """Arrow tables of a journal, of bounded length each.
+
+    Args:
+        path: Of the journal.
+        damage: Gets what could not be read, once all tables were taken.
 
     Raises:
         SchemaError: when a newer farthing wrote it.
-        StoreError: when it is no journal.
+        StoreError: when its name is none of a ledger's.
         FileNotFoundError: when it was compacted meanwhile.
     """
-    blocks = _blocks(path)
+    blocks = iter(blocks_of(path.read_bytes()))
+    lost = _Lost(kind_of(path))
+    about, first = _about(path, blocks, lost)
+    rest = blocks if first is None else itertools.chain([first], blocks)
+    if lost.kind == "requests":
+        yield from _request_tables(rest, about, lost)
+    elif rows := [found.said for found in lost.counted(rest) if found.said is not None]:
+        yield plain_table(lost.kind, rows)
+    if damage is not None and lost.parts:
+        damage.append(
+            Damage(file=path.name, parts=lost.parts, n_bytes=lost.n_bytes, rows=lost.rows, unnamed_rows=lost.unnamed)
+        )
+
+
+def kind_of(path: Path) -> Kind:
+    """Kind of a file's rows, from its name.
+
+    Raises:
+        StoreError: when it is none of a ledger's.
+    """
+    for kind in KINDS:
+        if path.name.startswith(f"{kind}-"):
+            return kind
+    raise StoreError(f"{path} is no file of a ledger: its name starts with none of {', '.join(KINDS)}")
+
+
+class _Lost:
+    """Counts what a journal's gaps held."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.parts = self.n_bytes = self.unnamed = 0
+        self.rows: int | None = 0
+
+    def counted(self, found: Iterable[Block | Gap]) -> Iterator[Block]:
+        """The blocks; gaps are counted on the way."""
+        for one in found:
+            if isinstance(one, Block):
+                yield one
+            else:
+                self.add(one)
+
+    def add(self, gap: Gap) -> None:
+        """Count one, as far as what is left of it says how many rows it held."""
+        self.parts += len(gap.parts)
+        self.n_bytes += gap.n_bytes
+        for payload in gap.parts:
+            n = (0 if payload[:1] == b"{" else rows_in_block(payload)) if self.kind == "requests" else 1
+            self.rows = None if n is None or self.rows is None else self.rows + n
+
+
+def _about(path: Path, blocks: Iterator[Block | Gap], lost: _Lost) -> tuple[Mapping[str, Any], Block | Gap | None]:
+    """What the first block says; where it is damaged, what the file's name does. Also a block that was taken too far.
+
+    Raises:
+        SchemaError: when a newer farthing wrote the journal.
+    """
     first = next(blocks, None)
-    if first is None or first[0] != b"J":
-        raise StoreError(f"{path} is no journal of a ledger")
-    about = json.loads(first[1])
-    check_schema(str(about.get("schema", "")), path)
-    if about["kind"] == "requests":
-        yield from _request_tables(blocks, about)
-        return
-    rows = [json.loads(payload) for _, payload in blocks]
-    if rows:
-        yield plain_table(about["kind"], rows)
+    if isinstance(first, Block) and first.said is not None and "schema" in first.said:
+        check_schema(str(first.said["schema"]), path)
+        return first.said, None
+    writer = path.stem.removeprefix(f"{lost.kind}-").rpartition("-")[0]
+    return {"kind": lost.kind, "replica": writer, "deployment": None}, first
 
 
-def _request_tables(blocks: Iterator[tuple[bytes, bytes]], about: Mapping[str, Any]) -> Iterator[Any]:
+def _request_tables(blocks: Iterable[Block | Gap], about: Mapping[str, Any], lost: _Lost) -> Iterator[Any]:
     import pyarrow as pa
 
     names, tables, n = Names(), [], 0
-    for letter, payload in blocks:
-        if letter == b"J":
-            names.learn(json.loads(payload))
+    for found in lost.counted(blocks):
+        if found.said is not None:
+            names.learn(found.said, certain=not lost.parts)
             continue
-        tables.append(request_table(*read_requests_block(payload), names, about))
+        records, ids, tenants = read_requests_block(found.payload)
+        lost.unnamed += names.unknown_in(records) if lost.parts else 0
+        tables.append(request_table(records, ids, tenants, names, about))
         n += tables[-1].num_rows
         if n >= _ROWS_PER_TABLE:
             yield pa.concat_tables(tables)

@@ -32,6 +32,7 @@ __all__ = [
     "read_requests_block",
     "request_table",
     "requests_block",
+    "rows_in_block",
 ]
 
 Kind = Literal["requests", "replicas", "decisions"]
@@ -110,21 +111,31 @@ class Names:
     """Texts that many rows of one journal share.
 
     Attributes:
-        models: Name, version and offer's key of each model.
-        routes: Tier and decision of each route.
+        models: Name, version and offer's key of each model, by its number from 1.
+        routes: Tier and decision of each route, likewise.
     """
 
-    models: list[tuple[str, str, str | None]] = field(default_factory=list)
-    routes: list[tuple[str, str]] = field(default_factory=list)
+    models: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    routes: dict[int, tuple[Any, ...]] = field(default_factory=dict)
 
-    def learn(self, said: Mapping[str, Any]) -> None:
-        """Take in a JSON block of a journal of requests."""
-        if "model" in said:
-            name, version, offer = said["model"]
-            self.models.append((name, version, offer))
-        if "route" in said:
-            tier, decision = said["route"]
-            self.routes.append((tier, decision))
+    def learn(self, said: Mapping[str, Any], certain: bool = True) -> None:
+        """Take in a JSON block of a journal of requests.
+
+        Args:
+            said: It; its ``number`` says whose name it is. Older journals leave it out: their names count from 1.
+            certain: Whether no name can be missing before this one. One without a number is not believed then.
+        """
+        for key, known in (("model", self.models), ("route", self.routes)):
+            if key in said and ("number" in said or certain):
+                known[said.get("number", len(known) + 1)] = tuple(said[key])
+
+    def unknown_in(self, records: NDArray[Any]) -> int:
+        """Records that name what is not known."""
+        strange = [
+            (records[column] > 0) & ~np.isin(records[column], list(known))
+            for column, known in (("model", self.models), ("route", self.routes))
+        ]
+        return int((strange[0] | strange[1]).sum())
 
 
 def requests_block(records: NDArray[Any], ids: Sequence[str], tenants: Sequence[str]) -> bytes:
@@ -154,6 +165,14 @@ def read_requests_block(payload: bytes) -> tuple[NDArray[Any], list[str | None],
         texts.append([t or None for t in text] if length else [None] * n)
         start += length
     return records, texts[0], texts[1]
+
+
+def rows_in_block(payload: bytes) -> int | None:
+    """Records in a block of requests, None when its lengths do not add up to its own."""
+    if len(payload) < _LENGTHS.size:
+        return None
+    n, *lengths = _LENGTHS.unpack_from(payload)
+    return int(n) if _LENGTHS.size + n * REQUEST_RECORD.itemsize + sum(lengths) == len(payload) else None
 
 
 def arrow_schema(kind: Kind) -> Any:
@@ -201,8 +220,10 @@ def request_table(
     """
     import pyarrow as pa
 
-    def named(index: str, table: Sequence[tuple[Any, ...]], part: int) -> Any:
-        return pa.array([None, *(row[part] for row in table)], pa.string()).take(pa.array(records[index]))
+    def named(index: str, table: Mapping[int, tuple[Any, ...]], part: int) -> Any:
+        words = [table[k][part] if k in table else None for k in range(max(table, default=0) + 1)]
+        numbers = np.where(records[index] < len(words), records[index], 0)  # 0 is no name
+        return pa.array(words, pa.string()).take(pa.array(numbers))
 
     def number(name: str, *, null: NDArray[np.bool_] | None = None) -> Any:
         return pa.array(np.ascontiguousarray(records[name]), mask=null)

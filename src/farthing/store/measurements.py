@@ -10,7 +10,8 @@ from typing import Any
 from farthing.codec import from_plain, to_plain
 from farthing.errors import StoreError
 from farthing.nouns import Measurement
-from farthing.store.documents import disk_errors
+from farthing.store.checked_parquet import state_of, write_parquet
+from farthing.store.documents import write_whole
 
 __all__ = ["read_measurements", "write_measurements"]
 
@@ -24,16 +25,10 @@ def write_measurements(path: Path, measurements: Iterable[Measurement]) -> Path:
         StoreError: when the file cannot be written.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     rows = [_row(m) for m in measurements]
     table = pa.Table.from_pylist(rows, schema=_schema(pa)).replace_schema_metadata({"schema": SCHEMA})
-    partial = path.with_name(f".{path.name}.partial")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, partial, compression="zstd")
-        partial.replace(path)
-    return path
+    return write_whole(path, lambda f: write_parquet(f, [table], table.schema))
 
 
 def _schema(pa: Any) -> Any:
@@ -72,15 +67,21 @@ def read_measurements(path: Path) -> Sequence[Measurement]:
     """Read what :func:`write_measurements` wrote, here or on another machine.
 
     Raises:
-        StoreError: when it is no such file.
+        StoreError: when it is no such file, or is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        whole = state_of(path) != "damaged"
+        table = pq.read_table(path) if whole else None
     except (OSError, pa.ArrowInvalid) as e:
         raise StoreError(f"cannot read measurements from {path}: {e}") from e
+    if table is None:
+        raise StoreError(
+            f"cannot read measurements from {path}: it is damaged, its checksum says",
+            hint="run the same `farthing optimize` again: it writes them anew from its journal",
+        )
     found = (table.schema.metadata or {}).get(b"schema", b"").decode()
     if found != SCHEMA:
         raise StoreError(f"{path} has schema {found or 'none'}, this farthing reads {SCHEMA}")

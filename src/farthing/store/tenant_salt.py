@@ -26,8 +26,12 @@ def tenant_salt() -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as f:
-                f.write(secrets.token_bytes(_BYTES))
+            try:
+                with os.fdopen(descriptor, "wb") as f:
+                    f.write(secrets.token_bytes(_BYTES))
+            except OSError:
+                path.unlink()  # on a full disk: the next start would find a salt of no bytes
+                raise
         salt = path.read_bytes()
     except OSError as e:
         raise StoreError(f"cannot keep the salt {path}: {e.strerror or e}", hint="XDG_STATE_HOME names a folder") from e

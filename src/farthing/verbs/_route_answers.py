@@ -23,6 +23,8 @@ def kept_run(tier: RemoteTier, dataset: Dataset, out: Path, tell: Progress) -> R
         FarthingError: as :func:`~farthing.measure.remote_tiers.run_remote_tier`.
     """
     with Journal(out / _FOLDER / f"answers-{tier.name}.jsonl", answers_about(tier)) as journal:
+        if journal.damaged:
+            tell("damaged", 1, 1, f"{tier.name}: {journal.damaged} answers cannot be read ({journal.damaged_path})")
         if journal.resumed:
             tell("answers", 0, dataset.n, f"{tier.name}: {journal.resumed:,} were there, {journal.path} has them")
         return run_remote_tier(tier, dataset, clock=MonotonicClock(), tell=tell, journal=journal)
@@ -31,6 +33,7 @@ def kept_run(tier: RemoteTier, dataset: Dataset, out: Path, tell: Progress) -> R
 def forget_answers(out: Path) -> None:
     """The run is over: the next one asks anew, since what answers at a URL may have changed."""
     for path in (out / _FOLDER).glob("answers-*.jsonl"):
-        path.unlink(missing_ok=True)
+        if ".damaged" not in path.suffixes:
+            path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (out / _FOLDER).rmdir()

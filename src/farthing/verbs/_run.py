@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,17 +12,22 @@ from typing import Any
 from farthing.codec import to_plain
 from farthing.core.search.assemble import Market
 from farthing.errors import EngineMissingError
+from farthing.load.content import changes, content_of, without_paths
 from farthing.load.splits import make_splits
+from farthing.measure.builder import module_digest
 from farthing.measure.child import peak_memory_mib
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import fingerprint, this_machine, versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
-from farthing.plugins import find
+from farthing.plugins import find, plugin_versions
+from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.verbs._market import Arrived, market_of, trace_of
 
-__all__ = ["OnProgress", "Opened", "open_bench", "opened", "provenance_of"]
+__all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of"]
+
+_SHOWN = 4
 
 OnProgress = Callable[[str, int, int, str], object] | None
 """Called as ``(stage, done, total, note)``; None when nobody watches."""
@@ -58,19 +63,41 @@ def open_bench(
     out: Path,
     fresh: bool,
     on_progress: OnProgress,
+    content: Mapping[str, str] | None = None,
 ) -> Workbench:
-    """A workbench on this machine whose journal lies in ``out``."""
+    """A workbench on this machine whose journal lies in ``out``.
+
+    Args:
+        workload: What to measure.
+        splits: Indices into its data.
+        settings: How much is measured.
+        out: Output folder.
+        fresh: Forget what an earlier run measured there.
+        on_progress: Told what is reused, and why not more is.
+        content: Digests of what is read, None to read it now.
+
+    Raises:
+        FarthingError: when something that belongs to the workload cannot be read, or the journal not be written.
+    """
+    tell = on_progress or _silent
     machine = this_machine()
+    digests = digests_of(workload, settings, out) if content is None else content
     about: dict[str, Any] = {
-        "workload": to_plain(workload),
+        "content": dict(digests),
+        "workload": without_paths(workload),
         "splits": to_plain(splits),
         "settings": {k: v for k, v in to_plain(settings).items() if k != "trust"},
         "fingerprint": fingerprint(machine),
-        "versions": versions(),
+        "versions": {**versions(), **plugin_versions()},
     }
-    journal = Journal(out / "work" / "journal.jsonl", about)
+    journal = Journal(out / "work" / "journal.jsonl", about, {"workload": to_plain(workload)})
+    notes = () if fresh else earlier_run(journal, about, out)
     if fresh:
         journal.forget()
+    if journal.resumed and journal.found_at is not None:
+        tell("resuming", 1, 1, f"{journal.resumed} steps are there from the run of {journal.found_at:%Y-%m-%d %H:%M}")
+    for k, note in enumerate(notes):
+        tell(f"earlier run {k + 1}" if k else "earlier run", 1, 1, note)
     return Workbench(
         workload=workload,
         splits=splits,
@@ -80,9 +107,60 @@ def open_bench(
         out=out,
         journal=journal,
         clock=MonotonicClock(),
-        tell=on_progress or _silent,
+        tell=tell,
         started_at=datetime.now(UTC).astimezone(),
+        content=digests,
+        notes=notes,
     )
+
+
+def digests_of(workload: Workload, settings: Settings, out: Path) -> dict[str, str]:
+    """Content of a workload, the values of a PyTorch module included, which are read in a child.
+
+    Raises:
+        FarthingError: when something cannot be read, or the module not be made.
+    """
+    found = content_of(workload)
+    if workload.model.kind == "torch" and settings.trust:
+        (out / "work").mkdir(parents=True, exist_ok=True)
+        found[f"weights of {Path(workload.model.path).name}"] = module_digest(
+            workload.model,
+            timeout_s=settings.build_timeout_s,
+            memory_limit_mib=settings.memory_limit_mib,
+            run_dir=out / "work",
+        )
+    return found
+
+
+def earlier_run(journal: Journal, about: Mapping[str, Any], out: Path) -> tuple[str, ...]:
+    """What cannot be reused of an earlier run and why, in sentences: what changed since, what is damaged."""
+    said = []
+    if journal.damaged:
+        lines = "line" if journal.damaged == 1 else "lines"
+        said.append(
+            f"{journal.damaged} damaged {lines} of {journal.path} set aside ({journal.damaged_path.name}): "
+            "measured anew"
+        )
+    if journal.other == {}:
+        said.append(f"the first line of {journal.path} is damaged, it was set aside: measured anew")
+    elif journal.other is not None:
+        changed = changes(journal.other, about) or ("what is measured",)
+        said.append(f"{_listed(changed)} changed since the last run in {out}: measured anew")
+    return tuple(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def reuse_of(bench: Workbench) -> tuple[str, ...]:
+    """What a finished run took from an earlier one, and why not more, in sentences."""
+    journal = bench.journal
+    if not journal.reused or journal.found_at is None:
+        return bench.notes
+    steps = f"{journal.reused} of {journal.reused + journal.done} steps"
+    return (f"reused: {steps} from the run of {journal.found_at:%Y-%m-%d %H:%M}", *bench.notes)
 
 
 @contextlib.contextmanager
@@ -111,6 +189,7 @@ def opened(
         EngineMissingError: when the baseline's engine is not installed here.
         PriceError: when the bill's offer is unknown or its price too old.
         DataError: when there are too few samples.
+        StoreError: when another run is at work in ``output_dir``, or nothing can be written there.
     """
     _check_installed(workload.baseline.engine)
     settings = replace(settings or Settings(), trust=True)
@@ -119,7 +198,7 @@ def opened(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
     )
     out = Path(output_dir)
-    with open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
+    with only_run_in(out), open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
         yield Opened(bench=bench, market=market, arrivals=trace_of(workload, market), splits=splits, out=out)
 
 
@@ -131,7 +210,9 @@ def _check_installed(engine: str) -> None:
 
 def provenance_of(bench: Workbench, command: str) -> Provenance:
     """Command, seed, versions, hardware and where the time went."""
-    total = bench.elapsed_s()
+    total, reuse = bench.elapsed_s(), reuse_of(bench)
+    if bench.journal.reused:
+        bench.tell("reused", 1, 1, reuse[0].removeprefix("reused: "))
     seconds = {k: round(v, 3) for k, v in bench.seconds.items()}
     seconds["parent"] = round(max(0.0, total - sum(seconds.values())), 3)
     seconds["total"] = round(total, 3)
@@ -144,4 +225,6 @@ def provenance_of(bench: Workbench, command: str) -> Provenance:
         started_at=bench.started_at,
         seconds=seconds,
         parent_peak_mib=peak_memory_mib(),
+        content=bench.content,
+        reuse=reuse,
     )

@@ -87,7 +87,8 @@ def optimize(
         on_progress: Called as ``(stage, done, total, note)``.
 
     Raises:
-        FarthingError: for bad input, before any work starts, and when the baseline cannot be measured.
+        FarthingError: for bad input, before any work starts, when another run is at work in ``output_dir``, and when
+            the baseline cannot be measured.
     """
     with opened(
         workload,
@@ -110,5 +111,5 @@ def optimize(
             assumptions=(*run.arrivals.assumptions(run.market), *found.notes),
             description=run.bench.description(),
         )
-    write_run(run.out, plan, found.measurements, workload)
+        write_run(run.out, plan, found.measurements, workload)
     return plan

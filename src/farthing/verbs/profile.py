@@ -61,5 +61,5 @@ def profile(
             assumptions=(*run.arrivals.assumptions(run.market), *found.notes),
             description=run.bench.description(),
         )
-    write_baseline(run.out, result)
+        write_baseline(run.out, result)
     return result

@@ -28,6 +28,7 @@ from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import calibration_html
 from farthing.store.documents import write_text
 from farthing.store.routes import write_outcomes, write_route, write_weights
+from farthing.verbs._alone import alone_in
 from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
 from farthing.verbs._route_tiers import of_tiers
@@ -36,6 +37,7 @@ from farthing.verbs._run import OnProgress
 __all__ = ["route_calibrate"]
 
 
+@alone_in(lambda given: Path(given["output_dir"]))
 def route_calibrate(
     source: Path | str | None = None,
     *,

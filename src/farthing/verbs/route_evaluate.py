@@ -22,6 +22,7 @@ from farthing.load.tables import TABLE_SUFFIXES, read_table
 from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import evaluation_html, picture_png, picture_svg
 from farthing.store.documents import write_bytes, write_text
+from farthing.verbs._alone import alone_in
 from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_judging import calibrated_outcomes, judged_file, judged_tiers
 from farthing.verbs._route_material import of_outcomes
@@ -43,6 +44,7 @@ class _Judged:
     route: Route | None = None
 
 
+@alone_in(lambda given: Path(given["output_dir"] or Path(given["source"]).parent))
 def route_evaluate(
     source: Path | str,
     *,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from farthing.core.search.holding import held
+from farthing.load.content import changes
 from farthing.load.plans import load_plan
 from farthing.load.resolved import load_resolved_workload
 from farthing.load.splits import make_splits
 from farthing.measure.verification import remeasure
-from farthing.measure.workbench import Settings
+from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Verification
 from farthing.store.artefacts import check_artefact
+from farthing.store.folder_lock import only_run_in
 from farthing.verbs._run import OnProgress, open_bench
 
 __all__ = ["verify"]
@@ -44,5 +47,15 @@ def verify(
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=plan.provenance.seed
     )
-    with open_bench(workload, splits, settings, path.parent / "verify", True, on_progress) as bench:
+    out = path.parent / "verify"
+    with only_run_in(out), open_bench(workload, splits, settings, out, True, on_progress) as bench:
+        say_changes(plan.provenance.content, bench)
         return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint)
+
+
+def say_changes(planned: Mapping[str, str], bench: Workbench) -> None:
+    """Say which of the data and settings are no longer those that the plan was made with."""
+    changed = changes({"content": planned}, {"content": {k: v for k, v in bench.content.items() if k in planned}})
+    if planned and changed:
+        said = f"{', '.join(changed)} changed since the plan was made: measured on what is there now"
+        bench.tell("changed", 1, 1, said)

@@ -6,11 +6,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parents[2] / "render"))
 from example_plan import est, met_plan
 
 from farthing.core.search.verdicts import decide
-from farthing.nouns import Evaluation, Latency, Objective
+from farthing.nouns import Estimate, Evaluation, Latency, Objective
 
 PLAN = met_plan()
 OBJECTIVE = PLAN.objective
@@ -25,19 +27,38 @@ def test_met() -> None:
     assert decide(OBJECTIVE, chosen(), None, PLAN.saving_frac).outcome == "met"
 
 
-def test_a_promise_that_broke_at_the_peak_is_unproven_whatever_is_saved() -> None:
+@pytest.mark.parametrize(
+    ("lo", "value", "hi", "outcome"),
+    [
+        (0.8, 0.9, 1.0, "met"),  # the whole interval keeps the promise, its end included
+        (0.8, 0.9, 1.01, "unproven"),
+        (0.99, 1.2, 1.4, "unproven"),
+        (1.0, 1.2, 1.4, "unproven"),
+        (1.01, 1.2, 1.4, "not_met"),
+    ],
+)
+def test_a_promise_that_broke_at_the_peak_is_in_the_verdict_whatever_is_saved(
+    lo: float, value: float, hi: float, outcome: str
+) -> None:
     assert OBJECTIVE.latency is not None
-    bound = OBJECTIVE.latency.ms
-    slow = replace(chosen(), at_peak=Latency(percentile=0.99, ms=est(bound * 1.2)))
+    ms = OBJECTIVE.latency.ms
+    tail = Estimate(value=value * ms, lo=lo * ms, hi=hi * ms, n=6, method="runs")
+    slow = replace(chosen(), at_peak=Latency(percentile=0.99, ms=tail))
     verdict = decide(OBJECTIVE, slow, None, PLAN.saving_frac)
-    assert verdict.outcome == "unproven"
-    assert (
-        verdict.reasons[0]
-        == f"p99 was {bound * 1.2:.1f} ms at the plan's peak rate in the last run, promised {bound:g} ms"
-    )
-    assert "quiet machine" in verdict.hint
-    unbound = replace(OBJECTIVE, latency=None)
-    assert decide(unbound, slow, None, PLAN.saving_frac).outcome == "met"
+    assert verdict.outcome == outcome
+    if outcome != "met":
+        said = f"p99 is {tail.value:.1f} ms [{tail.lo:.1f}, {tail.hi:.1f}] at the plan's peak rate, promised {ms:g} ms"
+        assert verdict.reasons[0] == said
+        assert "quiet machine" in verdict.hint
+    assert decide(replace(OBJECTIVE, latency=None), slow, None, PLAN.saving_frac).outcome == "met"
+
+
+def test_an_endless_queue_at_the_peak_is_said_in_words() -> None:
+    endless = Estimate(value=1e9, lo=40.0, hi=1e9, n=6, method="runs")
+    slow = replace(chosen(), at_peak=Latency(percentile=0.99, ms=endless))
+    verdict = decide(OBJECTIVE, slow, None, PLAN.saving_frac)
+    assert verdict.outcome != "met"
+    assert verdict.reasons[0].startswith("at the plan's peak rate more requests came than were answered in time: ")
 
 
 def test_a_saving_whose_interval_holds_zero_is_unproven() -> None:

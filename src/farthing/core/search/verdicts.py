@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from farthing.nouns import AccuracyEvidence, Estimate, Evaluation, Objective, Outcome, Verdict
+from farthing.nouns import (
+    NEVER_MS,
+    AccuracyEvidence,
+    Estimate,
+    Evaluation,
+    Latency,
+    LatencyBound,
+    Objective,
+    Outcome,
+    Verdict,
+)
 
 __all__ = ["decide", "nearest"]
 
@@ -92,16 +102,23 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
         text = f"the plan costs ${cost.value:,.0f} a month, the budget is ${budget:,.0f}"
         return Verdict(outcome="not_met", reasons=(text, *reasons), hint=f"--budget {math.ceil(cost.value)}")
     if bound is not None and tail is not None and tail.ms.hi > bound.ms:
-        text = (
-            f"{tail.name} is {tail.ms.value:.1f} ms [{tail.ms.lo:.1f}, {tail.ms.hi:.1f}] at the plan's peak rate, "
-            f"promised {bound.ms:g} ms"
-        )
         return Verdict(
             outcome="not_met" if tail.ms.lo > bound.ms else "unproven",
-            reasons=(text, *reasons),
+            reasons=(_not_kept(tail, bound), *reasons),
             hint="on a quiet machine the same command with --fresh",
         )
     return Verdict(outcome="met", reasons=tuple(reasons))
+
+
+def _not_kept(tail: Latency, bound: LatencyBound) -> str:
+    ms = tail.ms
+    if ms.value >= NEVER_MS:
+        return (
+            "at the plan's peak rate more requests came than were answered in time: "
+            f"{tail.name} has no limit, promised {bound.ms:g} ms"
+        )
+    upper = "no limit" if ms.hi >= NEVER_MS else f"{ms.hi:.1f}"
+    return f"{tail.name} is {ms.value:.1f} ms [{ms.lo:.1f}, {upper}] at the plan's peak rate, promised {bound.ms:g} ms"
 
 
 def nearest(evaluations: Iterable[Evaluation], percentile: float) -> Evaluation | None:

@@ -48,8 +48,8 @@ MOST_UTILISATION = 0.985
 """Beyond this share of saturation no steady percentile is worked out: the queue's memory is longer than any run."""
 _UTILISATIONS = np.concatenate([np.linspace(0.02, 0.7, 14), np.linspace(0.73, 0.97, 13), np.linspace(0.985, 1.4, 12)])
 _REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 48, 8, 1_200_000
-_MOST_SLOWER = math.log(4.0)
-_GRID = np.linspace(-_MOST_SLOWER, _MOST_SLOWER, 1601)
+_MOST_QUICKER, _MOST_SLOWER = math.log(4.0), math.log(64.0)
+_GRID = np.linspace(-_MOST_QUICKER, _MOST_SLOWER, 3201)
 _FEWEST_BEYOND = 1.0
 
 

@@ -192,6 +192,8 @@ def _ledger(text: _Text, state: LedgerState) -> None:
         ("farthing_ledger_waiting_rows", "gauge", "Request rows in memory.", state.waiting_rows),
         ("farthing_ledger_dropped_rows_total", "counter", "Rows that are lost.", state.dropped_rows),
         ("farthing_ledger_failed_writes_total", "counter", "Writes that the disk refused.", state.failed_writes),
+        ("farthing_ledger_damaged_parts_total", "counter", "Damaged parts of files.", state.damaged_parts),
+        ("farthing_ledger_damaged_rows_total", "counter", "Rows in them, where that is known.", state.damaged_rows),
         ("farthing_ledger_trouble", "gauge", "1 while the ledger cannot be written.", state.trouble is not None),
     ):
         text.add(name, kind, said, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import subprocess
@@ -11,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from farthing.codec import from_plain
 from farthing.ports import Clock
+from farthing.store.ledger_damage import FOLDER, Damage
 from farthing.store.ledger_journal import JournalFile, json_block
 from farthing.store.ledger_rows import Kind
 
@@ -36,6 +39,7 @@ class LedgerFiles:
 
     Attributes:
         trouble: What the last compaction complained of, None when nothing.
+        damage: What compactions found that is not what was written; the folder ``damaged`` has it.
     """
 
     def __init__(
@@ -56,11 +60,20 @@ class LedgerFiles:
         self._named = 0
         self._compaction: subprocess.Popen[str] | None = None
         self._due = False
+        self._counts: dict[str, int] = {}
+        self._checked = False
         self.trouble: str | None = None
+        self.damage: list[Damage] = []
 
     def learn(self, said: Mapping[str, Any]) -> None:
-        """A name that request rows will refer to by number; every journal of requests repeats all of them."""
-        self._names.append(json_block(said))
+        """A name that request rows will refer to by number; every journal of requests repeats all of them.
+
+        Names of a kind (the one key of ``said``) count from 1; the number is written beside, so that a damaged name
+        moves no other one.
+        """
+        (key,) = said
+        number = self._counts[key] = self._counts.get(key, 0) + 1
+        self._names.append(json_block({**said, "number": number}))
 
     def append(self, kind: Kind, blocks: Sequence[bytes]) -> None:
         """Write blocks to the journal of that kind.
@@ -108,16 +121,21 @@ class LedgerFiles:
             self._hand_on(kind)
 
     def compact(self) -> None:
-        """Start a child that makes Parquet of all journals whose writers are gone; at most one at a time."""
+        """Start a child that makes Parquet of all journals whose writers are gone; at most one at a time.
+
+        The first one also looks at all Parquet files that there are.
+        """
         if self._compaction is not None:
             return
         self._due = False
         command = [sys.executable, "-P", "-m", "farthing.store.ledger", str(self._folder)]
+        command += [] if self._checked else ["--check"]
+        self._checked = True
         try:
             self._compaction = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
@@ -129,8 +147,11 @@ class LedgerFiles:
             os.setpriority(os.PRIO_PROCESS, self._compaction.pid, 19)
 
     def _ended(self, child: subprocess.Popen[str]) -> None:
-        _, said = child.communicate()
+        found, said = child.communicate()
         self._compaction = None
+        for line in found.splitlines():
+            self.damage.append(from_plain(Damage, json.loads(line)))
+            _LOG.error("the ledger is damaged: %s; it is in %s", self.damage[-1].words(), self._folder / FOLDER)
         last = said.strip().rpartition("\n")[2] or f"exit status {child.returncode}"
         trouble = f"the ledger is not compacted: {last}" if child.returncode else None
         if trouble and trouble != self.trouble:

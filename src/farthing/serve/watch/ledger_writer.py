@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,8 @@ class LedgerState:
         waiting_rows: In memory.
         dropped_rows: Lost because the memory for them was full or the disk stayed full to the end.
         failed_writes: Attempts that the disk refused.
+        damaged_parts: Blocks and row groups that were found not to be what was written, of this and earlier writers.
+        damaged_rows: Rows in them as far as they can be counted.
         trouble: Why nothing can be written now, None when all is well.
     """
 
@@ -113,6 +115,8 @@ class LedgerState:
     dropped_rows: int
     failed_writes: int
     trouble: str | None
+    damaged_parts: int = 0
+    damaged_rows: int = 0
 
 
 class LedgerWriter:
@@ -166,6 +170,7 @@ class LedgerWriter:
         self._full: list[_Slab] = []
         self._events: list[tuple[Kind, bytes]] = []
         self._rows_in_memory = self._dropped = self._dropped_told = self._failed_writes = self._written = 0
+        self._damage_told = 0
         self._pending: list[tuple[int, bytes]] = []
         self._trouble: str | None = None
         self._stop = threading.Event()
@@ -288,6 +293,8 @@ class LedgerWriter:
             waiting_rows=self._rows_in_memory,
             dropped_rows=self._dropped,
             failed_writes=self._failed_writes,
+            damaged_parts=sum(damage.parts for damage in self._files.damage),
+            damaged_rows=sum(damage.rows or 0 for damage in self._files.damage),
             trouble=self._trouble or self._files.trouble,
         )
 
@@ -333,6 +340,9 @@ class LedgerWriter:
                 "ledger_dropped", {"rows": dropped - self._dropped_told, "why": self._trouble or "memory full"}
             )
             self._dropped_told = dropped
+        for damage in self._files.damage[self._damage_told :]:
+            self.decided("ledger_damaged", asdict(damage))
+            self._damage_told += 1
         while self._events:
             kind, said = self._events[0]
             self._files.append(kind, [said])

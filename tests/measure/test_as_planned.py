@@ -1,0 +1,252 @@
+"""The last stage: what was promised at the plan's rate is what the server was seen to keep there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from farthing.core.search import sustained
+from farthing.core.traffic.batch_queue import simulated
+from farthing.core.traffic.latency_rate import requests_of_run
+from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.measure import as_planned
+from farthing.measure.clock import MonotonicClock
+from farthing.measure.hardware import this_machine
+from farthing.measure.open_loop import RunSeen, levels_of, seen_of
+from farthing.measure.state import RunState
+from farthing.measure.under_load import seed_of
+from farthing.measure.workbench import Settings, Workbench
+from farthing.nouns import (
+    Artefact,
+    BaselineSpec,
+    Bill,
+    Candidate,
+    Dataset,
+    Estimate,
+    LatencyBound,
+    ModelRef,
+    Objective,
+    PipelineSpec,
+    Splits,
+    Trace,
+    Workload,
+)
+from farthing.store.journal import Journal
+
+BASE = Candidate(engine="fake", variant="fp32", precision="fp32")
+CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4)
+CURVE = ServiceCurve.exact(sizes=[1, 4], seconds=[0.004, 0.008], sigma=0.1)
+BOUND_MS = 30.0
+
+
+@dataclass
+class Queue:
+    """Stands for the way through a server: a queue whose service times are ``slower`` times the measured ones."""
+
+    bench: Workbench
+    candidate: Candidate
+    slower: float
+    key: str = "queue"
+    asked: list[tuple[float, int]] = field(default_factory=list)
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def capacity_rps(self, k: int) -> float:
+        return 4 / 0.008 / self.slower
+
+    def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
+        self.asked.append((rate_rps, seed))
+        curve = CURVE.scaled(self.slower)
+        ((latency_s,),) = simulated(curve, np.array([rate_rps]), runs=1, n=n, instances=1, max_batch=4, seed=seed)
+        return seen_of(
+            1000 * latency_s, levels_of(0.99), rate_rps=rate_rps, seed=seed, achieved_rps=rate_rps,
+            generator_frac=0.04, front_frac=0.07,
+        )  # fmt: skip
+
+
+@dataclass
+class Paths:
+    """Hands out queues in the place of servers: one slowness for each that is started."""
+
+    slowness: list[float]
+    made: list[Queue] = field(default_factory=list)
+    models: list[object] = field(default_factory=list)
+
+    def __call__(self, bench: Workbench, model: object, key: str) -> Queue:
+        slower = self.slowness[min(len(self.made), len(self.slowness) - 1)]
+        self.made.append(Queue(bench, CHOSEN, slower, key))
+        self.models.append(model)
+        return self.made[-1]
+
+
+@pytest.fixture
+def state(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunState]:
+    workload = Workload(
+        name="small",
+        model=ModelRef(kind="onnx", path="none"),
+        pipeline=PipelineSpec(kind="tensor"),
+        holdout=dataset,
+        baseline=BaselineSpec(engine="fake"),
+        bill=Bill(offer="aws/m7i.large", replicas=1),
+        objective=Objective(latency=LatencyBound(ms=BOUND_MS)),
+    )
+    bench = Workbench(
+        workload=workload,
+        splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
+        settings=Settings(block_s=0.02),
+        hardware=this_machine(),
+        fingerprint="abc",
+        out=tmp_path,
+        journal=Journal(tmp_path / "work" / "journal.jsonl", {}),
+        clock=MonotonicClock(),
+        tell=lambda *_: None,
+        started_at=datetime.now(UTC),
+    )
+    bench.artefacts = {
+        v: Artefact(variant=v, precision="fp32", path=v, sha256="0", size_mib=0.0, engines=("fake",))
+        for v in ("quick", "fp32")
+    }
+    found = RunState(bench=bench, baseline=BASE)
+    found.curves = {Candidate(engine="fake", variant="quick", precision="int8"): CURVE, BASE: CURVE.upto(1)}
+    found.sla = {BASE: 200.0, CHOSEN: 300.0}
+    monkeypatch.setattr(as_planned, "beside_server", lambda state, c, rate, runs, stage: state.server[CHOSEN])
+    monkeypatch.setattr(as_planned, "_baseline_block", lambda state, key, k: 200.0 * (1 + 0.01 * (k % 3)))
+    with bench:
+        yield found
+
+
+def trace(_: float) -> Trace:
+    """Twenty times what one replica takes, so that its peak is close to its planned rate."""
+    return Trace(name="flat", step_s=3600.0, counts=np.full(24, 6000.0 * 3600))
+
+
+def paths(monkeypatch: pytest.MonkeyPatch, *slowness: float) -> Paths:
+    found = Paths(list(slowness))
+    monkeypatch.setattr(as_planned, "served_model", found)
+    return found
+
+
+def kept_rps(slower: float) -> float:
+    from farthing.core.traffic.batch_queue import sla_rps
+
+    found = sla_rps(
+        CURVE.scaled(slower), instances=1, max_batch=4, latency_s=BOUND_MS / 1000, headroom=0.0, n_requests=400_000
+    )
+    assert found is not None
+    return found
+
+
+def test_the_plan_is_what_the_server_keeps_and_not_what_blocks_said(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes 1.2 times as long for a batch as the blocks beside it did."""
+    made = paths(monkeypatch, 1.2).made
+    assert as_planned.serve_as_planned(state, CHOSEN, trace)
+    kept, rate = state.kept[CHOSEN], state.sla[CHOSEN]
+    assert rate is not None
+    assert kept.value == pytest.approx(kept_rps(1.2), rel=0.06)
+    assert kept.lo < kept_rps(1.2) < kept.hi
+    assert rate == pytest.approx(kept.value / sustained.HEADROOM)
+    assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
+    assert state.rate_ratio is not None
+    assert state.rate_ratio.value == pytest.approx(kept.value / 202.0, rel=0.02)
+    assert state.shares == (pytest.approx(0.07), pytest.approx(0.04))
+    assert len(made) == 2  # one server to look for the rate, another one to prove it
+
+
+def test_no_run_repeats_the_arrivals_of_another(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = paths(monkeypatch, 1.0).made
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    seeds = [seed for path in made for _, seed in path.asked]
+    assert len(seeds) == len(set(seeds)) >= 12
+    assert len({seed_of(0, stage, k) for stage in ("trial", "rate", "proof 0") for k in range(50)}) == 150
+
+
+def test_the_rate_is_looked_for_without_a_deadline_and_proven_with_the_plans(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = paths(monkeypatch, 1.0).models
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert [m.deadline_s for m in models] == [None, BOUND_MS / 1000]  # type: ignore[attr-defined]
+
+
+def test_a_proof_that_fails_cuts_the_plan_and_what_it_is_compared_with(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Candidate(engine="fake", variant="other", precision="int8", max_batch=4)
+    state.sla[other] = 250.0
+    state.sla[CHOSEN] = 400.0
+    paths(monkeypatch, 1.0, 1.25, 1.0)  # the second server is slower than the one that told the rate
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    kept, rate = state.kept[CHOSEN].value, state.sla[CHOSEN]
+    assert rate == pytest.approx(kept / sustained.HEADROOM**2)
+    assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
+    assert state.sla[other] == pytest.approx(250.0 * rate / 400.0)
+    assert state.sla[BASE] == 200.0
+
+
+def test_what_is_not_kept_in_the_last_run_stays_the_evidence(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan whose promise broke at each rate tried says so; no earlier run at another rate takes its place."""
+    made = paths(monkeypatch, 1.0, 3.0).made
+    assert as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert len(made) == 1 + as_planned.TRIES
+    assert state.server[CHOSEN].latency(0.99).hi > BOUND_MS
+    assert state.server[CHOSEN].metrics["offered_rps"].value == made[-1].asked[-1][0]
+    assert any("missed the promise" in note for note in state.notes)
+
+
+def test_a_choice_that_keeps_the_promise_at_no_rate_is_none(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths(monkeypatch, 20.0)
+    assert not as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert state.sla[CHOSEN] is None
+    assert state.lost[CHOSEN] == "served: keeps the promise at no rate (p99)"
+
+
+def test_a_fall_back_that_was_never_served_is_served_now(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths(monkeypatch, 1.0)
+    del state.sla[CHOSEN]
+    assert as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert state.sla[CHOSEN] == pytest.approx(kept_rps(1.0) / sustained.HEADROOM, rel=0.07)
+
+
+def test_without_a_server_here_the_runs_are_beside_it_and_said_so(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(as_planned.live_server, "missing", lambda: 'pip install "farthing[serve]"')
+    path = Queue(state.bench, CHOSEN, 1.0)
+
+    def beside(state: RunState, c: Candidate, rate: float, runs: int, stage: str) -> object:
+        return as_planned.through(path, CURVE, rate, 1.0, stage)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(as_planned, "beside_server", beside)
+    assert as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert any('pip install "farthing[serve]"' in note for note in state.notes)
+    assert state.shares is None
+
+
+def test_where_a_replica_idles_the_proof_is_made_at_a_higher_rate() -> None:
+    enough = requests_of_run(0.99) / as_planned.LONGEST_RUN_S
+    assert as_planned.provable_rps(0.2, 400.0, 0.99) == enough
+    assert as_planned.provable_rps(0.2, 5.0, 0.99) == 5.0  # never beyond what is planned
+    assert as_planned.provable_rps(300.0, 400.0, 0.99) == 300.0
+
+
+def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
+    one = Estimate(value=100.0, lo=98.0, hi=102.0, n=6, method="t")
+    wide = as_planned.repeatable(one)
+    assert wide.value == 100.0
+    own, more = math.log(102 / 100), 1.96 * as_planned.REPEAT_FRAC
+    assert math.log(wide.hi / 100) == pytest.approx(math.hypot(own, more))
+    assert wide.lo < 98.0
+    assert "repeats of the whole run" in wide.method
+    nothing = Estimate(value=0.0, lo=0.0, hi=0.0, n=6, method="t")
+    assert as_planned.repeatable(nothing) is nothing
