@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -54,8 +55,10 @@ def room(name: str) -> Room:
         tests = sorted((REPOSITORY / "tests" / name).rglob("test_*.py"))
     else:
         files = [place.with_suffix(".py")]
-        module = name.split("/")[-1]
-        tests = [each for each in sorted((REPOSITORY / "tests").rglob("test_*.py")) if module in each.read_text()]
+        package, module = name.replace("/", ".").rsplit(".", 1)
+        imports = re.compile(rf"farthing\.{package}\.{module}\b|from farthing\.{package} import [^\n]*\b{module}\b")
+        every = sorted((REPOSITORY / "tests").rglob("test_*.py"))
+        tests = [each for each in every if imports.search(each.read_text())]
     if not files[0].exists():
         raise SystemExit(f"error: no room src/farthing/{name}\nhint: a folder or a file there, as core/stats")
     return Room(
