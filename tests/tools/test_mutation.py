@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("cosmic_ray", reason="the mutation tool belongs to the development group")
 TOOL = Path(__file__).parents[2] / "tools" / "mutation"
@@ -89,3 +90,12 @@ def test_a_run_tells_what_the_tests_said(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=TOOL, capture_output=True, text=True, check=True, timeout=120
     )
     assert said.stdout.split() == ["passed", "failed", "timeout", "failed"]
+
+
+def test_the_mutants_said_to_be_equivalent_are_readable_and_each_has_a_reason() -> None:
+    entries = yaml.safe_load((TOOL.parents[1] / "tests" / "equivalent_mutants.yaml").read_text())
+    assert entries
+    for entry in entries:
+        assert set(entry) == {"path", "was", "now", "why"}
+        assert entry["was"] != entry["now"]
+        assert (TOOL.parents[1] / "src" / "farthing" / entry["path"]).exists()

@@ -76,6 +76,7 @@ def test_the_samples_asked_for_settle_it_and_a_few_percent_fewer_do_not(w: int, 
 def test_a_drop_that_is_the_allowed_one_or_nearly_is_never_settled() -> None:
     assert counted(5, 1, 400, 0.01).n_needed is None  # exactly 1 point
     assert counted(5, 1, 400, 0.01 + 1e-7).n_needed is None  # beyond 10⁹
+    assert counted(5, 1, 400, 0.01 + 4.5e-6).n_needed is None  # 2 · 10⁹
     near = counted(5, 1, 400, 0.01 + 2e-5).n_needed
     assert near is not None
     # z² (p_w + p_b − δ²) / gap² = 2.706 · 0.0149 / 4·10⁻¹⁰
