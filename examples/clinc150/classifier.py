@@ -1,4 +1,4 @@
-"""The large tier: MiniLM-L6 with a mean over its tokens and one linear layer to 150 intents."""
+"""The large tier: MiniLM-L6 with a mean over its tokens and one linear layer to the classes."""
 
 from pathlib import Path
 
@@ -6,13 +6,12 @@ import torch
 from transformers import BertConfig, BertModel
 
 HERE = Path(__file__).parent
-INTENTS = 150
 
 
 class Large(torch.nn.Module):
-    """Tokens of shape (n, length) to logits of shape (n, 150)."""
+    """Tokens of shape (n, length) to logits of shape (n, classes)."""
 
-    def __init__(self, encoder: BertModel, intents: int = INTENTS) -> None:
+    def __init__(self, encoder: BertModel, intents: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = torch.nn.Linear(encoder.config.hidden_size, intents)
@@ -29,6 +28,7 @@ class Large(torch.nn.Module):
 def load() -> torch.nn.Module:
     """The trained classifier, from the folder beside this file."""
     config = BertConfig.from_pretrained(HERE / "encoder", attn_implementation="eager")
-    model = Large(BertModel(config, add_pooling_layer=False))
-    model.load_state_dict(torch.load(HERE / "weights.pt", weights_only=True))
+    weights = torch.load(HERE / "weights.pt", weights_only=True)
+    model = Large(BertModel(config, add_pooling_layer=False), len(weights["head.bias"]))
+    model.load_state_dict(weights)
     return model.eval()

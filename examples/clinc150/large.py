@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +27,7 @@ __all__ = [
     "Encoded",
     "encode",
     "encoder_folder",
+    "export",
     "fine_tune",
     "load",
     "logits_of",
@@ -33,7 +37,7 @@ __all__ = [
 ]
 
 MAX_LENGTH = 48
-"""Tokens of the longest question, and some."""
+"""Tokens of CLINC150's longest question, and some; ``--max-length`` sets another limit."""
 HERE = Path(__file__).parent
 BATCH = 32
 POOL = 16
@@ -57,11 +61,11 @@ def encoder_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def open_tokenizer(path: Path) -> Tokenizer:
+def open_tokenizer(path: Path, max_length: int = MAX_LENGTH) -> Tokenizer:
     """A tokenizer that cuts and does not pad."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_LENGTH)
+    tokenizer.enable_truncation(max_length)
     return tokenizer
 
 
@@ -96,7 +100,9 @@ def batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterato
         yield found[k]
 
 
-def fine_tune(train: Sequence[Question], intents: Sequence[str], *, epochs: int, seed: int) -> Large:
+def fine_tune(
+    train: Sequence[Question], intents: Sequence[str], *, epochs: int, seed: int, max_length: int = MAX_LENGTH
+) -> Large:
     """MiniLM with a head, both fitted on the training questions; the head starts from the intents' mean embeddings.
 
     Word embeddings stay as they were trained on a billion sentences: words that no training question has keep their
@@ -106,7 +112,7 @@ def fine_tune(train: Sequence[Question], intents: Sequence[str], *, epochs: int,
     rng = np.random.default_rng(seed)
     folder = encoder_folder()
     model = Large(BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="sdpa"), len(intents))
-    ids = encode(open_tokenizer(folder / "tokenizer.json"), [text for text, _ in train])
+    ids = encode(open_tokenizer(folder / "tokenizer.json", max_length), [text for text, _ in train])
     place = {intent: k for k, intent in enumerate(intents)}
     labels = torch.tensor([place[intent] for _, intent in train])
     start_head(model, ids, labels)
@@ -160,9 +166,9 @@ def answers(model: torch.nn.Module, ids: Encoded, size: int = 64) -> torch.Tenso
     return torch.cat(found)[back].clone()
 
 
-def logits_of(model: Large, texts: Sequence[str]) -> torch.Tensor:
+def logits_of(model: Large, texts: Sequence[str], max_length: int = MAX_LENGTH) -> torch.Tensor:
     """Logits of the large tier, shape (n, intents), by its PyTorch module."""
-    return answers(model, encode(open_tokenizer(encoder_folder() / "tokenizer.json"), texts))
+    return answers(model, encode(open_tokenizer(encoder_folder() / "tokenizer.json", max_length), texts))
 
 
 def logits_of_tokens(model: Large, rows: Encoded) -> torch.Tensor:
@@ -170,11 +176,30 @@ def logits_of_tokens(model: Large, rows: Encoded) -> torch.Tensor:
     return answers(model, [[BEGIN, *row, END] for row in rows])
 
 
-def load(folder: Path) -> Large:
-    """What :func:`save` wrote."""
-    model = Large(BertModel(BertConfig.from_pretrained(folder / "encoder"), add_pooling_layer=False))
-    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+def load(folder: Path, attention: str = "sdpa") -> Large:
+    """What :func:`save` wrote; ``eager`` attention is what exports."""
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    config = BertConfig.from_pretrained(folder / "encoder", attn_implementation=attention)
+    model = Large(BertModel(config, add_pooling_layer=False), len(weights["head.bias"]))
+    model.load_state_dict(weights)
     return model.eval()
+
+
+def export(model: Large, intents: Sequence[str], tokenizer: Path, folder: Path, max_length: int = MAX_LENGTH) -> None:
+    """A model folder that runs without PyTorch: ``model.onnx``, ``tokenizer.json``, ``config.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("input_ids", "attention_mask")
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    example = {name: torch.ones(2, 9, dtype=torch.long) for name in names}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model.eval(), (), kwargs=example, dynamo=True, verbose=False, input_names=list(names),
+            output_names=["logits"], dynamic_shapes=dict.fromkeys(names, free),
+        ).save(str(folder / "model.onnx"), external_data=False)  # fmt: skip
+    open_tokenizer(tokenizer, max_length).save(str(folder / "tokenizer.json"))
+    labels = {"id2label": {str(k): name for k, name in enumerate(intents)}, "max_position_embeddings": max_length}
+    (folder / "config.json").write_text(json.dumps(labels, indent=1))
 
 
 def save(model: Large, folder: Path) -> None:

@@ -33,12 +33,12 @@ Nodes = list[onnx.NodeProto]
 Arrays = dict[str, np.ndarray]
 
 
-def student_tokenizer(source: Path) -> Tokenizer:
+def student_tokenizer(source: Path, max_length: int = MAX_LENGTH) -> Tokenizer:
     """MiniLM's vocabulary without what its encoder needs: no special tokens around, nothing but lower case before."""
     plain = json.loads(source.read_text())
     plain |= {"normalizer": {"type": "Lowercase"}, "post_processor": None, "padding": None, "truncation": None}
     tokenizer = Tokenizer.from_str(json.dumps(plain))
-    tokenizer.enable_truncation(MAX_LENGTH)
+    tokenizer.enable_truncation(max_length)
     return tokenizer
 
 
@@ -163,7 +163,9 @@ def student_logits(student: Student, ids: Encoded) -> torch.Tensor:
         return torch.cat([student(padded(ids[k : k + BATCH])[0]) for k in range(0, len(ids), BATCH)])
 
 
-def export(student: Student, tokenizer: Tokenizer, intents: Sequence[str], folder: Path) -> None:
+def export(
+    student: Student, tokenizer: Tokenizer, intents: Sequence[str], folder: Path, max_length: int = MAX_LENGTH
+) -> None:
     """A model folder that farthing serves: ``model.onnx``, ``tokenizer.json``, ``config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     nodes, arrays = student.nodes()
@@ -179,7 +181,7 @@ def export(student: Student, tokenizer: Tokenizer, intents: Sequence[str], folde
     onnx.checker.check_model(model)
     onnx.save(model, folder / "model.onnx")
     tokenizer.save(str(folder / "tokenizer.json"))
-    labels = {"id2label": {str(k): name for k, name in enumerate(intents)}, "max_position_embeddings": MAX_LENGTH}
+    labels = {"id2label": {str(k): name for k, name in enumerate(intents)}, "max_position_embeddings": max_length}
     (folder / "config.json").write_text(json.dumps(labels, indent=1))
 
 

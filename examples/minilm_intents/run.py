@@ -33,7 +33,7 @@ model: classifier.py:load
 inputs: {texts: holdout.csv, tokenizer: encoder/tokenizer.json, max_length: 128, text_column: text, label_column: intent}
 calibration: train.csv
 baseline: {engine: pytorch, precision: fp32, batch: 1}
-traffic: {shape: day-night}
+traffic: {utilisation: 40%, shape: day-night}
 bill: {usd_per_month: 10000, offer: aws/m7i.large}
 objective: {p99: 50ms, max_drop: 1pt, confidence: 95%}
 splits: {search: 500, confirm: 4000}

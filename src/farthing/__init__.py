@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from farthing.verbs.optimize import optimize
     from farthing.verbs.profile import profile
     from farthing.verbs.report import report
+    from farthing.verbs.route_attach import route_attach
     from farthing.verbs.route_calibrate import route_calibrate
     from farthing.verbs.route_evaluate import route_evaluate
     from farthing.verbs.verify import verify
@@ -64,6 +65,7 @@ __all__ = [
     "profile",
     "read_route",
     "report",
+    "route_attach",
     "route_calibrate",
     "route_evaluate",
     "verify",
@@ -78,6 +80,7 @@ _HOMES = {
     "profile": "farthing.verbs.profile",
     "read_route": "farthing.load.route_file",
     "report": "farthing.verbs.report",
+    "route_attach": "farthing.verbs.route_attach",
     "route_calibrate": "farthing.verbs.route_calibrate",
     "route_evaluate": "farthing.verbs.route_evaluate",
     "verify": "farthing.verbs.verify",

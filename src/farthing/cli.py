@@ -82,6 +82,9 @@ workload_options = _options(
     click.option("--baseline-batch", type=int, help="Largest batch today."),
     click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
     click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
+    click.option(
+        "--utilisation", metavar="40%", help="How busy what the bill pays for is on average, when neither is known."
+    ),
     click.option("--shape", metavar="NAME", help="day-night or flat."),
     click.option("--bill", metavar="USD", help="What is paid a month today."),
     click.option("--replicas", type=int, help="Instances that run all month today, instead of --bill."),

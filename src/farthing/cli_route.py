@@ -1,4 +1,4 @@
-"""The commands ``farthing route calibrate`` and ``farthing route evaluate``: their options."""
+"""The commands ``farthing route calibrate``, ``attach`` and ``evaluate``: their options."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ class _Columns(click.ParamType[Any]):
         if not tier or len(names) != 2 or not all(names):
             self.fail(f"{value!r} names no columns: write it as TIER=QUALITY,COST", param, ctx)
         return tier, (names[0], names[1])
+
+
+class _OfTier(click.ParamType[Any]):
+    name = "tier"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        tier, _, said = (part.strip() for part in str(value).partition("="))
+        if not tier or not said:
+            self.fail(f"{value!r} says nothing of a tier: write it as TIER=…", param, ctx)
+        return tier, said
 
 
 _DATA: tuple[Any, ...] = (
@@ -73,6 +83,22 @@ _EVALUATE: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+_ATTACH: tuple[Any, ...] = (
+    click.option("--tiers", type=click.Path(path_type=Path), metavar="FILE",
+                 help="A tiers.yaml with the places and more (prompt, replicas, batches …); PLACES win over it."),
+    click.option("--chat", multiple=True, type=_OfTier(), metavar="TIER=MODEL",
+                 help="The tier's URL speaks chat as OpenAI's API has it, and this model answers there."),
+    click.option("--key-env", multiple=True, type=_OfTier(), metavar="TIER=VARIABLE",
+                 help="Environment variable with the key that goes there."),
+    click.option("--timeout", multiple=True, type=_OfTier(), metavar="TIER=5s",
+                 help="After which the next tier is asked; default 30s."),
+    click.option("--trust", is_flag=True, help="Allow PyTorch programs that were not built on this machine."),
+    click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
+    click.option("--out", "output_dir", type=click.Path(path_type=Path, file_okay=False),
+                 help="Gets the route with what it needs; default: the route's own folder."),
+)  # fmt: skip
+
+
 def _options(options: Sequence[Any]) -> Callable[[Any], Any]:
     def apply(f: Any) -> Any:
         for option in reversed(options):
@@ -118,6 +144,30 @@ def calibrate(
     else:
         print_calibration(report, output_dir)
     sys.exit(0 if report.route.verdict.outcome == "met" else NOT_MET)
+
+
+@route.command()
+@click.argument("path", metavar="ROUTE", type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, metavar="[TIER=PLACE]...")
+@_options(_ATTACH)
+def attach(path: Path, output_dir: Path | None, as_json: bool, **given: Any) -> None:
+    """Say where the tiers of a route are, so that a route of outcomes alone is served.
+
+    ROUTE is a route.yaml or its folder; a PLACE is a plan.yaml, an ONNX file, a model folder or a URL
+    (http://host:8000/v2/models/NAME, or http://host/v1/chat/completions with --chat).
+    """
+    from farthing.verbs.route_attach import route_attach
+
+    given |= {key: dict(given[key]) for key in ("chat", "key_env", "timeout")}
+    done = route_attach(path, output_dir=output_dir, **given)
+    if as_json:
+        from farthing.render.route_json import attached_document
+
+        click.echo(json.dumps(attached_document(done), ensure_ascii=False, indent=1))
+        return
+    from farthing.render.route_screen import print_attached
+
+    print_attached(done, (path if path.is_dir() else path.parent) if output_dir is None else output_dir)
 
 
 @route.command()

@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 def _float(value: float) -> float | str:
-    """Infinity has no JSON spelling; it travels as ``"inf"`` and comes back through ``float``."""
-    return value if math.isfinite(value) else str(value)
+    """Infinity has no JSON spelling; it travels as ``"inf"`` and comes back through ``float``. A zero has no sign."""
+    return value + 0.0 if math.isfinite(value) else str(value)
 
 
 def _converter() -> Converter:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 __all__ = [
     "AccuracyEvidence",
     "Artefact",
+    "AtUtilisation",
     "Baseline",
     "BaselineSpec",
     "Bill",
@@ -49,6 +50,7 @@ __all__ = [
     "Scenario",
     "ServedModel",
     "Splits",
+    "StandIn",
     "Status",
     "TensorSpec",
     "Term",
@@ -320,6 +322,8 @@ class Hardware:
         accelerator: GPU's name.
         accelerators: Number of them.
         accelerator_memory_gib: Memory of one of them.
+        generation: The processor's micro-architecture, such as ``Zen 5`` or ``Sapphire Rapids``, where it could be told
+            from the processor itself; None where ``cpu`` says it in words, or nobody does.
     """
 
     name: str
@@ -332,6 +336,41 @@ class Hardware:
     accelerator: str | None = None
     accelerators: float = 0
     accelerator_memory_gib: float | None = None
+    generation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """How the machine that was measured compares with the offer that it is priced as.
+
+    Attributes:
+        machine: The machine in words: ``AMD Zen 5, 2 cores of 1 thread, 23.5 GiB``.
+        offer: The offer in the same words.
+        differences: What is known of both and is not alike, a few words each; empty when nothing is.
+        unknown: Facts that one of the two does not state.
+        capacity_factor: Rate of the offer over the rate that was measured, by vCPUs, > 0; 1 where they are as many or
+            one of the two does not say.
+        dearer_up_to: Factor ≥ 1 on every dollar if the measured cores are whole ones and the offer's are threads of
+            fewer; 1 where cores and vCPUs are in the same proportion on both sides.
+        rule: How capacity was carried over, one sentence; empty when there was nothing to carry.
+    """
+
+    machine: str
+    offer: str
+    differences: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    capacity_factor: float = 1.0
+    dearer_up_to: float = 1.0
+    rule: str = ""
+
+    def __post_init__(self) -> None:
+        _require(self.capacity_factor > 0, self, "capacity_factor must be > 0")
+        _require(self.dearer_up_to >= 1, self, "dearer_up_to must be ≥ 1")
+
+    @property
+    def alike(self) -> bool:
+        """Whether nothing that is known of both differs."""
+        return not self.differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,9 +579,11 @@ class Workload:
         calibration: Data to calibrate quantisation on, None to take it from the holdout's search split.
         baseline: What serves today.
         bill: What is paid today.
-        trace: Arrivals, None when they are to be inferred from the bill with ``shape``.
-        shape: ``day-night`` or ``flat``: the shape of inferred or monthly traffic.
+        trace: Arrivals, None when only a volume, a utilisation or nothing is known of them.
+        shape: ``day-night`` or ``flat``: the shape of traffic without a trace.
         requests_per_month: Volume for ``shape``, None when unknown.
+        utilisation_frac: Mean utilisation, in (0, 1], of the replicas that the bill pays for, which gives the volume
+            for ``shape``; None when unknown.
         custom_metric: Import path of a metric callable, None for a built-in one.
         search_n: Samples of the holdout on which candidates are chosen, None for the default share.
         confirm_n: Samples that prove the choice, None for all the others.
@@ -564,6 +605,11 @@ class Workload:
     search_n: int | None = None
     confirm_n: int | None = None
     priced_as: str | None = None
+    utilisation_frac: float | None = None
+
+    def __post_init__(self) -> None:
+        used = self.utilisation_frac
+        _require(used is None or 0 < used <= 1, self, "utilisation_frac must lie in (0, 1]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -908,16 +954,36 @@ class SavingPart:
     """One step of the way from the bill to the plan; the parts of a plan add up exactly.
 
     Attributes:
-        name: ``right-sizing``, ``efficiency``, ``batching`` or ``purchase terms``.
-        usd_per_month: Saved by it (negative when it costs).
+        name: ``right-sizing``, ``efficiency``, ``batching`` or ``purchase terms``; ``saving`` is the first three of
+            them together where nobody knows the traffic that would tell them apart.
+        usd_per_month: Saved by it (negative when it costs); None when it was not priced, which is not 0.
         claimed: True when farthing counts it as its own saving (right-sizing of a gap is shown, not credited).
         note: How it was worked out.
     """
 
     name: str
-    usd_per_month: Estimate
+    usd_per_month: Estimate | None
     claimed: bool
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtUtilisation:
+    """What a plan comes to if the replicas that the bill pays for are busy to this share.
+
+    Attributes:
+        utilisation_frac: Mean utilisation, in (0, 1].
+        requests_per_month: Volume that goes with it.
+        baseline_usd_per_month: What the baseline needs for it, hour by hour.
+        planned_usd_per_month: What the plan costs, all terms included; None when nothing is planned.
+        saving_frac: As the plan's, at this utilisation; None when nothing is planned.
+    """
+
+    utilisation_frac: float
+    requests_per_month: float
+    baseline_usd_per_month: Estimate
+    planned_usd_per_month: Estimate | None = None
+    saving_frac: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1002,8 +1068,14 @@ class Plan:
         bill_usd_per_month: What is paid today.
         baseline_usd_per_month: What the baseline needs at the trace, hour by hour.
         planned_usd_per_month: What the plan costs, all terms included.
-        saving_frac: Efficiency and batching at equal offer and term: 1 − planned/baseline.
+        saving_frac: Efficiency and batching at equal offer and term: 1 − planned/baseline. Where the traffic is not
+            known, the least over all ``utilisations``.
         saving_versus_best_fp32_frac: The same against the best full-precision engine, None when unknown.
+        saving_versus_best_half_frac: The same against the best BF16 or FP16 engine, None when none was measured.
+        best_half: That engine, None when there is none.
+        stand_in: How the machine compares with the offer it is priced as, None in plans that did not ask.
+        utilisations: Without traffic data, what the plan comes to at each utilisation, the least first; every other
+            figure in dollars or requests is that of the last one. Empty where the traffic is known.
         parts: From the bill to the plan, adding up.
         baseline: What serves today.
         chosen: What is planned; None when nothing meets the objective.
@@ -1053,6 +1125,10 @@ class Plan:
     splits: Mapping[str, int]
     provenance: Provenance
     canary_ms: Estimate | None = None
+    saving_versus_best_half_frac: Estimate | None = None
+    best_half: Candidate | None = None
+    stand_in: StandIn | None = None
+    utilisations: tuple[AtUtilisation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1118,6 +1194,10 @@ class Baseline:
         offers: Prices used, the bill's own first.
         assumptions: Each one sentence.
         provenance: How to repeat it.
+        priced_as: The offer that this machine stands for.
+        stand_in: As in :class:`Plan`.
+        utilisations: As in :class:`Plan`, nothing planned.
+        excluded: What is not priced.
     """
 
     workload: str
@@ -1132,3 +1212,7 @@ class Baseline:
     offers: tuple[Offer, ...]
     assumptions: tuple[str, ...]
     provenance: Provenance
+    priced_as: str = ""
+    stand_in: StandIn | None = None
+    utilisations: tuple[AtUtilisation, ...] = ()
+    excluded: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "farthing-out").mkdir()
     plan = {"schema": stamp("plan"), **to_plain(met_plan())}
     (tmp_path / "farthing-out" / "plan.yaml").write_text(yaml.safe_dump(plan, allow_unicode=True))
-    for name in ("outcomes.csv", "route/route.yaml"):
+    for name in ("outcomes.csv", "route/route.yaml", "route-of-outcomes/route.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)

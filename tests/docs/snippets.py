@@ -20,6 +20,7 @@ from sybil import Example
 
 from farthing.cli import _RUN_KEYS, cli
 from farthing.load.workload import workload_of
+from farthing.measure.hardware import this_machine
 from farthing.verbs._market import market_of
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def _workload(given: dict[str, Any]) -> None:
     own = {*_RUN_KEYS, "model", "seed", "trust", "output_dir", "as_json", "bundle", "measurements"}
     flags = {k: v for k, v in given.items() if k not in own}
     workload = workload_of(given["model"], flags, trust=given["trust"])
-    market_of(workload, given.get("as_of") or date(2026, 11, 24), 180)
+    market_of(workload, given.get("as_of") or date(2026, 11, 24), 180, this_machine())
 
 
 def compare(said: str, printed: list[str]) -> None:

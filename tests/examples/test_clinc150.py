@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "clinc150"))
 
 import data
+import large
 import students
 from augment import neighbours, varied
+from classifier import Large
 from large import batches
 
 from farthing.load.serving import served_models
@@ -147,3 +150,86 @@ def test_a_student_learns_its_teachers_answers():
 def best_chosen(student: students.Student, ids: list[list[int]], teacher: torch.Tensor) -> float:
     answers = students.student_logits(student, ids).argmax(1)
     return float((teacher[torch.arange(len(ids)), answers] == teacher.max(1).values).float().mean())
+
+
+# — a template for other data ——————————————————————————————————————————————————————————————————————————————————————————
+
+
+def rows_of(classes: dict[str, int]) -> list[tuple[str, str]]:
+    return [(f"{label}, question {k}", label) for label, n in classes.items() for k in range(n)]
+
+
+@pytest.mark.parametrize("form", ["a.csv", "a.tsv", "a.jsonl", "pairs.json", "rows.json"])
+def test_your_own_texts_and_labels(form, tmp_path):
+    rows = [*rows_of({"b": 20, "a": 10, "c": 50}), ("B,  question 3", "b")]
+    path = tmp_path / form
+    kind = path.suffix
+    if kind in (".csv", ".tsv"):
+        with path.open("w", newline="") as f:
+            csv.writer(f, delimiter="\t" if kind == ".tsv" else ",").writerows([("Question", "category"), *rows])
+    elif kind == ".jsonl":
+        path.write_text("".join(json.dumps({"text": t, "label": own}) + "\n" for t, own in rows))
+    else:
+        path.write_text(
+            json.dumps(rows if form.startswith("pairs") else [{"query": t, "intent": own} for t, own in rows])
+        )
+    found = data.read_own(path, seed=0)
+    assert found.intents == ["a", "b", "c"] and found.out_of_scope == []
+    assert [len(part) for part in (found.train, found.calibrate, found.test)] == [40, 24, 16]
+    assert found.dropped["train"] == 1
+    for part, each in ((found.test, {"a": 2, "b": 4, "c": 10}), (found.calibrate, {"a": 3, "b": 6, "c": 15})):
+        assert {label: sum(own == label for _, own in part) for label in "abc"} == each
+    assert not plain(found.train) & plain(found.test) and not plain(found.calibrate) & plain(found.test)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "no column of texts"),
+        ("text,label\n" + "".join(f"t{k},x\n" for k in range(20)), "one class alone"),
+        ("text,label\n" + "".join(f"t{k},{'x' if k else 'y'}\n" for k in range(20)), "'y' has 1 different texts"),
+    ],
+)
+def test_data_that_cannot_be_parted(text, said, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(text)
+    with pytest.raises(SystemExit, match=said):
+        data.read_own(path, seed=0)
+
+
+@pytest.fixture
+def trained(tmp_path) -> Path:
+    """A large tier of five classes, tiny and not trained at all."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    folder = tmp_path / "large"
+    model = Large(BertModel(config, add_pooling_layer=False), 5)
+    config.save_pretrained(folder / "encoder")
+    torch.save(model.state_dict(), folder / "weights.pt")
+    return folder
+
+
+def test_the_large_tier_runs_without_pytorch(trained, tokenizer, tmp_path):
+    """As many classes as the weights have, texts cut where it was asked, the same numbers as the module's."""
+    model = large.load(trained, "eager")
+    assert model.head.out_features == 5
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    classes = [f"c{k}" for k in range(5)]
+    large.export(model, classes, tmp_path / "tokenizer.json", tmp_path / "onnx", max_length=6)
+    session = ort.InferenceSession(str(tmp_path / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
+    for ids in ([[2, 3, 4, 5], [6, 7, 0, 0]], [[5]], [[2, 3, 4, 5, 6, 7, 8]] * 3):
+        fed = torch.tensor(ids)
+        mask = (fed > 0).long()
+        with torch.inference_mode():
+            expected = model(fed, mask).numpy()
+        (found,) = session.run(None, {"input_ids": fed.numpy(), "attention_mask": mask.numpy()})
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    (served,) = served_models([str(tmp_path / "onnx")], cores=1, check=check_artefact)
+    assert served.classes == tuple(classes) and served.pipeline.max_length == 6
+    cut = large.open_tokenizer(tmp_path / "onnx" / "tokenizer.json", 6)
+    assert len(cut.encode("what is my balance play a song please").ids) == 6

@@ -152,7 +152,7 @@ def test_a_route_of_outcomes_alone_has_no_tiers_to_serve(tmp_path: Path) -> None
     )
     with pytest.raises(InputError, match=r"does not say where its tier small is") as e:
         read(written(tmp_path, route))
-    assert "--tier NAME=PATH" in (e.value.hint or "")
+    assert "small=PLACE large=PLACE" in (e.value.hint or "")
 
 
 @pytest.mark.parametrize("source", [".", "route.yaml", "../inner"])

@@ -25,7 +25,7 @@ from farthing.load.schema import stamp
 from farthing.load.serve_file import Wishes, as_name, read_serve_file, read_wishes
 from farthing.load.serving import served_models
 from farthing.models.built_here import remember_built_here
-from farthing.nouns import LatencyBound, Offer, PipelineSpec, ServedModel
+from farthing.nouns import LatencyBound, Offer, PipelineSpec, ServedModel, StandIn
 from farthing.store.artefacts import check_artefact
 
 
@@ -83,6 +83,15 @@ def test_a_plan_on_another_machine_keeps_only_what_still_holds(tmp_path: Path) -
     assert (model.memory_mib, model.offer, model.capacity_rps) == (None, None, None)
     assert model.service_ms
     assert served(tmp_path, cores=1)[0].candidate.instances == 1
+
+
+def test_a_machine_larger_than_its_offer_is_not_served_at_the_price_of_one(tmp_path: Path) -> None:
+    plan = example_plan()
+    assert plan.offers[0].usd_per_hour is not None
+    many = StandIn(machine="64 cores", offer="2 vCPUs", capacity_factor=2 / 64)
+    (model,) = served(write_plan(tmp_path, stand_in=many))
+    assert model.offer is not None
+    assert model.offer.usd_per_hour == pytest.approx(32 * plan.offers[0].usd_per_hour)
 
 
 def test_a_price_given_by_the_user_wins(tmp_path: Path) -> None:

@@ -125,6 +125,32 @@ def test_a_trace_is_scaled_to_the_monthly_volume(project: Path) -> None:
     assert w.trace.requests_per_month() == pytest.approx(14e9)
 
 
+def test_a_utilisation_stands_for_a_volume(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    w = load_workload(changed(project, traffic={"utilisation": "40%", "shape": "flat"}))
+    assert (w.trace, w.requests_per_month, w.utilisation_frac, w.shape) == (None, None, 0.4, "flat")
+    monkeypatch.chdir(project)
+    for flags, volume, used in (({"utilisation": "0.3"}, None, 0.3), ({"per_month": "1M"}, 1e6, None)):
+        file = changed(project, traffic={"per_month": "5M"} if used else {"utilisation": "50%"})
+        found = workload_of(str(file), flags)
+        assert (found.requests_per_month, found.utilisation_frac) == (volume, used)
+    assert workload_of(str(project / "workload.yaml"), {"utilisation": "100%"}).trace is None
+
+
+@pytest.mark.parametrize(
+    ("traffic", "said"),
+    [
+        ({"utilisation": "40%", "per_month": "5M"}, "gives per_month and the utilisation 40%"),
+        ({"utilisation": "40%", "trace": "requests-by-minute.csv"}, "gives trace and the utilisation 40%"),
+        ({"utilisation": "0%"}, r"it must lie in \(0 %, 100 %\]"),
+        ({"utilisation": "140%"}, r"traffic\.utilisation is '140%'"),
+        ({"utilisation": 40}, "without a unit it must lie in"),
+    ],
+)
+def test_utilisations_that_say_nothing(project: Path, traffic: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_workload(changed(project, traffic=traffic))
+
+
 def test_without_labels_answers_are_held_against_the_baselines(project: Path) -> None:
     write_images(project / "flat", ["."] * 60)
     assert load_workload(changed(project, inputs={"images": "flat"})).objective.metric == "agreement"

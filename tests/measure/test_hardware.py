@@ -99,3 +99,26 @@ print("onnx" in versions(), "onnx" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True False"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "model", "stepping", "name"),
+    [
+        ("AuthenticAMD", 26, 2, 1, "Zen 5"), ("AuthenticAMD", 25, 1, 1, "Zen 3"), ("AuthenticAMD", 25, 17, 1, "Zen 4"),
+        ("AuthenticAMD", 23, 49, 0, "Zen 2"), ("GenuineIntel", 6, 143, 8, "Sapphire Rapids"),
+        ("GenuineIntel", 6, 207, 2, "Emerald Rapids"), ("GenuineIntel", 6, 106, 6, "Ice Lake"),
+        ("GenuineIntel", 6, 85, 4, "Skylake"), ("GenuineIntel", 6, 85, 7, "Cascade Lake"),
+        ("GenuineIntel", 6, 85, 11, "Cooper Lake"), ("GenuineIntel", 6, 300, 0, None), ("CentaurHauls", 6, 143, 0, None),
+        ("AuthenticAMD", 99, 1, 0, None),
+    ],
+)  # fmt: skip
+def test_generations_by_family_and_model(vendor: str, family: int, model: int, stepping: int, name: str | None) -> None:
+    info = {"vendor_id": vendor, "cpu family": str(family), "model": str(model), "stepping": str(stepping)}
+    assert hardware.generation(info) == name
+
+
+def test_generations_of_arm_and_of_nobody() -> None:
+    assert hardware.generation({"CPU implementer": "0x41", "CPU part": "0xd40"}) == "Neoverse V1"
+    assert hardware.generation({"CPU implementer": "0x41", "CPU part": "0xd05"}) is None
+    assert hardware.generation({}) is None
+    assert hardware.generation({"vendor_id": "GenuineIntel", "cpu family": "6", "model": "?"}) is None

@@ -104,9 +104,10 @@ def test_a_server_that_cannot_start_says_why(dataset: Dataset, tmp_path: Path) -
     [("où?", b"/invocations", b"text/plain"), (b"\x89PNG", b"/invocations", b"application/octet-stream")],
 )
 def test_texts_and_images_go_as_they_are(payload: str | bytes, path: bytes, media_type: bytes) -> None:
-    head, _, body = request_bytes({}, payload).partition(b"\r\n\r\n")
+    head, _, body = request_bytes({"name": "m"}, payload).partition(b"\r\n\r\n")
     assert head.startswith(b"POST " + path + b" HTTP/1.1\r\n")
     assert b"Content-Type: " + media_type in head
+    assert b"X-Amzn-SageMaker-Target-Model: m" in head
     assert body == (payload.encode() if isinstance(payload, str) else payload)
     assert f"Content-Length: {len(body)}".encode() in head
 

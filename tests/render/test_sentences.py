@@ -12,8 +12,15 @@ from farthing.render import sentences as s
 
 def test_met_headline_names_saving_accuracy_and_latency():
     assert s.headline(met_plan()) == (
-        "met: 95.7 % cheaper [95.0, 96.2], accuracy +0.1 points (at most −0.6, 95 %), p99 12.2 ms ≤ 50 ms"
+        "met: 95.7 % cheaper [95.0, 96.2] than pytorch FP32, one request at a time · "
+        "accuracy +0.1 points (at most −0.6, 95 %) · p99 12.2 ms ≤ 50 ms"
     )
+
+
+def test_the_headline_names_what_it_is_cheaper_than():
+    plan = met_plan()
+    batched = replace(plan.baseline, candidate=replace(plan.baseline.candidate, max_batch=8, precision="bf16"))
+    assert "than pytorch BF16, in batches of up to 8 ·" in s.headline(replace(plan, baseline=batched))
 
 
 def test_not_met_says_the_reason_and_the_nearest():

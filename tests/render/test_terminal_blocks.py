@@ -10,8 +10,9 @@ from example_plan import HOSTILE, PLANS, est, measurements, met_plan, offers, pr
 
 from farthing.errors import StalePriceError
 from farthing.load.prices import PriceProblem, PriceRow
-from farthing.nouns import Baseline, Check, SavingPart, Verdict, Verification
-from farthing.render import terminal
+from farthing.nouns import Baseline, Check, SavingPart, StandIn, Verdict, Verification
+from farthing.render import charts, terminal
+from farthing.render.json import document
 from farthing.render.screen import console, say
 
 FOLDER = Path("demo")
@@ -38,8 +39,11 @@ def baseline() -> Baseline:
             name="right-sizing", usd_per_month=est(625), claimed=False, note="the bill is 7 % above the need"
         ),
         offers=plan.offers,
-        assumptions=(),
+        assumptions=plan.assumptions,
         provenance=plan.provenance,
+        priced_as=plan.priced_as,
+        stand_in=plan.stand_in,
+        excluded=plan.excluded,
     )
 
 
@@ -48,6 +52,57 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "terminal"
 
 def test_met_block():
     assert text(terminal.plan_block(met_plan(), FOLDER)) == (GOLDEN / "met.txt").read_text(encoding="utf-8")
+
+
+def test_a_bill_without_traffic_is_not_split():
+    said = text(terminal.plan_block(PLANS["no_traffic"](), FOLDER))
+    assert said == (GOLDEN / "no-traffic.txt").read_text(encoding="utf-8")
+
+
+def test_terms_nobody_priced_are_not_zero():
+    """On the screen, in the picture and for programs."""
+    plan = met_plan()
+    unpriced = replace(plan, parts=(*plan.parts[:3], replace(plan.parts[3], usd_per_month=None)))
+    said = text(terminal.plan_block(unpriced, FOLDER))
+    assert "purchase terms not priced" in said
+    assert "not priced     reserved terms, data egress, load balancers" in said
+    assert "purchase terms 0" not in said
+    assert document("plan", unpriced)["parts"][3]["usd_per_month"] is None
+    assert "purchase terms: not priced a month" in charts.svg(charts.waterfall(unpriced))
+
+
+def test_a_gap_to_the_bill_is_on_the_screen():
+    plan = met_plan()
+    note = "over-provisioning: 70% of the bill is more than the baseline needs; not credited"
+    wide = replace(plan.parts[0], usd_per_month=est(7000), note=note)
+    assert note in text(terminal.plan_block(replace(plan, parts=(wide, *plan.parts[1:])), FOLDER))
+    assert note not in text(terminal.plan_block(replace(plan, parts=(replace(plan.parts[0], note=note),)), FOLDER))
+
+
+def test_dollars_of_a_machine_that_is_like_its_offer_are_no_estimates():
+    plan = met_plan()
+    alike = StandIn(
+        machine="Intel Sapphire Rapids, 1 core of 2 threads", offer="Intel Sapphire Rapids, 1 core of 2 threads"
+    )
+    said = text(terminal.plan_block(replace(plan, stand_in=alike), FOLDER))
+    assert "): alike\n" in said
+    assert "≈" not in said
+    assert "≈ $305" in text(terminal.plan_block(plan, FOLDER))
+    old = text(terminal.plan_block(replace(plan, stand_in=None), FOLDER))
+    assert "this machine stands for aws/m7i.large; they were not compared" in old
+
+
+def test_the_reference_at_half_precision_in_words():
+    plan = met_plan()
+    assert plan.chosen is not None
+    same = replace(plan, best_half=plan.chosen.candidate)
+    assert "that is the plan itself" in text(terminal.plan_block(same, FOLDER))
+    none = replace(plan, best_half=None, saving_versus_best_half_frac=None)
+    assert "none was measured beside the plan" in text(terminal.plan_block(none, FOLDER))
+    rows = tuple(e for e in plan.evaluations if e.candidate.variant != "bf16")
+    machine = replace(plan.provenance.hardware, isa=("avx512_bf16",))
+    tried = replace(none, evaluations=rows, provenance=replace(plan.provenance, hardware=machine))
+    assert "none of the engines tried computes in it" in text(terminal.plan_block(tried, FOLDER))
 
 
 def test_not_met_block():
@@ -113,6 +168,10 @@ def test_baseline_page(capsys):
     terminal.print_baseline(baseline(), FOLDER)
     out = capsys.readouterr().out
     for piece in (
+        "stands for aws/m7i.large (Intel Sapphire Rapids",
+        "the arrivals follow a day-night week",
+        "not priced     data egress",
+        "≈ $",
         "SingleStream",
         "22.9 ms [22.4, 23.4]",
         "machine was busy, intervals are wide",
@@ -124,6 +183,15 @@ def test_baseline_page(capsys):
         "demo/trace.json",
     ):
         assert piece in out
+
+
+def test_baseline_page_without_traffic(capsys):
+    gap = SavingPart(name="right-sizing", usd_per_month=None, claimed=False, note="cannot be told apart")
+    terminal.print_baseline(replace(baseline(), utilisations=PLANS["no_traffic"]().utilisations, gap=gap), FOLDER)
+    out = capsys.readouterr().out
+    assert "≈ $2,000–$8,000, at 20 % to 80 % utilisation" in out
+    assert "cannot be told apart" in out
+    assert "to split it" in out
 
 
 def test_verification(capsys):

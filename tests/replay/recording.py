@@ -118,15 +118,17 @@ def replay(folder: Path, work: Path) -> Plan:
     arrivals = trace_of(workload, market)
     with bench:
         found = campaign.run(bench, arrivals.at)
+    rate = found.sla_rps[found.baseline] or 0.0
     return assemble(
         workload,
         found,
         market,
-        arrivals.at(found.sla_rps[found.baseline] or 0.0),
+        arrivals.at(rate),
         provenance,
         splits={k: len(getattr(splits, k)) for k in ("calibrate", "search", "confirm")},
-        assumptions=(*arrivals.assumptions(market), *found.notes),
+        assumptions=(*arrivals.assumptions(), *found.notes),
         description=bench.description(),
+        by_utilisation=arrivals.by_utilisation(rate),
     )
 
 
@@ -143,7 +145,7 @@ def record() -> None:
         flags = {"model": str(folder / "model.onnx"), "labels": str(folder / "holdout.npz"), "bill": 10_000}
         workload = ft.workload_from_flags({**flags, "offer": "aws/m7i.large", "p99": "50ms", "max_drop": "2pt"})
         day = _run.date(2026, 11, 24)
-        market = _run.market_of(workload, day, 180)
+        market = _run.market_of(workload, day, 180, hardware.this_machine())
         _run.versions = named_versions  # type: ignore[attr-defined]
         journal.to_plain = lambda noun: cut(to_plain(noun))  # type: ignore[attr-defined]
         plan = ft.optimize(workload, output_dir=out, settings=SETTINGS, as_of=day, command="farthing optimize …")

@@ -358,9 +358,12 @@ def test_a_server_watches_falls_back_and_is_resumed(watched, tmp_path):
     assert route["loss"]["value"] == 0
     assert [t["name"] for t in route["tiers"]] == ["small", "large"]
     assert route["tiers"][0]["share"] == 1
+    assert route["counted"] == {"rows": 120, "audited": 120, "audited_frac": 1.0}
     same = metrics_of(watched)
     assert same["farthing_route_audits_total", ("result", "same"), ("route", "auto")] == 120
     assert same["farthing_route_requests_total", ("route", "auto"), ("tier", "small")] == 120
+    assert same["farthing_route_watched_requests", ("route", "auto")] == 120
+    assert same["farthing_route_audited_ratio", ("route", "auto")] == 1
     assert same["farthing_route_fallen_back", ("route", "auto")] == 0
     saving = fetch(watched, "/cost.json")[1]["routes"][0]["saving"]
     assert saving["baseline_nusd"] == saving["actual_nusd"] + saving["saved_nusd"]
@@ -375,6 +378,7 @@ def test_a_server_watches_falls_back_and_is_resumed(watched, tmp_path):
         f"calibrate anew: farthing route calibrate --tier small={tmp_path / 'route' / 'small.onnx'} " in route["fallen"]
     )
     assert str(tmp_path / "kept" / "auto") in route["fallen"]
+    assert re.search(r"\(\d+ of \d+ requests audited, 100 %\)", route["fallen"])
     watched.said("route fell back")
     after = metrics_of(watched)
     assert after["farthing_route_alarm", ("route", "auto"), ("test", "loss")] == 1
@@ -429,6 +433,8 @@ def test_the_live_page_shows_the_route(watched, tmp_path):
     assert "auto route follows policy 1 of 1 · promised: at most 0.5 points below always large, 95 % confidence" in text
     assert "who answers 80 · 20 % small · large, of 50" in text
     assert re.search(r"answers that differ from large ’s 0 % 0 to [\d.]+ %, alarm at 1 %, 0 % in calibration", text)
+    assert "0 % in calibration, 40 of 50 requests compared (80 %)" in text
+    assert "50 looked at, of 50" in text or "no score is watched" in text
     assert "watch ✔ quiet" in text
     assert "40 compared, 0 differ 100 % of answers below large now" in text
     assert re.search(r"saved on work \S?\$[\d.]+ \S+ %", text)

@@ -27,6 +27,10 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         (["--baseline-engine", "pytorch"], "PyTorch"),
         (["--labels", "nowhere/"], "nowhere"),
         (["--bill", "-5"], "bill"),
+        (["--bill", "30"], "pays for 0.41 replicas"),
+        (["--utilisation", "0%"], "utilisation is 0 %"),
+        (["--utilisation", "40%", "--per-month", "5M"], "per_month and the utilisation 40%"),
+        (["--offer", "aws/g5.xlarge"], "cannot stand for aws/g5.xlarge"),
     ],
 )
 def test_flags(small_model: Path, tmp_path: Path, flags: list[str], said: str) -> None:

@@ -15,7 +15,7 @@ from farthing.errors import InputError, UnknownOfferError
 from farthing.load.tiers import NamedTier, TierPrice
 from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun
-from farthing.nouns import Candidate, Estimate, ServedModel
+from farthing.nouns import Candidate, Estimate, Hardware, ServedModel
 from farthing.verbs._route_prices import offer_named, refuse_unpriced, tier_costs
 
 DAY = date(2026, 11, 24)
@@ -56,11 +56,25 @@ def test_the_share_of_the_machine_by_time() -> None:
     assert "2026-07-20" in found.assumptions[0]
 
 
+def test_the_machine_stands_beside_the_price_and_64_cores_cost_32_times_two() -> None:
+    assert OFFER is not None
+    models = {t: model(t, capacity_rps=rate, offer=OFFER) for t, rate in (("a", 5000.0), ("b", 100.0))}
+    runs = {"a": run(1.0), "b": run(10.0)}
+    small = Hardware(name="here", vcpus=2, threads_per_core=2, arch="x86_64", cpu="Intel", generation="Sapphire Rapids")
+    large = replace(small, vcpus=64, threads_per_core=1)
+    two, many = (tier_costs(NAMED, runs, models, None, N, machine) for machine in (small, large))
+    assert many.cost_usd["b"] == pytest.approx(32 * two.cost_usd["b"])
+    assert any("not alike, dollars are estimates until measured there" in text for text in many.assumptions)
+    assert any("2 there for 64 here" in text for text in many.assumptions)
+    with pytest.raises(InputError, match="cannot stand for"):
+        tier_costs(NAMED, runs, models, None, N, replace(small, arch="arm64"))
+
+
 def test_plans_at_their_capacity() -> None:
     assert OFFER is not None
     assert OFFER.usd_per_hour is not None
     models = {t: model(t, capacity_rps=rate, offer=OFFER) for t, rate in (("a", 5000.0), ("b", 100.0))}
-    found = tier_costs(NAMED, {"a": run(1.0), "b": run(10.0)}, models, None, N)
+    found = tier_costs(NAMED, {"a": run(1.0), "b": run(10.0)}, models, None, N, Hardware(name="here", vcpus=2))
     assert found.cost_usd["b"][0] == pytest.approx(OFFER.usd_per_hour / 3600 / 100)
     assert "capacity of each plan" in found.assumptions[0]
 

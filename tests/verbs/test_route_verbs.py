@@ -121,6 +121,7 @@ def test_evaluating_on_new_requests(tiers: Path, calibrated: tuple[CalibrationRe
     assert e.n == 800
     assert e.points[0].policy == policy_of(report.route.ladder[report.route.chosen or 0].policy)
     assert e.points[0].over_random.lo > 0
+    assert any("the watch of the loss would compare about" in note and "of 800" in note for note in found.notes)
     assert len(e.points) > len(report.route.ladder)  # the curve of the choosing part
     assert e.points[0].cost_usd.value < e.tiers[-1].cost_usd.value
     assert (tiers / "judged" / "curve.png").read_bytes().startswith(b"\x89PNG")

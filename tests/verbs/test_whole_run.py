@@ -45,7 +45,11 @@ def test_the_verdict_is_on_stdout_and_the_status_says_the_same(
     plan = ft.load_plan(out / "plan.yaml")
     assert done.returncode == {"met": 0}.get(plan.verdict.outcome, 3), done.stderr
     assert plan.verdict.outcome.replace("_", " ") in done.stdout
-    assert "price of 2026-07-20" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "price of 2026-07-20" in said
+    assert "stands for aws/m7i.large (Intel Sapphire Rapids" in said
+    assert "the arrivals were not stated" in said
+    assert "not priced" in said
     assert "screening" in done.stderr
     assert "screening" not in done.stdout
 
@@ -54,9 +58,14 @@ def test_the_plan_adds_up_and_names_its_sources(finished: tuple[Path, subprocess
     plan = ft.load_plan(finished[0] / "plan.yaml")
     assert plan.chosen is not None
     assert plan.planned_usd_per_month is not None
-    saved = sum(p.usd_per_month.value for p in plan.parts)
+    saved = sum(p.usd_per_month.value for p in plan.parts if p.usd_per_month)
     assert saved == pytest.approx(plan.bill_usd_per_month - plan.planned_usd_per_month.value, abs=1e-5)
-    assert plan.baseline_usd_per_month.value == pytest.approx(10_000, rel=0.01)
+    assert [p.name for p in plan.parts] == ["saving", "purchase terms"]  # a bill alone: not split
+    assert plan.parts[1].usd_per_month is None  # no commitment on AWS was read
+    assert len(plan.utilisations) == 7
+    assert plan.stand_in is not None
+    assert plan.saving_frac is not None
+    assert all(row.saving_frac and plan.saving_frac.lo <= row.saving_frac.lo for row in plan.utilisations)
     assert all(o.source and o.dated for o in plan.offers)
     assert plan.chosen.accuracy is not None
     assert plan.chosen.accuracy.split == "confirm"
@@ -156,8 +165,13 @@ def test_nothing_feasible_names_the_nearest(small_model: Path, tmp_path: Path) -
 
 def test_profile_names_a_bottleneck_and_writes_a_trace(small_model: Path, tmp_path: Path) -> None:
     done = run(
-        "profile", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--output-dir", tmp_path
-    )
+        "profile", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--utilisation", "40%",
+        "--output-dir", tmp_path,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "bottleneck" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "stands for aws/m7i.large (Intel Sapphire Rapids" in said
+    assert "over-provisioning" in said
+    assert "stated 40 %" in said
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]

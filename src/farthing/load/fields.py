@@ -162,7 +162,12 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
     "": {"name": _text, "model": _located, "example_shape": _some(_whole), "priced_as": _text},
     "inputs": {**_DATA, **_PIPELINE},
     "baseline": {"engine": _text, "precision": _one_of(*get_args(Precision)), "batch": _whole},
-    "traffic": {"trace": _located, "shape": _one_of(*sorted(SHAPES)), "per_month": _amount(units.count)},
+    "traffic": {
+        "trace": _located,
+        "shape": _one_of(*sorted(SHAPES)),
+        "per_month": _amount(units.count),
+        "utilisation": _amount(units.fraction),
+    },
     "bill": {
         "offer": _text,
         "region": _text,
@@ -194,7 +199,7 @@ _DATA_PATHS = frozenset(("data", "images", "texts", "tensors", "labels"))
 _EITHER: Mapping[str, tuple[frozenset[str], ...]] = {
     "inputs": (_DATA_PATHS,),
     "calibration": (_DATA_PATHS,),
-    "traffic": (frozenset(("trace", "shape")),),
+    "traffic": tuple(map(frozenset, (("trace", "shape"), ("utilisation", "trace"), ("utilisation", "per_month")))),
     "bill": (frozenset(("usd_per_month", "replicas")),),
     "objective": (frozenset(LEVELS),),
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from farthing.core.money.stand_in import price_of_machine
 from farthing.errors import InputError, ModelError
 from farthing.load.plans import load_plan
 from farthing.load.schema import read_document
@@ -116,7 +117,9 @@ def _classes(workload: Path) -> tuple[str, ...]:
 
 
 def _offer(plan: Plan) -> Offer | None:
-    return next((o for o in plan.offers if o.name == plan.priced_as), None)
+    """What the machine costs that the plan was measured on: as many of the offer as its vCPUs make up."""
+    offer = next((o for o in plan.offers if o.name == plan.priced_as), None)
+    return None if offer is None else price_of_machine(offer, plan.stand_in)
 
 
 def _capacity_rps(chosen: Evaluation) -> float | None:

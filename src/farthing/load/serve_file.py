@@ -22,11 +22,12 @@ from farthing.nouns import Precision
 from farthing.plugins import find
 from farthing.plugins import names as plugin_names
 
-__all__ = ["Entry", "Wishes", "as_name", "check_name", "read_serve_file", "read_wishes"]
+__all__ = ["Entry", "Wishes", "as_name", "check_name", "check_tier_name", "read_serve_file", "read_wishes"]
 
 NO_DEADLINE = float("inf")
 """``deadline: none``: requests that name none wait for as long as it takes."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_TIER_NAME = re.compile(r"(?![,=])[!-~](?:(?![,=])[!-~]){0,127}")
 _VERSION = re.compile(r"[1-9]\d{0,8}")
 _LARGEST_BATCH, _MOST_WORKERS, _MOST_THREADS = 4096, 1024, 1024
 
@@ -90,6 +91,17 @@ def check_name(value: object, key: str) -> str:
     """
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         raise _wrong(value, key, "1 to 128 letters, digits, dots, underscores and hyphens, not starting with a dot")
+    return value
+
+
+def check_tier_name(value: object, key: str) -> str:
+    """The name of a route's tier, which may be a model's as its makers write it (``mistralai/mixtral:8x7b``).
+
+    Raises:
+        InputError: when it has spaces, commas, equals signs or anything but printable ASCII, or is too long.
+    """
+    if not isinstance(value, str) or _TIER_NAME.fullmatch(value) is None:
+        raise _wrong(value, key, "1 to 128 printable ASCII characters without spaces, commas and equals signs")
     return value
 
 

@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route, Tier, TierReplicas
 from farthing.core.route.served import ForwardedModel, Place, RoutedModel
 from farthing.errors import InputError
 from farthing.load.route_file import check_tier, read_predictor, read_route
-from farthing.load.serve_file import Wishes, check_name, read_wishes
+from farthing.load.serve_file import Wishes, as_name, check_name, check_tier_name, read_wishes
 from farthing.nouns import Candidate, PipelineSpec, ServedModel
 
-__all__ = ["ROUTE_FILE", "route_models", "tiers_of_routes"]
+__all__ = ["ROUTE_FILE", "check_address", "route_models", "tiers_of_routes"]
 
 ROUTE_FILE = "route.yaml"
 FORWARD_OPTIONS = frozenset({"concurrency", "key_env", "prompt"})
@@ -76,7 +77,7 @@ def tiers_of_routes(models: Sequence[ServedModel]) -> frozenset[str]:
 
 
 def _check(route: Route, path: Path) -> None:
-    given = [spec.name for spec in route.scores if spec.kind == "given"]
+    given = [spec.name for spec in route.scores if not spec.servable]
     used = {name for rung in route.ladder for name in rung.policy.scores}
     if wrong := [name for name in given if name in used]:
         raise InputError(
@@ -84,17 +85,17 @@ def _check(route: Route, path: Path) -> None:
             hint="calibrate with the tiers themselves (--tier NAME=PATH), so that scores come from their answers",
         )
     for tier in route.tiers:
-        if tier.kind == "openai" and not route.classes:
+        if tier.kind == "openai" and not route.classes and not of_outcomes(route):
             raise InputError(
                 f"the tier {tier.name} of {path} answers names of classes, and the route does not name them"
             )
         if tier.kind == "model" and not tier.source and not any(replica.url for replica in tier.replicas):
             raise InputError(
                 f"{path} does not say where its tier {tier.name} is: it was calibrated from outcomes alone",
-                hint="calibrate with the tiers themselves (--tier NAME=PATH)",
+                hint=f"farthing route attach {path} {' '.join(f'{t.name}=PLACE' for t in route.tiers)}",
             )
-        check_name(tier.name, f"the name of a tier of {path}")
-        if tier.name == route.name:
+        check_tier_name(tier.name, f"the name of a tier of {path}")
+        if as_name(tier.name) == route.name:
             raise InputError(f"{path}: the route and one of its tiers are both named {tier.name}")
 
 
@@ -113,9 +114,9 @@ def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> t
         )
     urls = [(tier.source, [r for r in tier.replicas if r.url in ("", tier.source)])]
     urls += [(r.url, [r]) for r in tier.replicas if r.url not in ("", tier.source)]
-    models, places = [], []
+    models, places, name = [], [], as_name(tier.name)
     for k, (url, replicas) in enumerate(urls):
-        model = _forwarded(tier, path, url, f"{tier.name}.{k}" if k else tier.name, route.classes)
+        model = _forwarded(tier, path, url, f"{name}.{k}" if k else name, route.classes)
         models.append(model)
         place = _place(model.name, replicas, usd_per_row=tier.usd_per_request)
         places.append(replace(place, usd_per_token=_usd_per_token(tier)))
@@ -129,23 +130,24 @@ def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> 
     remote = [r for r in tier.replicas if r.url]
     models: list[ServedModel] = []
     places: list[Place] = []
+    own = as_name(tier.name)
     if here or not remote:
-        found = tuple(read(path.parent / tier.source, replace(options, name=tier.name)))
+        found = tuple(read(path.parent / tier.source, replace(options, name=own)))
         if len(found) != 1:
             raise InputError(f"{path}: the source {tier.source} of the tier {tier.name} holds {len(found)} models")
         check_tier(tier, found[0])
         stays = [r for r in here if r.purchase != "spot"]
         if stays or not spot:
             models.append(_offered(found[0], stays))
-            places.append(_place(tier.name, stays))
+            places.append(_place(own, stays))
         if spot:
             count = sum(r.count for r in spot)
-            name = f"{tier.name}.spot" if models else tier.name
+            name = f"{own}.spot" if models else own
             candidate = replace(found[0].candidate, instances=max(1, count))
             models.append(_offered(replace(found[0], name=name, candidate=candidate), spot))
             places.append(_place(name, spot, purchase="spot"))
     for k, replica in enumerate(remote):
-        model = _forwarded(tier, path, replica.url, f"{tier.name}.{k + 1}" if models else tier.name, route.classes)
+        model = _forwarded(tier, path, replica.url, f"{own}.{k + 1}" if models else own, route.classes)
         models.append(model)
         places.append(_place(model.name, [replica], purchase=replica.purchase, usd_per_row=_usd(tier, replica, route)))
     return models, places
@@ -183,13 +185,26 @@ def _place(
     )
 
 
-def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> ForwardedModel:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.hostname or parts.username is not None or parts.query:
+def check_address(url: str, who: str) -> None:
+    """Refuse a URL that nothing can be forwarded to.
+
+    Raises:
+        InputError: for another scheme than http(s), no host, a port that is none, a user name or a query.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        wrong = parts.scheme not in _SCHEMES or not parts.hostname or parts.username is not None or bool(parts.query)
+        wrong = wrong or parts.port == 0
+    except ValueError:
+        wrong = True
+    if wrong:
         raise InputError(
-            f"{path}: the tier {tier.name} is forwarded to {url!r}",
-            hint="an address as http://host:port, without user names or queries",
+            f"{who} is forwarded to {url!r}", hint="an address as http://host:port, without user names or queries"
         )
+
+
+def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> ForwardedModel:
+    check_address(url, f"{path}: the tier {tier.name}")
     concurrency = tier.options.get("concurrency", "64") if tier.kind != "model" else "64"
     if not concurrency.isdecimal() or not 1 <= int(concurrency) <= _MOST_CONCURRENT:
         raise InputError(f"{path}: concurrency of the tier {tier.name} is {concurrency!r}, not 1 to {_MOST_CONCURRENT}")

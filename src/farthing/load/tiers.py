@@ -186,8 +186,12 @@ def check_tiers(tiers: Sequence[NamedTier]) -> None:
         )
 
 
-def read_tiers_file(path: Path) -> TiersFile:
+def read_tiers_file(path: Path, named: Callable[[object, str], str] = check_name) -> TiersFile:
     """Read a ``tiers.yaml``; the sources that it names are looked for from its folder.
+
+    Args:
+        path: Of the file.
+        named: Checks a tier's name.
 
     Raises:
         InputError: when the file is unreadable, names no tiers, or has an unknown key of a tier or a bad value.
@@ -198,12 +202,12 @@ def read_tiers_file(path: Path) -> TiersFile:
     if not isinstance(tiers, list) or not tiers:
         raise InputError(f"{path} names no tiers", hint="tiers: [{name: small, source: small/}, …]")
     return TiersFile(
-        tiers=tuple(_entry(item, f"tiers[{k}]", path) for k, item in enumerate(tiers)),
+        tiers=tuple(_entry(item, f"tiers[{k}]", path, named) for k, item in enumerate(tiers)),
         settings={str(key).replace("-", "_"): value for key, value in data.items()},
     )
 
 
-def _entry(item: object, where: str, path: Path) -> NamedTier:
+def _entry(item: object, where: str, path: Path, named: Callable[[object, str], str]) -> NamedTier:
     if not isinstance(item, dict):
         raise InputError(f"{where} of {path} is {item!r}, not keys and values", hint="- {name: small, source: small/}")
     for key in item:
@@ -215,7 +219,7 @@ def _entry(item: object, where: str, path: Path) -> NamedTier:
     kind = given.get("kind", "open_inference" if str(given.get("source", "")).startswith("http") else "model")
     if kind not in get_args(TierKind):
         raise InputError(f"{where}.kind is {kind!r}; it must be one of {', '.join(get_args(TierKind))}")
-    name, source = check_name(given.get("name"), f"{where}.name"), given.get("source")
+    name, source = named(given.get("name"), f"{where}.name"), given.get("source")
     if not isinstance(source, str) or not source.strip() or "\0" in source:
         raise InputError(f"{where}.source of {path} is {source!r}; it must be a path or a URL")
     read_wishes({key: given[key] for key in SERVED_KEYS if key in given}, f"{where}.")

@@ -111,6 +111,7 @@ def _workload(values: Parsed, name: str | None) -> Workload:
     metric, custom = _metric(values["objective"].get("metric"), holdout)
     if metric in _CLASS_METRICS and model.onnx_path is not None:
         _check_classes(holdout, model.onnx_path)
+    utilisation = _utilisation(values["traffic"])
     trace, per_month = _trace(values["traffic"])
     return Workload(
         name=top.get("name") or name or _stem(named.text),
@@ -128,6 +129,7 @@ def _workload(values: Parsed, name: str | None) -> Workload:
         search_n=values["splits"].get("search"),
         confirm_n=values["splits"].get("confirm"),
         priced_as=top.get("priced_as"),
+        utilisation_frac=utilisation,
     )
 
 
@@ -208,6 +210,20 @@ def _check_classes(holdout: Dataset, onnx_path: str) -> None:
     shape = onnx_signature(Path(onnx_path)).outputs[0].shape
     if len(shape) >= 2 and shape[1] is not None and shape[1] > 1 and all(d == 1 for d in shape[2:]):
         check_labels(holdout, shape[1])
+
+
+def _utilisation(section: Mapping[str, Any]) -> float | None:
+    """Mean utilisation of the replicas paid for, which stands in the place of a volume."""
+    used: float | None = section.get("utilisation")
+    others = [key for key in ("trace", "per_month") if key in section]
+    if used is not None and others:
+        raise InputError(
+            f"traffic gives {' and '.join(others)} and the utilisation {used:.0%}; one of them says how much is asked",
+            hint="leave utilisation out: with requests or a trace it is worked out and shown",
+        )
+    if used == 0:
+        raise InputError("traffic.utilisation is 0 %; it must lie in (0 %, 100 %]", hint="utilisation: 40%")
+    return used
 
 
 def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:

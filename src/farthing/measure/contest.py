@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from farthing.core.numerals import ends, number
 from farthing.core.search import racing, space, trials
 from farthing.core.traffic.batch_queue import saturation_rps
 from farthing.errors import EngineError, MeasureError
@@ -77,8 +78,8 @@ def run_race(state: RunState, contenders: Sequence[Candidate]) -> Candidate | No
     bench.tell("racing", race.looks[-1], race.looks[-1], f"{first.label} leads")
     for d in race.drops:
         state.lost[d.candidate] = (
-            f"race: {(1 - d.ratio.value) * 100:.1f} % behind {d.leader.label} "
-            f"[{(1 - d.ratio.hi) * 100:.1f}, {(1 - d.ratio.lo) * 100:.1f}] after {d.after} rounds"
+            f"race: {number((1 - d.ratio.value) * 100, 1)} % behind {d.leader.label} "
+            f"{ends(1 - d.ratio.hi, 1 - d.ratio.lo, 1, scale=100)} after {d.after} rounds"
         )
     state.tied = tuple(c for c in race.running if c != first)
     for c, blocks in readings.items():

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import psutil
 from farthing.codec import to_plain
 from farthing.nouns import Hardware
 
-__all__ = ["fingerprint", "this_machine", "usable_cpus", "versions"]
+__all__ = ["fingerprint", "generation", "this_machine", "usable_cpus", "versions"]
 
 ISA = (
     "avx2",
@@ -46,6 +47,23 @@ PACKAGES = (
     "torch",
     "transformers",
 )
+_NEOVERSE = {"0xd0c": "Neoverse N1", "0xd40": "Neoverse V1", "0xd49": "Neoverse N2", "0xd4f": "Neoverse V2"}
+_INTEL = {
+    63: "Haswell",
+    79: "Broadwell",
+    106: "Ice Lake",
+    108: "Ice Lake",
+    143: "Sapphire Rapids",
+    207: "Emerald Rapids",
+    173: "Granite Rapids",
+    174: "Granite Rapids",
+}
+_ZEN = (
+    *((23, 0x00, 0x2F, "Zen"), (23, 0x30, 0xAF, "Zen 2")),
+    *((25, 0x00, 0x0F, "Zen 3"), (25, 0x10, 0x1F, "Zen 4"), (25, 0x20, 0x5F, "Zen 3"), (25, 0x60, 0xAF, "Zen 4")),
+    *((26, 0x00, 0x4F, "Zen 5"), (26, 0x60, 0x7F, "Zen 5")),
+)
+"""Family, first and last model, name."""
 GROUP_FILE = Path("/proc/self/cgroup")
 GROUPS = Path("/sys/fs/cgroup")
 TOPOLOGY = Path("/sys/devices/system/cpu")
@@ -130,6 +148,30 @@ def usable_cpus(topology: Path = TOPOLOGY) -> tuple[int, ...]:
     return tuple(ordered if math.isinf(quota) else ordered[: max(1, int(quota))])
 
 
+def generation(info: Mapping[str, str]) -> str | None:
+    """Micro-architecture of a processor, None when its numbers are not known.
+
+    Intel's and AMD's by family and model as Linux has them (``arch/x86/include/asm/intel-family.h``,
+    ``arch/x86/kernel/cpu/amd.c``); Arm's by part (``arch/arm64/include/asm/cputype.h``).
+
+    Args:
+        info: The first processor of ``/proc/cpuinfo`` by key.
+    """
+    if info.get("CPU implementer") == "0x41":
+        return _NEOVERSE.get(info.get("CPU part", ""))
+    try:
+        family, model, stepping = (int(info[key]) for key in ("cpu family", "model", "stepping"))
+    except (KeyError, ValueError):
+        return None
+    if info.get("vendor_id") == "AuthenticAMD":
+        return next((name for f, first, last, name in _ZEN if f == family and first <= model <= last), None)
+    if info.get("vendor_id") != "GenuineIntel" or family != 6:
+        return None
+    if model == 85:  # Skylake's server model went on under three names
+        return "Skylake" if stepping < 5 else "Cascade Lake" if stepping < 10 else "Cooper Lake"
+    return _INTEL.get(model)
+
+
 def this_machine() -> Hardware:
     """What this process may use: its affinity and its container's limits hold."""
     info = _cpuinfo()
@@ -143,6 +185,7 @@ def this_machine() -> Hardware:
         memory_gib=round(min(psutil.virtual_memory().total, memory_limit_bytes()) / 2**30, 1),
         arch={"aarch64": "arm64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine()),
         cpu=info.get("model name") or platform.processor() or None,
+        generation=generation(info),
     )
 
 

@@ -51,10 +51,11 @@ def request_bytes(model: Mapping[str, Any], payload: Any) -> bytes:
     Raises:
         MeasureError: when the model's inputs have other names or types than the payload.
     """
+    named = f"X-Amzn-SageMaker-Target-Model: {model['name']}\r\n"
     if isinstance(payload, str):
-        return _post("/invocations", payload.encode(), "text/plain")
+        return _post("/invocations", payload.encode(), "text/plain", named)
     if isinstance(payload, bytes):
-        return _post("/invocations", payload, "application/octet-stream")
+        return _post("/invocations", payload, "application/octet-stream", named)
     inputs, parts = [], []
     for spec in model["inputs"]:
         name, kind = spec["name"], spec["datatype"]

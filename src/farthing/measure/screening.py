@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from farthing.core.numerals import ends, loses
 from farthing.core.search import space, trials
 from farthing.errors import EngineError, MeasureError
 from farthing.measure.state import RunState, evidence_of, look
@@ -54,11 +55,23 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
     for s in screens:
         if s.candidate not in kept:
             state.lost[s.candidate] = (
-                f"screen: {s.ratio.value:.1f} × the baseline [{s.ratio.lo:.1f}, {s.ratio.hi:.1f}], best {best:.1f} ×"
+                f"screen: {s.ratio.value:.1f} × the baseline {ends(s.ratio.lo, s.ratio.hi, 1)}, best {best:.1f} ×"
             )
-    full = [s for s in screens if s.candidate.precision == "fp32" and s.candidate != own]
-    state.best_fp32 = max(full, key=lambda s: s.ratio.value).candidate if full else None
+    others = [s for s in screens if s.candidate != own]
+    state.best_fp32 = _fastest(s for s in others if s.candidate.precision == "fp32")
+    state.best_half = _fastest(s for s in others if _is_half(state, s.candidate))
     return kept
+
+
+def _fastest(screens: Iterable[trials.Screen]) -> Candidate | None:
+    best = max(screens, key=lambda s: s.ratio.value, default=None)
+    return best.candidate if best else None
+
+
+def _is_half(state: RunState, c: Candidate) -> bool:
+    """Whether it computes in BF16 or FP16 throughout; the float rest of a quantized model may run in BF16 too."""
+    artefact = state.bench.artefacts.get(c.variant)
+    return c.precision in ("bf16", "fp16") and artefact is not None and artefact.precision != "int8"
 
 
 def _screen_one(state: RunState, build: Candidate) -> trials.Screen:
@@ -95,7 +108,7 @@ def pass_gate(state: RunState, kept: Sequence[Candidate]) -> tuple[Candidate, ..
             continue
         state.search[build] = evidence
         if evidence.drop_frac.value > bench.workload.objective.max_drop_frac:
-            state.lost[build] = f"accuracy: loses {evidence.drop_frac.value * 100:.2f} points on the search split"
+            state.lost[build] = f"accuracy: {loses(evidence.drop_frac.value)} on the search split"
         else:
             passed.append(build)
     bench.tell(

@@ -40,6 +40,7 @@ class RunState:
     server: dict[Candidate, Measurement] = field(default_factory=dict)
     tied: tuple[Candidate, ...] = ()
     best_fp32: Candidate | None = None
+    best_half: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
     kept: dict[Candidate, Estimate] = field(default_factory=dict)
     rate_ratio: Estimate | None = None
@@ -153,6 +154,7 @@ def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
         latency=state.latency,
         server=state.server,
         best_fp32=state.best_fp32,
+        best_half=state.best_half,
         profiles=state.profiles,
         kept_rps=state.kept,
         rate_ratio=state.rate_ratio,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from farthing.core.money.saving import UNSPLIT
 from farthing.nouns import Estimate, Evaluation, HourlyPlan, OperatorTime, Plan, Profile
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.frontier import frontier
@@ -67,9 +68,12 @@ def _steps(plan: Plan, planned: Estimate) -> list[Row]:
     left = bill
     for part in plan.parts:
         saved = part.usd_per_month
+        note = printable(part.note) + ("" if part.claimed or part.name == UNSPLIT else ". Shown, not credited")
+        if saved is None:
+            rows.append(_step(printable(part.name), left, left, None, "faint", "not priced", note))
+            continue
         ends = (left - saved.hi, left - saved.lo)
         colour = "faint" if not part.claimed else "now" if saved.value < 0 else "kept"
-        note = printable(part.note) + ("" if part.claimed else ". Shown, not credited")
         ends_text = f" {interval(saved, decimals=0)}" if saved.hi > saved.lo else ""
         row = _step(
             printable(part.name), left - saved.value, left, ends, colour, money_change(saved.value), note, ends_text

@@ -1,7 +1,8 @@
 """How numbers, intervals, money and dates are written; one place, so that every surface agrees.
 
 Digits follow the interval: the last digit shown is the one in which a quarter of the interval's width starts.
-Without an interval three significant digits are shown. A minus is ``−`` (U+2212), a unit stands after a space.
+Without an interval three significant digits are shown. A minus is ``−`` (U+2212), a unit stands after a space; signs
+are those of :mod:`farthing.core.numerals`, which verdicts of the core share.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import math
 from datetime import date, datetime
 
+from farthing.core.numerals import MINUS, change, loses, number
+from farthing.core.numerals import ends as both_ends
 from farthing.nouns import Estimate
 
 __all__ = [
+    "change",
     "clock_time",
     "count",
     "decimals_for",
     "duration",
     "interval",
+    "loses",
     "milliseconds",
     "moment",
     "money",
@@ -29,15 +34,7 @@ __all__ = [
     "times",
 ]
 
-_MINUS = "−"
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
-
-
-def number(value: float, decimals: int) -> str:
-    """``value`` with thousands separators, a true minus and that many decimals (never ``−0``)."""
-    text = f"{abs(value):,.{decimals}f}"
-    negative = value < 0 and any(c in "123456789" for c in text)
-    return _MINUS + text if negative else text
 
 
 def decimals_for(estimate: Estimate, *, scale: float = 1.0, most: int = 4) -> int:
@@ -71,7 +68,7 @@ def interval(estimate: Estimate, *, decimals: int | None = None, scale: float = 
         return f"≤ {number(hi, places)}"
     if math.isinf(hi):
         return f"≥ {number(lo, places)}"
-    return f"[{number(lo, places)}, {number(hi, places)}]"
+    return both_ends(lo, hi, places)
 
 
 def _joined(value: str, ends: str) -> str:
@@ -94,8 +91,7 @@ def points(change_frac: float, *, decimals: int = 1) -> str:
     """A change of a metric as ``−0.1 points``; one more digit where it would read as nothing, ``0.0`` for none."""
     value = change_frac * 100
     places = decimals + 1 if value != 0 and abs(value) < 0.5 * 10.0**-decimals else decimals
-    sign = "+" if value > 0 and float(f"{value:.{places}f}") > 0 else ""
-    return f"{sign}{number(value, places)} points"
+    return f"{change(value, places)} points"
 
 
 def points_limit(drop_hi_frac: float, *, decimals: int = 1) -> str:
@@ -129,7 +125,7 @@ def money(usd: float | Estimate, *, bounds: bool = True) -> str:
         ends = interval(usd, decimals=places) if bounds else ""
         return _joined(money(usd.value), ends)
     text = f"${number(abs(usd), _cents(usd))}"
-    return _MINUS + text if usd < 0 and any(c in "123456789" for c in text) else text
+    return MINUS + text if usd < 0 and any(c in "123456789" for c in text) else text
 
 
 def money_change(saved_usd: float) -> str:
@@ -137,7 +133,7 @@ def money_change(saved_usd: float) -> str:
     if abs(saved_usd) < 0.005:
         return "0"
     size = money(abs(saved_usd)) if abs(saved_usd) < 10 else f"${number(abs(saved_usd), 0)}"
-    return ("+" if saved_usd < 0 else _MINUS) + size
+    return ("+" if saved_usd < 0 else MINUS) + size
 
 
 def count(value: float) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.nouns import Baseline, Estimate, Measurement, OperatorTime, Profile, percentile_name
+from farthing.render.money_words import beside, needed
 from farthing.render.numbers import (
     count,
     duration,
@@ -20,8 +21,8 @@ from farthing.render.numbers import (
     percent,
     significant_decimals,
 )
-from farthing.render.screen import grid, listing, spoken
-from farthing.render.sentences import peaks_sentence, price_sentence, printable
+from farthing.render.screen import grid, labelled, listing, spoken
+from farthing.render.sentences import estimated, peaks_sentence, price_sentence, printable
 
 __all__ = ["baseline_page", "profile_block"]
 
@@ -45,6 +46,8 @@ def baseline_page(baseline: Baseline, folder: Path) -> RenderableType:
         _scenarios(baseline.measurements),
         Text(""),
         _facts(baseline),
+        Text(""),
+        labelled(beside(baseline)),
         Text(""),
         profile_block(baseline.profile),
         Text(""),
@@ -85,14 +88,14 @@ def _scenarios(measurements: Sequence[Measurement]) -> Table:
 
 
 def _facts(baseline: Baseline) -> Table:
-    e = baseline.evaluation
+    e, about = baseline.evaluation, estimated(baseline.stand_in)
     facts = (
         (printable(baseline.metric), "" if baseline.score_frac is None else percent(baseline.score_frac)),
         ("peak memory", "" if e.peak_memory_mib is None else f"{number(e.peak_memory_mib, 0)} MiB"),
         ("load time", "" if e.load_s is None else duration(e.load_s)),
         ("first inference", "" if e.first_inference_s is None else milliseconds(e.first_inference_s * 1000)),
-        ("cost a million", "" if e.usd_per_million is None else money(e.usd_per_million)),
-        ("needed a month", "" if e.cost_usd_per_month is None else money(e.cost_usd_per_month)),
+        ("cost a million", "" if e.usd_per_million is None else about + money(e.usd_per_million)),
+        ("needed a month", _needed(baseline)),
         ("billed a month", money(baseline.bill_usd_per_month)),
         ("", printable(baseline.gap.note)),
     )
@@ -101,6 +104,14 @@ def _facts(baseline: Baseline) -> Table:
         if text:
             table.add_row(Text(name, style="dim"), Text(text))
     return table
+
+
+def _needed(baseline: Baseline) -> str:
+    """What the baseline needs: at the arrivals, or over all utilisations where these are not known."""
+    cost, about = baseline.evaluation.cost_usd_per_month, estimated(baseline.stand_in)
+    if baseline.utilisations:
+        return about + needed(baseline.utilisations)
+    return "" if cost is None else about + money(cost)
 
 
 def _operators(profile: Profile, most: int) -> RenderableType:

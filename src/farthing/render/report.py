@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from farthing.core.money.saving import UNSPLIT
 from farthing.nouns import AccuracyEvidence, Plan, Profile
+from farthing.render.money_words import beside, not_priced, references, stands_for, utilisation_rows
 from farthing.render.numbers import (
     count,
     duration,
@@ -25,7 +27,7 @@ from farthing.render.palette import DARK, LIGHT, svg_rules
 from farthing.render.sentences import (
     MARKS,
     WORDS,
-    best_fp32_sentence,
+    arrivals,
     headline,
     nearest_sentence,
     offer_price,
@@ -82,7 +84,8 @@ def plan_html(plan: Plan) -> str:
         sign=MARKS[plan.verdict.outcome],
         summary=summary_rows(plan),
         nearest=nearest_sentence(plan),
-        best_fp32=best_fp32_sentence(plan),
+        references=references(plan),
+        beside=beside(plan),
     )
 
 
@@ -113,8 +116,8 @@ def _markup(text: str) -> Any:
 
 
 def _tight(text: str) -> str:
-    """Numbers keep together with their units and signs."""
-    return _SIGN.sub("\u00a0", _UNIT.sub("\u00a0", text)).replace("−$", "−\u2060$")
+    """Numbers keep together with their units and signs, and no line begins with a dot."""
+    return _SIGN.sub("\u00a0", _UNIT.sub("\u00a0", text)).replace("−$", "−\u2060$").replace(" · ", "\u00a0· ")
 
 
 def _ticked(text: str) -> Any:
@@ -182,7 +185,6 @@ def _facts(plan: Plan) -> dict[str, Any]:
     hours = len(plan.hourly.baseline_usd)
     from farthing.render.charts import HOURS_SHOWN
 
-    best = best_fp32_sentence(plan)
     return {
         "plan": plan,
         "sentence": printable(headline(plan)),
@@ -191,15 +193,19 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "nearest": nearest_sentence(plan),
         "more_reasons": plan.verdict.reasons if plan.verdict.outcome == "met" else plan.verdict.reasons[1:],
         "summary": summary_rows(plan),
-        "best_fp32": best,
+        "references": references(plan),
+        "beside": beside(plan),
+        "stands_for": stands_for(plan.stand_in, plan.priced_as, every=True),
+        "excluded": not_priced(plan.parts, plan.excluded),
+        "utilisations": utilisation_rows(plan),
         "moment": moment(plan.provenance.started_at),
         "pictures": _pictures(plan),
         "n_tied": sum(e.status == "tied" for e in plan.evaluations) if plan.chosen else 0,
         "n_without_cost": sum(e.cost_usd_per_month is None for e in plan.evaluations),
-        "unclaimed": any(not p.claimed for p in plan.parts),
+        "unclaimed": any(not p.claimed and p.name != UNSPLIT for p in plan.parts),
         "parts": _parts(plan),
         "at_peak": plan.chosen.at_peak.name if plan.chosen and plan.chosen.at_peak else "",
-        "requests": count(plan.requests_per_month),
+        "arrivals": arrivals(plan),
         "hours_shown": HOURS_SHOWN,
         "hours_total": count(hours),
         "hours_hidden": hours > HOURS_SHOWN,
@@ -219,11 +225,12 @@ def _parts(plan: Plan) -> list[dict[str, str]]:
     return [
         {
             "name": printable(part.name),
-            "change": money_change(part.usd_per_month.value),
-            "ends": interval(part.usd_per_month.scaled(-1), decimals=0),
-            "note": printable(part.note) + ("" if part.claimed else " (shown, not credited)"),
+            "change": "not priced" if saved is None else money_change(saved.value),
+            "ends": "" if saved is None else interval(saved.scaled(-1), decimals=0),
+            "note": printable(part.note) + ("" if part.claimed or part.name == UNSPLIT else " (shown, not credited)"),
         }
         for part in plan.parts
+        for saved in (part.usd_per_month,)
     ]
 
 

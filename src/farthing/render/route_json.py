@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from farthing.codec import to_plain
+from farthing.core.route.attaching import Attached
 from farthing.core.route.evaluation import CurvePoint
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import written
 from farthing.nouns import Estimate
 
-__all__ = ["calibration_document", "evaluation_document"]
+__all__ = ["attached_document", "calibration_document", "evaluation_document"]
+
+
+def attached_document(done: Attached) -> dict[str, Any]:
+    """The route as route.yaml holds it, and what attaching left out of it."""
+    return {
+        "schema": "farthing/route-attached/1",
+        "route": to_plain(done.route),
+        "named": list(done.named),
+        "left_out": list(done.left_out),
+    }
 
 
 def calibration_document(report: CalibrationReport) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,9 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from farthing.core.route.attaching import MARK, Attached
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
-from farthing.core.route.routes import policy_of
+from farthing.core.route.routes import Tier, policy_of
+from farthing.load.route_command import calibrate_again, evaluate_again
 from farthing.render.numbers import count
 from farthing.render.route_words import (
     asked,
@@ -22,12 +25,20 @@ from farthing.render.route_words import (
     cost_title,
     evaluation_headline,
     more_reasons,
+    promise,
     share_sentence,
     summary_figures,
 )
 from farthing.render.screen import console, grid, hint, listing, say, spoken, verdict_line
 
-__all__ = ["calibration_block", "evaluation_block", "print_calibration", "print_evaluation"]
+__all__ = [
+    "attached_block",
+    "calibration_block",
+    "evaluation_block",
+    "print_attached",
+    "print_calibration",
+    "print_evaluation",
+]
 
 
 def calibration_block(report: CalibrationReport, folder: Path) -> RenderableType:
@@ -51,6 +62,42 @@ def calibration_block(report: CalibrationReport, folder: Path) -> RenderableType
         )
     lines += [Text(""), _table(report.judged)]
     return Group(*lines, *_figures(report.judged), *_notes(report.judged.notes), Text(""), _files(report, folder))
+
+
+def attached_block(done: Attached, folder: Path) -> RenderableType:
+    """Where each tier is now, what is assumed, and how the route is served.
+
+    Args:
+        done: What attaching came to.
+        folder: Where route.yaml lies.
+    """
+    route = done.route
+    head = f"{route.name} · {promise(route)}"
+    policy = None if route.chosen is None else route.ladder[route.chosen].policy
+    follow = f"always {route.reference}" if policy is None else label(policy_of(policy))
+    places = grid()
+    for tier in route.tiers:
+        places.add_row(spoken(tier.name), spoken(_place(tier, folder)), spoken(_model(tier), "dim"))
+    lines: list[RenderableType] = [spoken(head, "dim"), spoken(f"  follow     {follow}", "bold"), Text(""), places]
+    assumed = [text.removeprefix(MARK) for text in route.assumptions if text.startswith(MARK)]
+    assumed += [f"left out, since a server cannot follow it: {text}" for text in done.left_out]
+    files = grid()
+    files.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
+    files.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(folder / 'route.yaml'))}"))
+    return Group(*lines, *_notes(assumed), Text(""), files)
+
+
+def _place(tier: Tier, folder: Path) -> str:
+    return os.path.normpath(folder / tier.source) if tier.kind == "model" else tier.source
+
+
+def _model(tier: Tier) -> str:
+    """What answers there."""
+    if tier.kind == "model":
+        return f"here, sha256 {tier.sha256[:12]}"
+    key = tier.options.get("key_env")
+    what = f"chat with {tier.model}" if tier.kind == "openai" else f"the model {tier.model}"
+    return f"{what}, key in {key}" if key else what
 
 
 def evaluation_block(report: EvaluationReport, files: Sequence[Path]) -> RenderableType:
@@ -104,11 +151,19 @@ def _files(report: CalibrationReport, folder: Path) -> Table:
     table = grid()
     table.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
     table.add_row(Text("report", style="dim"), spoken(str(folder / "route.html")))
-    path = shlex.quote(str(folder / "route.yaml"))
-    if report.route.quality != "given":
-        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {path}"))
-        table.add_row(Text("judge it", style="dim"), spoken(f"farthing route evaluate {path} --data TEST"))
+    route, path = report.route, folder / "route.yaml"
+    if route.quality != "given":
+        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(path))}"))
+        table.add_row(Text("judge it", style="dim"), spoken(evaluate_again(route, path)))
+    if route.verdict.outcome != "met":
+        again = calibrate_again(route, folder, out=str(folder))
+        table.add_row(Text("again", style="dim"), spoken(f"with more or other requests: {again}"))
     return table
+
+
+def print_attached(done: Attached, folder: Path) -> None:
+    """What attaching came to on stdout."""
+    say(console(sys.stdout), attached_block(done, folder))
 
 
 def print_calibration(report: CalibrationReport, folder: Path) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "evaluation_headline",
     "more_reasons",
     "point_line",
+    "promise",
     "share_sentence",
     "summary_figures",
 ]

@@ -7,6 +7,7 @@ characters are made visible. Colour repeats what the words say.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import IO
 
 from rich.console import Console, RenderableType
@@ -16,7 +17,7 @@ from rich.text import Text
 from farthing.nouns import Outcome
 from farthing.render.sentences import MARKS, WORDS, printable
 
-__all__ = ["COLOURS", "console", "grid", "hint", "listing", "say", "spoken", "verdict_line"]
+__all__ = ["COLOURS", "console", "grid", "hint", "labelled", "listing", "say", "spoken", "verdict_line"]
 
 COLOURS: dict[Outcome, str] = {"met": "green", "not_met": "red", "unproven": "yellow"}
 _PIPE_WIDTH = 10_000
@@ -53,6 +54,14 @@ def spoken(text: str, style: str = "") -> Text:
 def grid(*, gap: int = 3) -> Table:
     """Make an indented table without head or lines."""
     return Table(box=None, show_header=False, show_edge=False, pad_edge=True, padding=(0, gap, 0, 2))
+
+
+def labelled(lines: Sequence[tuple[str, str]]) -> Table:
+    """Sentences with a quiet word before each, one below the other."""
+    table = grid()
+    for name, text in lines:
+        table.add_row(Text(name, style="dim", no_wrap=True), spoken(text))
+    return table
 
 
 def listing(*columns: tuple[str, bool]) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from farthing.core.money.saving import UNSPLIT
 from farthing.nouns import (
     AccuracyEvidence,
     Estimate,
@@ -16,6 +17,8 @@ from farthing.nouns import (
     Offer,
     Outcome,
     Plan,
+    SavingPart,
+    StandIn,
     Term,
     percentile_name,
 )
@@ -36,11 +39,13 @@ __all__ = [
     "WORDS",
     "SummaryRow",
     "accuracy_change",
-    "best_fp32_sentence",
+    "arrivals",
     "cheaper",
+    "estimated",
     "headline",
     "nearest_sentence",
     "offer_price",
+    "part_words",
     "peaks_sentence",
     "price_sentence",
     "printable",
@@ -167,17 +172,25 @@ def _latency_against(plan: Plan, chosen: Evaluation) -> str:
     return f"{text} {'≤' if seen.ms.value <= bound else '>'} {milliseconds(bound)}"
 
 
+def _claim(plan: Plan, saving: Estimate) -> str:
+    """``94.1 % cheaper [93.2, 94.8] than pytorch FP32, one request at a time``; at least that without traffic data."""
+    now = plan.baseline.candidate
+    how = "one request at a time" if now.max_batch == 1 else f"in batches of up to {now.max_batch}"
+    least = "at least " if plan.utilisations and saving.value >= 0 else ""
+    return f"{least}{cheaper(saving)} than {printable(now.engine)} {now.precision.upper()}, {how}"
+
+
 def headline(plan: Plan) -> str:
-    """The verdict in one line, without its sign: ``met: 94.1 % cheaper [93.2, 94.8], accuracy …``."""
+    """The verdict in one line, without its sign: ``met: 94.1 % cheaper [93.2, 94.8] than … · accuracy …``."""
     word = WORDS[plan.verdict.outcome]
     if plan.verdict.outcome != "met" and plan.verdict.reasons:
         return f"{word}: {plan.verdict.reasons[0]}"
-    said = [] if plan.saving_frac is None else [cheaper(plan.saving_frac)]
+    said = [] if plan.saving_frac is None else [_claim(plan, plan.saving_frac)]
     if plan.chosen is not None:
         if plan.chosen.accuracy is not None:
             said.append(f"{plan.objective.metric} {accuracy_change(plan.chosen.accuracy)}")
         said.append(_latency_against(plan, plan.chosen))
-    return f"{word}: {', '.join(s for s in said if s)}"
+    return f"{word}: {' · '.join(s for s in said if s)}"
 
 
 def nearest_sentence(plan: Plan) -> str:
@@ -196,12 +209,12 @@ def nearest_sentence(plan: Plan) -> str:
     return ", ".join(said)
 
 
-def best_fp32_sentence(plan: Plan) -> str:
-    """``against the best FP32 engine instead of pytorch: 76 % cheaper``; empty when unknown."""
-    if plan.saving_versus_best_fp32_frac is None:
-        return ""
-    engine = printable(plan.baseline.candidate.engine)
-    return f"against the best FP32 engine instead of {engine}: {cheaper(plan.saving_versus_best_fp32_frac)}"
+def arrivals(plan: Plan) -> str:
+    """``day-night, 16.6 B requests a month``, or a range of them where the traffic is not known."""
+    volume = count(plan.requests_per_month)
+    if plan.utilisations:
+        volume = f"{count(plan.utilisations[0].requests_per_month)} to {volume}"
+    return f"{printable(plan.trace_name)}, {volume} requests a month"
 
 
 def _range(replicas: tuple[int, ...]) -> str:
@@ -217,7 +230,31 @@ def replicas(hourly: HourlyPlan) -> tuple[str, str]:
 
 
 def _parts(plan: Plan) -> str:
-    return " · ".join(f"{printable(p.name)} {money_change(p.usd_per_month.value)}" for p in plan.parts)
+    return " · ".join(map(part_words, plan.parts))
+
+
+def part_words(part: SavingPart) -> str:
+    """``efficiency −$8,870``, ``purchase terms not priced``, ``saving −$9,390 to −$9,850, not split``."""
+    name, saved = printable(part.name), part.usd_per_month
+    if saved is None:
+        return f"{name} not priced"
+    if part.name == UNSPLIT:
+        return f"{name} {money_change(saved.value)} to {money_change(saved.hi)}, not split"
+    return f"{name} {money_change(saved.value)}"
+
+
+def _planned_usd(plan: Plan) -> str:
+    """The plan's cost a month; its range where the traffic is not known; empty when nothing is planned."""
+    if plan.planned_usd_per_month is None:
+        return ""
+    rows = (*plan.utilisations[:1], *plan.utilisations[-1:])
+    ends = [money(r.planned_usd_per_month, bounds=False) for r in rows if r.planned_usd_per_month]
+    return estimated(plan.stand_in) + ("–".join(ends) or money(plan.planned_usd_per_month))
+
+
+def estimated(stand_in: StandIn | None) -> str:
+    """``≈`` before dollars of a machine that is not what it is priced as, else nothing."""
+    return "" if stand_in is None or stand_in.alike else "≈ "
 
 
 def _differ(evidence: AccuracyEvidence) -> str:
@@ -226,16 +263,17 @@ def _differ(evidence: AccuracyEvidence) -> str:
 
 
 def _committed(plan: Plan) -> str:
-    hourly = plan.hourly
-    if not hourly.committed_replicas or hourly.committed_term is None:
-        return ""
-    return f"{hourly.committed_replicas} of them {term_name(hourly.committed_term)}"
+    hourly, at = plan.hourly, plan.utilisations[-1:]
+    said = [f"at {percent(row.utilisation_frac)} utilisation" for row in at]
+    if hourly.committed_replicas and hourly.committed_term is not None:
+        said.append(f"{hourly.committed_replicas} of them {term_name(hourly.committed_term)}")
+    return ", ".join(said)
 
 
 def summary_rows(plan: Plan) -> tuple[SummaryRow, ...]:
     """Cost, replicas, accuracy and tail latency, now and planned."""
     now_replicas, planned_replicas = replicas(plan.hourly)
-    planned_usd = "" if plan.planned_usd_per_month is None else money(plan.planned_usd_per_month)
+    planned_usd = _planned_usd(plan)
     rows = [
         SummaryRow(name="cost a month", now=money(plan.bill_usd_per_month), planned=planned_usd, note=_parts(plan)),
         SummaryRow(name="replicas", now=now_replicas, planned=planned_replicas, note=_committed(plan)),

@@ -18,14 +18,15 @@ from rich.text import Text
 from farthing.errors import FarthingError
 from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification
 from farthing.render import numbers
+from farthing.render.money_words import beside, references
 from farthing.render.offers import offer_list, offer_page, problem_list
 from farthing.render.profiles import baseline_page
 from farthing.render.progress import TerminalProgress
-from farthing.render.screen import COLOURS, console, grid, hint, listing, say, spoken, verdict_line
+from farthing.render.screen import COLOURS, console, grid, hint, labelled, listing, say, spoken, verdict_line
 from farthing.render.sentences import (
     MARKS,
     WORDS,
-    best_fp32_sentence,
+    arrivals,
     headline,
     nearest_sentence,
     price_sentence,
@@ -88,16 +89,13 @@ def plan_block(plan: Plan, folder: Path) -> RenderableType:
         lines.append(spoken(f"  nearest: {near}"))
     if plan.chosen is not None:
         lines += [Text(""), _summary(plan), spoken(f"  chosen: {plan.chosen.candidate.label}")]
-    best = best_fp32_sentence(plan)
-    if best:
-        lines.append(spoken(f"  {best}"))
-    return Group(*lines, Text(""), _files(plan, folder))
+    lines += [spoken(f"  {text}") for text in references(plan)]
+    return Group(*lines, Text(""), labelled(beside(plan)), Text(""), _files(plan, folder))
 
 
 def _asked(plan: Plan) -> list[RenderableType]:
     bill = f"Bill {numbers.money(plan.bill_usd_per_month)}/month on {price_sentence(plan.offers[0])}"
-    trace = f"{plan.trace_name}, {numbers.count(plan.requests_per_month)} requests a month"
-    texts = (plan.description, bill, f"Arrivals {trace} · promise {promise(plan.objective)}")
+    texts = (plan.description, bill, f"Arrivals {arrivals(plan)} · promise {promise(plan.objective)}")
     return [spoken(text, "dim") for text in texts]
 
 

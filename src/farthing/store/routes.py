@@ -16,7 +16,10 @@ from farthing.core.route.predictors import Logistic, Neighbours
 from farthing.core.route.routes import Route
 from farthing.store.documents import write_bytes, write_yaml
 
-__all__ = ["write_outcomes", "write_route", "write_weights"]
+__all__ = ["OUTCOMES", "write_outcomes", "write_route", "write_weights"]
+
+OUTCOMES = "outcomes.parquet"
+"""What a route rests on, beside it."""
 
 
 def write_route(route: Route, path: Path) -> Path:

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from datetime import date
 
 from farthing.core.money.price import usd_per_hour
-from farthing.core.money.trace_cost import infer_trace, infer_trace_from_replicas
+from farthing.core.money.stand_in import stand_in
+from farthing.core.money.utilisation import MOST_FRAC, PLAUSIBLE_FRAC, paid_replicas, trace_at
 from farthing.core.search.assemble import Market
 from farthing.core.traffic.shapes import by_name
 from farthing.load.prices import find_offer, load_offers, offers_as_of, terms_of
-from farthing.nouns import HOURS_PER_MONTH, Offer, Trace, Workload
+from farthing.nouns import HOURS_PER_MONTH, Hardware, Offer, Trace, Workload
+from farthing.render.numbers import count, percent
 
 __all__ = ["Arrived", "market_of", "trace_of"]
 
 
-def market_of(workload: Workload, as_of: date | None, max_age_days: int) -> Market:
-    """The bill's offer, every term of the same hardware, and offers elsewhere for estimates.
+def market_of(workload: Workload, as_of: date | None, max_age_days: int, machine: Hardware) -> Market:
+    """The bill's offer, every term of the same hardware, offers elsewhere for estimates, and how the machine compares.
 
     Raises:
+        InputError: when this machine cannot stand for the offer.
         UnknownOfferError: when there is no such offer.
         StalePriceError: when its price is too old.
     """
@@ -42,6 +45,7 @@ def market_of(workload: Workload, as_of: date | None, max_age_days: int) -> Mark
         elsewhere=_alike(current, own),
         priced_as=own.name,
         bill_usd_per_month=usd,
+        stand_in=stand_in(machine, own),
     )
 
 
@@ -64,45 +68,86 @@ class Arrived:
     """The arrivals a workload is priced at.
 
     Attributes:
-        workload: With its trace, volume or bill.
+        workload: With its trace, volume, utilisation, or none of them.
         market: Prices.
     """
 
     workload: Workload
     market: Market
 
+    @property
+    def known(self) -> bool:
+        """Whether the user said how much is asked."""
+        w = self.workload
+        return w.trace is not None or w.requests_per_month is not None or w.utilisation_frac is not None
+
+    @property
+    def replicas(self) -> float:
+        """Replicas of the offer that the bill pays for, on average over the month.
+
+        Raises:
+            InputError: when they are fewer than the objective's minimum.
+        """
+        market = self.market
+        return paid_replicas(market.bill_usd_per_month, market.bill_offer, self.workload.objective.min_replicas)
+
     def at(self, baseline_sla_rps: float) -> Trace:
-        """The user's own trace, or the one that explains the bill at the baseline's rate within the promise."""
+        """The arrivals to price at, once the baseline's rate on this machine is known.
+
+        The user's own trace or volume; else those that keep the replicas paid for busy to the stated share, or to the
+        largest plausible one where none is stated.
+        """
         w = self.workload
         if w.trace is not None:
             return w.trace
-        shape = by_name(w.shape)
         if w.requests_per_month is not None:
+            shape = by_name(w.shape)
             return shape.scaled(w.requests_per_month / shape.requests_per_month())
-        if w.bill.replicas is not None:
-            return infer_trace_from_replicas(shape, baseline_sla_rps, w.bill.replicas)
-        return infer_trace(
-            shape, baseline_sla_rps, self.market.bill_offer, self.market.bill_usd_per_month, w.objective.min_replicas
+        return self._busy(w.utilisation_frac or MOST_FRAC, baseline_sla_rps)
+
+    def by_utilisation(self, baseline_sla_rps: float) -> dict[float, Trace]:
+        """Arrivals at every plausible utilisation, the least first; empty when the user said how much is asked."""
+        return {} if self.known else {u: self._busy(u, baseline_sla_rps) for u in PLAUSIBLE_FRAC}
+
+    def _busy(self, utilisation_frac: float, baseline_sla_rps: float) -> Trace:
+        capacity_rps = baseline_sla_rps * self.market.capacity_factor
+        return trace_at(by_name(self.workload.shape), utilisation_frac, self.replicas, capacity_rps)
+
+    def assumptions(self) -> tuple[str, ...]:
+        """What the report must say about prices and arrivals."""
+        o = self.market.bill_offer
+        return (
+            f"this machine stands for {self.market.priced_as} ({o.region}, {o.term.replace('_', ' ')}, "
+            f"${usd_per_hour(o):.4f} an hour, price of {o.dated.isoformat()}, {o.source})",
+            f"the arrivals {self._said()}",
         )
 
-    def assumptions(self, market: Market) -> tuple[str, ...]:
-        """What the report must say about prices and arrivals."""
-        o = market.bill_offer
-        said = [
-            f"this machine stands for {market.priced_as} ({o.region}, {o.term.replace('_', ' ')}, "
-            f"${usd_per_hour(o):.4f} an hour, price of {o.dated.isoformat()}, {o.source})"
-        ]
-        if self.workload.trace is None and self.workload.requests_per_month is None:
-            said.append(
-                f"the arrivals are inferred: a {self.workload.shape} week "
-                "whose volume makes the measured baseline cost the bill"
-                "whose volume makes the measured baseline cost the bill"
+    def _said(self) -> str:
+        w = self.workload
+        if w.trace is not None:
+            return f"are those of {w.trace.name}, {count(w.trace.requests_per_month())} requests a month"
+        if w.requests_per_month is not None:
+            return f"follow a {w.shape} week at the stated {count(w.requests_per_month)} requests a month"
+        paid = f"{count(self.replicas)} replicas of {self.market.priced_as} that the bill pays for"
+        if w.utilisation_frac is not None:
+            return (
+                f"follow a {w.shape} week that keeps the {paid} busy to the stated {percent(w.utilisation_frac)} on "
+                "average of what the measured baseline can serve"
             )
-        elif self.workload.trace is None:
-            said.append(f"the arrivals follow a {self.workload.shape} week at the stated monthly volume")
-        return tuple(said)
+        least, most = percent(PLAUSIBLE_FRAC[0]), percent(MOST_FRAC)
+        return (
+            f"were not stated: a {w.shape} week at {least} to {most} utilisation of the {paid}; the saving holds for "
+            f"all of them, figures by hour are those at {most}"
+        )
 
 
 def trace_of(workload: Workload, market: Market) -> Arrived:
-    """How the arrivals will be found once the baseline is measured."""
-    return Arrived(workload=workload, market=market)
+    """How the arrivals will be found once the baseline is measured.
+
+    Raises:
+        InputError: when they hang on the bill, and it does not pay for the fewest replicas.
+    """
+    arrived = Arrived(workload=workload, market=market)
+    if workload.trace is None and workload.requests_per_month is None:
+        _ = arrived.replicas
+    return arrived

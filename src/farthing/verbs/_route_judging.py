@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.learning import compute
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, take
 from farthing.core.route.routes import Route, ScoreSpec, Tier
@@ -18,13 +19,12 @@ from farthing.load.route_requests import fingerprint_of_text, known_rows
 from farthing.load.route_settings import RouteSettings
 from farthing.load.tiers import NamedTier
 from farthing.measure.tier_answers import RunSettings
+from farthing.store.routes import OUTCOMES
 from farthing.verbs._route_material import PARTS, plainly_named
 from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of, requests_of
 from farthing.verbs._run import OnProgress
 
 __all__ = ["Known", "calibrated_outcomes", "judged_file", "judged_tiers"]
-
-OUTCOMES = "outcomes.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,11 +146,16 @@ def judged_tiers(
         DataError: when requests were in the calibration data, or labels are missing where the route has them.
         FarthingError: when a tier fails.
     """
-    given = next((spec.name for spec in route.scores if spec.kind == "given"), None)
-    if given is not None or not all(tier.source for tier in route.tiers):
+    if of_outcomes(route):
+        given = next((spec.name for spec in route.scores if not spec.servable), None)
         by = "" if given is None else f" and its score {given!r}"
+        cannot = (
+            "what its tiers answer has no such quality"
+            if all(t.source for t in route.tiers)
+            else "its tiers cannot be run"
+        )
         raise InputError(
-            f"the route rests on a file of outcomes{by}: its tiers cannot be run",
+            f"the route rests on a file of outcomes{by}: {cannot}",
             hint="--data names a file of outcomes with the same tiers and scores",
         )
     named = [_named(tier, folder, route) for tier in route.tiers]

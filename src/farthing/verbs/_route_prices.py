@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -11,14 +11,16 @@ import numpy as np
 
 from farthing.core.money.price import usd_per_hour
 from farthing.core.money.request_cost import usd_at_capacity, usd_of_service
+from farthing.core.money.stand_in import stand_in
 from farthing.core.route.outcomes import Floats
 from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.tiers import NamedTier
-from farthing.measure.hardware import usable_cpus
+from farthing.measure.hardware import this_machine, usable_cpus
 from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun
-from farthing.nouns import Offer, ServedModel
+from farthing.nouns import Hardware, Offer, ServedModel
+from farthing.render.money_words import stands_for
 
 __all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs"]
 
@@ -79,6 +81,7 @@ def tier_costs(
     models: Mapping[str, ServedModel],
     offer: Offer | None,
     n: int,
+    machine: Hardware | None = None,
 ) -> TierCosts:
     """Price every tier.
 
@@ -91,19 +94,28 @@ def tier_costs(
         models: Tiers here.
         offer: What this machine stands for, None for the plans' own.
         n: Requests.
+        machine: What the tiers were measured on, None for this one.
+
+    Raises:
+        InputError: when the machine cannot stand for an offer (another architecture, an accelerator on one side).
     """
     here = [t for t in named if t.kind == "model" and not t.price.given]
+    machine = machine or this_machine()
+    if any(models[t.name].candidate.device != "cpu" for t in here):
+        machine = replace(machine, accelerators=1.0)
     offers = {t.name: offer or models[t.name].offer for t in here}
     paid = bool(here) and all(offers.values())
     at_capacity = paid and all(models[t.name].capacity_rps for t in here)
     said: list[str] = []
     if here:
-        said.append(_basis(offers, paid, at_capacity))
+        said += _basis(offers, paid, at_capacity, machine)
     rate = _usd_per_core_s(next(iter(offers.values()), None) or offer)
     found = {}
     for tier in named:
         if tier in here:
-            found[tier.name] = np.full(n, _here(runs[tier.name], models[tier.name], offers[tier.name], at_capacity))
+            found[tier.name] = np.full(
+                n, _here(runs[tier.name], models[tier.name], offers[tier.name], at_capacity, machine)
+            )
         else:
             found[tier.name], words = _stated(tier, runs[tier.name], n)
             said.append(words)
@@ -117,15 +129,18 @@ def tier_costs(
     )
 
 
-def _basis(offers: Mapping[str, Offer | None], paid: bool, at_capacity: bool) -> str:
+def _basis(offers: Mapping[str, Offer | None], paid: bool, at_capacity: bool, machine: Hardware) -> list[str]:
     if not paid:
-        return (
+        return [
             "no price was given: costs are CPU-seconds of this machine, one counted as one dollar; ratios hold, "
             "amounts mean nothing (--priced-as names an offer)"
-        )
-    shown = sorted({_shown(o) for o in offers.values() if o})
+        ]
+    known = {o.key: o for o in offers.values() if o}
+    shown = sorted(map(_shown, known.values()))
     basis = "at the capacity of each plan" if at_capacity else "by the measured time of one request on its cores"
-    return f"this machine stands for {' and '.join(shown)}; a request costs its share of it, {basis}"
+    said = [f"this machine stands for {' and '.join(shown)}; a request costs its share of it, {basis}"]
+    compared = (stands_for(stand_in(machine, o), o.name) for o in known.values())
+    return list(dict.fromkeys([*said, *(text for texts in compared for text in texts)]))
 
 
 def _shown(offer: Offer) -> str:
@@ -143,13 +158,14 @@ def _usd_per_core_s(offer: Offer | None) -> float | None:
     return None if offer is None else usd_per_hour(offer) / 3600 / _cores(offer)
 
 
-def _here(run: Run, model: ServedModel, offer: Offer | None, at_capacity: bool) -> float:
+def _here(run: Run, model: ServedModel, offer: Offer | None, at_capacity: bool, machine: Hardware) -> float:
     assert isinstance(run, LocalRun)
     service_s = run.service_ms.value / 1000
     if offer is None:
         return service_s * run.threads
     if at_capacity and model.capacity_rps:
-        return usd_at_capacity(usd_per_hour(offer), model.capacity_rps)
+        factor = stand_in(machine, offer).capacity_factor
+        return usd_at_capacity(usd_per_hour(offer), model.capacity_rps * factor)
     return usd_of_service(
         service_s, usd_per_hour=usd_per_hour(offer), worker_cores=run.threads, replica_cores=_cores(offer)
     )

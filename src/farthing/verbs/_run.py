@@ -187,19 +187,21 @@ def opened(
 
     Raises:
         EngineMissingError: when the baseline's engine is not installed here.
+        InputError: when this machine cannot stand for the bill's offer, or the bill pays for less than a replica.
         PriceError: when the bill's offer is unknown or its price too old.
         DataError: when there are too few samples.
         StoreError: when another run is at work in ``output_dir``, or nothing can be written there.
     """
     _check_installed(workload.baseline.engine)
     settings = replace(settings or Settings(), trust=True)
-    market = market_of(workload, as_of, max_price_age_days)
+    market = market_of(workload, as_of, max_price_age_days, this_machine())
+    arrivals = trace_of(workload, market)
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
     )
     out = Path(output_dir)
     with only_run_in(out), open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
-        yield Opened(bench=bench, market=market, arrivals=trace_of(workload, market), splits=splits, out=out)
+        yield Opened(bench=bench, market=market, arrivals=arrivals, splits=splits, out=out)
 
 
 def _check_installed(engine: str) -> None:

@@ -100,16 +100,18 @@ def optimize(
         on_progress=on_progress,
     ) as run:
         found = campaign.run(run.bench, run.arrivals.at)
+        rate = found.sla_rps[found.baseline] or 0.0
         sizes = {"calibrate": run.splits.calibrate, "search": run.splits.search, "confirm": run.splits.confirm}
         plan = assemble(
             workload,
             found,
             run.market,
-            run.arrivals.at(found.sla_rps[found.baseline] or 0.0),
+            run.arrivals.at(rate),
             provenance_of(run.bench, command),
             splits={name: len(rows) for name, rows in sizes.items()},
-            assumptions=(*run.arrivals.assumptions(run.market), *found.notes),
+            assumptions=(*run.arrivals.assumptions(), *found.notes),
             description=run.bench.description(),
+            by_utilisation=run.arrivals.by_utilisation(rate),
         )
         write_run(run.out, plan, found.measurements, workload)
     return plan

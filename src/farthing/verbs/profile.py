@@ -51,15 +51,17 @@ def profile(
         on_progress=on_progress,
     ) as run:
         found = campaign.measure_baseline(run.bench)
+        rate = found.sla_rps[found.baseline] or 0.0
         result = assemble_baseline(
             workload,
             found,
             run.market,
-            run.arrivals.at(found.sla_rps[found.baseline] or 0.0),
+            run.arrivals.at(rate),
             provenance_of(run.bench, command),
             score=campaign.baseline_score(run.bench, found.baseline),
-            assumptions=(*run.arrivals.assumptions(run.market), *found.notes),
+            assumptions=(*run.arrivals.assumptions(), *found.notes),
             description=run.bench.description(),
+            by_utilisation=run.arrivals.by_utilisation(rate),
         )
         write_baseline(run.out, result)
     return result

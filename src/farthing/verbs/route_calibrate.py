@@ -20,6 +20,7 @@ from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.errors import DataError, InputError
+from farthing.load.route_command import as_given
 from farthing.load.route_settings import RouteSettings, read_settings
 from farthing.load.schema import kind_of
 from farthing.load.tables import TABLE_SUFFIXES
@@ -27,7 +28,7 @@ from farthing.load.tiers import NamedTier, check_tiers, priced, read_tiers_file,
 from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import calibration_html
 from farthing.store.documents import write_text
-from farthing.store.routes import write_outcomes, write_route, write_weights
+from farthing.store.routes import OUTCOMES, write_outcomes, write_route, write_weights
 from farthing.verbs._alone import alone_in
 from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
@@ -81,6 +82,8 @@ def route_calibrate(
         tell, measured = on_progress or (lambda *_: None), replace(run or RunSettings(), seed=asked.seed)
         material = of_tiers(named, asked, out, measured, tell, trust=trust, as_of=as_of)
     report = _concluded(material, asked)
+    given = as_given(path, tiers, prices, columns, settings, as_of=as_of, trust=trust, out=out)
+    report = replace(report, route=replace(report.route, asked=given))
     _write(out, material, report)
     forget_answers(out)
     return report
@@ -193,6 +196,6 @@ def _write(out: Path, material: Material, report: CalibrationReport) -> None:
     kept = {name: predictor for name, predictor in material.predictors.items() if name in used}
     if kept:
         write_weights(out / WEIGHTS, kept)
-    write_outcomes(out / "outcomes.parquet", material.matrix, texts=material.texts, marks=material.marks)
+    write_outcomes(out / OUTCOMES, material.matrix, texts=material.texts, marks=material.marks)
     write_text(out / "route.html", calibration_html(report))
     write_route(route, out / "route.yaml")

@@ -12,9 +12,10 @@ import numpy as np
 from farthing.core.route.curve import curve_policies, sensible_families
 from farthing.core.route.evaluation import DRAWS, evaluate
 from farthing.core.route.outcomes import OutcomeMatrix, take
-from farthing.core.route.policies import FixedTier, Policy, label
+from farthing.core.route.policies import FixedTier, Policy, follow, label
 from farthing.core.route.reports import EvaluationReport
 from farthing.core.route.routes import Route, policy_of
+from farthing.core.route.watching import would_count
 from farthing.errors import InputError
 from farthing.load.route_file import read_route
 from farthing.load.route_settings import RouteSettings, read_settings
@@ -157,6 +158,8 @@ def _of_route(
         run = replace(run, seed=asked.seed)
         matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress, trust, out)
     followed = FixedTier(tier=route.reference) if route.chosen is None else policy_of(route.ladder[route.chosen].policy)
+    below = int((follow(followed, matrix).tier != matrix.tier(route.reference)).sum())
+    watched = () if route.chosen is None else (would_count(route.monitoring, below, matrix.n, route.reference),)
     ladder = [policy_of(rung.policy) for rung in route.ladder]
     curve = _curve(known.matrix, matrix, route) if known else ()
     policies = dict.fromkeys((followed, *ladder, *curve))
@@ -166,7 +169,7 @@ def _of_route(
         matrix=matrix,
         reference=route.reference,
         quality=route.quality,
-        notes=notes,
+        notes=(*notes, *watched),
         route=route,
     )
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from farthing.core.money.saving import on_grid_usd, saving_frac, waterfall
-from farthing.core.money.trace_cost import cost_at_trace, infer_trace
+from farthing.core.money.saving import on_grid_usd, saving_frac, unsplit, waterfall
+from farthing.core.money.trace_cost import cost_at_trace
+from farthing.core.money.utilisation import trace_at
 from farthing.core.traffic.shapes import day_night
 from farthing.nouns import Estimate, Offer, SavingPart, Trace
 
@@ -63,6 +64,34 @@ def test_names_order_and_claims() -> None:
     assert "over-provisioning" not in found[0].note
 
 
+def test_terms_that_nobody_priced_have_no_amount() -> None:
+    """“0” would say that purchase terms were looked at and do not pay."""
+    found = waterfall(
+        bill_usd_per_month=10_000, baseline=usd(9_990), unbatched=usd(1_120), batched=usd(590), with_terms=None
+    )
+    assert found[3].usd_per_month is None
+    assert "not priced" in found[3].note
+    assert sum(p.usd_per_month.value for p in found if p.usd_per_month) == 10_000 - 590
+
+
+@FAST
+@given(bill=amounts, planned=amounts, terms=st.none() | amounts)
+def test_a_saving_that_is_not_split_adds_up_and_is_not_credited(
+    bill: float, planned: float, terms: float | None
+) -> None:
+    last = planned if terms is None else terms
+    found = unsplit(
+        bill_usd_per_month=bill,
+        batched=usd(planned, 0.1),
+        with_terms=None if terms is None else usd(terms),
+        note="nobody knows the traffic",
+    )
+    assert sum(p.usd_per_month.value for p in found if p.usd_per_month) == on_grid_usd(bill) - on_grid_usd(last)
+    assert [p.name for p in found] == ["saving", "purchase terms"]
+    assert not found[0].claimed
+    assert (found[1].usd_per_month is None) == (terms is None)
+
+
 def test_gaps_beyond_a_fifth_are_flagged_and_never_credited() -> None:
     over = parts(10_000, 7_900, 1_000, 500, 500)[0]
     assert not over.claimed
@@ -89,7 +118,7 @@ def ratio(value: float, lo: float, hi: float) -> Estimate:
 
 
 def test_saving_of_the_demo_kind(offer: OfferMaker) -> None:
-    trace = infer_trace(day_night(), 37.0, offer(), 10_000.0)
+    trace = trace_at(day_night(), 0.8, 10_000.0 / 73, 37.0)
     saving = saving_frac(trace, 37.0, ratio(17.0, 16.0, 18.0), offer())
     assert 0.9 < saving.lo <= saving.value <= saving.hi < 1 - 1 / 18
     baseline, planned = (cost_at_trace(trace, r, offer()).usd_per_month for r in (37.0, 37.0 * 17))

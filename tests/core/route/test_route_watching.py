@@ -13,7 +13,15 @@ from farthing.core.route.loss_watch import LossTest, begin_loss, loss_estimate, 
 from farthing.core.route.monitoring import DECILES
 from farthing.core.route.routes import Monitoring
 from farthing.core.route.score_watch import ScoreTest, begin_scores, bins_of, observe_scores
-from farthing.core.route.watching import audit_frac_of, begin, observe_audits, observe_score, watch_of
+from farthing.core.route.watching import (
+    audit_frac_of,
+    begin,
+    counted,
+    observe_audits,
+    observe_score,
+    watch_of,
+    would_count,
+)
 from farthing.core.stats.intervals import proportion
 
 EDGES = tuple(k / 10 for k in range(1, 10))
@@ -147,6 +155,19 @@ def test_limits_hold_at_all_times():
     assert now.hi < 0.05
 
 
+def test_the_watch_says_which_share_it_rests_on():
+    test = LossTest(alarm_loss_frac=0.01)
+    state = begin_loss(test)
+    assert state.audited_frac is None
+    audited = np.arange(1000) % 40 == 0
+    state = observe_loss(test, state, np.full(1000, 0.02), audited, np.zeros(1000))
+    assert state.audited_frac == 0.025
+    assert counted(state) == "25 of 1,000 requests audited, 2.5 %"
+    said = would_count(Monitoring(audit_frac=0.02, calibrated_loss_frac=0.0), 800, 1000, "large")
+    assert "about 16 of 1,000 such requests, 1.6 %" in said and "2 % of the answers below large" in said
+    assert "no answer is audited" in would_count(Monitoring(audit_frac=0.0), 800, 1000, "large")
+
+
 def test_losses_may_be_graded_and_nothing_need_be_audited():
     test = LossTest(alarm_loss_frac=0.05)
     state = observe_loss(
@@ -199,7 +220,7 @@ def test_the_first_alarm_stays():
     n, ones = 300, np.ones(300, dtype=bool)
     state = observe_audits(watch, state, np.ones(n), ones, np.ones(n))
     assert state.alarm.kind == "loss"
-    assert "more than 1 % (300 audited of 300)" in state.alarm.message
+    assert "more than 1 % (300 of 300 requests audited, 100 %)" in state.alarm.message
     assert observe_score(watch, state, "s", np.zeros(500, dtype=np.int64)) is state
     assert observe_audits(watch, state, np.ones(n), ones, np.ones(n)) is state
 

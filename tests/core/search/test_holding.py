@@ -86,7 +86,7 @@ def test_a_machine_of_another_speed_bears_the_plan_out(plan: Plan, speed: float,
     service = found.checks[0]
     assert service.planned is not None
     assert service.planned.value == pytest.approx(PLANNED_MS / speed, rel=0.02)
-    raw, corrected = (float(x) for x in re.findall(r"([+-][\d.]+)%", service.note))
+    raw, corrected = (float(x.replace("−", "-")) for x in re.findall(r"([+−]?[\d.]+) %", service.note))
     assert raw == pytest.approx(100 * (1 / speed - 1), abs=2)
     assert corrected == pytest.approx(0, abs=2)
 

@@ -28,10 +28,19 @@ from farthing.core.money.price import usd_per_hour
 from farthing.errors import PriceError
 from farthing.nouns import HOURS_PER_MONTH, Offer, Term
 
-__all__ = ["COMMITMENT_TERMS", "CommitmentSplit", "commitment_split"]
+__all__ = ["COMMITMENT_TERMS", "CommitmentSplit", "commitment_split", "terms_priced"]
 
 COMMITMENT_TERMS: tuple[Term, ...] = ("owned", "reserved_1y", "reserved_3y")
 """Terms that are paid whether used or not."""
+
+
+def terms_priced(offers: Sequence[Offer]) -> bool:
+    """Whether a price was read under which less than the bill's term could be paid; without one nothing is known.
+
+    Args:
+        offers: All of one name and region. Spot does not count: a plan uses none unless that is allowed.
+    """
+    return any(offer.term in COMMITMENT_TERMS for offer in offers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,10 +7,13 @@ import math
 from farthing.core.money.trace_cost import cost_at_trace
 from farthing.nouns import Estimate, Offer, SavingPart, Trace
 
-__all__ = ["GAP_LIMIT_FRAC", "on_grid_usd", "saving_frac", "waterfall"]
+__all__ = ["GAP_LIMIT_FRAC", "UNSPLIT", "on_grid_usd", "saving_frac", "unsplit", "waterfall"]
 
 GAP_LIMIT_FRAC = 0.2
 """A bill further than this from what the baseline needs is reported as over- (or under-) provisioning."""
+
+UNSPLIT = "saving"
+"""Name of the part that right-sizing, efficiency and batching make up together where they cannot be told apart."""
 
 _GRID = 2.0**20
 _MOST_USD = 2.0**33
@@ -33,7 +36,7 @@ def waterfall(
     baseline: Estimate,
     unbatched: Estimate,
     batched: Estimate,
-    with_terms: Estimate,
+    with_terms: Estimate | None,
 ) -> tuple[SavingPart, ...]:
     """Split the way from the bill to the plan into four steps.
 
@@ -48,7 +51,8 @@ def waterfall(
         baseline: B in USD a month.
         unbatched: C in USD a month; the same offer and term as B.
         batched: D in USD a month; the same offer and term as B.
-        with_terms: E in USD a month.
+        with_terms: E in USD a month; None when no price under another term was read: D is the plan then, and the part
+            has no amount.
 
     Raises:
         ValueError: when an amount is not finite or beyond what the grid holds.
@@ -58,8 +62,34 @@ def waterfall(
         _part("right-sizing", bill, baseline, False, _gap_note(bill_usd_per_month, baseline.value)),
         _part("efficiency", baseline, unbatched, True, "chosen variant against the baseline, one request at a time"),
         _part("batching", unbatched, batched, True, "chosen variant with batches against one request at a time"),
-        _part("purchase terms", batched, with_terms, True, "commitments and spot against the bill's term; shown apart"),
+        _terms(batched, with_terms),
     )
+
+
+def unsplit(
+    *, bill_usd_per_month: float, batched: Estimate, with_terms: Estimate | None, note: str
+) -> tuple[SavingPart, ...]:
+    """The way from the bill to the plan where nobody knows the traffic: one step, and purchase terms.
+
+    Args:
+        bill_usd_per_month: What is paid.
+        batched: The plan in USD a month on the bill's offer and term, its interval over all that is plausible.
+        with_terms: As in :func:`waterfall`.
+        note: Why it is not split.
+
+    Raises:
+        ValueError: as :func:`waterfall`.
+    """
+    bill = Estimate(value=bill_usd_per_month, lo=bill_usd_per_month, hi=bill_usd_per_month, n=0, method="as billed")
+    return _part(UNSPLIT, bill, batched, False, note), _terms(batched, with_terms)
+
+
+def _terms(batched: Estimate, with_terms: Estimate | None) -> SavingPart:
+    name = "purchase terms"
+    if with_terms is None:
+        note = "not priced: no price for a commitment was read; `farthing prices import FILE` adds yours"
+        return SavingPart(name=name, usd_per_month=None, claimed=True, note=note)
+    return _part(name, batched, with_terms, True, "commitments and spot against the bill's term; shown apart")
 
 
 def saving_frac(

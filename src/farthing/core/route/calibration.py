@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from farthing.core.numerals import ends, loses, number
 from farthing.core.route.certification import (
     Certification,
     LossLimit,
@@ -305,7 +306,7 @@ def _verdict(
         return Verdict(outcome="met", reasons=(reason,))
     if not certified:
         first = proof.tested[0]
-        seen = f"{label(first.policy)} loses {100 * first.loss_frac.value:.3f} points on {proof.n} requests"
+        seen = f"{label(first.policy)} {loses(first.loss_frac.value)} on {proof.n} requests"
         if proof.hopeless:
             return Verdict(outcome="not_met", reasons=(f"every policy tried loses more than the limit: {seen}",))
         hint = f"about {needed:,} labelled requests in all would settle it" if needed else "a better score is needed"
@@ -314,10 +315,13 @@ def _verdict(
     proven = f"{len(certified)} of {len(proof.tested)} policies proven ({proof.method}, {proof.n} requests)"
     if worth_it and saving is not None:
         return Verdict(
-            outcome="met", reasons=(f"routing saves {100 * saving.value:.1f} % against {label(best_fixed)}", proven)
+            outcome="met",
+            reasons=(f"routing saves {number(100 * saving.value, 1)} % against {label(best_fixed)}", proven),
         )
     why = (
-        f"saves {100 * saving.value:.1f} % [{100 * saving.lo:.1f}, {100 * saving.hi:.1f}]" if saving else "none routes"
+        f"saves {number(100 * saving.value, 1)} % {ends(saving.lo, saving.hi, 1, scale=100)}"
+        if saving
+        else "none routes"
     )
     reason = f"routing is not worth it: {label(best_fixed)} is the cheapest that is proven ({why})"
     return Verdict(outcome="met", reasons=(reason, proven))

@@ -1,4 +1,4 @@
-"""Chat models as classifiers: what they are told, and which class their answer names."""
+"""Chat models: what they are told, and, of those that classify, which class their answer names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ def told(prompt: str, classes: Sequence[str]) -> str:
 
 
 def chat_document(model: str, instruction: str, text: str) -> dict[str, Any]:
-    """Body of a request to ``/chat/completions``; at temperature 0, so that the answer is the likeliest one."""
-    messages = [{"role": "system", "content": instruction}, {"role": "user", "content": text}]
+    """Body of a request to ``/chat/completions``; at temperature 0, so that the answer is the likeliest one.
+
+    Without an instruction the text stands alone.
+    """
+    messages = [{"role": "system", "content": instruction}] if instruction else []
+    messages.append({"role": "user", "content": text})
     return {"model": model, "temperature": 0, "messages": messages}
 
 

@@ -69,6 +69,11 @@ class LossState:
     most: float
     logs: Floats
 
+    @property
+    def audited_frac(self) -> float | None:
+        """Share of the requests seen that were compared, None before the first."""
+        return self.audited / self.n if self.n else None
+
 
 def begin_loss(test: LossTest) -> LossState:
     """State before the first request."""

@@ -46,7 +46,15 @@ class Logistic:
         table = _table(features)
         if table.shape[1] != self.weights.size:
             raise ValueError(f"fitted on {self.weights.size} features, given {table.shape[1]}")
-        return np.asarray(special.expit(table @ self.weights + self.intercept))
+        return np.array([self.score_one(row) for row in np.ascontiguousarray(table)])
+
+    def score_one(self, row: Floats) -> float:
+        """Of one request, the same number to the last bit: thresholds lie on calibrated scores.
+
+        Args:
+            row: Shape ``(features,)``, finite, not checked.
+        """
+        return float(special.expit(row.dot(self.weights) + self.intercept))
 
 
 def fit_logistic(features: ArrayLike, sufficient: ArrayLike, *, l2: float = 1.0) -> Logistic:

@@ -104,6 +104,16 @@ class ScoreSpec:
     features: tuple[str, ...] = ()
     cost_usd: float = 0.0
 
+    @property
+    def servable(self) -> bool:
+        """Whether a server can compute it at all: a column of a file of outcomes it cannot."""
+        return self.kind != "given"
+
+    @property
+    def from_request(self) -> bool:
+        """Whether the request alone is enough to compute it: no tier's answer, no column of a file."""
+        return self.servable and not self.needs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedPolicy:
@@ -196,6 +206,8 @@ class Route:
         assumptions: Everything that was assumed, in words.
         classes: Of the answers, in the order of the tiers' outputs; empty when unknown.
         currency: ``usd``; or ``cpu_s`` where no price was given and every ``usd`` above stands for CPU-seconds.
+        asked: The arguments of the ``farthing route calibrate`` that wrote it, an option and its value each, the
+            source without an option (``""``); paths relative to the route's folder. Empty when unknown.
     """
 
     name: str
@@ -218,6 +230,7 @@ class Route:
     assumptions: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     currency: Literal["usd", "cpu_s"] = "usd"
+    asked: tuple[tuple[str, str], ...] = ()
 
 
 def written(policy: Policy) -> RoutedPolicy:

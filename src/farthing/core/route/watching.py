@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.numerals import number
 from farthing.core.route.loss_watch import LossState, LossTest, begin_loss, loss_estimate, observe_loss
 from farthing.core.route.routes import Monitoring
 from farthing.core.route.score_watch import ScoreState, ScoreTest, begin_scores, furthest, observe_scores
@@ -31,10 +32,12 @@ __all__ = [
     "WatchState",
     "audit_frac_of",
     "begin",
+    "counted",
     "expected_audit_frac",
     "observe_audits",
     "observe_score",
     "watch_of",
+    "would_count",
 ]
 
 _MOST_CLOSER = 100
@@ -221,13 +224,37 @@ def expected_audit_frac(monitoring: Monitoring) -> float:
     return m.audit_frac + f * more if m.audit_frac > 0 else 0.0
 
 
+def counted(seen: LossState) -> str:
+    """How many of the requests the watch of the loss rests on, in words."""
+    share = seen.audited_frac
+    return f"{seen.audited:,} of {seen.n:,} requests audited" + ("" if share is None else f", {_percent(share)}")
+
+
+def would_count(monitoring: Monitoring, below: int, n: int, reference: str) -> str:
+    """How many of some requests a watch would rest on while the loss is the calibration's, in words.
+
+    Args:
+        monitoring: Of the route.
+        below: Of the requests, answered below the reference.
+        n: All of them.
+        reference: Its name.
+    """
+    share = expected_audit_frac(monitoring)
+    if not share:
+        return f"while it is served no answer is audited: the watch counts the scores of all {n:,} such requests alone"
+    return (
+        f"while it is served {_percent(share)} of the answers below {reference} are audited: the watch of the loss "
+        f"would compare about {round(share * below):,} of {n:,} such requests, {_percent(share * below / n)}"
+    )
+
+
 def _of_loss(test: LossTest, seen: LossState) -> str:
     found = loss_estimate(test, seen)
     assert found is not None
     said = f"{_percent(found.value)} [{_percent(found.lo)}, {_percent(found.hi)}]"
     return (
         f"answers differ from the reference's on {said} of requests since the watch began, more than "
-        f"{_percent(test.alarm_loss_frac)} ({seen.audited:,} audited of {seen.n:,})"
+        f"{_percent(test.alarm_loss_frac)} ({counted(seen)})"
     )
 
 
@@ -245,4 +272,8 @@ def _of_score(test: ScoreTest, seen: ScoreState) -> str:
 
 
 def _percent(frac: float) -> str:
-    return f"{100 * frac:.2g} %"
+    """Two digits and as many whole ones as there are, ``0.5 %``, ``100 %``."""
+    value = 100 * frac
+    decimals = 0 if value == 0 else min(6, max(0, 1 - math.floor(math.log10(value))))
+    text = number(value, decimals)
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

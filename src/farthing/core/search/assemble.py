@@ -9,7 +9,8 @@ from farthing.core.search import verdicts
 from farthing.core.search.evaluations import evaluation, everyone
 from farthing.core.search.findings import Findings
 from farthing.core.search.pricing import Market, Pricing
-from farthing.nouns import Baseline, Estimate, Plan, Provenance, Trace, Workload
+from farthing.core.search.unknown_traffic import NOT_TOLD_APART, Ranged, over_utilisations
+from farthing.nouns import Baseline, Estimate, Plan, Provenance, SavingPart, Trace, Workload
 
 __all__ = ["Market", "assemble", "assemble_baseline"]
 
@@ -26,6 +27,7 @@ def assemble(
     splits: Mapping[str, int],
     assumptions: Sequence[str],
     description: str,
+    by_utilisation: Mapping[float, Trace] | None = None,
 ) -> Plan:
     """Price the findings and judge them.
 
@@ -38,24 +40,28 @@ def assemble(
         splits: Sizes of calibrate, search and confirm.
         assumptions: Said in the report, one sentence each.
         description: Line for the head of the report.
+        by_utilisation: Where the traffic is not known, arrivals by utilisation, the least first and ``trace`` the
+            last; None where it is known.
     """
     p = Pricing(workload=workload, found=found, market=market, trace=trace)
     evaluations = {c: evaluation(p, c) for c in everyone(found)}
     chosen = evaluations.get(found.chosen) if found.chosen else None
     nearest = None if chosen else verdicts.nearest(evaluations.values(), workload.objective.level)
-    saving, versus_fp32 = p.savings()
-    priced = p.priced()
+    money = _ranged(p) if not by_utilisation else over_utilisations(p, by_utilisation)
+    priced = money.priced
     return Plan(
         workload=workload.name,
         description=description,
-        verdict=verdicts.decide(workload.objective, chosen, nearest, saving),
+        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving),
         objective=workload.objective,
         pipeline=workload.pipeline,
         bill_usd_per_month=market.bill_usd_per_month,
         baseline_usd_per_month=priced.baseline_usd_per_month,
         planned_usd_per_month=priced.usd_per_month,
-        saving_frac=saving,
-        saving_versus_best_fp32_frac=versus_fp32,
+        saving_frac=money.saving,
+        saving_versus_best_fp32_frac=money.versus_fp32,
+        saving_versus_best_half_frac=money.versus_half,
+        best_half=found.best_half,
         parts=priced.parts,
         baseline=evaluations[found.baseline],
         chosen=chosen,
@@ -74,6 +80,20 @@ def assemble(
         splits=splits,
         provenance=provenance,
         canary_ms=found.canary_ms,
+        stand_in=market.stand_in,
+        utilisations=money.rows,
+    )
+
+
+def _ranged(p: Pricing) -> Ranged:
+    """The money of a plan whose traffic is known."""
+    saving, versus_fp32 = p.savings()
+    return Ranged(
+        priced=p.priced(),
+        saving=saving,
+        versus_fp32=versus_fp32,
+        versus_half=p.saving_against(p.found.best_half),
+        rows=(),
     )
 
 
@@ -87,6 +107,7 @@ def assemble_baseline(
     score: Estimate | None,
     assumptions: Sequence[str],
     description: str,
+    by_utilisation: Mapping[float, Trace] | None = None,
 ) -> Baseline:
     """Price the baseline at the trace and hold it against the bill.
 
@@ -99,6 +120,7 @@ def assemble_baseline(
         score: The metric on labelled data, None without labels.
         assumptions: Each one sentence.
         description: One line for the head.
+        by_utilisation: As in :func:`assemble`.
 
     Raises:
         ValueError: when the findings hold no profile.
@@ -106,14 +128,7 @@ def assemble_baseline(
     if not found.profiles:
         raise ValueError("the baseline was not profiled")
     p = Pricing(workload=workload, found=found, market=market, trace=trace)
-    today = p.priced().baseline_usd_per_month
-    parts = waterfall(
-        bill_usd_per_month=market.bill_usd_per_month,
-        baseline=today,
-        unbatched=today,
-        batched=today,
-        with_terms=today,
-    )
+    ranged = over_utilisations(p, by_utilisation) if by_utilisation else None
     return Baseline(
         workload=workload.name,
         description=description,
@@ -123,8 +138,26 @@ def assemble_baseline(
         measurements=found.measurements,
         profile=found.profiles[0],
         bill_usd_per_month=market.bill_usd_per_month,
-        gap=parts[0],
+        gap=_gap(p, ranged),
         offers=market.offers,
         assumptions=tuple(assumptions),
         provenance=provenance,
+        priced_as=market.priced_as,
+        stand_in=market.stand_in,
+        utilisations=ranged.rows if ranged else (),
+        excluded=EXCLUDED,
     )
+
+
+def _gap(p: Pricing, ranged: Ranged | None) -> SavingPart:
+    """What the bill pays beyond the baseline's need; no amount where nobody knows the need."""
+    if ranged is not None:
+        return SavingPart(name="right-sizing", usd_per_month=None, claimed=False, note=NOT_TOLD_APART)
+    today = p.priced().baseline_usd_per_month
+    return waterfall(
+        bill_usd_per_month=p.market.bill_usd_per_month,
+        baseline=today,
+        unbatched=today,
+        batched=today,
+        with_terms=today,
+    )[0]

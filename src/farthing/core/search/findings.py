@@ -54,6 +54,7 @@ class Findings:
         latency: SingleStream of baseline and chosen (and of the nearest when nothing is chosen).
         server: Server scenario at the plan's peak rate, by candidate.
         best_fp32: Fastest full-precision candidate, None when there is none beside the baseline.
+        best_half: Fastest BF16 or FP16 candidate that is not quantized, None when there is none beside the baseline.
         profiles: Of baseline and chosen.
         kept_rps: Rate that the chosen one kept within the promise through its server, before headroom.
         rate_ratio: That rate over the baseline's throughput, both in turns, in one stretch of time; its interval is
@@ -82,6 +83,7 @@ class Findings:
     latency: Mapping[Candidate, Measurement] = field(default_factory=dict)
     server: Mapping[Candidate, Measurement] = field(default_factory=dict)
     best_fp32: Candidate | None = None
+    best_half: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
     kept_rps: Mapping[Candidate, Estimate] = field(default_factory=dict)
     rate_ratio: Estimate | None = None

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.numerals import change
 from farthing.core.stats.intervals import mean_t, ratio_of_blocks
 from farthing.nouns import (
     Candidate,
@@ -175,14 +176,15 @@ def _within(
     if outcome == "not_met" and lo <= 1 + TOLERANCE_FRAC and hi >= 1 - TOLERANCE_FRAC:
         outcome = "unproven"
     raw = float(np.exp(np.log(np.asarray(seen)).mean())) / planned.value - 1
-    notes = [f"raw {raw:+.1%}, corrected for the machine's speed {off:+.1%}"] if speed.estimate.n else []
+    said = f"raw {change(100 * raw, 1)} %, corrected for the machine's speed {change(100 * off, 1)} %"
+    notes = [said] if speed.estimate.n else []
     notes += [f"cores busy in {busy} of {len(seen)} rounds"] if busy else []
     return Check(
         name=name,
         unit=unit,
         planned=planned.scaled(speed.estimate.value**-way),
         seen=mean_t(seen),
-        limit=f"within {TOLERANCE_FRAC:.0%}, is {off:+.1%}",
+        limit=f"within {TOLERANCE_FRAC:.0%}, is {change(100 * off, 1)} %",
         outcome=outcome,
         note="; ".join(notes),
     )

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from farthing.core.money.commitments import commitment_split
+from farthing.core.money.commitments import commitment_split, terms_priced
 from farthing.core.money.saving import saving_frac, waterfall
 from farthing.core.money.trace_cost import TraceCost, cost_at_trace, hour_lengths_h
 from farthing.core.search.findings import Findings
-from farthing.nouns import Candidate, Estimate, HourlyPlan, Offer, OfferEstimate, SavingPart, Trace, Workload
+from farthing.nouns import (
+    Candidate,
+    Estimate,
+    HourlyPlan,
+    Offer,
+    OfferEstimate,
+    SavingPart,
+    StandIn,
+    Trace,
+    Workload,
+)
 
 __all__ = ["Market", "Priced", "Pricing"]
 
@@ -23,6 +33,7 @@ class Market:
         elsewhere: Offers of other hardware, for estimates.
         priced_as: Name of the offer this machine stands for.
         bill_usd_per_month: What is paid today.
+        stand_in: How the machine compares with the bill's offer, None when it was not asked.
     """
 
     bill_offer: Offer
@@ -30,6 +41,12 @@ class Market:
     elsewhere: tuple[Offer, ...]
     priced_as: str
     bill_usd_per_month: float
+    stand_in: StandIn | None = None
+
+    @property
+    def capacity_factor(self) -> float:
+        """Rate of a replica of the bill's offer over the rate that was measured on this machine."""
+        return 1.0 if self.stand_in is None else self.stand_in.capacity_factor
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -77,7 +94,8 @@ class Pricing:
         rate = self.found.sla_rps.get(c)
         if rate is None:
             return None
-        return cost_at_trace(self.trace, rate * factor, self.market.bill_offer, self.workload.objective.min_replicas)
+        rate *= factor * self.market.capacity_factor
+        return cost_at_trace(self.trace, rate, self.market.bill_offer, self.workload.objective.min_replicas)
 
     def spread(self, c: Candidate, cost: TraceCost) -> Estimate:
         """Monthly cost with the interval of the candidate's measured capacity carried through whole replicas."""
@@ -106,18 +124,24 @@ class Pricing:
         rate = found.sla_rps[chosen]
         assert rate is not None
         saving = self._saving(base_rate, self._ratio(chosen, rate / base_rate))
-        fp32 = found.best_fp32
-        fp32_rate = found.sla_rps.get(fp32) if fp32 else None
-        if fp32 is None or fp32_rate is None or fp32 not in found.ratios:
-            return saving, None
-        mine, theirs = found.rate_ratio or found.ratios[chosen], found.ratios[fp32]
-        share = rate / fp32_rate
+        return saving, self.saving_against(found.best_fp32)
+
+    def saving_against(self, other: Candidate | None) -> Estimate | None:
+        """The choice against another candidate of the proof rounds; None when it, or its rate, is not there."""
+        found, chosen = self.found, self.found.chosen
+        rate = found.sla_rps.get(chosen) if chosen else None
+        their_rate = found.sla_rps.get(other) if other else None
+        if chosen is None or other is None or rate is None or their_rate is None or other not in found.ratios:
+            return None
+        mine, theirs = found.rate_ratio or found.ratios[chosen], found.ratios[other]
+        share = rate / their_rate
         half = ((mine.hi / mine.lo) ** 2 * (theirs.hi / theirs.lo) ** 2) ** 0.25
         ratio = replace(mine, value=share, lo=share / half, hi=share * half, method="product of two t intervals")
-        return saving, self._saving(fp32_rate, ratio)
+        return self._saving(their_rate, ratio)
 
     def _saving(self, base_rate_rps: float, ratio: Estimate) -> Estimate:
         minimum = self.workload.objective.min_replicas
+        base_rate_rps *= self.market.capacity_factor
         return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum)
 
     def _ratio(self, c: Candidate, value: float) -> Estimate:
@@ -171,7 +195,7 @@ class Pricing:
             baseline=today,
             unbatched=self.spread(alone, self.cost(alone) or after),
             batched=self.spread(chosen, after),
-            with_terms=final,
+            with_terms=final if terms_priced(self.market.terms) else None,
         )
 
     def elsewhere(self) -> tuple[OfferEstimate, ...]:
@@ -185,7 +209,7 @@ class Pricing:
         for offer in self.market.elsewhere:
             if not offer.hardware.vcpus or offer.usd_per_hour is None:
                 continue
-            guess = rate * offer.hardware.vcpus / own
+            guess = rate * self.market.capacity_factor * offer.hardware.vcpus / own
             mid, low, high = (
                 cost_at_trace(self.trace, guess * f, offer, self.workload.objective.min_replicas).usd_per_month
                 for f in (1.0, 2.0, 0.5)

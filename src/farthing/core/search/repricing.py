@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from farthing.core.money.commitments import commitment_split
+from farthing.core.money.commitments import commitment_split, terms_priced
 from farthing.core.money.price import usd_per_hour
-from farthing.core.money.saving import waterfall
-from farthing.nouns import Estimate, Evaluation, Offer, Plan
+from farthing.core.money.saving import UNSPLIT, unsplit, waterfall
+from farthing.nouns import AtUtilisation, Estimate, Evaluation, Offer, Plan, SavingPart
 
 __all__ = ["reprice"]
 
@@ -40,15 +40,8 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
         lengths = np.asarray(plan.hourly.baseline_usd) / (np.asarray(plan.hourly.baseline_replicas) * usd_per_hour(old))
         split = commitment_split(np.asarray(plan.hourly.planned_replicas), terms, hour_lengths_h=lengths)
         batched = _batched(plan, factor)
-        unbatched = _unbatched(plan, factor, batched)
         planned = batched.scaled(split.usd_per_month / batched.value)
-        parts = waterfall(
-            bill_usd_per_month=plan.bill_usd_per_month,
-            baseline=baseline,
-            unbatched=unbatched,
-            batched=batched,
-            with_terms=planned,
-        )
+        parts = _parts(plan, factor, baseline, batched, planned if terms_priced(terms) else None)
         hourly = replace(
             hourly,
             committed_replicas=split.committed_replicas,
@@ -67,6 +60,7 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
         hourly=hourly,
         offers=(offer, *(o for o in terms if o != offer)),
         elsewhere=(),
+        utilisations=tuple(_at(row, factor, _ratio(plan.planned_usd_per_month, planned)) for row in plan.utilisations),
         assumptions=(
             f"priced again with the price of {offer.dated.isoformat()} ({offer.source})",
             *(a for a in plan.assumptions if not a.startswith("purchase terms:")),
@@ -83,11 +77,49 @@ def _scaled(e: Evaluation, factor: float) -> Evaluation:
     )
 
 
+def _at(row: AtUtilisation, factor: float, planned_factor: float) -> AtUtilisation:
+    """The same requests at new prices; the utilisation is that of the replicas at the plan's own prices.
+
+    The plan keeps its hours at the highest utilisation only, so what commitments do there is taken for all.
+    """
+    planned = row.planned_usd_per_month
+    return replace(
+        row,
+        baseline_usd_per_month=row.baseline_usd_per_month.scaled(factor),
+        planned_usd_per_month=None if planned is None else planned.scaled(planned_factor),
+    )
+
+
+def _ratio(before: Estimate | None, after: Estimate | None) -> float:
+    return 1.0 if before is None or after is None else after.value / before.value
+
+
 def _batched(plan: Plan, factor: float) -> Estimate:
+    """Cost at the bill's own offer and term, down to the plan's lowest utilisation where the traffic is not known."""
     cost = plan.chosen.cost_usd_per_month if plan.chosen else None
     if cost is None:
         raise ValueError(f"the plan of {plan.workload} has no cost for what it chose")
+    planned = plan.planned_usd_per_month
+    if plan.utilisations and planned is not None:
+        cost = replace(cost, lo=min(cost.lo, planned.lo * cost.value / planned.value))
     return cost.scaled(factor)
+
+
+def _parts(
+    plan: Plan, factor: float, baseline: Estimate, batched: Estimate, with_terms: Estimate | None
+) -> tuple[SavingPart, ...]:
+    whole = next((p for p in plan.parts if p.name == UNSPLIT), None)
+    if whole is not None:
+        return unsplit(
+            bill_usd_per_month=plan.bill_usd_per_month, batched=batched, with_terms=with_terms, note=whole.note
+        )
+    return waterfall(
+        bill_usd_per_month=plan.bill_usd_per_month,
+        baseline=baseline,
+        unbatched=_unbatched(plan, factor, batched),
+        batched=batched,
+        with_terms=with_terms,
+    )
 
 
 def _unbatched(plan: Plan, factor: float, batched: Estimate) -> Estimate:

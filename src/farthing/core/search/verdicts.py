@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from farthing.core.numerals import change, ends, loses, number
 from farthing.nouns import (
     NEVER_MS,
     AccuracyEvidence,
@@ -41,7 +42,7 @@ def decide(
         return Verdict(
             outcome="not_met",
             reasons=(
-                f"{chosen.candidate.variant} loses {_points(evidence.drop_frac.value)} points, "
+                f"{chosen.candidate.variant} {loses(evidence.drop_frac.value)}, "
                 f"more than {_points(objective.max_drop_frac)} allowed",
             ),
             hint=f"--max-drop {_up(evidence.drop_frac.hi)}pt",
@@ -65,7 +66,7 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
         outcome="not_met",
         reasons=(
             f"no candidate answers within {bound.ms:g} ms at {bound.name}",
-            f"{other.candidate.label} comes nearest, {alone.name} {ms.value:.1f} ms [{ms.lo:.1f}, {ms.hi:.1f}] "
+            f"{other.candidate.label} comes nearest, {alone.name} {ms.value:.1f} ms {ends(ms.lo, ms.hi, 1)} "
             f"without any queue; {other.reason or 'not tried under load'}",
         ),
         hint=f"{bound.flag} {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
@@ -74,7 +75,7 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
 
 def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> Verdict:
     reason = (
-        f"{chosen.candidate.variant} loses {_points(e.drop_frac.value)} points on {e.n:,} {e.split} samples; with them "
+        f"{chosen.candidate.variant} {loses(e.drop_frac.value)} on {e.n:,} {e.split} samples; with them "
         f"“at most {_points(objective.max_drop_frac)} points” cannot be shown (upper limit {_points(e.drop_frac.hi)})"
     )
     more = f"about {e.n_needed:,} labelled samples would settle it; or " if e.n_needed else ""
@@ -85,7 +86,7 @@ def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> 
 
 def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
     reasons = [
-        f"{e.metric} {-e.drop_frac.value * 100:+.2f} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
+        f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
         f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
@@ -94,7 +95,7 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
     if saving.lo < wanted or saving.lo <= 0:
         outcome: Outcome = "not_met" if saving.hi < wanted else "unproven"
         missed = f"wanted {wanted * 100:g} %" if wanted else "which may be none"
-        text = f"the saving is {_percent(saving.value)} % [{_percent(saving.lo)}, {_percent(saving.hi)}], {missed}"
+        text = f"the saving is {number(saving.value * 100, 1)} % {ends(saving.lo, saving.hi, 1, scale=100)}, {missed}"
         return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
     cost = chosen.cost_usd_per_month
     budget, bound, tail = objective.budget_usd_per_month, objective.latency, chosen.at_peak
@@ -117,8 +118,8 @@ def _not_kept(tail: Latency, bound: LatencyBound) -> str:
             "at the plan's peak rate more requests came than were answered in time: "
             f"{tail.name} has no limit, promised {bound.ms:g} ms"
         )
-    upper = "no limit" if ms.hi >= NEVER_MS else f"{ms.hi:.1f}"
-    return f"{tail.name} is {ms.value:.1f} ms [{ms.lo:.1f}, {upper}] at the plan's peak rate, promised {bound.ms:g} ms"
+    seen = f"[{number(ms.lo, 1)}, no limit]" if ms.hi >= NEVER_MS else ends(ms.lo, ms.hi, 1)
+    return f"{tail.name} is {number(ms.value, 1)} ms {seen} at the plan's peak rate, promised {bound.ms:g} ms"
 
 
 def nearest(evaluations: Iterable[Evaluation], percentile: float) -> Evaluation | None:
@@ -129,11 +130,8 @@ def nearest(evaluations: Iterable[Evaluation], percentile: float) -> Evaluation 
 
 
 def _points(frac: float) -> str:
-    return f"{frac * 100:.2f}".rstrip("0").rstrip(".") or "0"
-
-
-def _percent(frac: float) -> str:
-    return f"{frac * 100:.1f}".replace("-", "−")
+    text = number(frac * 100, 2)
+    return text.rstrip("0").rstrip(".") or "0"
 
 
 def _up(frac: float) -> str:

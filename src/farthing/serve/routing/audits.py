@@ -7,7 +7,6 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from os.path import normpath
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from farthing.core.route.watching import (
     observe_score,
     watch_of,
 )
+from farthing.load.route_command import calibrate_again
 from farthing.nouns import Estimate
 from farthing.serve.requests import Answer, Request
 from farthing.serve.routing.decisions import Decision
@@ -280,13 +280,9 @@ class RouteAuditor:
 
     @property
     def advice(self) -> str:
-        """The command that calibrates anew."""
-        route = self.route
-        sources = {t.name: normpath(self._folder / t.source) if t.kind == "model" else t.source for t in route.tiers}
-        tiers = " ".join(f"--tier {name}={source}" for name, source in sources.items())
-        data = "REQUESTS" if self.kept is None else str(self.kept.path)
-        limit = f"--max-loss {100 * route.max_loss_frac:g}% --confidence {100 * route.confidence:g}%"
-        return f"calibrate anew: farthing route calibrate {tiers} --data {data} {limit} --out NEW"
+        """The command that calibrates anew, with all that the first one was given."""
+        kept = None if self.kept is None else self.kept.path
+        return f"calibrate anew: {calibrate_again(self.route, self._folder, kept=kept)}"
 
 
 def class_of(answer: Answer, row: int = 0) -> int | None:

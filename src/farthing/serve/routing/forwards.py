@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -282,11 +281,19 @@ def _joined(parts: Sequence[Answer | BaseException]) -> Answer:
 
 
 def _single_rows(request: Request) -> list[Request]:
-    """Its rows as requests of their own."""
-    rows = range(request.rows)
-    if request.payloads is not None:
-        return [replace(request, rows=1, payloads=request.payloads[k : k + 1]) for k in rows]
-    return [replace(request, rows=1, tensors=[tensor[k : k + 1] for tensor in request.tensors or ()]) for k in rows]
+    """Its rows as requests of their own; a leg of a route is one too, and cannot be copied as it is."""
+
+    def row(k: int) -> Request:
+        return Request(
+            model=request.model,
+            tensors=None if request.tensors is None else [tensor[k : k + 1] for tensor in request.tensors],
+            payloads=None if request.payloads is None else request.payloads[k : k + 1],
+            deadline_s=request.deadline_s,
+            priority=request.priority,
+            trace=request.trace,
+        )
+
+    return [row(k) for k in range(request.rows)]
 
 
 def forward_model(spec: ForwardedModel, speech_of: Callable[[ForwardedModel], Speech], clock: Clock) -> LiveModel:

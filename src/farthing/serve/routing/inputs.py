@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.nouns import TensorSpec
 from farthing.serve.requests import Request
 from farthing.serve.served import LiveModel
 
-__all__ = ["Fitted", "Taking", "common_inputs", "fitted_to", "taking", "text_of"]
+__all__ = ["Fitted", "Taking", "common_inputs", "fitted_to", "takes_texts", "taking", "text_of"]
 
+_TEXTS = ((None,), (None, 1))
+"""Shapes of a tensor that holds a text a row."""
 
 Fitted = tuple[Sequence[NDArray[Any]] | None, Sequence[bytes | str] | None, int, Any]
 """Inputs of some rows: tensors, payloads, length and shape key (:class:`~farthing.serve.requests.Request`)."""
@@ -41,19 +44,25 @@ def taking(model: LiveModel, route: LiveModel) -> Taking:
     """What a model takes of a route's requests."""
     kind = route.spec.pipeline.kind
     same = kind != "tensor" and model.spec.pipeline.kind == kind
-    shape = model.inputs[0].shape if len(model.inputs) == 1 and model.inputs[0].dtype == "bytes" else None
     return Taking(
         payloads=same,
-        bytes_shape=None if same or shape not in ((None,), (None, 1)) else shape,
+        bytes_shape=None if same or not takes_texts(model) else model.inputs[0].shape,
         tensors=bool(route.inputs) and model.inputs == route.inputs and model.batched == route.batched,
         most_tokens=model.spec.pipeline.max_length,
     )
 
 
-def common_inputs(models: Sequence[LiveModel]) -> tuple[Any, ...]:
-    """Tensors that all models take alike, none where they differ."""
+def takes_texts(model: LiveModel) -> bool:
+    """Whether its one tensor holds a text a row."""
+    return len(model.inputs) == 1 and model.inputs[0].dtype == "bytes" and model.inputs[0].shape in _TEXTS
+
+
+def common_inputs(models: Sequence[LiveModel]) -> tuple[TensorSpec, ...]:
+    """Tensors that all models take alike; where each takes a text a row, texts; none where they differ."""
     first = models[0].inputs
-    return first if all(model.inputs == first for model in models) else ()
+    if all(model.inputs == first for model in models):
+        return first
+    return (TensorSpec(name="text", dtype="bytes", shape=(None,)),) if all(map(takes_texts, models)) else ()
 
 
 def fitted_to(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> Fitted | None:
@@ -66,7 +75,9 @@ def fitted_to(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> 
     """
     if request.payloads is None:
         tensors = request.tensors
-        if not takes.tensors or tensors is None:
+        if tensors is not None and not takes.tensors:
+            return _texts_of(request, rows, takes)
+        if tensors is None:
             return None
         if rows is not None:
             index = np.array(rows)
@@ -80,7 +91,20 @@ def fitted_to(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> 
         return None
     texts = np.empty(len(payloads), dtype=object)
     texts[:] = [p.encode("utf-8", "replace") if isinstance(p, str) else p for p in payloads]
-    return ([texts.reshape(-1, *([1] * (len(takes.bytes_shape) - 1)))], None, 0, None)
+    return ([_shaped(texts, takes.bytes_shape)], None, 0, None)
+
+
+def _texts_of(request: Request, rows: tuple[int, ...] | None, takes: Taking) -> Fitted | None:
+    """Texts that came as a tensor of one a row, for a model that takes them in another shape or one request a row."""
+    tensors = request.tensors
+    if takes.bytes_shape is None or not tensors or len(tensors) != 1 or tensors[0].dtype.char != "O":
+        return None
+    texts = tensors[0].reshape(-1)
+    return ([_shaped(texts if rows is None else texts[list(rows)], takes.bytes_shape)], None, 0, None)
+
+
+def _shaped(texts: NDArray[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
+    return texts.reshape(-1, *([1] * (len(shape) - 1)))
 
 
 def text_of(request: Request, row: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from farthing.ports import Clock
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.decisions import Auditor, Nobody, RouteObserver
 from farthing.serve.routing.forwards import ForwardQueue, forward_model
-from farthing.serve.routing.inputs import common_inputs
+from farthing.serve.routing.inputs import common_inputs, takes_texts
 from farthing.serve.routing.router import Router
 from farthing.serve.routing.speeches import speech_of
 from farthing.serve.routing.steersman import NoScaler, Scaler
@@ -157,7 +157,7 @@ class Loader:
             spec=spec,
             inputs=takes,
             outputs=outputs,
-            batched=all(tier.batched for tier in tiers.values()),
+            batched=_is_batched(list(tiers.values()), outputs),
             queue=router,
             state="ready",
             platform="farthing_route",
@@ -216,6 +216,12 @@ def _outputs(spec: RoutedModel, tiers: Mapping[str, LiveModel]) -> tuple[TensorS
                 hint="tiers of one route must have the same classes in the same order",
             )
     return chosen
+
+
+def _is_batched(tiers: Sequence[LiveModel], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether rows are told apart: all tiers batch them, or each takes a text a row and gives an answer a row."""
+    rows = all(output.shape[:1] == (None,) for output in outputs)
+    return all(tier.batched for tier in tiers) or (rows and all(map(takes_texts, tiers)))
 
 
 def _is_everyones(output: TensorSpec, tiers: Mapping[str, LiveModel]) -> bool:

@@ -248,8 +248,7 @@ def _logistic_score(spec: ScoreSpec, fitted: Logistic) -> RowScore:
 
 
 def _logistic(fitted: Logistic, features: Floats) -> float:
-    odds = float(features @ fitted.weights) + fitted.intercept
-    return 1 / (1 + math.exp(-odds)) if odds >= 0 else (e := math.exp(odds)) / (1 + e)
+    return fitted.score_one(features)
 
 
 def _neighbours(fitted: Neighbours, row: Row) -> float:

@@ -168,7 +168,7 @@ def _from_json(datatype: Datatype, flat: Sequence[Any], name: str) -> NDArray[An
 
 
 class Chat:
-    """A chat model that answers the name of a class: 1 for it and 0 for the others.
+    """A chat model. It answers the name of a class: 1 for it and 0 for the others; without classes, in its own words.
 
     Args:
         spec: Where; its ``options`` may hold ``prompt`` and ``key_env``, its ``classes`` are told to the model.
@@ -180,16 +180,15 @@ class Chat:
 
     def __init__(self, spec: ForwardedModel) -> None:
         self._spec = spec
-        self._instruction = told(str(spec.options.get("prompt", DEFAULT_PROMPT)), spec.classes)
+        self._instruction = told(str(spec.options.get("prompt", DEFAULT_PROMPT if spec.classes else "")), spec.classes)
         self._known = classes_by_name(spec.classes)
 
     async def learn(self, client: HttpClient) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Known without asking: a text a request, a number a class."""
+        """Known without asking: a text a request; a number a class, or a text."""
         api_key(self._spec)
-        return (
-            (TensorSpec(name="text", dtype="bytes", shape=(None,)),),
-            (TensorSpec(name="scores", dtype="float32", shape=(None, len(self._spec.classes))),),
-        )
+        words = TensorSpec(name="text", dtype="bytes", shape=(None,))
+        scores = TensorSpec(name="scores", dtype="float32", shape=(None, len(self._spec.classes)))
+        return (words,), (scores if self._spec.classes else words,)
 
     def encode(self, request: Request, model: LiveModel, left_s: float) -> tuple[bytes, bytes]:
         """One text, told what it is to be classified as."""
@@ -203,21 +202,33 @@ class Chat:
         return body, _JSON + api_key(self._spec)
 
     def decode(self, reply: Reply, request: Request, model: LiveModel) -> Answer:
-        """The class that is named; a 500 when none is, so that another tier is asked."""
+        """The class that is named, or what is said; a 500 when there is none, so that another tier is asked."""
         document = _document(reply)
         tokens = _tokens(document)
         try:
-            said = str(document["choices"][0]["message"]["content"])
+            said = document["choices"][0]["message"]["content"]
         except _WRONG as e:
             raise Charged(f"{self._spec.name}: its answer has no text: {e!r}", tokens) from e
+        if not isinstance(said, str):
+            raise Charged(f"{self._spec.name}: its answer has no text", tokens)
+        answer = _answer([self._scores(said, tokens) if self._spec.classes else _words(said)], request)
+        answer.tokens = tokens
+        return answer
+
+    def _scores(self, said: str, tokens: tuple[int, int] | None) -> NDArray[np.float32]:
         index = class_index(said, self._known)
         if index is None:
             raise Charged(f"{self._spec.name}: its answer names no class", tokens)
         scores = np.zeros((1, len(self._spec.classes)), dtype=np.float32)
         scores[0, index] = 1.0
-        answer = _answer([scores], request)
-        answer.tokens = tokens
-        return answer
+        return scores
+
+
+def _words(said: str) -> NDArray[Any]:
+    """A text as a BYTES tensor of one element."""
+    found = np.empty(1, dtype=object)
+    found[0] = said.encode("utf-8", "replace")
+    return found
 
 
 def _tokens(document: Mapping[str, Any]) -> tuple[int, int] | None:

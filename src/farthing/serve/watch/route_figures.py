@@ -59,6 +59,7 @@ def route_document(metrics: Metrics, live: LiveRoute) -> dict[str, Any]:
         "loss": None if loss is None else {"value": loss.value, "lo": loss.lo, "hi": loss.hi},
         "evidence": dict(_evidence(auditor)),
         "tiers": [_tier(live, name) for name in router.tiers],
+        "counted": _counted(auditor),
         "audits": {
             "audit_frac": auditor.audit_frac,
             "same": audits.same,
@@ -79,6 +80,15 @@ def route_document(metrics: Metrics, live: LiveRoute) -> dict[str, Any]:
         "kept": None if auditor.kept is None else {"n": auditor.kept.n, "path": str(auditor.kept.path)},
         "saving": saving_document(metrics, live),
     }
+
+
+def _counted(auditor: RouteAuditor) -> dict[str, Any] | None:
+    """Of the requests since the watch began those that the watch of the loss compared, None where nothing is audited.
+
+    Requests whose audit is on its way wait with those behind it, and are in neither number.
+    """
+    seen = auditor.state.loss
+    return None if seen is None else {"rows": seen.n, "audited": seen.audited, "audited_frac": seen.audited_frac}
 
 
 def _tier(live: LiveRoute, name: str) -> dict[str, Any]:
@@ -200,6 +210,16 @@ def _alarm(live: LiveRoute) -> Samples:
     return [({"test": kind}, float(alarm is not None and alarm.kind == kind)) for kind in ("loss", "score")]
 
 
+def _audited(live: LiveRoute) -> Samples:
+    seen = live.auditor.state.loss
+    return [] if seen is None or seen.audited_frac is None else [({}, seen.audited_frac)]
+
+
+def _watched(live: LiveRoute) -> Samples:
+    seen = live.auditor.state.loss
+    return [] if seen is None else [({}, seen.n)]
+
+
 def _limit(live: LiveRoute) -> Samples:
     test = live.auditor.watch.loss
     return [] if test is None else [({}, test.alarm_loss_frac)]
@@ -217,6 +237,8 @@ FIGURES: tuple[tuple[str, str, Literal["gauge", "counter"], Callable[[LiveRoute]
         "counter",
         lambda live: [({}, live.auditor.audits.usd)],
     ),
+    ("farthing_route_watched_requests", "Rows that the watch of the loss has taken in.", "gauge", _watched),
+    ("farthing_route_audited_ratio", "Share of them that was compared with the reference.", "gauge", _audited),
     ("farthing_route_loss_ratio", "Share of rows whose answer differs from the reference's.", "gauge", _loss),
     ("farthing_route_alarm_loss_ratio", "Share at which the route falls back.", "gauge", _limit),
     (
