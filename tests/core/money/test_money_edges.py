@@ -30,10 +30,9 @@ from farthing.core.money.saving import on_grid_usd, saving_frac, waterfall
 from farthing.core.money.trace_cost import (
     cost_at_trace,
     hour_lengths_h,
-    infer_trace,
-    infer_trace_from_replicas,
     replicas_by_hour,
 )
+from farthing.core.money.utilisation import paid_replicas, trace_at
 from farthing.errors import InputError
 from farthing.nouns import Estimate, Offer, Trace
 
@@ -306,20 +305,30 @@ def test_what_was_priced_cannot_be_changed(offer: OfferMaker) -> None:
             array[0] = 5
 
 
-def test_a_bill_between_two_steps_takes_the_nearer_and_of_two_equal_ones_the_lower(offer: OfferMaker) -> None:
-    """Flat traffic at $73 a replica: 4.4 pays for four, 4.6 for five, 4.5 for four; half a replica for one."""
-    flat = Trace(name="flat", step_s=3600.0, counts=np.full(4, 3600.0))
+def test_a_bill_pays_for_half_a_replica_less_than_the_fewest_and_no_less(offer: OfferMaker) -> None:
+    assert paid_replicas(73 * 4.4, offer()) == pytest.approx(4.4)
+    assert paid_replicas(36.5, offer()) == pytest.approx(0.5)
+    assert paid_replicas(73 * 2.5, offer(), 3) == pytest.approx(2.5)
+    for replicas, fewest in ((0.49, 1), (2.49, 3)):
+        with pytest.raises(
+            InputError, match=rf"pays for {replicas} replicas .*\(\$73\.00 each\); the minimum is {fewest}"
+        ):
+            paid_replicas(73 * replicas, offer(), fewest)
 
-    def replicas(bill: float) -> float:
-        return float(infer_trace(flat, 10.0, offer(), bill).counts[0] / 3600 / 10)
 
-    assert [replicas(73 * x) for x in (4.4, 4.6, 4.5, 1.0, 0.5)] == pytest.approx([4, 5, 4, 1, 1])
-    with pytest.raises(InputError, match=r"pays for 0\.49 replicas"):
-        replicas(73 * 0.49)
-    assert infer_trace_from_replicas(flat, 10.0, 1).counts.tolist() == pytest.approx([36_000] * 4)
-    for count, sla_rps in ((0, 1.0), (1, 0.0)):
-        with pytest.raises(ValueError, match="replicas ≥ 1 and sla_rps > 0"):
-            infer_trace_from_replicas(flat, sla_rps, count)
+def test_a_volume_keeps_the_replicas_busy_to_a_share() -> None:
+    """Four replicas of 10 requests/s at 30 %: 12 requests/s on average, whatever the shape."""
+    shape = Trace(name="s", step_s=3600.0, counts=np.array([1.0, 3.0]) * 3600)
+    seen = trace_at(shape, 0.3, 4.0, 10.0)
+    assert (seen.counts / 3600).tolist() == pytest.approx([6.0, 18.0])
+    assert seen.inferred
+    assert (trace_at(shape, 1.0, 1.0, 1.0).counts / 3600).mean() == pytest.approx(1.0)
+    for bad in ((0.0, 1.0, 1.0), (1.01, 1.0, 1.0), (0.5, 0.0, 1.0), (0.5, 1.0, 0.0)):
+        with pytest.raises(ValueError, match="must"):
+            trace_at(shape, *bad)
+
+
+def test_replicas_by_hour_are_at_least_the_fewest() -> None:
     assert replicas_by_hour(np.array([0.0, 25.0]), 10.0, 2).tolist() == [2, 3]
     with pytest.raises(ValueError, match="min_replicas must be ≥ 1, is 0"):
         replicas_by_hour(np.array([1.0]), 1.0, 0)
@@ -355,9 +364,3 @@ def test_a_split_that_was_priced_cannot_be_changed(offer: OfferMaker) -> None:
     for array in (split.on_demand_replicas, split.spot_replicas, split.usd_by_hour):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 5
-
-
-def test_the_price_of_a_replica_stands_in_the_refusal(offer: OfferMaker) -> None:
-    flat = Trace(name="flat", step_s=3600.0, counts=np.ones(4))
-    with pytest.raises(InputError, match=r"a bill of \$30\.00 a month pays for 0\.41 replicas .*\(\$73\.00 each\)"):
-        infer_trace(flat, 10.0, offer(), 30.0)

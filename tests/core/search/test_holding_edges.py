@@ -121,7 +121,8 @@ def test_a_tenth_is_tolerated_and_the_plans_interval_counts(factor: float, outco
     assert TOLERANCE_FRAC == 0.10
     assert [c.outcome for c in checks(again(service=factor, capacity=factor))] == [outcome] * 2
     limit = checks(again(service=factor))[0].limit
-    assert limit == f"within 10%, is {factor - 1:+.1%}"
+    signed = f"{100 * (factor - 1):+.1f}".replace("-", "−").replace("+0.0", "0.0")
+    assert limit == f"within 10%, is {signed} %"
 
 
 def test_service_time_goes_with_the_inverse_of_the_machines_speed() -> None:
@@ -132,8 +133,8 @@ def test_service_time_goes_with_the_inverse_of_the_machines_speed() -> None:
     assert service.planned is not None
     assert capacity.planned is not None
     assert (service.planned.value, capacity.planned.value) == pytest.approx((20.0, 800.0))
-    assert service.note == "raw +25.0%, corrected for the machine's speed +0.0%"
-    assert capacity.note.startswith("raw -20.0%, corrected for the machine's speed ")
+    assert service.note == "raw +25.0 %, corrected for the machine's speed 0.0 %"
+    assert capacity.note == "raw −20.0 %, corrected for the machine's speed 0.0 %"
     assert (service.name, service.unit) == ("service time of a batch of 8", "ms")
     assert (capacity.name, capacity.unit) == ("capacity of a replica", "requests/s")
 
@@ -220,7 +221,7 @@ def test_the_worst_check_decides_and_failures_are_said_first() -> None:
     both = held(plan(), again(service=1.105, capacity=0.5), "abc").verdict
     assert both.outcome == "not_met"
     assert [r.split(":")[0] for r in both.reasons] == ["capacity of a replica", "service time of a batch of 8"]
-    assert "500 requests/s, planned 1000 (within 10%, is -50.0%)" in both.reasons[0]
+    assert "500 requests/s, planned 1000 (within 10%, is −50.0 %)" in both.reasons[0]
     assert "on a quiet machine" in both.hint
 
 

@@ -82,10 +82,10 @@ def test_what_was_never_tried_on_the_confirm_split_is_unproven() -> None:
 
 @pytest.mark.parametrize(("upper", "asked"), [(0.0401, "4.1"), (0.04, "4"), (0.0309, "3.1")])
 def test_a_proven_loss_is_not_met_and_its_upper_limit_is_asked_for(upper: float, asked: str) -> None:
-    lost = evidence("not_met", est(0.0305, -1.0, upper))
+    lost = evidence("not_met", est(0.03, -1.0, upper))
     verdict = decide(objective(max_drop_frac=0.01), replace(GOOD, accuracy=lost), None, SAVED)
     assert verdict.outcome == "not_met"
-    assert verdict.reasons == ("int8 loses 3.05 points, more than 1 allowed",)
+    assert verdict.reasons == ("int8 loses 3.0 points, more than 1 allowed",)
     assert verdict.hint == f"--max-drop {asked}pt"
 
 
@@ -107,7 +107,7 @@ def test_a_met_plan_says_what_its_accuracy_did() -> None:
     assert judged().reasons == ("accuracy +0.50 points (at most −0.25, 95 %) on 700 untouched samples",)
     worse = evidence(drop=est(0.0034, -1.0, 0.009), n=1200)
     verdict = decide(objective(), replace(GOOD, accuracy=worse), None, SAVED)
-    assert verdict.reasons == ("accuracy -0.34 points (at most −0.9, 95 %) on 1,200 untouched samples",)
+    assert verdict.reasons == ("accuracy −0.34 points (at most −0.9, 95 %) on 1,200 untouched samples",)
     gained = decide(objective(), replace(GOOD, accuracy=evidence(drop=est(-0.02, -1.0, -0.01))), None, SAVED)
     assert "(at most −0, 95 %)" in gained.reasons[0]
 
