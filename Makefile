@@ -3,10 +3,13 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ONLY   ?= all
+ROOMS  ?=
+SIZE   ?= 60
+SEED   ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: install demo example route-demo test test-long soak golden recording check format bench clean
+.PHONY: install demo example route-demo test test-long soak golden mutation recording check format bench clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +43,9 @@ soak: install ## the server's faults at length: 1,000 kills, 10⁶ marked and 10
 
 golden: install ## write the help pages and error texts of tests/golden anew, for review
 	FARTHING_GOLDEN=write $(BIN)/python -m pytest tests/cli tests/errors tests/load
+
+mutation: install ## change one thing at a time where farthing decides, and see whether that room's tests notice
+	@$(BIN)/python tools/mutation $(ROOMS) --size $(SIZE) --seed $(SEED)
 
 recording: install ## measure the small run of tests/golden/replay anew
 	$(BIN)/python tests/replay/recording.py

@@ -108,8 +108,8 @@ class Pricing:
         offer = self.market.bill_offer
         return Estimate(
             value=cost.usd_per_month,
-            lo=min(cost.usd_per_month, *values),
-            hi=max(cost.usd_per_month, *values),
+            lo=min([cost.usd_per_month, *values]),
+            hi=max([cost.usd_per_month, *values]),
             n=capacity.n if capacity else 0,
             method=f"{what} through whole replicas",
             source=f"{offer.key} {offer.dated.isoformat()}",

@@ -106,8 +106,9 @@ def _binomial_cdf(k: int, n: int, p: float) -> float:
 @compiled
 def region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
     """P(w ≤ most[b]) for trinomial (w, b)."""
-    rest = 1 - p_b
-    ratio = min(p_w / rest, 1.0) if rest > 0 else 0.0
+    if p_b >= 1.0:
+        return 1.0 if most.size > n and most[n] >= 0 else 0.0
+    ratio = min(p_w / (1 - p_b), 1.0)
     mean = n * p_b
     spread = 9 * math.sqrt(mean) + 40
     first = max(0, int(mean - spread))
@@ -116,8 +117,6 @@ def region_probability(most: Ints, n: int, p_w: float, p_b: float) -> float:
     for b in range(first, last + 1):
         if weight > _NEGLIGIBLE:
             total += weight * _binomial_cdf(most[b], n - b, ratio)
-        if p_b >= 1.0:
-            break
         weight *= (n - b) / (b + 1) * p_b / (1 - p_b)
     return total
 
@@ -143,6 +142,24 @@ def _worse_rate(most: Ints, n: int, p_b: float, alpha: float, start: float) -> f
 
 
 @compiled
+def _drop_where_all_differ(most: Ints, n: int, p_lo: float, p_hi: float, alpha: float, best: float) -> float:
+    """Largest drop on the edge p_w + p_b = 1, where p_b ends between two points of the grid; at least ``best``.
+
+    On the edge w is binomial and the region holds its smallest values, so that its probability rises with p_b.
+    """
+    lo, hi = p_lo, min(p_hi, (1 - best) / 2)
+    if hi <= lo or region_probability(most, n, 1 - hi, hi) <= alpha:
+        return best
+    for _ in range(50):
+        mid = (lo + hi) / 2
+        if region_probability(most, n, 1 - mid, mid) > alpha:
+            hi = mid
+        else:
+            lo = mid
+    return 1 - 2 * lo
+
+
+@compiled
 def _largest_drop(most: Ints, n: int, p_lo: float, p_hi: float, alpha: float, start: float) -> float:
     """Largest p_w − p_b over p_b in [p_lo, p_hi], on a grid of sqrt(n p_b) that is refined around the best."""
     left, right = math.sqrt(n * p_lo), math.sqrt(n * p_hi)
@@ -160,7 +177,7 @@ def _largest_drop(most: Ints, n: int, p_lo: float, p_hi: float, alpha: float, st
                 best = _worse_rate(most, n, p_b, alpha, max(p_w, 0.0)) - p_b
                 where = root
         step /= 4
-    return best
+    return _drop_where_all_differ(most, n, p_lo, p_hi, alpha, best)
 
 
 def exact_upper(w: int, b: int, n: int, *, confidence: float) -> float:
