@@ -64,7 +64,8 @@ def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> 
         policy_of(policy)
     except ValueError as e:
         return str(e)
-    tier = next((t for t in policy.tiers if t not in tiers), None)
+    named = (*policy.tiers, *([policy.otherwise] if policy.otherwise else []))
+    tier = next((t for t in named if t not in tiers), None)
     score = next((s for s in policy.scores if s not in scores), None)
     return f"unknown tier {tier!r}" if tier else f"unknown score {score!r}" if score else ""
 
