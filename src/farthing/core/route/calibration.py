@@ -5,6 +5,12 @@ the most careful to the cheapest (Pareto testing, Laufer-Goldshmidt et al., ICLR
 beats in both cost and the upper limit that the certifying part can be expected to show. On the other part the path
 is certified in its order. All scores, kinds, tiers and thresholds are compared, and nothing is paid for it there,
 because the certifying part never saw the choice.
+
+Beside that path the best coin between tiers is proven, on a part of the level
+(:func:`farthing.core.route.certification.certify_sequences`), and a policy that cannot be expected to be proven as it
+is, on a share of the requests (:mod:`farthing.core.route.splits`). What is followed is the cheapest of all that is
+certified, and no policy with a score that the proving part shows to be worse than a coin of equal cost: so a route is
+never worse than the coin that could be proven.
 """
 
 from __future__ import annotations
@@ -23,12 +29,14 @@ from farthing.core.route.certification import (
     Method,
     Procedure,
     Tested,
-    certify,
+    certify_sequences,
     groups_of,
 )
+from farthing.core.route.controls import against_coin, beyond_coin, hull_of
 from farthing.core.route.families import Family, GridMeans, families_of, grid_means
 from farthing.core.route.outcomes import OutcomeMatrix, require_disjoint
-from farthing.core.route.policies import FixedTier, Policy, follow, label
+from farthing.core.route.policies import FixedTier, Policy, Split, follow, label, simple
+from farthing.core.route.splits import LEAST_SHARE, Damped, coin_path, damped_path, lead_over
 from farthing.nouns import Estimate, Verdict
 
 __all__ = ["Calibration", "Compared", "calibrate", "candidate_path"]
@@ -39,6 +47,12 @@ CAREFUL = (0.25, 0.5, 0.75)
 """Shares of the first policy's saving at which more careful ones go before it."""
 PATH_BONFERRONI = 8
 """The same where each test costs its share of the level."""
+COIN_WEIGHT = 0.25
+"""Share of the level that the coin is proven at: its proof asks for little, since its loss is a share of a tier's."""
+LEAST_LEAD = 0.05
+"""A score must promise to save so much more of what the coin saves: else the coin is simpler."""
+LEADING = 40
+"""Families whose lead over the coin is looked at, those that promise most."""
 
 Floats = NDArray[np.float64]
 
@@ -65,14 +79,19 @@ class Calibration:
     """The chosen policy and what it rests on.
 
     Attributes:
-        chosen: Policy to follow: the cheapest certified one where routing pays, else the cheapest certified tier.
+        chosen: Policy to follow: the cheapest certified one where it pays and is not worse than a coin, else the
+            cheapest certified tier.
         reference: Tier that losses are counted against, always safe.
         verdict: ``met`` when something cheaper than the reference is certified or nothing could be cheaper,
             ``not_met`` when no policy stayed within the limits on the choosing part and every one tried is shown
             to lose more, else ``unproven``.
-        worth_it: Whether a policy that routes is certified and shown to be cheaper than the cheapest certified tier.
+        worth_it: Whether a certified policy, by a score or a coin, is shown to be cheaper than the cheapest certified
+            tier; never one that is shown to be worse than a coin.
         saving_frac: 1 − cost of ``routed`` / cost of ``best_fixed``, None where nothing that routes is certified.
-        routed: Cheapest certified policy that routes, None for none.
+        routed: Cheapest certified policy that routes and is not shown to be worse than a coin, else the cheapest that
+            does; None for none.
+        beyond_coin: Quality of ``routed`` beyond the best fixed split of equal mean cost, on the proving part; None
+            without it, and where it is itself a coin between tiers.
         best_fixed: Cheapest certified single tier; the reference where no other is.
         certification: Everything that was tested, most careful first.
         compared: Best member of every family on the choosing part, cheapest first.
@@ -86,6 +105,7 @@ class Calibration:
     worth_it: bool
     saving_frac: Estimate | None
     routed: Tested | None
+    beyond_coin: Estimate | None
     best_fixed: Policy
     certification: Certification | None
     compared: tuple[Compared, ...]
@@ -94,8 +114,9 @@ class Calibration:
 
     @property
     def ladder(self) -> tuple[Tested, ...]:
-        """Certified policies, most careful first: any may be followed at any time within the bound."""
-        return tuple(t for t in self.certification.tested if t.certified) if self.certification else ()
+        """Certified policies, the dearest first: any may be followed at any time within the bound."""
+        certified = [t for t in self.certification.tested if t.certified] if self.certification else []
+        return tuple(sorted(certified, key=lambda t: -t.cost_usd))
 
 
 def calibrate(
@@ -108,6 +129,8 @@ def calibrate(
     method: Method = "paired",
     procedure: Procedure = "fixed_sequence",
     least_saving_frac: float = 0.0,
+    splits: bool = True,
+    seed: int = 0,
 ) -> Calibration:
     """Choose on one part of the data, prove on the other.
 
@@ -120,6 +143,8 @@ def calibrate(
         method: How the loss is bounded.
         procedure: How several tests are paid for.
         least_saving_frac: Share of the best fixed tier's cost that routing must save to be worth it, in [0, 1).
+        splits: Whether coins are tried too.
+        seed: Of their coin, in [0, 2⁶⁴).
 
     Raises:
         ValueError: when the parts share a request, their tiers differ, or an argument is out of its domain.
@@ -132,13 +157,90 @@ def calibrate(
     safe = reference or prove.tiers[-1]
     tried = families_of(choose, reference=safe) if families is None else tuple(families)
     longest = PATH_FIXED_SEQUENCE if procedure == "fixed_sequence" else PATH_BONFERRONI
-    path, compared, least = candidate_path(
-        choose, tried, limit=limit, reference=safe, n_proving=prove.n, longest=longest
-    )
-    proof = certify(path, prove, reference=safe, limit=limit, method=method, procedure=procedure) if path else None
+    laid = _lay_out(choose, tried, limit, safe, prove.n)
+    path, compared, least = _path(choose, laid, safe, longest)
+    sequences: list[tuple[float, Sequence[Policy]]] = [(1.0, path)]
+    if splits:
+        sequences = _with_coins(path, laid, choose, safe, seed, longest)
+    proof = None
+    if any(policies for _, policies in sequences):
+        proof = certify_sequences(
+            sequences, prove, reference=safe, limit=limit, method=method, procedure=procedure
+        )
     if proof and least <= 1:  # a more careful policy than those tried may hold the limit
         proof = replace(proof, hopeless=False)
     return _conclude(prove, safe, limit, proof, compared, least_saving_frac, (choose.n + prove.n) / prove.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Laid:
+    """A family on the choosing part: greatest ratios to the limits of its members' expected upper limits and losses."""
+
+    family: Family
+    ratio: Floats
+    plain: Floats
+    means: GridMeans
+
+
+def _lay_out(
+    matrix: OutcomeMatrix, families: Sequence[Family], limit: LossLimit, reference: str, n_proving: int
+) -> list[_Laid]:
+    z = -float(special.ndtri(1 - limit.confidence))
+    groups = groups_of(matrix, limit)
+    return [_laid_out(family, matrix, groups, reference, z, n_proving) for family in families]
+
+
+def _with_coins(
+    path: Sequence[Policy], laid: Sequence[_Laid], choose: OutcomeMatrix, reference: str, seed: int, longest: int
+) -> list[tuple[float, Sequence[Policy]]]:
+    """The path, or the policy with a score that a share of is expected to save more; and the best coin."""
+    dear_usd = float(choose.cost_usd[:, choose.tier(reference)].mean())
+    best = [found for each in laid if (found := _best_share(each, dear_usd)) is not None]
+    coins = [found for found in best if isinstance(found.policy, FixedTier)]
+    if not coins:
+        return [(1.0, path)]
+    coin = max(coins, key=lambda c: c.saved_usd)
+    tosses = coin_path(coin, _cheaper(choose, coin.policy), reference, seed)
+    routed = sorted((f for f in best if not isinstance(f.policy, FixedTier)), key=lambda f: -f.saved_usd)[:LEADING]
+    least = LEAST_LEAD * coin.saved_usd
+    leads = [
+        (lead - error, found)
+        for found in routed
+        for lead, error in [lead_over(found, coin, choose, reference)]
+        if lead >= least
+    ]
+    lead, leader = max(leads, key=lambda pair: pair[0], default=(-math.inf, coin))
+    if lead > 0 and leader.share < 1:
+        path = damped_path(leader, reference, seed)
+    elif lead <= 0 and coin.share < 1:
+        path = ()
+    return [(1 - COIN_WEIGHT, path), (COIN_WEIGHT, _evenly(tosses, longest))] if path else [(1.0, _evenly(tosses, longest))]
+
+
+def _best_share(laid: _Laid, dear_usd: float) -> Damped | None:
+    """The member of a family that saves most on the share that is expected to be proven."""
+    saved = dear_usd - laid.means.cost_usd
+    share = np.minimum(1.0, 1 / np.maximum(laid.ratio, 1e-9))
+    fine = (saved > 0) & (share >= LEAST_SHARE)
+    if not fine.any():
+        return None
+    i = int(np.where(fine, saved * share, -np.inf).argmax())
+    policy = laid.family.policy([float(x) for x in laid.means.thresholds[i]])
+    return Damped(policy=simple(policy), share=float(share[i]), saved_usd=float(saved[i] * share[i]))
+
+
+def _cheaper(matrix: OutcomeMatrix, policy: Policy) -> list[str]:
+    """Tiers cheaper than one, corners of the best fixed split, the best one first."""
+    assert isinstance(policy, FixedTier)
+    cost, quality = matrix.cost_usd.mean(axis=0), matrix.quality.mean(axis=0)
+    hull = hull_of(cost, quality)
+    below = [k for k in range(cost.size) if cost[k] < cost[matrix.tier(policy.tier)] and cost[k] in hull.cost_usd]
+    return [matrix.tiers[k] for k in sorted(below, key=lambda k: -quality[k])]
+
+
+def _evenly(path: Sequence[Policy], longest: int) -> tuple[Policy, ...]:
+    places = np.unique(np.linspace(0, len(path) - 1, min(longest, len(path))).round().astype(int))
+    return tuple(path[k] for k in places)
 
 
 def candidate_path(
@@ -169,20 +271,23 @@ def candidate_path(
         The path, empty when nothing is cheaper than the reference; each family's best member; and the least ratio
         of loss to limit that any policy cheaper than the reference showed, +inf for none.
     """
-    z = -float(special.ndtri(1 - limit.confidence))
+    return _path(matrix, _lay_out(matrix, families, limit, reference, n_proving), reference, longest)
+
+
+def _path(
+    matrix: OutcomeMatrix, laid: Sequence[_Laid], reference: str, longest: int
+) -> tuple[tuple[Policy, ...], tuple[Compared, ...], float]:
     most_usd = float(matrix.cost_usd[:, matrix.tier(reference)].mean())
-    groups = groups_of(matrix, limit)
     members: list[tuple[Family, Floats]] = []
     compared, ratios, costs, least = [], [], [], math.inf
-    for family in families:
-        ratio, plain, means = _laid_out(family, matrix, groups, reference, z, n_proving)
-        cost, thresholds = means.cost_usd, means.thresholds
-        fine = np.flatnonzero((ratio <= 1) & (cost < most_usd))
-        compared.append(_best(means, fine))
+    for each in laid:
+        cost, thresholds = each.means.cost_usd, each.means.thresholds
+        fine = np.flatnonzero((each.ratio <= 1) & (cost < most_usd))
+        compared.append(_best(each.means, fine))
         near = np.flatnonzero(cost < most_usd)
-        least = min(least, float(plain[near].min(initial=math.inf)))
-        members += [(family, thresholds[i]) for i in near]
-        ratios.append(ratio[near])
+        least = min(least, float(each.plain[near].min(initial=math.inf)))
+        members += [(each.family, thresholds[i]) for i in near]
+        ratios.append(each.ratio[near])
         costs.append(cost[near])
     kept = np.array([], dtype=np.int64)
     if members:
@@ -202,7 +307,7 @@ def _laid_out(
     reference: str,
     z: float,
     n_proving: int,
-) -> tuple[Floats, Floats, GridMeans]:
+) -> _Laid:
     """Greatest ratios to the groups' limits of every member's expected upper limit and of its loss; and its means."""
     whole = grid_means(family, matrix, reference=reference)
     ratio, plain = (np.full(whole.cost_usd.shape, -np.inf) for _ in range(2))
@@ -212,7 +317,7 @@ def _laid_out(
         spread = np.sqrt((means.loss_std_frac**2 + 1 / seen) / (share * n_proving))
         ratio = np.maximum(ratio, (means.loss_frac + z * spread) / most)
         plain = np.maximum(plain, means.loss_frac / most)
-    return ratio, plain, whole
+    return _Laid(family=family, ratio=ratio, plain=plain, means=whole)
 
 
 def _best(means: GridMeans, fine: NDArray[np.int64]) -> Compared:
@@ -266,11 +371,12 @@ def _conclude(
     parts: float,
 ) -> Calibration:
     certified = [t for t in proof.tested if t.certified] if proof else []
-    fixed = [t.policy for t in certified if isinstance(t.policy, FixedTier)]
-    best_fixed = fixed[-1] if fixed else FixedTier(tier=reference)
-    routed = next((t for t in reversed(certified) if not isinstance(t.policy, FixedTier)), None)
+    fixed = [t for t in certified if isinstance(t.policy, FixedTier)]
+    best_fixed = min(fixed, key=lambda t: t.cost_usd).policy if fixed else FixedTier(tier=reference)
+    routed, beyond = _cheapest([t for t in certified if not isinstance(t.policy, FixedTier)], prove, limit.confidence)
     saving = _saving(prove, routed.policy, best_fixed, limit.confidence) if routed else None
-    worth_it = saving is not None and saving.lo > least_saving_frac
+    worse = beyond is not None and against_coin(beyond) == "worse"
+    worth_it = saving is not None and saving.lo > least_saving_frac and not worse
     needed = None
     if proof and not certified and not proof.hopeless:
         found = [t.n_needed for t in proof.tested if t.n_needed is not None]
@@ -278,10 +384,12 @@ def _conclude(
     return Calibration(
         chosen=routed.policy if worth_it and routed else best_fixed,
         reference=reference,
-        verdict=_verdict(proof, certified, worth_it, saving, best_fixed, limit, needed),
+        verdict=_verdict(proof, certified, worth_it, saving, routed if worth_it or worse else None, best_fixed, limit,
+                         needed),
         worth_it=worth_it,
         saving_frac=saving,
         routed=routed,
+        beyond_coin=beyond,
         best_fixed=best_fixed,
         certification=proof,
         compared=compared,
@@ -290,11 +398,29 @@ def _conclude(
     )
 
 
+def _cheapest(
+    certified: Sequence[Tested], prove: OutcomeMatrix, confidence: float
+) -> tuple[Tested | None, Estimate | None]:
+    """The cheapest policy that is not worse than a coin, else the cheapest; and its quality beyond the coin's."""
+    ordered = sorted(certified, key=lambda t: t.cost_usd)
+    judged = []
+    for tested in ordered:
+        if isinstance(tested.policy, Split) and isinstance(tested.policy.policy, FixedTier):
+            return tested, None
+        routed = follow(tested.policy, prove)
+        beyond = beyond_coin(routed.quality, routed.cost_usd, prove, confidence=confidence)
+        if against_coin(beyond) != "worse":
+            return tested, beyond
+        judged.append((tested, beyond))
+    return judged[0] if judged else (None, None)
+
+
 def _verdict(
     proof: Certification | None,
     certified: Sequence[Tested],
     worth_it: bool,
     saving: Estimate | None,
+    routed: Tested | None,
     best_fixed: Policy,
     limit: LossLimit,
     needed: int | None,
@@ -312,10 +438,15 @@ def _verdict(
         reason = f"no policy is proven to lose at most {points} at {100 * limit.confidence:g} %: {seen}"
         return Verdict(outcome="unproven", reasons=(reason,), hint=hint)
     proven = f"{len(certified)} of {len(proof.tested)} policies proven ({proof.method}, {proof.n} requests)"
-    if worth_it and saving is not None:
-        return Verdict(
-            outcome="met", reasons=(f"routing saves {100 * saving.value:.1f} % against {label(best_fixed)}", proven)
-        )
+    if worth_it and saving is not None and routed is not None:
+        toss = isinstance(routed.policy, Split) and isinstance(routed.policy.policy, FixedTier)
+        who = "a fixed split" if toss else "routing"
+        reasons = (f"{who} saves {100 * saving.value:.1f} % against {label(best_fixed)}", proven)
+        alone = ("a coin decides: no score is proven to save more at this loss",) if toss else ()
+        return Verdict(outcome="met", reasons=(*reasons, *alone))
+    if routed is not None:
+        reason = f"routing is not worth it: {label(routed.policy)} is worse than a coin of equal cost"
+        return Verdict(outcome="met", reasons=(reason, proven))
     why = (
         f"saves {100 * saving.value:.1f} % [{100 * saving.lo:.1f}, {100 * saving.hi:.1f}]" if saving else "none routes"
     )
