@@ -51,6 +51,8 @@ COIN_WEIGHT = 0.25
 """Share of the level that the coin is proven at: its proof asks for little, since its loss is a share of a tier's."""
 LEAST_LEAD = 0.05
 """A score must promise to save so much more of what the coin saves: else the coin is simpler."""
+LEAD_ERRORS = 1.5
+"""So many standard errors of that must speak for it: among many scores the best looks better than it is."""
 LEADING = 40
 """Families whose lead over the coin is looked at, those that promise most."""
 
@@ -164,9 +166,7 @@ def calibrate(
         sequences = _with_coins(path, laid, choose, safe, seed, longest)
     proof = None
     if any(policies for _, policies in sequences):
-        proof = certify_sequences(
-            sequences, prove, reference=safe, limit=limit, method=method, procedure=procedure
-        )
+        proof = certify_sequences(sequences, prove, reference=safe, limit=limit, method=method, procedure=procedure)
     if proof and least <= 1:  # a more careful policy than those tried may hold the limit
         proof = replace(proof, hopeless=False)
     return _conclude(prove, safe, limit, proof, compared, least_saving_frac, (choose.n + prove.n) / prove.n)
@@ -207,14 +207,18 @@ def _with_coins(
         (lead - error, found)
         for found in routed
         for lead, error in [lead_over(found, coin, choose, reference)]
-        if lead >= least
+        if lead >= max(least, LEAD_ERRORS * error)
     ]
     lead, leader = max(leads, key=lambda pair: pair[0], default=(-math.inf, coin))
     if lead > 0 and leader.share < 1:
         path = damped_path(leader, reference, seed)
     elif lead <= 0 and coin.share < 1:
         path = ()
-    return [(1 - COIN_WEIGHT, path), (COIN_WEIGHT, _evenly(tosses, longest))] if path else [(1.0, _evenly(tosses, longest))]
+    return (
+        [(1 - COIN_WEIGHT, path), (COIN_WEIGHT, _evenly(tosses, longest))]
+        if path
+        else [(1.0, _evenly(tosses, longest))]
+    )
 
 
 def _best_share(laid: _Laid, dear_usd: float) -> Damped | None:
@@ -384,8 +388,9 @@ def _conclude(
     return Calibration(
         chosen=routed.policy if worth_it and routed else best_fixed,
         reference=reference,
-        verdict=_verdict(proof, certified, worth_it, saving, routed if worth_it or worse else None, best_fixed, limit,
-                         needed),
+        verdict=_verdict(
+            proof, certified, worth_it, saving, routed if worth_it or worse else None, best_fixed, limit, needed
+        ),
         worth_it=worth_it,
         saving_frac=saving,
         routed=routed,

@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.policies import Policy, Routed, Split, follow
+from farthing.core.route.policies import Policy, Routed, Split, follow, simple
 from farthing.core.stats.intervals import mean_t
 from farthing.core.stats.noninferiority import drop_upper, paired_gate
 from farthing.core.stats.paired_limits import tango_upper
@@ -182,9 +182,7 @@ def certify_sequences(
     proof = _Proof(matrix, reference, limit, method)
     lines = [_Line(weight / spare, [proof.trial(policy) for policy in policies]) for weight, policies in used]
     _share_the_level(lines, proof, procedure)
-    tested = tuple(
-        proof.tested(trial, line, k, procedure) for line in lines for k, trial in enumerate(line.trials)
-    )
+    tested = tuple(proof.tested(trial, line, k, procedure) for line in lines for k, trial in enumerate(line.trials))
     hopeless = not any(t.certified for t in tested) and all(
         _above(trial.losses, proof.groups, limit.confidence, trial.exact) for line in lines for trial in line.trials
     )
@@ -246,7 +244,8 @@ class _Proof:
 
     def tested(self, trial: _Trial, line: _Line, k: int, procedure: Procedure) -> Tested:
         alpha = line.level / (1 if procedure == "fixed_sequence" else len(line.trials))
-        failed = self.failed(trial, alpha) if not line.certified[k] else ()
+        first = k == 0 or line.certified[k - 1] or not isinstance(trial.policy, Split)
+        failed = self.failed(trial, alpha) if not line.certified[k] and first else ()
         r, cost = trial.routed, self.matrix.cost_usd
         groups = [(name, rows, most / trial.reach) for name, rows, most in self.groups]
         return Tested(
@@ -289,10 +288,34 @@ def _test(line: _Line, proof: _Proof, procedure: Procedure) -> None:
         line.certified = [not proof.failed(trial, line.level / len(line.trials)) for trial in line.trials]
         return
     line.certified = [False] * len(line.trials)
-    for k, trial in enumerate(line.trials):
-        if proof.failed(trial, line.level):
+    k = 0
+    while k < len(line.trials):
+        alike = _run_of_shares(line.trials, k)
+        passed = _last_that_passes(line.trials[k : k + alike], proof, line.level)
+        line.certified[k : k + passed] = [True] * passed
+        if passed < alike:
             return
-        line.certified[k] = True
+        k += alike
+
+
+def _run_of_shares(trials: Sequence[_Trial], start: int) -> int:
+    """How many policies from here on are one policy with rising shares: a larger one is harder to prove."""
+    first, size = trials[start], 1
+    while start + size < len(trials):
+        after = trials[start + size]
+        if simple(after.policy) != simple(first.policy) or after.reach <= trials[start + size - 1].reach:
+            break
+        size += 1
+    return size
+
+
+def _last_that_passes(trials: Sequence[_Trial], proof: _Proof, alpha: float) -> int:
+    """How many of one policy's rising shares pass, by bisection: all of them have the same unit losses."""
+    lo, hi = 0, len(trials)
+    while lo < hi:
+        mid = (lo + hi) // 2
+        lo, hi = (lo, mid) if proof.failed(trials[mid], alpha) else (mid + 1, hi)
+    return lo
 
 
 def _conformal(lines: Sequence[_Line], proof: _Proof) -> None:

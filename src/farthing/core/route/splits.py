@@ -5,8 +5,8 @@ be followed on a share s of the requests with a loss of ``s (ℓ ± e)`` and a s
 ``s = limit / (ℓ + z e)``, so that policies compare by ``c · min(1, limit / (ℓ + z e))``: by what they save on the share
 that can be expected to be proven. The coin alone is one of them, with the tier that is cheapest for what it loses.
 
-A score is preferred to the coin only where the choosing part shows its advantage by more than one standard error:
-among many scores the best looks better than it is. All of this is chosen on the choosing part.
+A score is preferred to the coin only where the choosing part shows its lead by more than its error: among many scores
+the best looks better than it is. All of this is chosen on the choosing part.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["LEAST_SHARE", "Damped", "coin_path", "damped_path", "lead_over", "wi
 
 LEAST_SHARE = 0.01
 """Smallest share of a split: a saving below it is not worth a rung."""
-STEPS = 24
-"""Shares of a path, at most."""
+SHARES = tuple(sorted({float(f"{1.04**-k:.3g}") for k in range(118)} | {0.01}))
+"""All shares there are, 4 % apart, rising to 1: tests of few limits are quick, and people read few digits."""
 FROM, TO = 0.5, 1.8
 """A path goes from so much of the share that is expected to be proven to so much more: proofs come out better, too."""
 
@@ -57,11 +57,9 @@ def with_share(policy: Simple, share: float, otherwise: str, seed: int) -> Polic
 
 def damped_path(found: Damped, reference: str, seed: int) -> tuple[Policy, ...]:
     """A policy with rising shares around the expected one, the most careful first."""
-    lo, hi = max(LEAST_SHARE, FROM * found.share), min(1.0, TO * found.share)
-    if hi <= LEAST_SHARE:
-        return ()
-    shares = [_rounded(x) for x in np.geomspace(min(lo, hi), hi, STEPS)]
-    return tuple(with_share(found.policy, share, reference, seed) for share in dict.fromkeys(shares))
+    lo, hi = FROM * found.share, TO * found.share
+    shares = [share for share in SHARES if lo <= share <= hi]
+    return tuple(with_share(found.policy, share, reference, seed) for share in shares)
 
 
 def coin_path(best: Damped, cheaper: Sequence[str], reference: str, seed: int) -> tuple[Policy, ...]:
@@ -84,9 +82,7 @@ def coin_path(best: Damped, cheaper: Sequence[str], reference: str, seed: int) -
     return path
 
 
-def lead_over(
-    one: Damped, other: Damped, matrix: OutcomeMatrix, reference: str
-) -> tuple[float, float]:
+def lead_over(one: Damped, other: Damped, matrix: OutcomeMatrix, reference: str) -> tuple[float, float]:
     """By how much one saves more than the other per request at an equal loss, and the standard error of that.
 
     What one loses more is reckoned at the price at which the other saves it: its saving over its loss.
@@ -106,9 +102,3 @@ def lead_over(
     price = float(coin_saved.mean() / coin_lost.mean()) if coin_lost.mean() > 0 else 0.0
     lead = (saved - coin_saved) - price * (lost - coin_lost)
     return float(lead.mean()), float(lead.std() / math.sqrt(matrix.n))
-
-
-def _rounded(share: float) -> float:
-    """Three significant digits, downwards: shares are read by people."""
-    step = 10.0 ** (math.floor(math.log10(share)) - 2)
-    return 1.0 if share >= 1 else float(f"{math.floor(share / step + 1e-9) * step:.3g}")
