@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.predictors import Logistic, Neighbours
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
+from farthing.core.route.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
 from farthing.models.digests import digest
@@ -19,7 +22,9 @@ from farthing.nouns import ServedModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
-Predictor = Logistic | Neighbours
+Predictor = Logistic | LossRidge | Neighbours
+_RIDGES = ("text_ridge", "word_ridge")
+_IS_RIDGE = "_ridge"
 _MAX_MIB = 1024
 
 
@@ -99,7 +104,8 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
 
     Args:
         spec: Its ``weights`` name a file in the route's folder; arrays are called after the score:
-            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/directions``,
+            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/floor`` and ``NAME/idf`` besides of a
+            ridge, ``NAME/directions``,
             ``NAME/sufficient`` and ``NAME/k`` of neighbours.
         folder: Of the route.
 
@@ -111,11 +117,28 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
     path = (folder / spec.weights).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise SchemaError(f"score {spec.name!r}: weights {spec.weights} lie outside the route's folder {folder}")
-    wanted = ("directions", "sufficient", "k") if spec.kind == "neighbours" else ("weights", "intercept")
+    ridge = spec.kind in _RIDGES or (spec.kind == "given" and _IS_RIDGE in spec.name)
+    wanted = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
+    wanted = ("directions", "sufficient", "k") if spec.kind == "neighbours" else wanted
     found = dict(zip(wanted, _arrays(path, [f"{spec.name}/{name}" for name in wanted]), strict=True))
     if spec.kind == "neighbours":
         return Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))
+    if ridge:
+        return _ridge(spec, found)
     return Logistic(weights=found["weights"], intercept=float(found["intercept"]))
+
+
+def _ridge(spec: ScoreSpec, found: Mapping[str, NDArray[np.float64]]) -> LossRidge:
+    weights, intercept, idf, floor = found["weights"], found["intercept"], found["idf"], found["floor"]
+    wide = BUCKETS if spec.kind == "word_ridge" else len(spec.features)
+    words = BUCKETS if spec.kind == "word_ridge" else 0
+    shapes = (weights.shape, intercept.shape, idf.shape, floor.shape)
+    if shapes != ((2, wide), (2,), (words,), ()) or floor < 0:
+        raise SchemaError(
+            f"score {spec.name!r}: its arrays have the shapes {shapes}, not those of {wide} features",
+            hint="calibrate again",
+        )
+    return LossRidge(weights=weights, intercept=intercept, floor=float(floor), idf=idf)
 
 
 def _arrays(path: Path, names: list[str]) -> list[NDArray[np.float64]]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from farthing.core.route.answers import TierAnswers
 from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
-from farthing.core.route.predictors import Logistic, Neighbours, fit_logistic
+from farthing.core.route.contents import dense_scores, differences
+from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
@@ -37,7 +39,7 @@ WEIGHTS = "route.npz"
 LEAST = 40
 """Fewest requests that can be parted; proofs need far more."""
 
-Predictor = Logistic | Neighbours
+Predictor = Logistic | LossRidge | Neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -200,7 +202,8 @@ def _scores_of(
     rows, rng = np.flatnonzero(choose), np.random.default_rng([seed, 1])
     by_tier = {tier: good[:, k] for k, tier in enumerate(below)}
     nobody: tuple[TierAnswers, ...] = ()
-    found = learned_scores(nobody, by_tier, truth=None, texts=file.texts, choose=rows, rng=rng)
+    apart = differences(matrix, reference)
+    found = learned_scores(nobody, by_tier, truth=None, texts=file.texts, choose=rows, rng=rng, differences=apart)
     if not file.feature_names:
         return found
     specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
@@ -209,6 +212,10 @@ def _scores_of(
             spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given", features=file.feature_names)
             specs.append(spec)
             values[spec.name], predictors[spec.name] = _feature_score(file.features, y, rows, rng)
+    given = {"kind": "given", "features": file.feature_names}
+    for score in dense_scores("feature_ridge", file.features, apart, rows, rng, **given):  # type: ignore[arg-type]
+        specs.append(score.spec)
+        values[score.spec.name], predictors[score.spec.name] = score.values, score.predictor
     notes = (*found.notes, "a policy by a predictor of the file's features cannot be served: the server lacks them")
     return Scored(specs=tuple(specs), values=values, predictors=predictors, notes=notes)
 
@@ -217,12 +224,12 @@ def _feature_score(
     features: Floats, good: Floats, rows: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Floats, Logistic]:
     """Fitted on the choosing rows; these themselves are cross-fitted in five folds."""
-    fitted = fit_logistic(features[rows], good[rows])
+    fitted = chosen_logistic(features[rows], good[rows], rng)
     found = fitted.score(features)
     for part in np.array_split(rng.permutation(rows), 5):
         rest = np.setdiff1d(rows, part)
         if np.unique(good[rest]).size > 1:
-            found[part] = fit_logistic(features[rest], good[rest]).score(features[part])
+            found[part] = fit_logistic(features[rest], good[rest], l2=fitted.l2).score(features[part])
     return found, fitted
 
 

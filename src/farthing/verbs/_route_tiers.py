@@ -20,6 +20,7 @@ from farthing.core.route.answers import (
     require_alike,
     require_alike_names,
 )
+from farthing.core.route.contents import differences
 from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
@@ -270,6 +271,7 @@ def _scored(plain: OutcomeMatrix, got: Answered, reference: str, choose: NDArray
         texts=got.requests.texts,
         choose=np.flatnonzero(choose),
         rng=np.random.default_rng([seed, 1]),
+        differences=differences(plain, reference),
     )
 
 

@@ -16,7 +16,18 @@ __all__ = ["Monitoring", "Route", "RoutedPolicy", "Rung", "ScoreSpec", "Tier", "
 
 TierKind = Literal["model", "open_inference", "openai"]
 ScoreKind = Literal[
-    "max_probability", "margin", "negative_entropy", "energy", "agreement", "neighbours", "logistic", "brevity", "given"
+    "max_probability",
+    "margin",
+    "negative_entropy",
+    "energy",
+    "agreement",
+    "neighbours",
+    "logistic",
+    "brevity",
+    "length",
+    "text_ridge",
+    "word_ridge",
+    "given",
 ]
 
 
@@ -89,7 +100,7 @@ class ScoreSpec:
         weights: File with the arrays of a trained predictor (``.npz``, relative to the route's folder), or empty.
         features: Names of a logistic predictor's columns, in the order of its weights: those of ``TEXT_FEATURES``,
             then ``max_probability margin negative_entropy energy`` of the answer of the one tier in ``needs``. Empty
-            means the text features alone. Of ``given`` with weights: the file's own features.
+            means the text features alone. Of ``text_ridge`` those of ``TEXT_FEATURES`` that it reads. Of ``given`` with weights: the file's own features.
         cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
     """
 

@@ -11,8 +11,9 @@ from farthing.nouns import Offer, ServedModel
 
 if TYPE_CHECKING:
     from farthing.core.route.predictors import Logistic, Neighbours
+    from farthing.core.route.ridge import LossRidge
 
-    Predictor = Logistic | Neighbours
+    Predictor = Logistic | LossRidge | Neighbours
 
 __all__ = ["ForwardedModel", "Place", "RoutedModel"]
 

@@ -183,6 +183,10 @@ def plan_of(
     )
 
 
+_OF_TEXT = ("brevity", "length", "text_ridge", "word_ridge")
+"""Kinds of scores that read the text of a request and nothing else."""
+
+
 def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Predictor], unit_usd: float) -> Gate:
     spec = specs.get(name)
     if spec is None:
@@ -190,7 +194,7 @@ def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Pr
     compute = row_score(spec, predictors.get(name))
     cost_usd = spec.cost_usd * unit_usd if spec.cost_usd else 0.0
     features = spec.features or TEXT_FEATURES
-    reads_text = spec.kind == "brevity" or (spec.kind == "logistic" and not set(TEXT_FEATURES).isdisjoint(features))
+    reads_text = spec.kind in _OF_TEXT or (spec.kind == "logistic" and not set(TEXT_FEATURES).isdisjoint(features))
     return Gate(
         name=name,
         needs=spec.needs,
