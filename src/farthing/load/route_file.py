@@ -104,9 +104,8 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
 
     Args:
         spec: Its ``weights`` name a file in the route's folder; arrays are called after the score:
-            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/floor`` and ``NAME/idf`` besides of a
-            ridge, ``NAME/directions``,
-            ``NAME/sufficient`` and ``NAME/k`` of neighbours.
+            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/floor`` and ``NAME/idf`` besides
+            of a ridge, ``NAME/directions``, ``NAME/sufficient`` and ``NAME/k`` of neighbours.
         folder: Of the route.
 
     Raises:

@@ -1,7 +1,7 @@
 """Scores of a request's content before any tier runs: ridges on its text's features, its words, the file's features.
 
-Each is offered in two forms: by expected loss, and where costs vary by expected loss per dollar saved; the choosing part
-decides between them. All of them are fitted on the choosing part alone and score its rows leave-one-out.
+Each is offered in two forms: by expected loss, and where costs vary by expected loss per dollar saved; the choosing
+part decides between them. All of them are fitted on the choosing part alone and score its rows leave-one-out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.texts import TEXT_FEATURES, text_features
 from farthing.core.route.words import fit_idf, word_row, word_table
 
-__all__ = ["PER_USD", "ContentScore", "Difference", "content_scores", "differences", "dense_scores", "word_score"]
+__all__ = ["PER_USD", "ContentScore", "Difference", "content_scores", "dense_scores", "differences", "word_score"]
 
 PER_USD = "_per_usd"
 """End of the name of a score's form per dollar saved, before its tier."""
@@ -126,7 +126,11 @@ def dense_scores(
 
 def word_score(text: str, predictor: LossRidge) -> float:
     """A score of words: the one place where it is computed, in calibrating and in serving."""
-    places, values = word_row(text, predictor.idf)
+    return _scored(word_row(text, predictor.idf), predictor)
+
+
+def _scored(row: tuple[Ints, Floats], predictor: LossRidge) -> float:
+    places, values = row
     loss, saved = (predictor.weights[:, places] @ values + predictor.intercept).tolist()
     return predicted_score(loss, saved, predictor.floor)
 
@@ -141,11 +145,12 @@ def _word_scores(
     idf = fit_idf(known)
     X = word_table(known, idf)
     fit = fit_ridge((X @ X.T).toarray(), _outcomes(by_tier, fitted))
+    rows = [word_row(text, idf) for text in texts]
     for tier, k, difference in _numbered(by_tier):
         weights = _as_stored((X.T @ fit.duals[:, k]).T)
         for floor, form in _forms(difference, fitted):
             predictor = LossRidge(weights=weights, intercept=fit.mean[k], floor=floor, idf=idf)
-            values = np.array([word_score(text, predictor) for text in texts])
+            values = np.array([_scored(row, predictor) for row in rows])
             values[fitted] = _left_out(fit, k, floor)
             spec = ScoreSpec(name=f"word_ridge{form}({tier})", kind="word_ridge")
             yield ContentScore(spec=spec, values=values, predictor=predictor)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from farthing.core.route import scores as formulas
 from farthing.core.route.answers import NO_CLASS, TierAnswers
-from farthing.core.route.outcomes import Floats
 from farthing.core.route.contents import Difference, content_scores, word_score
+from farthing.core.route.outcomes import Floats
 from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic, fit_neighbours
 from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import ScoreSpec

@@ -5,8 +5,8 @@ tier is right count for it. Where costs vary, what is saved is fitted too, and r
 saved: the order in which a bounded loss buys most (the fractional knapsack of Dantzig, Oper. Res. 5, 1957).
 
 The strength of the ridge is that of the least leave-one-out error, which the eigenvectors of the Gram matrix give in
-closed form for all strengths at once (Golub, Heath & Wahba, Technometrics 21, 1979). The rows that were fitted are scored
-by their leave-one-out predictions, so that thresholds are not chosen on answers that the predictor knows.
+closed form for all strengths at once (Golub, Heath & Wahba, Technometrics 21, 1979). The rows that were fitted are
+scored by their leave-one-out predictions, so that thresholds are not chosen on answers that the predictor knows.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ class ScoreSpec:
         weights: File with the arrays of a trained predictor (``.npz``, relative to the route's folder), or empty.
         features: Names of a logistic predictor's columns, in the order of its weights: those of ``TEXT_FEATURES``,
             then ``max_probability margin negative_entropy energy`` of the answer of the one tier in ``needs``. Empty
-            means the text features alone. Of ``text_ridge`` those of ``TEXT_FEATURES`` that it reads. Of ``given`` with weights: the file's own features.
+            means the text features alone. Of ``text_ridge`` those of ``TEXT_FEATURES`` that it
+            reads. Of ``given`` with weights: the file's own features.
         cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
     """
 

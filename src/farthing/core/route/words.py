@@ -10,6 +10,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ def word_table(texts: Sequence[str], idf: Floats) -> sparse.csr_matrix:
 
 def _counted(text: str) -> tuple[Ints, Floats]:
     words = _WORD.findall(text.lower())[:MOST_WORDS]
-    pairs = [f"{a} {b}" for a, b in zip(words, words[1:])]
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
     hashed = Counter(zlib.crc32(word.encode("utf-8", "surrogatepass")) % BUCKETS for word in (*words, *pairs))
     places = np.array(sorted(hashed), dtype=np.int64)
     return places, np.array([hashed[k] for k in places.tolist()], dtype=np.float64)
