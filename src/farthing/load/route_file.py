@@ -117,8 +117,9 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
     if not path.is_relative_to(folder.resolve()):
         raise SchemaError(f"score {spec.name!r}: weights {spec.weights} lie outside the route's folder {folder}")
     ridge = spec.kind in _RIDGES or (spec.kind == "given" and _IS_RIDGE in spec.name)
-    wanted = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
-    wanted = ("directions", "sufficient", "k") if spec.kind == "neighbours" else wanted
+    wanted: tuple[str, ...] = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
+    if spec.kind == "neighbours":
+        wanted = ("directions", "sufficient", "k")
     found = dict(zip(wanted, _arrays(path, [f"{spec.name}/{name}" for name in wanted]), strict=True))
     if spec.kind == "neighbours":
         return Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))

@@ -23,4 +23,4 @@ def coin(request_id: str, seed: int) -> float:
     if not 0 <= seed < 2**64:
         raise ValueError(f"the seed of a coin must lie in [0, 2⁶⁴), is {seed}")
     digest = hashlib.blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=8, key=seed.to_bytes(8, "big"))
-    return (int.from_bytes(digest.digest(), "big") >> (64 - _BITS)) / 2**_BITS
+    return float((int.from_bytes(digest.digest(), "big") >> (64 - _BITS)) / 2**_BITS)

@@ -55,7 +55,8 @@ class LossRidge:
         table = np.asarray(features, dtype=np.float64)
         if table.ndim != 2 or table.shape[1] != self.weights.shape[1]:
             raise ValueError(f"fitted on {self.weights.shape[1]} features, given the shape {table.shape}")
-        return np.array([predicted_score(*(self.weights @ row + self.intercept).tolist(), self.floor) for row in table])
+        found = [(self.weights @ row + self.intercept).tolist() for row in table]
+        return np.array([predicted_score(loss, saved, self.floor) for loss, saved in found])
 
 
 def predicted_score(loss: float, saved: float, floor: float) -> float:

@@ -223,14 +223,14 @@ def _ridge_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
 def _trained(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
     if predictor is None:
         raise ValueError(f"the score {spec.name} ({spec.kind}) has no weights")
-    from farthing.core.route.predictors import Neighbours  # loads scipy, as whoever made the predictor did
+    from farthing.core.route.predictors import Logistic, Neighbours  # loads scipy, as whoever made the predictor did
 
     if isinstance(predictor, Neighbours):
         if spec.kind != "neighbours" or len(spec.needs) != 1:
             raise ValueError(f"the score {spec.name} ({spec.kind}) needs {len(spec.needs)} tiers; neighbours need one")
         return lambda rows, _: _neighbours(predictor, rows[0])
-    if spec.kind != "logistic":
-        raise ValueError(f"the score {spec.name} ({spec.kind}) has the weights of a logistic predictor")
+    if spec.kind != "logistic" or not isinstance(predictor, Logistic):
+        raise ValueError(f"the score {spec.name} ({spec.kind}) has weights that are not its own")
     return _logistic_score(spec, predictor)
 
 
