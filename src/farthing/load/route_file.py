@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.route.embeddings import Embedded
 from farthing.core.route.predictors import Logistic, Neighbours
 from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
@@ -17,13 +18,15 @@ from farthing.core.route.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
 from farthing.models.digests import digest
+from farthing.models.embedders import open_embedder
 from farthing.models.onnx_files import check_external_data
 from farthing.nouns import ServedModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
-Predictor = Logistic | LossRidge | Neighbours
-_RIDGES = ("text_ridge", "word_ridge")
+Predictor = Embedded | Logistic | LossRidge | Neighbours
+_RIDGES = ("text_ridge", "word_ridge", "embedding_ridge")
+_NEIGHBOURS = ("neighbours", "embedding_neighbours")
 _IS_RIDGE = "_ridge"
 _MAX_MIB = 1024
 
@@ -118,19 +121,37 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
         raise SchemaError(f"score {spec.name!r}: weights {spec.weights} lie outside the route's folder {folder}")
     ridge = spec.kind in _RIDGES or (spec.kind == "given" and _IS_RIDGE in spec.name)
     wanted: tuple[str, ...] = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
-    if spec.kind == "neighbours":
+    if spec.kind in _NEIGHBOURS:
         wanted = ("directions", "sufficient", "k")
     found = dict(zip(wanted, _arrays(path, [f"{spec.name}/{name}" for name in wanted]), strict=True))
-    if spec.kind == "neighbours":
-        return Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))
+    if spec.kind in _NEIGHBOURS:
+        near = Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))
+        return _embedded(spec, near) if spec.embedder else near
     if ridge:
-        return _ridge(spec, found)
+        return _embedded(spec, _ridge(spec, found)) if spec.embedder else _ridge(spec, found)
     return Logistic(weights=found["weights"], intercept=float(found["intercept"]))
+
+
+def _embedded(spec: ScoreSpec, predictor: LossRidge | Neighbours) -> Embedded:
+    """With the embedder that it was fitted with.
+
+    Raises:
+        InputError: when the embedder is missing, or was changed.
+    """
+    found = open_embedder(spec.embedder)
+    if found.sha256 != spec.embedder_sha256:
+        raise InputError(
+            f"the embedder {spec.embedder} of the score {spec.name!r} was changed since the route was calibrated",
+            hint="calibrate again, or bring its model and its tokenizer back",
+        )
+    return Embedded(predictor=predictor, embed=found.embed)
 
 
 def _ridge(spec: ScoreSpec, found: Mapping[str, NDArray[np.float64]]) -> LossRidge:
     weights, intercept, idf, floor = found["weights"], found["intercept"], found["idf"], found["floor"]
     wide = BUCKETS if spec.kind == "word_ridge" else len(spec.features)
+    if spec.kind == "embedding_ridge":
+        wide = weights.shape[-1] if weights.ndim else 0
     words = BUCKETS if spec.kind == "word_ridge" else 0
     shapes = (weights.shape, intercept.shape, idf.shape, floor.shape)
     if shapes != ((2, wide), (2,), (words,), ()) or floor < 0:

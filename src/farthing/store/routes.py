@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.codec import to_plain
+from farthing.core.route.embeddings import Embedded
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.predictors import Logistic, Neighbours
 from farthing.core.route.ridge import LossRidge
@@ -29,14 +30,15 @@ def write_route(route: Route, path: Path) -> Path:
     return write_yaml(path, "farthing/route/1", to_plain(route))
 
 
-def write_weights(path: Path, predictors: Mapping[str, Logistic | LossRidge | Neighbours]) -> Path:
+def write_weights(path: Path, predictors: Mapping[str, Embedded | Logistic | LossRidge | Neighbours]) -> Path:
     """Write the arrays of learned scores, by the score's name, as one ``.npz``.
 
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    for name, found in predictors.items():
+    for name, fitted in predictors.items():
+        found = fitted.predictor if isinstance(fitted, Embedded) else fitted
         if isinstance(found, Logistic):
             arrays |= {f"{name}/weights": found.weights, f"{name}/intercept": np.array(found.intercept)}
         elif isinstance(found, LossRidge):

@@ -20,7 +20,7 @@ from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun
 from farthing.nouns import Offer, ServedModel
 
-__all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs"]
+__all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs", "usd_per_core_s"]
 
 Run = LocalRun | RemoteRun
 
@@ -99,7 +99,7 @@ def tier_costs(
     said: list[str] = []
     if here:
         said.append(_basis(offers, paid, at_capacity))
-    rate = _usd_per_core_s(next(iter(offers.values()), None) or offer)
+    rate = usd_per_core_s(next(iter(offers.values()), None) or offer)
     found = {}
     for tier in named:
         if tier in here:
@@ -139,7 +139,8 @@ def _cores(offer: Offer) -> float:
     return float(offer.hardware.vcpus or len(usable_cpus()))
 
 
-def _usd_per_core_s(offer: Offer | None) -> float | None:
+def usd_per_core_s(offer: Offer | None) -> float | None:
+    """Price of a second of one core of an offer, None without one."""
     return None if offer is None else usd_per_hour(offer) / 3600 / _cores(offer)
 
 

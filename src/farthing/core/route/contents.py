@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from farthing.core.route.ridge import FLOOR_FRAC, Fit, LossRidge, fit_ridge, pre
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.texts import TEXT_FEATURES, text_features
 from farthing.core.route.words import fit_idf, word_row, word_table
+
+if TYPE_CHECKING:
+    from farthing.core.route.embeddings import Embedded
 
 __all__ = ["PER_USD", "ContentScore", "Difference", "content_scores", "dense_scores", "differences", "word_score"]
 
@@ -50,7 +54,7 @@ class ContentScore:
 
     spec: ScoreSpec
     values: Floats
-    predictor: LossRidge
+    predictor: LossRidge | Embedded
 
 
 def differences(matrix: OutcomeMatrix, reference: str) -> dict[str, Difference]:
@@ -80,7 +84,7 @@ def content_scores(
     yield from dense_scores("text_ridge", table, by_tier, choose, rng, kind="text_ridge", features=TEXT_FEATURES)
     length = TEXT_FEATURES[:1]
     for found in dense_scores("brevity", table[:, :1], by_tier, choose, rng, kind="text_ridge", features=length):
-        if found.predictor.floor > 0:  # its plain form is brevity itself
+        if isinstance(found.predictor, LossRidge) and found.predictor.floor > 0:  # its plain form is brevity itself
             yield found
     yield from _word_scores(texts, by_tier, choose, rng)
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from farthing.core.route import scores as formulas
 from farthing.core.route.answers import NO_CLASS, TierAnswers
 from farthing.core.route.contents import Difference, content_scores, word_score
+from farthing.core.route.embeddings import Embed, Embedded, embedding_scores
 from farthing.core.route.outcomes import Floats
 from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic, fit_neighbours
 from farthing.core.route.ridge import LossRidge
@@ -41,7 +42,7 @@ MOST_NEIGHBOURS = 2000
 NEIGHBOURS_ASKED = 20
 
 Ints = NDArray[np.int64]
-Predictor = Logistic | LossRidge | Neighbours
+Predictor = Embedded | Logistic | LossRidge | Neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,6 +76,7 @@ def learned_scores(
     choose: Ints,
     rng: np.random.Generator,
     differences: Mapping[str, Difference] | None = None,
+    embed: Embed | None = None,
 ) -> Scored:
     """All scores that these requests allow.
 
@@ -86,6 +88,7 @@ def learned_scores(
         choose: Rows of the choosing part; nothing else is fitted on.
         rng: Source of folds and of the requests that neighbours keep.
         differences: What each tier loses and saves, by name; None offers no ridge.
+        embed: Vectors of texts, None without an embedder.
 
     Raises:
         ValueError: when shapes do not match.
@@ -93,7 +96,7 @@ def learned_scores(
     work = _Work(sufficient=sufficient, texts=texts, choose=choose, rng=rng)
     if texts is not None:
         work.of_texts()
-        work.of_contents(differences or {})
+        work.of_contents(differences or {}, embed)
     for a in answers:
         work.of_answer(a, truth)
     for one, other in combinations(answers, 2):
@@ -129,10 +132,13 @@ class _Work:
             spec = ScoreSpec(name=f"text_logistic({tier})", kind="logistic", features=TEXT_FEATURES)
             self._logistic(spec, table, good)
 
-    def of_contents(self, by_tier: Mapping[str, Difference]) -> None:
+    def of_contents(self, by_tier: Mapping[str, Difference], embed: Embed | None) -> None:
         assert self.texts is not None
         for found in content_scores(self.texts, by_tier, self.choose, self.rng):
             self.add(found.spec, found.values, found.predictor)
+        if embed is not None:
+            for found in embedding_scores(embed, self.texts, by_tier, self.choose, self.rng):
+                self.add(found.spec, found.values, found.predictor)
 
     def of_answer(self, a: TierAnswers, truth: Ints | None) -> None:
         if a.table is None:
@@ -256,6 +262,8 @@ def compute(
         raise ValueError(f"the score {spec.name} needs the answers of {', '.join(spec.needs) or 'no tier'}")
     if spec.kind in _OF_TEXT:
         return _OF_TEXT[spec.kind](_texts(spec, texts))
+    if isinstance(predictor, Embedded):
+        return predictor.score(_texts(spec, texts))
     if isinstance(predictor, LossRidge) and spec.kind == "word_ridge":
         return np.array([word_score(text, predictor) for text in _texts(spec, texts)])
     if isinstance(predictor, LossRidge) and spec.kind == "text_ridge":

@@ -27,6 +27,8 @@ ScoreKind = Literal[
     "length",
     "text_ridge",
     "word_ridge",
+    "embedding_ridge",
+    "embedding_neighbours",
     "given",
 ]
 
@@ -103,6 +105,8 @@ class ScoreSpec:
             means the text features alone. Of ``text_ridge`` those of ``TEXT_FEATURES`` that it
             reads. Of ``given`` with weights: the file's own features.
         cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
+        embedder: What makes vectors of texts for it, by name or path; empty where it reads none.
+        embedder_sha256: Of that embedder when the route was calibrated.
     """
 
     name: str
@@ -115,6 +119,8 @@ class ScoreSpec:
     weights: str = ""
     features: tuple[str, ...] = ()
     cost_usd: float = 0.0
+    embedder: str = ""
+    embedder_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,7 @@ def plan_of(
     )
 
 
-_OF_TEXT = ("brevity", "length", "text_ridge", "word_ridge")
+_OF_TEXT = ("brevity", "length", "text_ridge", "word_ridge", "embedding_ridge", "embedding_neighbours")
 """Kinds of scores that read the text of a request and nothing else."""
 
 

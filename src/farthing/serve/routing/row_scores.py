@@ -51,6 +51,8 @@ def row_score(spec: ScoreSpec, predictor: Predictor | None = None) -> RowScore:
         return _of_text(_OF_TEXT[spec.kind])
     if spec.kind in ("text_ridge", "word_ridge"):
         return _ridge_score(spec, predictor)
+    if spec.kind in ("embedding_ridge", "embedding_neighbours"):
+        return _embedding_score(spec, predictor)
     if spec.kind in ("logistic", "neighbours"):
         return _trained(spec, predictor)
     needed = 2 if spec.kind == "agreement" else 1
@@ -201,6 +203,14 @@ _OF_TEXT: dict[str, Callable[[Sequence[str]], Floats]] = {"brevity": brevity, "l
 
 def _of_text(formula: Callable[[Sequence[str]], Floats]) -> RowScore:
     return lambda _, text: NAN if text is None else float(formula([text])[0])
+
+
+def _embedding_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
+    from farthing.core.route.embeddings import Embedded
+
+    if not isinstance(predictor, Embedded) or spec.needs:
+        raise ValueError(f"the score {spec.name} ({spec.kind}) needs weights, an embedder and no tier")
+    return lambda _, text: NAN if text is None else float(predictor.score([text])[0])
 
 
 def _ridge_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
