@@ -156,9 +156,20 @@ def evaluation_headline(report: EvaluationReport) -> str:
             f"{times(ratio)} cheaper than always {report.reference}, {_quality_word(report.quality)} "
             f"{points(change, decimals=2)}; {beats(first)}"
         )
+    beside = _counted_against_coins(e)
     if e.cost_save_frac is not None:
-        return f"CostSave {percent(e.cost_save_frac)}: that much cheaper than {e.best_single} at no less quality"
-    return f"no policy reaches the quality of {e.best_single}, the best single tier"
+        save = percent(e.cost_save_frac)
+        return f"CostSave {save}: that much cheaper than {e.best_single} at no less quality{beside}"
+    return f"no policy reaches the quality of {e.best_single}, the best single tier{beside}"
+
+
+def _counted_against_coins(e: RouterEvaluation) -> str:
+    """How many of several policies are better than a coin of equal cost, worse, and not told apart."""
+    routed = [against_coin(p.over_split) for p in e.points if not isinstance(p.policy, FixedTier)]
+    counts = [(routed.count(outcome), outcome) for outcome, _ in _OUTCOMES]
+    words = {"better": "better than a coin of equal cost", "worse": "worse", "not told apart": "not told apart"}
+    said = [f"{count(n)} {words[outcome]}" for n, outcome in counts]
+    return f"; of {count(len(routed))} policies {', '.join(said)}" if routed else ""
 
 
 def beats(point: CurvePoint) -> str:
