@@ -11,7 +11,7 @@ from farthing.core.route.contents import content_scores, differences
 from farthing.core.route.learning import compute, learned_scores, sufficiency
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.predictors import chosen_logistic
-from farthing.core.route.ridge import fit_ridge
+from farthing.core.route.ridge import fit_ridge, fit_ridge_of
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.words import BUCKETS, fit_idf, word_row, word_table
 from farthing.errors import SchemaError
@@ -99,6 +99,16 @@ def test_rows_that_were_fitted_are_scored_by_the_others() -> None:
     ])  # fmt: skip
     assert np.corrcoef(held, fit.left_out[:, 0])[0, 1] > 0.95
     assert fit.explained[0] < 0.05
+
+
+def test_few_features_are_fitted_as_by_their_gram_matrix() -> None:
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(90, 5))
+    X[:, 4] = X[:, 3]  # of less than full rank
+    Y = np.column_stack([X @ rng.normal(size=5) + rng.normal(size=90), rng.normal(size=90)])
+    by_rows, by_features = fit_ridge(X @ X.T, Y), fit_ridge_of(X, Y)
+    assert by_features.left_out == pytest.approx(by_rows.left_out, abs=1e-6)
+    assert X.T @ by_features.duals == pytest.approx(X.T @ by_rows.duals, abs=1e-6)
 
 
 def test_the_strength_of_a_logistic_predictor_is_chosen() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.outcomes import Floats, OutcomeMatrix
-from farthing.core.route.ridge import FLOOR_FRAC, Fit, LossRidge, fit_ridge, predicted_score
+from farthing.core.route.ridge import FLOOR_FRAC, Fit, LossRidge, fit_ridge, fit_ridge_of, predicted_score
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.texts import TEXT_FEATURES, text_features
 from farthing.core.route.words import fit_idf, word_row, word_table
@@ -116,7 +116,7 @@ def dense_scores(
     centre, spread = table[fitted].mean(axis=0), table[fitted].std(axis=0)
     scale = np.where(spread > 1e-9 * (1 + np.abs(centre)), spread, np.inf)
     X = (table[fitted] - centre) / scale
-    fit = fit_ridge(X @ X.T, _outcomes(by_tier, fitted))
+    fit = fit_ridge_of(X, _outcomes(by_tier, fitted))
     for tier, k, difference in _numbered(by_tier):
         weights = (X.T @ fit.duals[:, k]).T / scale
         intercept = fit.mean[k] - weights @ centre

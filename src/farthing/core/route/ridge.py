@@ -16,13 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FLOOR_FRAC", "STRENGTHS", "Fit", "LossRidge", "fit_ridge", "predicted_score"]
+__all__ = ["FLOOR_FRAC", "STRENGTHS", "Fit", "LossRidge", "fit_ridge", "fit_ridge_of", "predicted_score"]
 
 STRENGTHS = tuple(float(x) for x in np.geomspace(1e-2, 1e4, 25))
 """Of the ridge, in units of one row's squared length; the last one leaves little but the mean."""
 FLOOR_FRAC = 0.15
 """Least saving that a loss is divided by, as a share of the mean one: predictions near 0 tell no ratio."""
 _NEAR_ONE = 1e-6
+_RANK = 1e-10
+"""Eigenvalues below this share of the largest count as 0."""
 
 Floats = NDArray[np.float64]
 
@@ -96,15 +98,38 @@ def fit_ridge(gram: ArrayLike, outcomes: ArrayLike) -> Fit:
     K, Y = np.asarray(gram, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
     if K.ndim != 2 or K.shape[0] != K.shape[1] or Y.ndim != 2 or Y.shape[0] != K.shape[0] or K.shape[0] < 3:
         raise ValueError(f"a square table of ≥ 3 rows and as many outcomes wanted, have {K.shape} and {Y.shape}")
-    unit = float(np.trace(K)) / K.shape[0] or 1.0
     values, V = np.linalg.eigh(K)
-    values = np.maximum(values, 0.0)
+    return _fitted(np.maximum(values, 0.0), V, Y)
+
+
+def fit_ridge_of(features: ArrayLike, outcomes: ArrayLike) -> Fit:
+    """The same of a table of features: of few features it takes their number's cube, not that of the rows.
+
+    Args:
+        features: Shape ``(n, features)``, finite.
+        outcomes: Shape ``(n, outcomes)``, finite.
+
+    Raises:
+        ValueError: as :func:`fit_ridge`.
+    """
+    X, Y = np.asarray(features, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
+    if X.shape[1] >= X.shape[0]:
+        return fit_ridge(X @ X.T, Y)
+    values, Q = np.linalg.eigh(X.T @ X)
+    some = values > _RANK * max(float(values[-1]), 0.0)
+    return _fitted(values[some], X @ Q[:, some] / np.sqrt(values[some]), Y)
+
+
+def _fitted(values: Floats, V: Floats, Y: Floats) -> Fit:
+    """From the eigenvalues of the Gram matrix that are not 0 and their vectors, shape ``(n, rank)``."""
+    n = Y.shape[0]
+    unit = float(values.sum()) / n or 1.0
     mean = Y.mean(axis=0)
     turned, squares = V.T @ (Y - mean), V**2
     best: dict[int, tuple[float, float, Floats, Floats]] = {}
     for strength in STRENGTHS:
         shrunk = values / (values + strength * unit)
-        leverage = np.minimum(squares @ shrunk + 1 / K.shape[0], 1 - _NEAR_ONE)
+        leverage = np.minimum(squares @ shrunk + 1 / n, 1 - _NEAR_ONE)
         residual = (Y - mean - V @ (shrunk[:, None] * turned)) / (1 - leverage)[:, None]
         error = (residual**2).mean(axis=0)
         for k in range(Y.shape[1]):
