@@ -448,7 +448,8 @@ def _verdict(
         who = "a fixed split" if toss else "routing"
         reasons = (f"{who} saves {100 * saving.value:.1f} % against {label(best_fixed)}", proven)
         alone = ("a coin decides: no score is proven to save more at this loss",) if toss else ()
-        return Verdict(outcome="met", reasons=(*reasons, *alone))
+        more = ("more labelled requests would prove a larger share",) if isinstance(routed.policy, Split) else ()
+        return Verdict(outcome="met", reasons=(*reasons, *alone, *more))
     if routed is not None:
         reason = f"routing is not worth it: {label(routed.policy)} is worse than a coin of equal cost"
         return Verdict(outcome="met", reasons=(reason, proven))
