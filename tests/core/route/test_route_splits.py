@@ -18,6 +18,7 @@ from farthing.core.route.evaluation import evaluate
 from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
 from farthing.core.route.policies import Cascade, FixedTier, PreRoute, Split, follow, label
 from farthing.core.route.routes import RoutedPolicy, policy_of, written
+from farthing.core.route.splits import LEAST_SHARE, Damped, damped_path
 from farthing.core.stats.intervals import proportion
 from farthing.nouns import Estimate
 
@@ -187,3 +188,15 @@ def test_two_sequences_break_the_limit_no_more_often_than_stated(score: str, n: 
     print(f"{score}, n = {n}: broken in {seen.value:.4f} [{seen.lo:.4f}, {seen.hi:.4f}], followed in {routes}")
     assert routes > 0.9 * repeats
     assert seen.lo <= 0.05
+
+
+def test_a_small_share_is_proven_where_the_expected_one_is_not() -> None:
+    """The proving part may look worse than the choosing part promised: the path begins at the least share."""
+    path = damped_path(Damped(policy=FixedTier(tier="small"), share=0.4, saved_usd=1.0), "large", 0)
+    shares = [policy.share for policy in path if isinstance(policy, Split)]
+    assert shares[0] == LEAST_SHARE
+    assert shares == sorted(shares)
+    assert max(shares) > 0.6
+    worse = dataclasses.replace(blind(1500, 12), quality=np.column_stack([np.zeros(1500), np.ones(1500)]))
+    found = certify(path, worse, reference="large", limit=LossLimit(max_loss_frac=0.03))
+    assert [t.policy.share for t in found.tested if t.certified] == [share for share in shares if share < 0.03]
