@@ -166,7 +166,7 @@ def evaluation_headline(report: EvaluationReport) -> str:
 def _counted_against_coins(e: RouterEvaluation) -> str:
     """How many of several policies are better than a coin of equal cost, worse, and not told apart."""
     routed = [against_coin(p.over_split) for p in e.points if not isinstance(p.policy, FixedTier)]
-    counts = [(routed.count(outcome), outcome) for outcome, _ in _OUTCOMES]
+    counts = [(sum(each == outcome for each in routed), outcome) for outcome, _ in _OUTCOMES]
     words = {"better": "better than a coin of equal cost", "worse": "worse", "not told apart": "not told apart"}
     said = [f"{count(n)} {words[outcome]}" for n, outcome in counts]
     return f"; of {count(len(routed))} policies {', '.join(said)}" if routed else ""

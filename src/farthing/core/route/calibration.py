@@ -30,13 +30,13 @@ from farthing.core.route.certification import (
     Procedure,
     Tested,
     certify_sequences,
-    groups_of,
 )
-from farthing.core.route.controls import against_coin, beyond_coin, hull_of
-from farthing.core.route.families import Family, GridMeans, families_of, grid_means
+from farthing.core.route.coin_sequences import sequences_with_coins
+from farthing.core.route.controls import against_coin, beyond_coin
+from farthing.core.route.families import Family, GridMeans, families_of
+from farthing.core.route.layouts import Laid, lay_out
 from farthing.core.route.outcomes import OutcomeMatrix, require_disjoint
-from farthing.core.route.policies import FixedTier, Policy, Split, follow, label, simple
-from farthing.core.route.splits import LEAST_SHARE, Damped, coin_path, damped_path, lead_over
+from farthing.core.route.policies import FixedTier, Policy, Split, follow, label
 from farthing.nouns import Estimate, Verdict
 
 __all__ = ["Calibration", "Compared", "calibrate", "candidate_path"]
@@ -47,14 +47,6 @@ CAREFUL = (0.25, 0.5, 0.75)
 """Shares of the first policy's saving at which more careful ones go before it."""
 PATH_BONFERRONI = 8
 """The same where each test costs its share of the level."""
-COIN_WEIGHT = 0.25
-"""Share of the level that the coin is proven at: its proof asks for little, since its loss is a share of a tier's."""
-LEAST_LEAD = 0.05
-"""A score must promise to save so much more of what the coin saves: else the coin is simpler."""
-LEAD_ERRORS = 1.5
-"""So many standard errors of that must speak for it: among many scores the best looks better than it is."""
-LEADING = 40
-"""Families whose lead over the coin is looked at, those that promise most."""
 
 Floats = NDArray[np.float64]
 
@@ -159,92 +151,17 @@ def calibrate(
     safe = reference or prove.tiers[-1]
     tried = families_of(choose, reference=safe) if families is None else tuple(families)
     longest = PATH_FIXED_SEQUENCE if procedure == "fixed_sequence" else PATH_BONFERRONI
-    laid = _lay_out(choose, tried, limit, safe, prove.n)
+    laid = lay_out(choose, tried, limit, safe, prove.n)
     path, compared, least = _path(choose, laid, safe, longest)
     sequences: list[tuple[float, Sequence[Policy]]] = [(1.0, path)]
     if splits:
-        sequences = _with_coins(path, laid, choose, safe, seed, longest)
+        sequences = sequences_with_coins(path, laid, choose, safe, seed, longest)
     proof = None
     if any(policies for _, policies in sequences):
         proof = certify_sequences(sequences, prove, reference=safe, limit=limit, method=method, procedure=procedure)
     if proof and least <= 1:  # a more careful policy than those tried may hold the limit
         proof = replace(proof, hopeless=False)
     return _conclude(prove, safe, limit, proof, compared, least_saving_frac, (choose.n + prove.n) / prove.n)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Laid:
-    """A family on the choosing part: greatest ratios to the limits of its members' expected upper limits and losses."""
-
-    family: Family
-    ratio: Floats
-    plain: Floats
-    means: GridMeans
-
-
-def _lay_out(
-    matrix: OutcomeMatrix, families: Sequence[Family], limit: LossLimit, reference: str, n_proving: int
-) -> list[_Laid]:
-    z = -float(special.ndtri(1 - limit.confidence))
-    groups = groups_of(matrix, limit)
-    return [_laid_out(family, matrix, groups, reference, z, n_proving) for family in families]
-
-
-def _with_coins(
-    path: Sequence[Policy], laid: Sequence[_Laid], choose: OutcomeMatrix, reference: str, seed: int, longest: int
-) -> list[tuple[float, Sequence[Policy]]]:
-    """The path, or the policy with a score that a share of is expected to save more; and the best coin."""
-    dear_usd = float(choose.cost_usd[:, choose.tier(reference)].mean())
-    best = [found for each in laid if (found := _best_share(each, dear_usd)) is not None]
-    coins = [found for found in best if isinstance(found.policy, FixedTier)]
-    if not coins:
-        return [(1.0, path)]
-    coin = max(coins, key=lambda c: c.saved_usd)
-    tosses = coin_path(coin, _cheaper(choose, coin.policy), reference, seed)
-    routed = sorted((f for f in best if not isinstance(f.policy, FixedTier)), key=lambda f: -f.saved_usd)[:LEADING]
-    least = LEAST_LEAD * coin.saved_usd
-    leads = [
-        (lead - error, found)
-        for found in routed
-        for lead, error in [lead_over(found, coin, choose, reference)]
-        if lead >= max(least, LEAD_ERRORS * error)
-    ]
-    lead, leader = max(leads, key=lambda pair: pair[0], default=(-math.inf, coin))
-    if lead > 0 and leader.share < 1:
-        path = damped_path(leader, reference, seed)
-    elif lead <= 0 and coin.share < 1:
-        path = ()
-    return (
-        [(1 - COIN_WEIGHT, path), (COIN_WEIGHT, _evenly(tosses, longest))]
-        if path
-        else [(1.0, _evenly(tosses, longest))]
-    )
-
-
-def _best_share(laid: _Laid, dear_usd: float) -> Damped | None:
-    """The member of a family that saves most on the share that is expected to be proven."""
-    saved = dear_usd - laid.means.cost_usd
-    share = np.minimum(1.0, 1 / np.maximum(laid.ratio, 1e-9))
-    fine = (saved > 0) & (share >= LEAST_SHARE)
-    if not fine.any():
-        return None
-    i = int(np.where(fine, saved * share, -np.inf).argmax())
-    policy = laid.family.policy([float(x) for x in laid.means.thresholds[i]])
-    return Damped(policy=simple(policy), share=float(share[i]), saved_usd=float(saved[i] * share[i]))
-
-
-def _cheaper(matrix: OutcomeMatrix, policy: Policy) -> list[str]:
-    """Tiers cheaper than one, corners of the best fixed split, the best one first."""
-    assert isinstance(policy, FixedTier)
-    cost, quality = matrix.cost_usd.mean(axis=0), matrix.quality.mean(axis=0)
-    hull = hull_of(cost, quality)
-    below = [k for k in range(cost.size) if cost[k] < cost[matrix.tier(policy.tier)] and cost[k] in hull.cost_usd]
-    return [matrix.tiers[k] for k in sorted(below, key=lambda k: -quality[k])]
-
-
-def _evenly(path: Sequence[Policy], longest: int) -> tuple[Policy, ...]:
-    places = np.unique(np.linspace(0, len(path) - 1, min(longest, len(path))).round().astype(int))
-    return tuple(path[k] for k in places)
 
 
 def candidate_path(
@@ -275,11 +192,11 @@ def candidate_path(
         The path, empty when nothing is cheaper than the reference; each family's best member; and the least ratio
         of loss to limit that any policy cheaper than the reference showed, +inf for none.
     """
-    return _path(matrix, _lay_out(matrix, families, limit, reference, n_proving), reference, longest)
+    return _path(matrix, lay_out(matrix, families, limit, reference, n_proving), reference, longest)
 
 
 def _path(
-    matrix: OutcomeMatrix, laid: Sequence[_Laid], reference: str, longest: int
+    matrix: OutcomeMatrix, laid: Sequence[Laid], reference: str, longest: int
 ) -> tuple[tuple[Policy, ...], tuple[Compared, ...], float]:
     most_usd = float(matrix.cost_usd[:, matrix.tier(reference)].mean())
     members: list[tuple[Family, Floats]] = []
@@ -302,26 +219,6 @@ def _path(
     path = tuple(members[i][0].policy([float(x) for x in members[i][1]]) for i in kept)
     best = tuple(sorted(compared, key=lambda c: math.inf if c.cost_usd is None else c.cost_usd))
     return path, best, least
-
-
-def _laid_out(
-    family: Family,
-    matrix: OutcomeMatrix,
-    groups: Sequence[tuple[str, NDArray[np.bool_], float]],
-    reference: str,
-    z: float,
-    n_proving: int,
-) -> _Laid:
-    """Greatest ratios to the groups' limits of every member's expected upper limit and of its loss; and its means."""
-    whole = grid_means(family, matrix, reference=reference)
-    ratio, plain = (np.full(whole.cost_usd.shape, -np.inf) for _ in range(2))
-    for i, (_, rows, most) in enumerate(groups):
-        means = whole if i == 0 else grid_means(family, matrix, reference=reference, rows=rows)
-        share, seen = rows.mean(), rows.sum()
-        spread = np.sqrt((means.loss_std_frac**2 + 1 / seen) / (share * n_proving))
-        ratio = np.maximum(ratio, (means.loss_frac + z * spread) / most)
-        plain = np.maximum(plain, means.loss_frac / most)
-    return _Laid(family=family, ratio=ratio, plain=plain, means=whole)
 
 
 def _best(means: GridMeans, fine: NDArray[np.int64]) -> Compared:

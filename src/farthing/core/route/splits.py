@@ -28,7 +28,7 @@ LEAST_SHARE = 0.01
 SHARES = tuple(sorted({float(f"{1.04**-k:.3g}") for k in range(118)} | {0.01}))
 """All shares there are, 4 % apart, rising to 1: tests of few limits are quick, and people read few digits."""
 FROM, TO = 0.5, 1.8
-"""A path is fine from so much of the share that is expected to be proven to so much more: proofs may come out better."""
+"""A path is fine from so much of the share that is expected to be proven to so much more: proofs vary."""
 COARSE = 18
 """Below it every eighteenth share is tried: about twice as much each time."""
 
