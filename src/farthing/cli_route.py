@@ -70,6 +70,8 @@ _CALIBRATE: tuple[Any, ...] = (
     click.option("--choose-share", metavar="50%", help="Share of the requests to choose on; the rest proves."),
     click.option("--min-saving", metavar="0%", help="What routing must save of the best tier's cost to be worth it."),
     click.option("--audit-share", metavar="2%", help="Share of cheap answers to audit while the route is served."),
+    click.option("--embedder", metavar="NAME",
+                 help="Vectors of texts to route by: minilm (its pip package), or an ONNX encoder's folder."),
     click.option("--name", metavar="NAME", help="Of the end point's model; default auto."),
     click.option("--out", "output_dir", type=click.Path(path_type=Path, file_okay=False), default=Path("route"),
                  show_default=True, help="Gets route.yaml, route.npz, outcomes.parquet, route.html."),

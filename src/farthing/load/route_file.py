@@ -5,23 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.codec import to_plain
+from farthing.core.route.embeddings import Embedded
 from farthing.core.route.predictors import Logistic, Neighbours
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
+from farthing.core.route.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
 from farthing.models.digests import digest
+from farthing.models.embedders import open_embedder
 from farthing.models.onnx_files import check_external_data
 from farthing.nouns import ServedModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
-Predictor = Logistic | Neighbours
+Predictor = Embedded | Logistic | LossRidge | Neighbours
+_RIDGES = ("text_ridge", "word_ridge", "embedding_ridge")
+_NEIGHBOURS = ("neighbours", "embedding_neighbours")
+_IS_RIDGE = "_ridge"
 _MAX_MIB = 1024
 
 
@@ -66,7 +74,8 @@ def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> 
         policy_of(policy)
     except ValueError as e:
         return str(e)
-    tier = next((t for t in policy.tiers if t not in tiers), None)
+    named = (*policy.tiers, *([policy.otherwise] if policy.otherwise else []))
+    tier = next((t for t in named if t not in tiers), None)
     score = next((s for s in policy.scores if s not in scores), None)
     return f"unknown tier {tier!r}" if tier else f"unknown score {score!r}" if score else ""
 
@@ -111,8 +120,8 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
 
     Args:
         spec: Its ``weights`` name a file in the route's folder; arrays are called after the score:
-            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/directions``,
-            ``NAME/sufficient`` and ``NAME/k`` of neighbours.
+            ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/floor`` and ``NAME/idf`` besides
+            of a ridge, ``NAME/directions``, ``NAME/sufficient`` and ``NAME/k`` of neighbours.
         folder: Of the route.
 
     Raises:
@@ -123,11 +132,47 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
     path = (folder / spec.weights).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise SchemaError(f"score {spec.name!r}: weights {spec.weights} lie outside the route's folder {folder}")
-    wanted = ("directions", "sufficient", "k") if spec.kind == "neighbours" else ("weights", "intercept")
+    ridge = spec.kind in _RIDGES or (spec.kind == "given" and _IS_RIDGE in spec.name)
+    wanted: tuple[str, ...] = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
+    if spec.kind in _NEIGHBOURS:
+        wanted = ("directions", "sufficient", "k")
     found = dict(zip(wanted, _arrays(path, [f"{spec.name}/{name}" for name in wanted]), strict=True))
-    if spec.kind == "neighbours":
-        return Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))
+    if spec.kind in _NEIGHBOURS:
+        near = Neighbours(directions=found["directions"], sufficient=found["sufficient"], k=int(found["k"]))
+        return _embedded(spec, near) if spec.embedder else near
+    if ridge:
+        return _embedded(spec, _ridge(spec, found)) if spec.embedder else _ridge(spec, found)
     return Logistic(weights=found["weights"], intercept=float(found["intercept"]))
+
+
+def _embedded(spec: ScoreSpec, predictor: LossRidge | Neighbours) -> Embedded:
+    """With the embedder that it was fitted with.
+
+    Raises:
+        InputError: when the embedder is missing, or was changed.
+    """
+    found = open_embedder(spec.embedder)
+    if found.sha256 != spec.embedder_sha256:
+        raise InputError(
+            f"the embedder {spec.embedder} of the score {spec.name!r} was changed since the route was calibrated",
+            hint="calibrate again, or bring its model and its tokenizer back",
+        )
+    return Embedded(predictor=predictor, embed=found.embed)
+
+
+def _ridge(spec: ScoreSpec, found: Mapping[str, NDArray[np.float64]]) -> LossRidge:
+    weights, intercept, idf, floor = found["weights"], found["intercept"], found["idf"], found["floor"]
+    wide = BUCKETS if spec.kind == "word_ridge" else len(spec.features)
+    if spec.kind == "embedding_ridge":
+        wide = weights.shape[-1] if weights.ndim else 0
+    words = BUCKETS if spec.kind == "word_ridge" else 0
+    shapes = (weights.shape, intercept.shape, idf.shape, floor.shape)
+    if shapes != ((2, wide), (2,), (words,), ()) or floor < 0:
+        raise SchemaError(
+            f"score {spec.name!r}: its arrays have the shapes {shapes}, not those of {wide} features",
+            hint="calibrate again",
+        )
+    return LossRidge(weights=weights, intercept=intercept, floor=float(floor), idf=idf)
 
 
 def _arrays(path: Path, names: list[str]) -> list[NDArray[np.float64]]:

@@ -12,6 +12,7 @@ from farthing.core.route.certification import Method, Procedure
 from farthing.errors import InputError
 from farthing.load import units
 from farthing.load.serve_file import check_name
+from farthing.models.embedders import MINILM
 
 __all__ = ["RouteSettings", "read_settings"]
 
@@ -39,6 +40,8 @@ class RouteSettings:
         seed: Of everything random.
         priced_as: The offer that this machine stands for, None for the plans' own or none.
         name: Of the end point's one model.
+        embedder: What makes vectors of texts for scores of content: ``minilm`` or an ONNX encoder's path; None for
+            none.
     """
 
     data: Path | None = None
@@ -59,6 +62,7 @@ class RouteSettings:
     seed: int = 0
     priced_as: str | None = None
     name: str = "auto"
+    embedder: str | None = None
 
 
 def _wrong(value: object, key: str, wanted: str) -> InputError:
@@ -103,6 +107,11 @@ def _whole(value: object, key: str, _: Path) -> int:
     return value
 
 
+def _embedder(value: object, key: str, folder: Path) -> str:
+    name = _text(value, key, folder)
+    return name if name == MINILM else str((folder / name).absolute())
+
+
 _loss = _share(0, 1, "above 0 % and below 100 %")
 
 
@@ -136,6 +145,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any, str, Path], Any]]] = {
     "audit_share": ("audit_frac", _share(0, 1, "from 0 % to 100 %", closed=True)),
     "seed": ("seed", _whole),
     "priced_as": ("priced_as", _text),
+    "embedder": ("embedder", _embedder),
     "name": ("name", lambda value, key, _: check_name(value, key)),
 }
 

@@ -78,9 +78,7 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
             state.sla[chosen] = None
             state.lost[chosen] = f"served: keeps the promise at no rate ({state.level})"
             return False
-    if (
-        state.sla.get(chosen) is None
-    ):  # busy cores: the proof has the word
+    if state.sla.get(chosen) is None:  # busy cores: the proof has the word
         state.sla[chosen] = _modelled_rps(state, chosen) / sustained.HEADROOM
     _prove_at_peak(state, chosen, trace_of, slower, through_server=pip is None)
     _share_cut(state, chosen, before)

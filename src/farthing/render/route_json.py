@@ -7,6 +7,7 @@ from typing import Any
 
 from farthing.codec import to_plain
 from farthing.core.route.attaching import Attached
+from farthing.core.route.controls import against_coin
 from farthing.core.route.evaluation import CurvePoint
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
@@ -81,6 +82,8 @@ def _points(points: Sequence[CurvePoint]) -> list[dict[str, Any]]:
                 name: _plain(getattr(p, name))
                 for name in ("quality", "cost_usd", "over_split", "over_random", "to_oracle")
             },
+            "against_split": against_coin(p.over_split),
+            "against_random": against_coin(p.over_random),
             "pareto": p.pareto,
         }
         for p in points

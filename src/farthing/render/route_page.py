@@ -15,6 +15,7 @@ from farthing.render.route_chart import quality_and_cost
 from farthing.render.route_words import (
     asked,
     calibration_headline,
+    coin_sentence,
     control_lines,
     cost,
     cost_title,
@@ -45,7 +46,7 @@ def calibration_html(report: CalibrationReport) -> str:
         sign=MARKS[route.verdict.outcome],
         sentence=printable(headline),
         asked=[printable(text) for text in asked(route, report.n_choose)],
-        reasons=[printable(r) for r in more_reasons(route)],
+        reasons=[printable(r) for r in (*more_reasons(route), coin_sentence(report)) if r],
         hint=route.verdict.hint,
         share=printable(share_sentence(route)),
         route=_route_facts(route),

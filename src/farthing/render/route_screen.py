@@ -21,6 +21,7 @@ from farthing.render.numbers import count
 from farthing.render.route_words import (
     asked,
     calibration_headline,
+    coin_sentence,
     control_lines,
     cost_title,
     evaluation_headline,
@@ -57,6 +58,7 @@ def calibration_block(report: CalibrationReport, folder: Path) -> RenderableType
     else:
         lines.append(spoken(f"  follow     {label(policy_of(route.ladder[route.chosen].policy))}", "bold"))
         lines.append(spoken(f"             {share_sentence(route)}"))
+        lines += [spoken(f"             {said}") for said in [coin_sentence(report)] if said]
         lines.append(
             spoken(f"             {len(route.ladder)} certified policies, any may be followed at any time", "dim")
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from farthing.core.route.controls import against_coin
 from farthing.core.route.evaluation import CurvePoint, RouterEvaluation
+from farthing.core.route.policies import FixedTier, Split
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route
 from farthing.nouns import Estimate
@@ -16,6 +18,7 @@ __all__ = [
     "asked",
     "beats",
     "calibration_headline",
+    "coin_sentence",
     "control_lines",
     "cost",
     "cost_title",
@@ -134,7 +137,7 @@ def more_reasons(route: Route) -> list[str]:
 
 def _cheapest_fixed(route: Route) -> str:
     """The cheapest certified single tier, which savings are counted against."""
-    fixed = [r for r in route.ladder if r.policy.kind == "fixed"]
+    fixed = [r for r in route.ladder if r.policy.kind == "fixed" and r.policy.share == 1]
     return min(fixed, key=lambda r: r.cost_usd).policy.tiers[0] if fixed else route.reference
 
 
@@ -154,19 +157,44 @@ def evaluation_headline(report: EvaluationReport) -> str:
             f"{times(ratio)} cheaper than always {report.reference}, {_quality_word(report.quality)} "
             f"{points(change, decimals=2)}; {beats(first)}"
         )
+    beside = _counted_against_coins(e)
     if e.cost_save_frac is not None:
-        return f"CostSave {percent(e.cost_save_frac)}: that much cheaper than {e.best_single} at no less quality"
-    return f"no policy reaches the quality of {e.best_single}, the best single tier"
+        save = percent(e.cost_save_frac)
+        return f"CostSave {save}: that much cheaper than {e.best_single} at no less quality{beside}"
+    return f"no policy reaches the quality of {e.best_single}, the best single tier{beside}"
+
+
+def _counted_against_coins(e: RouterEvaluation) -> str:
+    """How many of several policies are better than a coin of equal cost, worse, and not told apart."""
+    routed = [against_coin(p.over_split) for p in e.points if not isinstance(p.policy, FixedTier)]
+    counts = [(sum(each == outcome for each in routed), outcome) for outcome, _ in _OUTCOMES]
+    words = {"better": "better than a coin of equal cost", "worse": "worse", "not told apart": "not told apart"}
+    said = [f"{count(n)} {words[outcome]}" for n, outcome in counts]
+    return f"; of {count(len(routed))} policies {', '.join(said)}" if routed else ""
 
 
 def beats(point: CurvePoint) -> str:
-    """Whether a policy beats its two controls at equal cost, plainly."""
+    """Whether a policy is better than its two controls at equal cost, worse, or not told apart from them, plainly."""
+    if isinstance(point.policy, Split) and isinstance(point.policy.policy, FixedTier):
+        return "a coin between two tiers: it knows nothing of a request"
     controls = (("the best fixed split", point.over_split), ("a random router", point.over_random))
-    won = [name for name, over in controls if over.lo > 0]
-    lost = [f"{name} ({_gain(over)})" for name, over in controls if over.lo <= 0]
-    parts = [f"better than {' and '.join(won)} at equal cost"] if won else []
-    parts += [f"not shown better than {' and '.join(lost)} at equal cost"] if lost else []
-    return "; ".join(parts)
+    said = []
+    for outcome, words in _OUTCOMES:
+        mine = [(name, over) for name, over in controls if against_coin(over) == outcome]
+        named = [name if outcome == "better" else f"{name} ({_gain(over)})" for name, over in mine]
+        said += [f"{words} {' and '.join(named)} at equal cost"] if named else []
+    return "; ".join(said)
+
+
+_OUTCOMES = (("better", "better than"), ("worse", "worse than"), ("not told apart", "not told apart from"))
+
+
+def coin_sentence(report: CalibrationReport) -> str:
+    """What the proving part shows of the followed policy beside a coin of equal cost; empty where one tier answers."""
+    first = report.judged.evaluation.points[0]
+    if report.route.chosen is None or isinstance(first.policy, FixedTier):
+        return ""
+    return beats(first)
 
 
 def _tier(e: RouterEvaluation, name: str) -> CurvePoint:

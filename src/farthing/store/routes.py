@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.codec import to_plain
+from farthing.core.route.embeddings import Embedded
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.predictors import Logistic, Neighbours
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route
 from farthing.store.documents import write_bytes, write_yaml
 
@@ -31,16 +33,25 @@ def write_route(route: Route, path: Path) -> Path:
     return write_yaml(path, "farthing/route/1", to_plain(route))
 
 
-def write_weights(path: Path, predictors: Mapping[str, Logistic | Neighbours]) -> Path:
+def write_weights(path: Path, predictors: Mapping[str, Embedded | Logistic | LossRidge | Neighbours]) -> Path:
     """Write the arrays of learned scores, by the score's name, as one ``.npz``.
 
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    for name, found in predictors.items():
+    for name, fitted in predictors.items():
+        found = fitted.predictor if isinstance(fitted, Embedded) else fitted
         if isinstance(found, Logistic):
             arrays |= {f"{name}/weights": found.weights, f"{name}/intercept": np.array(found.intercept)}
+        elif isinstance(found, LossRidge):
+            exact = np.float32 if found.idf.size else np.float64
+            arrays |= {
+                f"{name}/weights": found.weights.astype(exact),
+                f"{name}/intercept": found.intercept,
+                f"{name}/floor": np.array(found.floor),
+                f"{name}/idf": found.idf.astype(np.float32),
+            }
         else:
             arrays |= {
                 f"{name}/directions": found.directions.astype(np.float32),

@@ -11,6 +11,8 @@ import numpy as np
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.learning import compute
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, take
+from farthing.core.route.predictors import Logistic
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, ScoreSpec, Tier
 from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
@@ -125,7 +127,7 @@ def _scores_of(route: Route, folder: Path, file: OutcomeFile) -> dict[str, Score
 def _by_features(spec: ScoreSpec, folder: Path, file: OutcomeFile) -> Floats:
     """A predictor of the features that outcome files bring along."""
     predictor = read_predictor(spec, folder)
-    assert predictor is not None
+    assert isinstance(predictor, Logistic | LossRidge)
     return predictor.score(file.features[:, [file.feature_names.index(name) for name in spec.features]])
 
 

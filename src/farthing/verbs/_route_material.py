@@ -11,14 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.answers import TierAnswers
+from farthing.core.route.contents import dense_scores, differences
+from farthing.core.route.embeddings import Embedded
 from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
-from farthing.core.route.predictors import Logistic, Neighbours, fit_logistic
+from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route_requests import fingerprint_of_text
 from farthing.load.route_settings import RouteSettings
+from farthing.measure.clock import MonotonicClock
+from farthing.measure.score_time import seconds_of
+from farthing.models.embedders import Embedder, open_embedder
+from farthing.verbs._route_prices import offer_named, usd_per_core_s
 
 __all__ = [
     "PARTS",
@@ -26,6 +33,7 @@ __all__ = [
     "Material",
     "drawn_parts",
     "kept_in_file",
+    "named_by",
     "of_outcomes",
     "plainly_named",
     "refuse_missing_segments",
@@ -34,10 +42,12 @@ __all__ = [
 PARTS = ("choose", "prove")
 WEIGHTS = "route.npz"
 """File of the trained parts of scores, beside route.yaml."""
+TIMED_TEXTS = 32
+"""Texts whose embedding is timed."""
 LEAST = 40
 """Fewest requests that can be parted; proofs need far more."""
 
-Predictor = Logistic | Neighbours
+Predictor = Embedded | Logistic | LossRidge | Neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,14 +141,20 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
     choose, said = _parts_of(file, settings)
     refuse_missing_segments(settings.by_segment, matrix.segments, choose)
     reference, why = _reference(matrix, choose, settings.reference)
-    scored = _scores_of(file, matrix, reference, choose, settings.seed)
+    embedder = open_embedder(settings.embedder) if settings.embedder else None
+    scored = _scores_of(file, matrix, reference, choose, settings.seed, embedder)
+    scored, words = _embedding_priced(named_by(scored, embedder), file, settings)
+    notes_of_cost = words or ["scores cost nothing"]
     given = tuple(ScoreSpec(name=name, kind="given", needs=s.needs) for name, s in matrix.scores.items())
     notes = [*said, *why, *scored.notes]
     if given:
         notes.append(f"scores of the file ({len(given)}) are used as given: a policy by one of them cannot be served")
     if not given and not scored.specs:
         notes.append("the file has neither scores nor texts nor features: only single tiers can be compared")
-    scores = {**matrix.scores, **{s.name: Score(values=scored.values[s.name], needs=s.needs) for s in scored.specs}}
+    scores = {
+        **matrix.scores,
+        **{s.name: Score(values=scored.values[s.name], needs=s.needs, cost_usd=s.cost_usd) for s in scored.specs},
+    }
     return Material(
         matrix=cheapest_first(replace(matrix, scores=scores)),
         choose=choose,
@@ -152,8 +168,35 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         quality="given",
         texts=file.texts,
         marks=_marks(file, choose),
-        assumptions=(*notes, "tiers were not run: qualities and costs are those of the file, scores cost nothing"),
+        assumptions=(*notes, f"tiers were not run: qualities and costs are those of the file, {notes_of_cost[0]}"),
     )
+
+
+def named_by(scored: Scored, embedder: Embedder | None) -> Scored:
+    """Scores of an embedding with the embedder's name and digest."""
+    if embedder is None:
+        return scored
+    specs = tuple(
+        replace(spec, embedder=embedder.name, embedder_sha256=embedder.sha256)
+        if isinstance(scored.predictors.get(spec.name), Embedded)
+        else spec
+        for spec in scored.specs
+    )
+    return replace(scored, specs=specs)
+
+
+def _embedding_priced(scored: Scored, file: OutcomeFile, settings: RouteSettings) -> tuple[Scored, list[str]]:
+    """Scores of an embedding with the price of its time, and that in words; nothing to say without them."""
+    embedded = {name: p for name, p in scored.predictors.items() if isinstance(p, Embedded)}
+    if not embedded or file.texts is None:
+        return scored, []
+    some = file.texts[:: max(1, len(file.texts) // TIMED_TEXTS)]
+    seconds = seconds_of(lambda text: next(iter(embedded.values())).score([text]), some, MonotonicClock())
+    rate = usd_per_core_s(offer_named(settings.priced_as, None))
+    specs = tuple(replace(s, cost_usd=seconds * (rate or 0.0)) if s.name in embedded else s for s in scored.specs)
+    took = f"an embedding takes {1e3 * seconds:.1f} ms of one core"
+    paid = "not priced (--priced-as names an offer)" if rate is None else f"priced as {settings.priced_as}"
+    return replace(scored, specs=specs), [f"{took}, {paid}; other scores cost nothing"]
 
 
 def kept_in_file(spec: ScoreSpec, predictors: Mapping[str, Predictor]) -> ScoreSpec:
@@ -192,7 +235,12 @@ def _reference(matrix: OutcomeMatrix, choose: NDArray[np.bool_], wanted: str | N
 
 
 def _scores_of(
-    file: OutcomeFile, matrix: OutcomeMatrix, reference: str, choose: NDArray[np.bool_], seed: int
+    file: OutcomeFile,
+    matrix: OutcomeMatrix,
+    reference: str,
+    choose: NDArray[np.bool_],
+    seed: int,
+    embedder: Embedder | None,
 ) -> Scored:
     """Scores before any tier runs: of the texts, and predictors of each tier from the file's features."""
     good = sufficiency(matrix.quality, matrix.tier(reference))
@@ -200,7 +248,17 @@ def _scores_of(
     rows, rng = np.flatnonzero(choose), np.random.default_rng([seed, 1])
     by_tier = {tier: good[:, k] for k, tier in enumerate(below)}
     nobody: tuple[TierAnswers, ...] = ()
-    found = learned_scores(nobody, by_tier, truth=None, texts=file.texts, choose=rows, rng=rng)
+    apart = differences(matrix, reference)
+    found = learned_scores(
+        nobody,
+        by_tier,
+        truth=None,
+        texts=file.texts,
+        choose=rows,
+        rng=rng,
+        differences=apart,
+        embed=None if embedder is None else embedder.embed,
+    )
     if not file.feature_names:
         return found
     specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
@@ -209,6 +267,10 @@ def _scores_of(
             spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given", features=file.feature_names)
             specs.append(spec)
             values[spec.name], predictors[spec.name] = _feature_score(file.features, y, rows, rng)
+    given = {"kind": "given", "features": file.feature_names}
+    for score in dense_scores("feature_ridge", file.features, apart, rows, rng, **given):  # type: ignore[arg-type]
+        specs.append(score.spec)
+        values[score.spec.name], predictors[score.spec.name] = score.values, score.predictor
     notes = (*found.notes, "a policy by a predictor of the file's features cannot be served: the server lacks them")
     return Scored(specs=tuple(specs), values=values, predictors=predictors, notes=notes)
 
@@ -217,12 +279,12 @@ def _feature_score(
     features: Floats, good: Floats, rows: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Floats, Logistic]:
     """Fitted on the choosing rows; these themselves are cross-fitted in five folds."""
-    fitted = fit_logistic(features[rows], good[rows])
+    fitted = chosen_logistic(features[rows], good[rows], rng)
     found = fitted.score(features)
     for part in np.array_split(rng.permutation(rows), 5):
         rest = np.setdiff1d(rows, part)
         if np.unique(good[rest]).size > 1:
-            found[part] = fit_logistic(features[rest], good[rest]).score(features[part])
+            found[part] = fit_logistic(features[rest], good[rest], l2=fitted.l2).score(features[part])
     return found, fitted
 
 

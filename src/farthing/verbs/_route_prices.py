@@ -22,7 +22,7 @@ from farthing.measure.tier_answers import LocalRun
 from farthing.nouns import Hardware, Offer, ServedModel
 from farthing.render.money_words import stands_for
 
-__all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs"]
+__all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs", "usd_per_core_s"]
 
 Run = LocalRun | RemoteRun
 
@@ -109,7 +109,7 @@ def tier_costs(
     said: list[str] = []
     if here:
         said += _basis(offers, paid, at_capacity, machine)
-    rate = _usd_per_core_s(next(iter(offers.values()), None) or offer)
+    rate = usd_per_core_s(next(iter(offers.values()), None) or offer)
     found = {}
     for tier in named:
         if tier in here:
@@ -154,7 +154,8 @@ def _cores(offer: Offer) -> float:
     return float(offer.hardware.vcpus or len(usable_cpus()))
 
 
-def _usd_per_core_s(offer: Offer | None) -> float | None:
+def usd_per_core_s(offer: Offer | None) -> float | None:
+    """Price of a second of one core of an offer, None without one."""
     return None if offer is None else usd_per_hour(offer) / 3600 / _cores(offer)
 
 

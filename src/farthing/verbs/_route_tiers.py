@@ -20,6 +20,7 @@ from farthing.core.route.answers import (
     require_alike,
     require_alike_names,
 )
+from farthing.core.route.contents import differences
 from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
@@ -36,12 +37,13 @@ from farthing.measure.hardware import usable_cpus
 from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier
 from farthing.measure.score_time import seconds_of
 from farthing.measure.tier_answers import LocalRun, RunSettings, run_local_tiers
+from farthing.models.embedders import Embedder, open_embedder
 from farthing.nouns import ServedModel
 from farthing.ports import Progress
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
 from farthing.verbs._route_answers import kept_run
-from farthing.verbs._route_material import PARTS, Material, drawn_parts, kept_in_file, refuse_missing_segments
+from farthing.verbs._route_material import PARTS, Material, drawn_parts, kept_in_file, named_by, refuse_missing_segments
 from farthing.verbs._route_prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
 
 __all__ = ["Answered", "answered", "found_models", "of_tiers", "quality_of", "requests_of"]
@@ -238,7 +240,8 @@ def of_tiers(
             segments=got.requests.segments,
         )
     )
-    scored = _scored(plain, got, reference, choose, settings.seed)
+    embedder = open_embedder(settings.embedder) if settings.embedder else None
+    scored = named_by(_scored(plain, got, reference, choose, settings.seed, embedder), embedder)
     tell("scores", 0, 1, f"time of {len(scored.specs)} scores")
     specs = _with_costs(scored, got, costs.usd_per_core_s)
     scores = {s.name: Score(values=scored.values[s.name], needs=s.needs, cost_usd=s.cost_usd) for s in specs}
@@ -259,7 +262,14 @@ def of_tiers(
     )
 
 
-def _scored(plain: OutcomeMatrix, got: Answered, reference: str, choose: NDArray[np.bool_], seed: int) -> Scored:
+def _scored(
+    plain: OutcomeMatrix,
+    got: Answered,
+    reference: str,
+    choose: NDArray[np.bool_],
+    seed: int,
+    embedder: Embedder | None,
+) -> Scored:
     good = sufficiency(plain.quality, plain.tier(reference))
     below = plain.tiers[: plain.tier(reference)]
     truth = got.answers[reference].classes if got.labels is None else got.labels
@@ -270,6 +280,8 @@ def _scored(plain: OutcomeMatrix, got: Answered, reference: str, choose: NDArray
         texts=got.requests.texts,
         choose=np.flatnonzero(choose),
         rng=np.random.default_rng([seed, 1]),
+        differences=differences(plain, reference),
+        embed=None if embedder is None else embedder.embed,
     )
 
 

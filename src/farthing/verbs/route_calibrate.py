@@ -178,6 +178,7 @@ def _calibrated(
         method=asked.method,
         procedure=asked.procedure,
         least_saving_frac=asked.min_saving_frac,
+        seed=asked.seed,
     )
 
 

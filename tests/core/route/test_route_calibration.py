@@ -10,7 +10,7 @@ from farthing.core.route.calibration import calibrate, candidate_path
 from farthing.core.route.certification import LossLimit, certify
 from farthing.core.route.families import Family, families_of
 from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
-from farthing.core.route.policies import Cascade, FixedTier, follow
+from farthing.core.route.policies import Cascade, FixedTier, Split, follow
 
 HALF_POINT = LossLimit(max_loss_frac=0.005)
 POPULATION = world(200_000, 77)
@@ -40,11 +40,14 @@ def test_the_chosen_policy_holds_the_limit_and_saves() -> None:
 
 
 def test_the_ladder_is_a_prefix_that_gets_cheaper() -> None:
-    found = calibrate(*parts(), limit=HALF_POINT)
+    found = calibrate(*parts(), limit=HALF_POINT, splits=False)
     assert found.certification is not None
     flags = [t.certified for t in found.certification.tested]
     assert flags == sorted(flags, reverse=True)
     assert found.ladder[-1].policy == found.chosen
+    both = calibrate(*parts(), limit=HALF_POINT).ladder
+    assert sorted((t.cost_usd for t in both), reverse=True) == [t.cost_usd for t in both]
+    assert len(both) > len(found.ladder)
     tested = found.ladder[-1]
     assert tested.answered_frac.sum() == pytest.approx(1)
     assert tested.called_frac.sum() > 1
@@ -61,13 +64,21 @@ def test_every_score_and_kind_is_compared() -> None:
 
 
 def test_too_few_requests_are_unproven_with_the_number_that_would_settle_it() -> None:
-    found = calibrate(*parts(700, seed=3), limit=HALF_POINT)
+    found = calibrate(*parts(700, seed=3), limit=HALF_POINT, splits=False)
     assert found.verdict.outcome == "unproven"
     assert found.chosen == FixedTier(tier="large")
     assert found.n_needed is not None
     assert f"{found.n_needed:,} labelled requests" in found.verdict.hint
-    again = calibrate(*parts(2 * found.n_needed, seed=4), limit=HALF_POINT)
+    again = calibrate(*parts(2 * found.n_needed, seed=4), limit=HALF_POINT, splits=False)
     assert again.verdict.outcome == "met"
+
+
+def test_where_no_policy_is_proven_whole_a_share_of_one_is() -> None:
+    found = calibrate(*parts(700, seed=3), limit=HALF_POINT)
+    assert found.verdict.outcome == "met"
+    assert isinstance(found.chosen, Split)
+    true = follow(found.chosen, POPULATION)
+    assert POPULATION.quality[:, 2].mean() - true.quality.mean() <= 0.005
 
 
 def test_when_every_policy_loses_too_much_it_is_not_met() -> None:
@@ -151,7 +162,9 @@ def test_graded_quality_is_tested_by_betting() -> None:
     assert found.certification is not None
     assert "betting" in found.certification.method
     assert found.verdict.outcome == "met"
-    few = calibrate(*halves(graded, np.random.default_rng(0), choose_frac=0.9), limit=LossLimit(max_loss_frac=0.001))
+    few = calibrate(
+        *halves(graded, np.random.default_rng(0), choose_frac=0.9), limit=LossLimit(max_loss_frac=0.001), splits=False
+    )
     assert few.verdict.outcome == "unproven"
 
 
@@ -190,7 +203,7 @@ def test_one_request_and_useless_scores() -> None:
         scores={"flat": Score(values=np.zeros(40), needs=("small",))},
     )
     choose, prove = halves(flat, np.random.default_rng(0), choose_frac=0.97)
-    found = calibrate(choose, prove, limit=HALF_POINT)
+    found = calibrate(choose, prove, limit=HALF_POINT, splits=False)
     assert (prove.n, found.verdict.outcome) == (1, "unproven")
     assert found.n_needed is not None
     assert found.n_needed >= 598

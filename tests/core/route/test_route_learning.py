@@ -52,7 +52,7 @@ def scored(truth: NDArray[np.int64], tiers: dict[str, TierAnswers], seed: int = 
 def test_every_score_of_the_issue_is_offered() -> None:
     found = scored(*world())
     assert {spec.name for spec in found.specs} == {
-        "brevity", "text_logistic(small)", "text_logistic(medium)", "agreement(small,medium)",
+        "brevity", "length", "text_logistic(small)", "text_logistic(medium)", "agreement(small,medium)",
         *(f"{kind}({tier})" for tier in ("small", "medium") for kind in
           ("max_probability", "margin", "negative_entropy", "energy", "logistic", "neighbours")),
     }  # fmt: skip

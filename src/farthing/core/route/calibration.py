@@ -5,6 +5,12 @@ the most careful to the cheapest (Pareto testing, Laufer-Goldshmidt et al., ICLR
 beats in both cost and the upper limit that the certifying part can be expected to show. On the other part the path
 is certified in its order. All scores, kinds, tiers and thresholds are compared, and nothing is paid for it there,
 because the certifying part never saw the choice.
+
+Beside that path the best coin between tiers is proven, on a part of the level
+(:func:`farthing.core.route.certification.certify_sequences`), and a policy that cannot be expected to be proven as it
+is, on a share of the requests (:mod:`farthing.core.route.splits`). What is followed is the cheapest of all that is
+certified, and no policy with a score that the proving part shows to be worse than a coin of equal cost: so a route is
+never worse than the coin that could be proven.
 """
 
 from __future__ import annotations
@@ -24,12 +30,14 @@ from farthing.core.route.certification import (
     Method,
     Procedure,
     Tested,
-    certify,
-    groups_of,
+    certify_sequences,
 )
-from farthing.core.route.families import Family, GridMeans, families_of, grid_means
+from farthing.core.route.coin_sequences import sequences_with_coins
+from farthing.core.route.controls import against_coin, beyond_coin
+from farthing.core.route.families import Family, GridMeans, families_of
+from farthing.core.route.layouts import Laid, lay_out
 from farthing.core.route.outcomes import OutcomeMatrix, require_disjoint
-from farthing.core.route.policies import FixedTier, Policy, follow, label
+from farthing.core.route.policies import FixedTier, Policy, Split, follow, label
 from farthing.nouns import Estimate, Verdict
 
 __all__ = ["Calibration", "Compared", "calibrate", "candidate_path"]
@@ -66,14 +74,19 @@ class Calibration:
     """The chosen policy and what it rests on.
 
     Attributes:
-        chosen: Policy to follow: the cheapest certified one where routing pays, else the cheapest certified tier.
+        chosen: Policy to follow: the cheapest certified one where it pays and is not worse than a coin, else the
+            cheapest certified tier.
         reference: Tier that losses are counted against, always safe.
         verdict: ``met`` when something cheaper than the reference is certified or nothing could be cheaper,
             ``not_met`` when no policy stayed within the limits on the choosing part and every one tried is shown
             to lose more, else ``unproven``.
-        worth_it: Whether a policy that routes is certified and shown to be cheaper than the cheapest certified tier.
+        worth_it: Whether a certified policy, by a score or a coin, is shown to be cheaper than the cheapest certified
+            tier; never one that is shown to be worse than a coin.
         saving_frac: 1 − cost of ``routed`` / cost of ``best_fixed``, None where nothing that routes is certified.
-        routed: Cheapest certified policy that routes, None for none.
+        routed: Cheapest certified policy that routes and is not shown to be worse than a coin, else the cheapest that
+            does; None for none.
+        beyond_coin: Quality of ``routed`` beyond the best fixed split of equal mean cost, on the proving part; None
+            without it, and where it is itself a coin between tiers.
         best_fixed: Cheapest certified single tier; the reference where no other is.
         certification: Everything that was tested, most careful first.
         compared: Best member of every family on the choosing part, cheapest first.
@@ -87,6 +100,7 @@ class Calibration:
     worth_it: bool
     saving_frac: Estimate | None
     routed: Tested | None
+    beyond_coin: Estimate | None
     best_fixed: Policy
     certification: Certification | None
     compared: tuple[Compared, ...]
@@ -95,8 +109,9 @@ class Calibration:
 
     @property
     def ladder(self) -> tuple[Tested, ...]:
-        """Certified policies, most careful first: any may be followed at any time within the bound."""
-        return tuple(t for t in self.certification.tested if t.certified) if self.certification else ()
+        """Certified policies, the dearest first: any may be followed at any time within the bound."""
+        certified = [t for t in self.certification.tested if t.certified] if self.certification else []
+        return tuple(sorted(certified, key=lambda t: -t.cost_usd))
 
 
 def calibrate(
@@ -109,6 +124,8 @@ def calibrate(
     method: Method = "paired",
     procedure: Procedure = "fixed_sequence",
     least_saving_frac: float = 0.0,
+    splits: bool = True,
+    seed: int = 0,
 ) -> Calibration:
     """Choose on one part of the data, prove on the other.
 
@@ -121,6 +138,8 @@ def calibrate(
         method: How the loss is bounded.
         procedure: How several tests are paid for.
         least_saving_frac: Share of the best fixed tier's cost that routing must save to be worth it, in [0, 1).
+        splits: Whether coins are tried too.
+        seed: Of their coin, in [0, 2⁶⁴).
 
     Raises:
         ValueError: when the parts share a request, their tiers differ, or an argument is out of its domain.
@@ -133,10 +152,14 @@ def calibrate(
     safe = reference or prove.tiers[-1]
     tried = families_of(choose, reference=safe) if families is None else tuple(families)
     longest = PATH_FIXED_SEQUENCE if procedure == "fixed_sequence" else PATH_BONFERRONI
-    path, compared, least = candidate_path(
-        choose, tried, limit=limit, reference=safe, n_proving=prove.n, longest=longest
-    )
-    proof = certify(path, prove, reference=safe, limit=limit, method=method, procedure=procedure) if path else None
+    laid = lay_out(choose, tried, limit, safe, prove.n)
+    path, compared, least = _path(choose, laid, safe, longest)
+    sequences: list[tuple[float, Sequence[Policy]]] = [(1.0, path)]
+    if splits:
+        sequences = sequences_with_coins(path, laid, choose, safe, seed, longest)
+    proof = None
+    if any(policies for _, policies in sequences):
+        proof = certify_sequences(sequences, prove, reference=safe, limit=limit, method=method, procedure=procedure)
     if proof and least <= 1:  # a more careful policy than those tried may hold the limit
         proof = replace(proof, hopeless=False)
     return _conclude(prove, safe, limit, proof, compared, least_saving_frac, (choose.n + prove.n) / prove.n)
@@ -170,20 +193,23 @@ def candidate_path(
         The path, empty when nothing is cheaper than the reference; each family's best member; and the least ratio
         of loss to limit that any policy cheaper than the reference showed, +inf for none.
     """
-    z = -float(special.ndtri(1 - limit.confidence))
+    return _path(matrix, lay_out(matrix, families, limit, reference, n_proving), reference, longest)
+
+
+def _path(
+    matrix: OutcomeMatrix, laid: Sequence[Laid], reference: str, longest: int
+) -> tuple[tuple[Policy, ...], tuple[Compared, ...], float]:
     most_usd = float(matrix.cost_usd[:, matrix.tier(reference)].mean())
-    groups = groups_of(matrix, limit)
     members: list[tuple[Family, Floats]] = []
     compared, ratios, costs, least = [], [], [], math.inf
-    for family in families:
-        ratio, plain, means = _laid_out(family, matrix, groups, reference, z, n_proving)
-        cost, thresholds = means.cost_usd, means.thresholds
-        fine = np.flatnonzero((ratio <= 1) & (cost < most_usd))
-        compared.append(_best(means, fine))
+    for each in laid:
+        cost, thresholds = each.means.cost_usd, each.means.thresholds
+        fine = np.flatnonzero((each.ratio <= 1) & (cost < most_usd))
+        compared.append(_best(each.means, fine))
         near = np.flatnonzero(cost < most_usd)
-        least = min(least, float(plain[near].min(initial=math.inf)))
-        members += [(family, thresholds[i]) for i in near]
-        ratios.append(ratio[near])
+        least = min(least, float(each.plain[near].min(initial=math.inf)))
+        members += [(each.family, thresholds[i]) for i in near]
+        ratios.append(each.ratio[near])
         costs.append(cost[near])
     kept = np.array([], dtype=np.int64)
     if members:
@@ -194,26 +220,6 @@ def candidate_path(
     path = tuple(members[i][0].policy([float(x) for x in members[i][1]]) for i in kept)
     best = tuple(sorted(compared, key=lambda c: math.inf if c.cost_usd is None else c.cost_usd))
     return path, best, least
-
-
-def _laid_out(
-    family: Family,
-    matrix: OutcomeMatrix,
-    groups: Sequence[tuple[str, NDArray[np.bool_], float]],
-    reference: str,
-    z: float,
-    n_proving: int,
-) -> tuple[Floats, Floats, GridMeans]:
-    """Greatest ratios to the groups' limits of every member's expected upper limit and of its loss; and its means."""
-    whole = grid_means(family, matrix, reference=reference)
-    ratio, plain = (np.full(whole.cost_usd.shape, -np.inf) for _ in range(2))
-    for i, (_, rows, most) in enumerate(groups):
-        means = whole if i == 0 else grid_means(family, matrix, reference=reference, rows=rows)
-        share, seen = rows.mean(), rows.sum()
-        spread = np.sqrt((means.loss_std_frac**2 + 1 / seen) / (share * n_proving))
-        ratio = np.maximum(ratio, (means.loss_frac + z * spread) / most)
-        plain = np.maximum(plain, means.loss_frac / most)
-    return ratio, plain, whole
 
 
 def _best(means: GridMeans, fine: NDArray[np.int64]) -> Compared:
@@ -267,11 +273,12 @@ def _conclude(
     parts: float,
 ) -> Calibration:
     certified = [t for t in proof.tested if t.certified] if proof else []
-    fixed = [t.policy for t in certified if isinstance(t.policy, FixedTier)]
-    best_fixed = fixed[-1] if fixed else FixedTier(tier=reference)
-    routed = next((t for t in reversed(certified) if not isinstance(t.policy, FixedTier)), None)
+    fixed = [t for t in certified if isinstance(t.policy, FixedTier)]
+    best_fixed = min(fixed, key=lambda t: t.cost_usd).policy if fixed else FixedTier(tier=reference)
+    routed, beyond = _cheapest([t for t in certified if not isinstance(t.policy, FixedTier)], prove, limit.confidence)
     saving = _saving(prove, routed.policy, best_fixed, limit.confidence) if routed else None
-    worth_it = saving is not None and saving.lo > least_saving_frac
+    worse = beyond is not None and against_coin(beyond) == "worse"
+    worth_it = saving is not None and saving.lo > least_saving_frac and not worse
     needed = None
     if proof and not certified and not proof.hopeless:
         found = [t.n_needed for t in proof.tested if t.n_needed is not None]
@@ -279,10 +286,13 @@ def _conclude(
     return Calibration(
         chosen=routed.policy if worth_it and routed else best_fixed,
         reference=reference,
-        verdict=_verdict(proof, certified, worth_it, saving, best_fixed, limit, needed),
+        verdict=_verdict(
+            proof, certified, worth_it, saving, routed if worth_it or worse else None, best_fixed, limit, needed
+        ),
         worth_it=worth_it,
         saving_frac=saving,
         routed=routed,
+        beyond_coin=beyond,
         best_fixed=best_fixed,
         certification=proof,
         compared=compared,
@@ -291,11 +301,29 @@ def _conclude(
     )
 
 
+def _cheapest(
+    certified: Sequence[Tested], prove: OutcomeMatrix, confidence: float
+) -> tuple[Tested | None, Estimate | None]:
+    """The cheapest policy that is not worse than a coin, else the cheapest; and its quality beyond the coin's."""
+    ordered = sorted(certified, key=lambda t: t.cost_usd)
+    judged = []
+    for tested in ordered:
+        if isinstance(tested.policy, Split) and isinstance(tested.policy.policy, FixedTier):
+            return tested, None
+        routed = follow(tested.policy, prove)
+        beyond = beyond_coin(routed.quality, routed.cost_usd, prove, confidence=confidence)
+        if against_coin(beyond) != "worse":
+            return tested, beyond
+        judged.append((tested, beyond))
+    return judged[0] if judged else (None, None)
+
+
 def _verdict(
     proof: Certification | None,
     certified: Sequence[Tested],
     worth_it: bool,
     saving: Estimate | None,
+    routed: Tested | None,
     best_fixed: Policy,
     limit: LossLimit,
     needed: int | None,
@@ -313,11 +341,16 @@ def _verdict(
         reason = f"no policy is proven to lose at most {points} at {100 * limit.confidence:g} %: {seen}"
         return Verdict(outcome="unproven", reasons=(reason,), hint=hint)
     proven = f"{len(certified)} of {len(proof.tested)} policies proven ({proof.method}, {proof.n} requests)"
-    if worth_it and saving is not None:
-        return Verdict(
-            outcome="met",
-            reasons=(f"routing saves {number(100 * saving.value, 1)} % against {label(best_fixed)}", proven),
-        )
+    if worth_it and saving is not None and routed is not None:
+        toss = isinstance(routed.policy, Split) and isinstance(routed.policy.policy, FixedTier)
+        who = "a fixed split" if toss else "routing"
+        reasons = (f"{who} saves {number(100 * saving.value, 1)} % against {label(best_fixed)}", proven)
+        alone = ("a coin decides: no score is proven to save more at this loss",) if toss else ()
+        more = ("more labelled requests would prove a larger share",) if isinstance(routed.policy, Split) else ()
+        return Verdict(outcome="met", reasons=(*reasons, *alone, *more))
+    if routed is not None:
+        reason = f"routing is not worth it: {label(routed.policy)} is worse than a coin of equal cost"
+        return Verdict(outcome="met", reasons=(reason, proven))
     why = (
         f"saves {number(100 * saving.value, 1)} % {ends(saving.lo, saving.hi, 1, scale=100)}"
         if saving

@@ -13,7 +13,16 @@ cheap tier is right and the large one wrong. Three ways to bound its mean:
 Several policies (Learn-then-Test, Angelopoulos et al., 2025): ``fixed_sequence`` tests them in the order given, each at
 the full level, and stops at the first that fails; ``bonferroni`` shares the level over all. Either way all certified
 policies hold at once with the stated confidence, so that any of them may be followed at any time. The order and the
-thresholds must not come from the requests that certify. Limits of several groups of requests need no sharing: a
+thresholds must not come from the requests that certify. Two sequences that begin at different policies (a score's and
+a coin's) share the level by weights; what one has spent on a sequence that is certified to its end goes to the other
+(the sequentially rejective graphical procedure of Bretz, Maurer, Brannath & Posch, Stat. Med. 28, 2009), so that the
+stated confidence still holds for everything certified at once.
+
+A split that sends a share s of the requests by a policy and the others to the reference loses s times what the policy
+does, whatever the coin shows: its loss over s is tested against the limit over s, by the same tests. Its mean is over
+requests and tosses.
+
+Limits of several groups of requests need no sharing: a
 policy is certified only where every group's test passes (intersection-union test, Berger 1982).
 """
 
@@ -27,22 +36,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.route.loss_tests import Flags, Method, above, loss_estimate, needed, passes
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.policies import Policy, follow
-from farthing.core.stats.intervals import mean_t
-from farthing.core.stats.noninferiority import drop_upper, paired_gate
-from farthing.core.stats.paired_limits import tango_upper
-from farthing.core.stats.paired_tests import bets_reject, counts_reject, n_rejecting
-from farthing.core.stats.risk import conformal_risk_control, learn_then_test
-from farthing.core.stats.sequences import betting_limits
+from farthing.core.route.policies import Policy, Routed, Split, follow, simple
+from farthing.core.stats.risk import conformal_risk_control
 from farthing.nouns import Estimate
 
-__all__ = ["Certification", "LossLimit", "Method", "Procedure", "Tested", "certify", "groups_of"]
+__all__ = ["Certification", "LossLimit", "Method", "Procedure", "Tested", "certify", "certify_sequences", "groups_of"]
 
-Method = Literal["paired", "lost_answers", "conformal"]
 Procedure = Literal["fixed_sequence", "bonferroni"]
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 ALL = "all requests"
 
@@ -137,39 +140,184 @@ def certify(
     """
     if not policies:
         raise ValueError("nothing to certify: no policy was given")
-    routed = [follow(policy, matrix) for policy in policies]
-    losses = matrix.quality[:, [matrix.tier(reference)]] - np.stack([r.quality for r in routed], axis=1)
-    binary = bool(((matrix.quality == 0) | (matrix.quality == 1)).all())
-    groups = groups_of(matrix, limit)
-    share = 1 if procedure == "fixed_sequence" else len(policies)
-    alpha = (1 - limit.confidence) / share
-    passed = np.stack([_passes(losses[rows], most, alpha, method, binary) for _, rows, most in groups])
-    certified = np.asarray(passed.all(axis=0))
-    if procedure == "fixed_sequence":
-        certified = np.asarray(np.logical_and.accumulate(certified))
-    tested = []
-    for i, (policy, r) in enumerate(zip(policies, routed)):
-        failed = tuple(name for (name, _, _), ok in zip(groups, passed[:, i]) if not ok)
-        called = r.ran.mean(axis=0)
-        tested.append(
-            Tested(
-                policy=policy,
-                certified=bool(certified[i]),
-                loss_frac=_loss(losses[:, i], limit.confidence, binary),
-                cost_usd=float(r.cost_usd.mean()),
-                answered_frac=np.bincount(r.tier, minlength=len(matrix.tiers)) / matrix.n,
-                called_frac=called,
-                score_cost_usd=float((r.cost_usd - np.where(r.ran, matrix.cost_usd, 0.0).sum(axis=1)).mean()),
-                failed=failed,
-                n_needed=_n_needed(losses[:, i], groups, failed, alpha, method, binary),
-            )
+    return certify_sequences(
+        [(1.0, policies)], matrix, reference=reference, limit=limit, method=method, procedure=procedure
+    )
+
+
+def certify_sequences(
+    sequences: Sequence[tuple[float, Sequence[Policy]]],
+    matrix: OutcomeMatrix,
+    *,
+    reference: str,
+    limit: LossLimit,
+    method: Method = "paired",
+    procedure: Procedure = "fixed_sequence",
+) -> Certification:
+    """Test several sequences of policies that share one level.
+
+    Args:
+        sequences: Weight, > 0, and policies of each, most conservative first; weights add up to 1. At least one policy
+            in all; neither order, thresholds nor weights may come from ``matrix``.
+        matrix: As :func:`certify`.
+        reference: As :func:`certify`.
+        limit: As :func:`certify`.
+        method: As :func:`certify`.
+        procedure: ``bonferroni`` shares each sequence's level over its policies.
+
+    Raises:
+        ValueError: as :func:`certify`, or when weights do not add up to 1.
+    """
+    used = [(weight, tuple(policies)) for weight, policies in sequences if policies]
+    total = math.fsum(weight for weight, _ in sequences)
+    if not used or min(weight for weight, _ in sequences) <= 0 or not math.isclose(total, 1):
+        raise ValueError(f"policies and weights > 0 that add up to 1 wanted, has {[w for w, _ in sequences]}")
+    spare = math.fsum(weight for weight, _ in used)
+    proof = _Proof(matrix, reference, limit, method)
+    lines = [_Line(weight / spare, [proof.trial(policy) for policy in policies]) for weight, policies in used]
+    _share_the_level(lines, proof, procedure)
+    tested = tuple(proof.tested(trial, line, k, procedure) for line in lines for k, trial in enumerate(line.trials))
+    hopeless = not any(t.certified for t in tested) and all(
+        above(trial.losses, proof.groups, limit.confidence, trial.exact) for line in lines for trial in line.trials
+    )
+    words = _words(method, procedure, proof.binary, [len(line.trials) for line in lines])
+    return Certification(tested=tested, n=matrix.n, hopeless=hopeless, method=words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Trial:
+    """A policy and its losses: ``reach`` times ``unit``; exact where every unit loss is −1, 0 or 1."""
+
+    policy: Policy
+    routed: Routed
+    losses: Floats
+    unit: Floats
+    reach: float
+    exact: bool
+
+
+@dataclass
+class _Line:
+    """A sequence on its way: its share of the level, its policies, which of them are certified."""
+
+    weight: float
+    trials: list[_Trial]
+    certified: list[bool] = field(default_factory=list)
+    level: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return bool(self.certified) and all(self.certified)
+
+
+class _Proof:
+    """The requests that certify, and what is asked of them."""
+
+    def __init__(self, matrix: OutcomeMatrix, reference: str, limit: LossLimit, method: Method) -> None:
+        self.matrix, self.reference, self.limit, self.method = matrix, reference, limit, method
+        self.groups = groups_of(matrix, limit)
+        self.binary = bool(((matrix.quality == 0) | (matrix.quality == 1)).all())
+        self._best = matrix.quality[:, matrix.tier(reference)]
+
+    def trial(self, policy: Policy) -> _Trial:
+        routed = follow(policy, self.matrix)
+        losses = self._best - routed.quality
+        damped = isinstance(policy, Split) and policy.otherwise == self.reference
+        reach = policy.share if isinstance(policy, Split) and damped else 1.0
+        exact = self.binary and (damped or not isinstance(policy, Split))
+        unit = np.rint(losses / reach) if exact else np.clip(losses / reach, -1.0, 1.0)
+        return _Trial(policy=policy, routed=routed, losses=losses, unit=unit, reach=reach, exact=exact)
+
+    def failed(self, trial: _Trial, alpha: float) -> tuple[str, ...]:
+        """Groups whose limit is not proven at level alpha."""
+        return tuple(
+            name
+            for name, rows, most in self.groups
+            if not passes(trial.unit[rows], most / trial.reach, alpha, self.method, trial.exact)
         )
-    hopeless = not certified.any() and all(
-        _above(losses[:, i], groups, limit.confidence, binary) for i in range(len(policies))
-    )
-    return Certification(
-        tested=tuple(tested), n=matrix.n, hopeless=hopeless, method=_words(method, procedure, binary, len(policies))
-    )
+
+    def tested(self, trial: _Trial, line: _Line, k: int, procedure: Procedure) -> Tested:
+        alpha = line.level / (1 if procedure == "fixed_sequence" else len(line.trials))
+        first = k == 0 or line.certified[k - 1] or not isinstance(trial.policy, Split)
+        failed = self.failed(trial, alpha) if not line.certified[k] and first else ()
+        r, cost = trial.routed, self.matrix.cost_usd
+        groups = [(name, rows, most / trial.reach) for name, rows, most in self.groups]
+        return Tested(
+            policy=trial.policy,
+            certified=line.certified[k],
+            loss_frac=loss_estimate(trial.unit, self.limit.confidence, trial.exact).scaled(trial.reach),
+            cost_usd=float(r.cost_usd.mean()),
+            answered_frac=r.answered.mean(axis=0),
+            called_frac=r.ran.mean(axis=0),
+            score_cost_usd=float((r.cost_usd - (r.ran * cost).sum(axis=1)).mean()),
+            failed=failed,
+            n_needed=needed(trial.unit, groups, failed, alpha, self.method, trial.exact),
+        )
+
+
+def _share_the_level(lines: Sequence[_Line], proof: _Proof, procedure: Procedure) -> None:
+    """Test every sequence at its level; the level of one that is certified to its end goes to those that are not."""
+    total = 1 - proof.limit.confidence
+    for line in lines:
+        line.level = total * line.weight
+    if proof.method == "conformal":
+        _conformal(lines, proof)
+        return
+    waiting = list(lines)
+    while waiting:
+        for line in waiting:
+            _test(line, proof, procedure)
+        over = [line for line in waiting if line.done]
+        waiting = [line for line in waiting if not line.done]
+        if not over:
+            return
+        weight = sum(line.weight for line in waiting)
+        freed = sum(line.level for line in over)
+        for line in waiting:
+            line.level += freed * line.weight / weight
+
+
+def _test(line: _Line, proof: _Proof, procedure: Procedure) -> None:
+    if procedure == "bonferroni":
+        line.certified = [not proof.failed(trial, line.level / len(line.trials)) for trial in line.trials]
+        return
+    line.certified = [False] * len(line.trials)
+    k = 0
+    while k < len(line.trials):
+        alike = _run_of_shares(line.trials, k)
+        passed = _last_that_passes(line.trials[k : k + alike], proof, line.level)
+        line.certified[k : k + passed] = [True] * passed
+        if passed < alike:
+            return
+        k += alike
+
+
+def _run_of_shares(trials: Sequence[_Trial], start: int) -> int:
+    """How many policies from here on are one policy with rising shares: a larger one is harder to prove."""
+    first, size = trials[start], 1
+    while start + size < len(trials):
+        after = trials[start + size]
+        if simple(after.policy) != simple(first.policy) or after.reach <= trials[start + size - 1].reach:
+            break
+        size += 1
+    return size
+
+
+def _last_that_passes(trials: Sequence[_Trial], proof: _Proof, alpha: float) -> int:
+    """How many of one policy's rising shares pass, by bisection: all of them have the same unit losses."""
+    lo, hi = 0, len(trials)
+    while lo < hi:
+        mid = (lo + hi) // 2
+        lo, hi = (lo, mid) if proof.failed(trials[mid], alpha) else (mid + 1, hi)
+    return lo
+
+
+def _conformal(lines: Sequence[_Line], proof: _Proof) -> None:
+    """Losses that rise along each sequence by their running maximum, see the module."""
+    for line in lines:
+        positive = np.maximum.accumulate(np.maximum(np.stack([t.losses for t in line.trials], axis=1), 0.0), axis=1)
+        valid = [conformal_risk_control(positive[rows], max_risk=most).valid for _, rows, most in proof.groups]
+        line.certified = [bool(x) for x in np.logical_and.accumulate(np.stack(valid).all(axis=0))]
 
 
 def groups_of(matrix: OutcomeMatrix, limit: LossLimit) -> list[tuple[str, Flags, float]]:
@@ -189,85 +337,7 @@ def groups_of(matrix: OutcomeMatrix, limit: LossLimit) -> list[tuple[str, Flags,
     return found
 
 
-def _passes(losses: Floats, most: float, alpha: float, method: Method, binary: bool) -> Flags:
-    """Which columns pass at level alpha, each by itself."""
-    positive = np.maximum(losses, 0.0)
-    if method == "conformal":
-        return conformal_risk_control(np.maximum.accumulate(positive, axis=1), max_risk=most).valid
-    if method == "lost_answers":
-        alone = [learn_then_test(column[:, None], max_risk=most, confidence=1 - alpha) for column in positive.T]
-        return np.array([bool(found.valid[0]) for found in alone])
-    if binary:
-        worse, better = (losses > 0).sum(axis=0), (losses < 0).sum(axis=0)
-        return counts_reject(worse, better, len(losses), allowed=most, alpha=alpha)
-    return np.array([bets_reject(column, allowed=most, alpha=alpha) for column in losses.T])
-
-
-def _n_needed(
-    losses: Floats,
-    groups: Sequence[tuple[str, Flags, float]],
-    failed: Sequence[str],
-    alpha: float,
-    method: Method,
-    binary: bool,
-) -> int | None:
-    needed = []
-    for name, rows, most in groups:
-        if name in failed:
-            more = _group_needs(losses[rows], most, alpha, method, binary)
-            if more is None:
-                return None
-            needed.append(math.ceil(more * len(losses) / int(rows.sum())))
-    return max(needed, default=None)
-
-
-def _group_needs(losses: Floats, most: float, alpha: float, method: Method, binary: bool) -> int | None:
-    positive = np.maximum(losses, 0.0)[:, None]
-    if method == "conformal":
-        return conformal_risk_control(positive, max_risk=most).n_needed
-    if method == "lost_answers":
-        return learn_then_test(positive, max_risk=most, confidence=1 - alpha).n_needed
-    if binary:
-        worse, better = float((losses > 0).mean()), float((losses < 0).mean())
-        return n_rejecting(worse, better, len(losses), allowed=most, alpha=alpha)
-    gate = paired_gate(np.maximum(losses, 0.0), np.maximum(-losses, 0.0), allowed_drop_frac=most, confidence=1 - alpha)
-    return gate.n_needed if gate.drop_frac.value < most else None
-
-
-def _above(losses: Floats, groups: Sequence[tuple[str, Flags, float]], confidence: float, binary: bool) -> bool:
-    """Whether some group's loss is shown to be above its limit."""
-    return any(
-        losses[rows].mean() > most and _lower(losses[rows], confidence, binary) > most for _, rows, most in groups
-    )
-
-
-def _lower(losses: Floats, confidence: float, binary: bool) -> float:
-    if binary:
-        worse, better = int((losses > 0).sum()), int((losses < 0).sum())
-        return -drop_upper(better, worse, losses.size, confidence=confidence)
-    return 2 * betting_limits((losses + 1) / 2, confidence=confidence)[0] - 1
-
-
-def _loss(losses: Floats, confidence: float, binary: bool) -> Estimate:
-    if not binary:
-        return mean_t(losses, confidence=confidence) if losses.size > 1 else _single(losses, confidence)
-    worse, better, n = int((losses > 0).sum()), int((losses < 0).sum()), losses.size
-    value, side = float(losses.mean()), (1 + confidence) / 2
-    return Estimate(
-        value=value,
-        lo=min(value, -tango_upper(better, worse, n, confidence=side)),
-        hi=max(value, tango_upper(worse, better, n, confidence=side)),
-        n=n,
-        method=f"Tango's score limits, {worse} worse and {better} better",
-        confidence=confidence,
-    )
-
-
-def _single(losses: Floats, confidence: float) -> Estimate:
-    return Estimate(value=float(losses[0]), lo=-1.0, hi=1.0, n=1, method="one request", confidence=confidence)
-
-
-def _words(method: Method, procedure: Procedure, binary: bool, count: int) -> str:
+def _words(method: Method, procedure: Procedure, binary: bool, counts: Sequence[int]) -> str:
     kind = {
         "paired": "exact paired test" if binary else "betting test of paired differences",
         "lost_answers": "Learn-then-Test on lost answers",
@@ -276,4 +346,4 @@ def _words(method: Method, procedure: Procedure, binary: bool, count: int) -> st
     if method == "conformal":
         return kind
     how = "fixed sequence" if procedure == "fixed_sequence" else "Bonferroni"
-    return f"{kind}, {how} of {count}"
+    return f"{kind}, {how} of {' and '.join(map(str, counts))}"

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from farthing.core.route.outcomes import OutcomeMatrix
+from farthing.nouns import Estimate
 
-__all__ = ["Hull", "hull_of", "needed_frac", "oracle", "random_router_quality"]
+__all__ = [
+    "AgainstCoin",
+    "Hull",
+    "against_coin",
+    "beyond_coin",
+    "hull_of",
+    "needed_frac",
+    "oracle",
+    "random_router_quality",
+]
 
+AgainstCoin = Literal["better", "not told apart", "worse"]
+"""What a comparison with a coin of equal mean cost shows."""
 _EQUAL = 1e-12
+_ROUNDING = 1e-9
+"""Of a difference of mean qualities."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -99,6 +116,60 @@ def random_router_quality(cost_usd: Floats, tier_cost_usd: Floats, tier_quality:
     span = tier_cost_usd[high] - tier_cost_usd[low]
     share = np.clip((cost_usd - tier_cost_usd[low]) / span, 0, 1) if span > 0 else np.ones_like(cost_usd)
     return np.asarray(tier_quality[low] + share * (tier_quality[high] - tier_quality[low]))
+
+
+def against_coin(beyond: Estimate) -> AgainstCoin:
+    """What an interval of the quality beyond a coin's shows: one that lies on one side of 0 decides.
+
+    Args:
+        beyond: Quality less that of a coin of equal mean cost; differences of rounding count as none.
+    """
+    if beyond.lo > _ROUNDING:
+        return "better"
+    return "worse" if beyond.hi < -_ROUNDING else "not told apart"
+
+
+def beyond_coin(quality: Floats, cost_usd: Floats, matrix: OutcomeMatrix, *, confidence: float) -> Estimate:
+    """Mean quality of a policy less that of the best fixed split of equal mean cost, on the same requests.
+
+    With tiers a and b next to each other on the split's hull and β the slope of quality over cost between them, the
+    difference is the mean of ``q − q_a − β (c − c_a)``; its interval takes the slope's own error along (delta method).
+
+    Args:
+        quality: Of the policy's answers, expected, shape ``(n,)``.
+        cost_usd: Of the policy's requests, expected, shape ``(n,)``.
+        matrix: Outcomes of the tiers.
+        confidence: Of the interval, in (0, 1).
+    """
+    a, b = _neighbours_on_hull(float(cost_usd.mean()), matrix)
+    q_a, c_a = matrix.quality[:, a], matrix.cost_usd[:, a]
+    step_q, step_c = matrix.quality[:, b] - q_a, matrix.cost_usd[:, b] - c_a
+    span = float(step_c.mean())
+    slope = float(step_q.mean()) / span if span > 0 else 0.0
+    share = float((cost_usd - c_a).mean()) / span if span > 0 else 0.0
+    each = quality - q_a - slope * (cost_usd - c_a) - share * ((step_q - step_q.mean()) - slope * (step_c - span))
+    half = -float(special.ndtri((1 - confidence) / 2)) * float(each.std()) / math.sqrt(matrix.n)
+    value = float(each.mean())
+    return Estimate(
+        value=value,
+        lo=value - half,
+        hi=value + half,
+        n=matrix.n,
+        method=f"beyond the best fixed split of equal cost, delta method, {matrix.n} requests",
+        confidence=confidence,
+    )
+
+
+def _neighbours_on_hull(cost_usd: float, matrix: OutcomeMatrix) -> tuple[int, int]:
+    """Tiers between which the best fixed split of that mean cost tosses its coin; one tier twice beyond its ends."""
+    cost, quality = matrix.cost_usd.mean(axis=0), matrix.quality.mean(axis=0)
+    hull = hull_of(cost, quality)
+    corners = [int(np.flatnonzero((cost == c) & (quality == q))[0]) for c, q in zip(hull.cost_usd, hull.quality)]
+    place = int(np.searchsorted(hull.cost_usd, cost_usd))
+    if place == 0 or place == len(corners):
+        end = corners[0 if place == 0 else -1]
+        return end, end
+    return corners[place - 1], corners[place]
 
 
 def _turns_down(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:

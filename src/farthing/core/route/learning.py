@@ -3,7 +3,9 @@
 Scores of a tier's answer: ``max_probability margin negative_entropy`` at a fitted temperature, ``energy`` where it
 gives logits, ``logistic`` (a predictor of “this tier suffices” from those four and the text's features) and
 ``neighbours`` (how often it sufficed on the most similar choosing requests, by its embedding or else its logits).
-Of two tiers: ``agreement``. Of the text alone: ``brevity`` and, for each tier, a ``logistic`` predictor.
+Of two tiers: ``agreement``. Of the text alone: ``brevity``, ``length`` and, for each tier, a ``logistic`` predictor and
+ridges of the signed loss on the text's features and its words, plain and per dollar saved
+(:mod:`farthing.core.route.contents`).
 
 “Suffices” means that the tier's answer is at least as good as the reference's: where both are wrong nothing is lost.
 On the choosing part learned scores are cross-fitted (five folds; neighbours leave the request itself out), so that
@@ -22,10 +24,13 @@ from numpy.typing import NDArray
 
 from farthing.core.route import scores as formulas
 from farthing.core.route.answers import NO_CLASS, TierAnswers
+from farthing.core.route.contents import Difference, content_scores, word_score
+from farthing.core.route.embeddings import Embed, Embedded, embedding_scores
 from farthing.core.route.outcomes import Floats
-from farthing.core.route.predictors import Logistic, Neighbours, fit_logistic, fit_neighbours
+from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic, fit_neighbours
+from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import ScoreSpec
-from farthing.core.route.texts import TEXT_FEATURES, brevity, text_features
+from farthing.core.route.texts import TEXT_FEATURES, brevity, length, text_features
 
 __all__ = ["ANSWER_FEATURES", "Scored", "compute", "learned_scores", "sufficiency"]
 
@@ -37,7 +42,7 @@ MOST_NEIGHBOURS = 2000
 NEIGHBOURS_ASKED = 20
 
 Ints = NDArray[np.int64]
-Predictor = Logistic | Neighbours
+Predictor = Embedded | Logistic | LossRidge | Neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +75,8 @@ def learned_scores(
     texts: Sequence[str] | None,
     choose: Ints,
     rng: np.random.Generator,
+    differences: Mapping[str, Difference] | None = None,
+    embed: Embed | None = None,
 ) -> Scored:
     """All scores that these requests allow.
 
@@ -80,6 +87,8 @@ def learned_scores(
         texts: The requests, None when they are no texts.
         choose: Rows of the choosing part; nothing else is fitted on.
         rng: Source of folds and of the requests that neighbours keep.
+        differences: What each tier loses and saves, by name; None offers no ridge.
+        embed: Vectors of texts, None without an embedder.
 
     Raises:
         ValueError: when shapes do not match.
@@ -87,6 +96,7 @@ def learned_scores(
     work = _Work(sufficient=sufficient, texts=texts, choose=choose, rng=rng)
     if texts is not None:
         work.of_texts()
+        work.of_contents(differences or {}, embed)
     for a in answers:
         work.of_answer(a, truth)
     for one, other in combinations(answers, 2):
@@ -116,10 +126,19 @@ class _Work:
     def of_texts(self) -> None:
         assert self.texts is not None
         self.add(ScoreSpec(name="brevity", kind="brevity"), brevity(self.texts))
+        self.add(ScoreSpec(name="length", kind="length"), length(self.texts))
         table = text_features(self.texts)
         for tier, good in self.sufficient.items():
             spec = ScoreSpec(name=f"text_logistic({tier})", kind="logistic", features=TEXT_FEATURES)
             self._logistic(spec, table, good)
+
+    def of_contents(self, by_tier: Mapping[str, Difference], embed: Embed | None) -> None:
+        assert self.texts is not None
+        for found in content_scores(self.texts, by_tier, self.choose, self.rng):
+            self.add(found.spec, found.values, found.predictor)
+        if embed is not None:
+            for found in embedding_scores(embed, self.texts, by_tier, self.choose, self.rng):
+                self.add(found.spec, found.values, found.predictor)
 
     def of_answer(self, a: TierAnswers, truth: Ints | None) -> None:
         if a.table is None:
@@ -167,7 +186,7 @@ class _Work:
                 f"{spec.name} is not offered: the tier does alike on all {known.size:,} choosing requests"
             )
             return
-        fitted = fit_logistic(table[self.choose], known)
+        fitted = chosen_logistic(table[self.choose], known, self.rng)
         values = fitted.score(table)
         values[self.choose] = self._cross_fitted(table[self.choose], known, fitted)
         self.add(spec, values, fitted)
@@ -178,7 +197,7 @@ class _Work:
         for rows in _folds(good.size, self.rng):
             rest = np.setdiff1d(np.arange(good.size), rows)
             alike = rest.size == 0 or (good[rest] == good[rest][0]).all()
-            found[rows] = (whole if alike else fit_logistic(table[rest], good[rest])).score(table[rows])
+            found[rows] = (whole if alike else fit_logistic(table[rest], good[rest], l2=whole.l2)).score(table[rows])
         return found
 
     def _neighbours(self, a: TierAnswers, temperature: float) -> None:
@@ -241,8 +260,14 @@ def compute(
     """
     if [a.tier for a in answers] != list(spec.needs):
         raise ValueError(f"the score {spec.name} needs the answers of {', '.join(spec.needs) or 'no tier'}")
-    if spec.kind == "brevity":
-        return brevity(_texts(spec, texts))
+    if spec.kind in _OF_TEXT:
+        return _OF_TEXT[spec.kind](_texts(spec, texts))
+    if isinstance(predictor, Embedded):
+        return predictor.score(_texts(spec, texts))
+    if isinstance(predictor, LossRidge) and spec.kind == "word_ridge":
+        return np.array([word_score(text, predictor) for text in _texts(spec, texts)])
+    if isinstance(predictor, LossRidge) and spec.kind == "text_ridge":
+        return predictor.score(_features(spec, answers, texts))
     if spec.kind == "agreement":
         one, other = answers
         if one.table is None or other.table is None:
@@ -277,6 +302,7 @@ def _of_table(kind: str, spec: ScoreSpec, a: TierAnswers) -> Floats:
     return _OF_PROBABILITIES[kind](_probabilities(spec, a))
 
 
+_OF_TEXT: Mapping[str, Callable[[Sequence[str]], Floats]] = {"brevity": brevity, "length": length}
 _OF_PROBABILITIES: Mapping[str, Callable[[Floats], Floats]] = {
     "max_probability": formulas.max_probability,
     "margin": formulas.margin,

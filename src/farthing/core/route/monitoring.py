@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.policies import FixedTier, Policy, PreRoute, follow
+from farthing.core.route.policies import FixedTier, Policy, PreRoute, follow, simple
 from farthing.core.route.routes import Monitoring
 from farthing.core.stats.intervals import proportion
 
@@ -52,8 +52,7 @@ def monitoring_of(
     apart = np.abs(prove.quality - best) if disagreed is None else np.asarray(disagreed, dtype=np.float64)
     if apart.shape != prove.quality.shape:
         raise ValueError(f"disagreed must have the shape {prove.quality.shape}, has {apart.shape}")
-    rows = np.arange(prove.n)
-    shares = [float(apart[rows, follow(policy, prove).tier].mean()) for policy in (chosen, *ladder)]
+    shares = [float((apart * follow(policy, prove).answered).sum(axis=1).mean()) for policy in (chosen, *ladder)]
     quantiles, below = _quantiles((chosen, *ladder), prove)
     is_agreement = disagreed is None and bool((best == 1).all())
     return Monitoring(
@@ -75,7 +74,7 @@ def _quantiles(
     policies: Sequence[Policy], matrix: OutcomeMatrix
 ) -> tuple[Mapping[str, tuple[float, ...]], Mapping[str, tuple[float, ...]]]:
     """Deciles of every score that a policy looks at first, and how those that equal one are parted by it."""
-    routed = [policy for policy in policies if not isinstance(policy, FixedTier)]
+    routed = [policy for policy in map(simple, policies) if not isinstance(policy, FixedTier)]
     firsts = [policy.score if isinstance(policy, PreRoute) else policy.scores[0] for policy in routed]
     quantiles, below = {}, {}
     for name in dict.fromkeys(firsts):

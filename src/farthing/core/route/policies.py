@@ -1,7 +1,13 @@
-"""Policies: always one tier, choose before any runs, or let cheap tiers answer first and pass on what they doubt.
+"""Policies: always one tier, choose before any runs, let cheap tiers answer first and pass on what they doubt, or toss.
 
 A policy is a frozen value; :func:`follow` applies it to an outcome matrix. Every tier that runs is paid for once:
 the one that answers, the ones asked before it, and the ones whose answers a score needs.
+
+A :class:`Split` follows a policy on a share of the requests that a coin draws, and sends the rest to one tier. Of a
+single tier it is the *best fixed split* that every router must be held against; of a policy with a score it is that
+policy, dampened: its loss, and the error with which that is known, are both a share of what they were, so that with few
+labels a large share of the saving can be proven where nothing could be before. The coin knows nothing of the request,
+so that :func:`follow` gives what is expected over tosses, without their noise.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from numpy.typing import NDArray
 
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 
-__all__ = ["Cascade", "FixedTier", "Policy", "PreRoute", "Routed", "follow", "label"]
+__all__ = ["Cascade", "FixedTier", "Policy", "PreRoute", "Routed", "Simple", "Split", "follow", "label", "simple"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -72,7 +78,32 @@ class Cascade:
             raise ValueError(f"Cascade: one score a threshold wanted: {self!r}")
 
 
-Policy = FixedTier | PreRoute | Cascade
+Simple = FixedTier | PreRoute | Cascade
+"""Policies without a coin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A policy on a share of the requests, one tier for the others, by a coin (:func:`farthing.core.route.coins.coin`).
+
+    Attributes:
+        policy: On the share.
+        share: Of the requests, in (0, 1).
+        otherwise: Tier of the others.
+        seed: Of the coin, in [0, 2⁶⁴); policies of one seed are nested: what a small share holds a larger one does.
+    """
+
+    policy: Simple
+    share: float
+    otherwise: str
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1 or not 0 <= self.seed < 2**64:
+            raise ValueError(f"Split: a share in (0, 1) and a seed in [0, 2⁶⁴) wanted: {self!r}")
+
+
+Policy = Simple | Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,16 +111,21 @@ class Routed:
     """What a policy did to each request.
 
     Attributes:
-        tier: Column of the tier that answered, shape ``(n,)``.
-        cost_usd: Of all tiers that ran and all scores that were computed, shape ``(n,)``.
-        quality: Of the answer, shape ``(n,)``.
-        ran: Which tiers ran, shape ``(n, k)``.
+        answered: Probability that each tier answered, shape ``(n, k)``: 0 or 1 but under a split.
+        cost_usd: Of all tiers that ran and all scores that were computed, expected, shape ``(n,)``.
+        quality: Of the answer, expected, shape ``(n,)``.
+        ran: Probability that each tier ran, shape ``(n, k)``.
     """
 
-    tier: Ints
+    answered: Floats
     cost_usd: Floats
     quality: Floats
-    ran: NDArray[np.bool_]
+    ran: Floats
+
+    @property
+    def tier(self) -> Ints:
+        """Column of the tier that answered, the likeliest one under a split, shape ``(n,)``."""
+        return np.asarray(self.answered.argmax(axis=1))
 
 
 def follow(policy: Policy, matrix: OutcomeMatrix) -> Routed:
@@ -98,6 +134,8 @@ def follow(policy: Policy, matrix: OutcomeMatrix) -> Routed:
     Raises:
         ValueError: when the matrix lacks a tier or a score that the policy names.
     """
+    if isinstance(policy, Split):
+        return _mixed(follow(policy.policy, matrix), follow(FixedTier(tier=policy.otherwise), matrix), policy.share)
     n, k = matrix.quality.shape
     ran, extra = np.zeros((n, k), dtype=bool), np.zeros(n)
     if isinstance(policy, FixedTier):
@@ -109,15 +147,34 @@ def follow(policy: Policy, matrix: OutcomeMatrix) -> Routed:
     rows = np.arange(n)
     ran[rows, tier] = True
     return Routed(
-        tier=tier,
+        answered=(np.arange(k) == np.asarray(tier)[:, None]).astype(np.float64),
         cost_usd=np.where(ran, matrix.cost_usd, 0.0).sum(axis=1) + extra,
         quality=matrix.quality[rows, tier],
-        ran=ran,
+        ran=ran.astype(np.float64),
     )
+
+
+def _mixed(one: Routed, other: Routed, share: float) -> Routed:
+    return Routed(
+        **{
+            name: share * getattr(one, name) + (1 - share) * getattr(other, name)
+            for name in ("answered", "cost_usd", "quality", "ran")
+        }
+    )
+
+
+def simple(policy: Policy) -> Simple:
+    """The policy itself, or what a split follows on its share."""
+    return policy.policy if isinstance(policy, Split) else policy
 
 
 def label(policy: Policy) -> str:
     """One line for tables, for example ``small (margin ≥ 0.62) → large``."""
+    if isinstance(policy, Split):
+        share = f"{100 * policy.share:.3g} % of requests by a coin"
+        if isinstance(policy.policy, FixedTier):
+            return f"{policy.policy.tier} for {share}, else {policy.otherwise}"
+        return f"for {share}: {label(policy.policy)}; for the others {policy.otherwise}"
     if isinstance(policy, FixedTier):
         return f"always {policy.tier}"
     if isinstance(policy, PreRoute):

@@ -6,17 +6,30 @@ Plain values only: a policy is named by its form, so that the file can be read b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from farthing.core.route.policies import Cascade, FixedTier, Policy, PreRoute
+from farthing.core.route.policies import Cascade, FixedTier, Policy, PreRoute, Simple, Split
 from farthing.nouns import Estimate, Offer, Verdict
 
 __all__ = ["Monitoring", "Route", "RoutedPolicy", "Rung", "ScoreSpec", "Tier", "TierReplicas", "policy_of", "written"]
 
 TierKind = Literal["model", "open_inference", "openai"]
 ScoreKind = Literal[
-    "max_probability", "margin", "negative_entropy", "energy", "agreement", "neighbours", "logistic", "brevity", "given"
+    "max_probability",
+    "margin",
+    "negative_entropy",
+    "energy",
+    "agreement",
+    "neighbours",
+    "logistic",
+    "brevity",
+    "length",
+    "text_ridge",
+    "word_ridge",
+    "embedding_ridge",
+    "embedding_neighbours",
+    "given",
 ]
 
 
@@ -89,8 +102,11 @@ class ScoreSpec:
         weights: File with the arrays of a trained predictor (``.npz``, relative to the route's folder), or empty.
         features: Names of a logistic predictor's columns, in the order of its weights: those of ``TEXT_FEATURES``,
             then ``max_probability margin negative_entropy energy`` of the answer of the one tier in ``needs``. Empty
-            means the text features alone. Of ``given`` with weights: the file's own features.
+            means the text features alone. Of ``text_ridge`` those of ``TEXT_FEATURES`` that it
+            reads. Of ``given`` with weights: the file's own features.
         cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
+        embedder: What makes vectors of texts for it, by name or path; empty where it reads none.
+        embedder_sha256: Of that embedder when the route was calibrated.
     """
 
     name: str
@@ -103,6 +119,8 @@ class ScoreSpec:
     weights: str = ""
     features: tuple[str, ...] = ()
     cost_usd: float = 0.0
+    embedder: str = ""
+    embedder_sha256: str = ""
 
     @property
     def servable(self) -> bool:
@@ -124,12 +142,18 @@ class RoutedPolicy:
         tiers: In the order asked.
         scores: None for fixed, one for pre_route, one a tier but the last for cascade.
         thresholds: One a tier but the last.
+        share: Of the requests that it is followed on, drawn by a coin over their ids, in (0, 1]; 1 for all.
+        otherwise: Tier of the other requests; empty where there are none.
+        seed: Of the coin.
     """
 
     kind: Literal["fixed", "pre_route", "cascade"]
     tiers: tuple[str, ...]
     scores: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
+    share: float = 1.0
+    otherwise: str = ""
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +259,8 @@ class Route:
 
 def written(policy: Policy) -> RoutedPolicy:
     """A policy as it is written."""
+    if isinstance(policy, Split):
+        return replace(written(policy.policy), share=policy.share, otherwise=policy.otherwise, seed=policy.seed)
     if isinstance(policy, FixedTier):
         return RoutedPolicy(kind="fixed", tiers=(policy.tier,))
     if isinstance(policy, PreRoute):
@@ -246,8 +272,18 @@ def policy_of(policy: RoutedPolicy) -> Policy:
     """The policy again.
 
     Raises:
-        ValueError: when tiers, scores and thresholds do not fit its kind.
+        ValueError: when tiers, scores, thresholds and share do not fit its kind.
     """
+    whole = _whole(policy)
+    if policy.share == 1 and not policy.otherwise:
+        return whole
+    if not policy.otherwise:
+        raise ValueError(f"a policy for a share of {policy.share:g} needs a tier for the other requests: {policy!r}")
+    return Split(policy=whole, share=policy.share, otherwise=policy.otherwise, seed=policy.seed)
+
+
+def _whole(policy: RoutedPolicy) -> Simple:
+    """What is followed on the share."""
     if policy.kind == "fixed" and len(policy.tiers) == 1:
         return FixedTier(tier=policy.tiers[0])
     if policy.kind == "pre_route" and len(policy.scores) == 1:

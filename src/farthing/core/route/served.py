@@ -10,9 +10,11 @@ from farthing.core.route.routes import Route
 from farthing.nouns import Offer, ServedModel
 
 if TYPE_CHECKING:
+    from farthing.core.route.embeddings import Embedded
     from farthing.core.route.predictors import Logistic, Neighbours
+    from farthing.core.route.ridge import LossRidge
 
-    Predictor = Logistic | Neighbours
+    Predictor = Embedded | Logistic | LossRidge | Neighbours
 
 __all__ = ["ForwardedModel", "Place", "RoutedModel"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TEXT_FEATURES", "brevity", "text_features"]
+__all__ = ["TEXT_FEATURES", "brevity", "length", "text_features"]
 
 TEXT_FEATURES = ("log_characters", "log_words", "mean_word_length", "digit_frac", "non_ascii_frac", "questions")
 """Names of the columns of :func:`text_features`."""
@@ -25,6 +25,11 @@ def text_features(texts: Sequence[str]) -> Floats:
 def brevity(texts: Sequence[str]) -> Floats:
     """−log(1 + characters): short texts first."""
     return -np.log1p(np.array([len(text) for text in texts], dtype=np.float64))
+
+
+def length(texts: Sequence[str]) -> NDArray[np.float64]:
+    """log(1 + characters): long texts first, for tiers that lose least, or save most, on them."""
+    return -brevity(texts)
 
 
 def _features(text: str) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.route.coins import coin
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, policy_of
 from farthing.core.route.texts import TEXT_FEATURES
 from farthing.serve.routing.row_scores import RowScore, row_score
@@ -63,6 +64,9 @@ class Plan:
         last: Index in ``tiers`` of the policy's last, whose answer is not judged.
         judges: What judges the answer of each of ``tiers``, None where it counts as it is.
         wants: For each of ``tiers`` those that must have answered before it is judged, itself first.
+        share: Of the requests that it is followed on, 1 for all.
+        seed: Of the coin that draws them.
+        otherwise: Followed on the others, None where there are none.
     """
 
     rung: int | None
@@ -71,6 +75,9 @@ class Plan:
     thresholds: tuple[float, ...] = ()
     chooses: bool = False
     last: int = 0
+    share: float = 1.0
+    seed: int = 0
+    otherwise: Plan | None = None
     judges: tuple[Gate | None, ...] = field(init=False)
     wants: tuple[tuple[str, ...], ...] = field(init=False)
 
@@ -81,6 +88,16 @@ class Plan:
         wants = tuple(tuple(dict.fromkeys((tier, *more))) for tier, more in zip(self.tiers, needs))
         object.__setattr__(self, "judges", judges)
         object.__setattr__(self, "wants", wants)
+
+    def tossed(self, request_id: str) -> Plan:
+        """What a request is to follow: this, or what is followed otherwise, alike in every process.
+
+        Args:
+            request_id: The client's own; all rows of a request go the same way.
+        """
+        if self.otherwise is None or coin(request_id, self.seed) < self.share:
+            return self
+        return self.otherwise
 
     def choice(self, value: float) -> int:
         """Index of the tier that a score chooses; that of the reference where there is no score (NaN)."""
@@ -126,7 +143,8 @@ def ladder_of(route: Route, predictors: Mapping[str, Predictor], unit_usd: float
         plan_of(rung.policy, k, specs, predictors, route.reference, unit_usd) for k, rung in enumerate(route.ladder)
     ]
     for plan in plans:
-        called = {*plan.tiers, *(name for gate in plan.gates for name in gate.needs)}
+        rest = () if plan.otherwise is None else plan.otherwise.tiers
+        called = {*plan.tiers, *rest, *(name for gate in plan.gates for name in gate.needs)}
         if unknown := sorted(called - names):
             raise ValueError(f"rung {plan.rung} asks {unknown[0]}, which is no tier of the route")
     if route.chosen is not None and not 0 <= route.chosen < len(plans):
@@ -149,6 +167,9 @@ def plan_of(
     """
     policy_of(policy)
     beyond = () if reference in policy.tiers else (reference,)
+    rest = None
+    if policy.otherwise:
+        rest = Plan(rung=rung, tiers=tuple(dict.fromkeys((policy.otherwise, reference))))
     return Plan(
         rung=rung,
         tiers=(*policy.tiers, *beyond),
@@ -156,6 +177,9 @@ def plan_of(
         thresholds=policy.thresholds,
         chooses=policy.kind == "pre_route",
         last=len(policy.tiers) - 1,
+        share=policy.share,
+        seed=policy.seed,
+        otherwise=rest,
     )
 
 

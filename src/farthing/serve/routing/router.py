@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -101,6 +102,7 @@ class Router:
         self._audits = Audits(self.tiers[route.reference], self._auditor, self.now_s, on_audit)
         self._on_change = on_change
         self._journeys: set[Journey] = set()
+        self._random = random.Random()  # noqa: S311 - a fair coin, no secret
         self._loop = asyncio.get_running_loop()
         shortest_s = min(tier.timeout_s for tier in route.tiers)
         self._sweep_s = min(LATEST_SWEEP_S, max(SOONEST_SWEEP_S, shortest_s / SWEEPS_PER_TIMEOUT))
@@ -121,7 +123,9 @@ class Router:
     def refuse(self, rows: int, deadline_s: float) -> Problem | None:
         """A problem when no tier of the present policy would take it."""
         problem: Problem | None = None
-        for name in self._plan.tiers:
+        plan = self._plan
+        rest = () if plan.otherwise is None else plan.otherwise.tiers
+        for name in (*plan.tiers, *rest):
             refused = self.tiers[name].refuse(rows, deadline_s)
             if refused is None:
                 return None
@@ -132,6 +136,8 @@ class Router:
         """Take a request; its ``reply`` is called exactly once."""
         self._steersman.window.rows += request.rows
         plan = self._plan
+        if plan.otherwise is not None:
+            plan = plan.tossed(request.id or self._drawn_id())
         steered = plan.rung != self.route.chosen
         journey = (Single if request.rows == 1 else Flight)(self, request, plan, steered)
         self._journeys.add(journey)
@@ -140,6 +146,10 @@ class Router:
         except Exception as e:  # noqa: BLE001 - a request must not be left without an answer
             self._loop.call_exception_handler({"message": "a route could not be followed", "exception": e})
             journey.fail(Problem(500, f"the route {self.spec.name} could not be followed"))
+
+    def _drawn_id(self) -> str:
+        """Of a request that has no id of its own: a coin must fall anew for each."""
+        return f"{self._random.getrandbits(64):016x}"
 
     # — Way ————————————————————————————————————————————————————————————————————————————————————————
 

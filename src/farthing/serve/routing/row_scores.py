@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.routes import ScoreSpec
-from farthing.core.route.texts import TEXT_FEATURES, brevity, text_features
+from farthing.core.route.texts import TEXT_FEATURES, brevity, length, text_features
 
 if TYPE_CHECKING:
     from farthing.core.route.predictors import Logistic, Neighbours
@@ -47,8 +47,12 @@ def row_score(spec: ScoreSpec, predictor: Predictor | None = None) -> RowScore:
     Raises:
         ValueError: when it cannot be computed in serving, lacks its predictor, or needs another number of tiers.
     """
-    if spec.kind == "brevity":
-        return _brevity
+    if spec.kind in _OF_TEXT:
+        return _of_text(_OF_TEXT[spec.kind])
+    if spec.kind in ("text_ridge", "word_ridge"):
+        return _ridge_score(spec, predictor)
+    if spec.kind in ("embedding_ridge", "embedding_neighbours"):
+        return _embedding_score(spec, predictor)
     if spec.kind in ("logistic", "neighbours"):
         return _trained(spec, predictor)
     needed = 2 if spec.kind == "agreement" else 1
@@ -194,21 +198,49 @@ def _class_of(row: Row) -> float | None:
     return float(z[0] if z.size == 1 else z.argmax())
 
 
-def _brevity(_: Sequence[Row], text: str | None) -> float:
-    return NAN if text is None else float(brevity([text])[0])
+_OF_TEXT: dict[str, Callable[[Sequence[str]], Floats]] = {"brevity": brevity, "length": length}
+
+
+def _of_text(formula: Callable[[Sequence[str]], Floats]) -> RowScore:
+    return lambda _, text: NAN if text is None else float(formula([text])[0])
+
+
+def _embedding_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
+    from farthing.core.route.embeddings import Embedded
+
+    if not isinstance(predictor, Embedded) or spec.needs:
+        raise ValueError(f"the score {spec.name} ({spec.kind}) needs weights, an embedder and no tier")
+    return lambda _, text: NAN if text is None else float(predictor.score([text])[0])
+
+
+def _ridge_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
+    """Of a text's features, or of its words."""
+    from farthing.core.route.contents import word_score  # loads scipy, as whoever made the predictor did
+    from farthing.core.route.ridge import LossRidge
+
+    if not isinstance(predictor, LossRidge) or spec.needs:
+        raise ValueError(f"the score {spec.name} ({spec.kind}) needs the weights of a ridge and no tier")
+    if spec.kind == "word_ridge":
+        return lambda _, text: NAN if text is None else word_score(text, predictor)
+    unknown = [name for name in spec.features if name not in TEXT_FEATURES]
+    if unknown or len(spec.features) != predictor.weights.shape[1]:
+        said = unknown[0] if unknown else f"{len(spec.features)} for {predictor.weights.shape[1]} weights"
+        raise ValueError(f"the score {spec.name} has features of a text that do not fit: {said}")
+    columns = [TEXT_FEATURES.index(name) for name in spec.features]
+    return lambda _, text: NAN if text is None else float(predictor.score(text_features([text])[:, columns])[0])
 
 
 def _trained(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
     if predictor is None:
         raise ValueError(f"the score {spec.name} ({spec.kind}) has no weights")
-    from farthing.core.route.predictors import Neighbours  # loads scipy, as whoever made the predictor did
+    from farthing.core.route.predictors import Logistic, Neighbours  # loads scipy, as whoever made the predictor did
 
     if isinstance(predictor, Neighbours):
         if spec.kind != "neighbours" or len(spec.needs) != 1:
             raise ValueError(f"the score {spec.name} ({spec.kind}) needs {len(spec.needs)} tiers; neighbours need one")
         return lambda rows, _: _neighbours(predictor, rows[0])
-    if spec.kind != "logistic":
-        raise ValueError(f"the score {spec.name} ({spec.kind}) has the weights of a logistic predictor")
+    if spec.kind != "logistic" or not isinstance(predictor, Logistic):
+        raise ValueError(f"the score {spec.name} ({spec.kind}) has weights that are not its own")
     return _logistic_score(spec, predictor)
 
 
