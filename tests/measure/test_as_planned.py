@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import as_planned
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import this_machine
-from farthing.measure.open_loop import RunSeen, levels_of, seen_of
+from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
 from farthing.measure.state import RunState
-from farthing.measure.under_load import seed_of
+from farthing.measure.under_load import rates_of, seed_of
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import (
     Artefact,
@@ -238,6 +238,17 @@ def test_where_a_replica_idles_the_proof_is_made_at_a_higher_rate() -> None:
     assert as_planned.provable_rps(0.2, 400.0, 0.99) == enough
     assert as_planned.provable_rps(0.2, 5.0, 0.99) == 5.0  # never beyond what is planned
     assert as_planned.provable_rps(300.0, 400.0, 0.99) == 300.0
+    assert as_planned.provable_rps(0.2, 400.0, 0.5) == enough  # p99 is asked for beside each promise
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_a_slow_replica_has_runs_long_enough_for_each_level_that_is_asked_for(level: float, state: RunState) -> None:
+    """A promise on p50 of a model that takes 10 requests a second ended in “p99 needs runs of 112 requests, not 20”."""
+    state.bench.workload = replace(
+        state.bench.workload, objective=Objective(latency=LatencyBound(ms=900, percentile=level))
+    )
+    n = requests_at(10.0, level)
+    assert set(rates_of(state.bench, CURVE.scaled(10.0), CHOSEN, n)) == {0.5, 0.9, 0.99, level}
 
 
 def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:

@@ -34,7 +34,7 @@ FOLDER = Path(__file__).parents[1] / "golden" / "replay"
 WIDE = 1536
 SETTINGS = Settings(
     engines=("onnxruntime", "openvino"), variants=("fp32", "int8-dynamic"), batches=(1, 2, 4, 8), block_s=0.15,
-    proof_rounds=8, latency_n=150, server_n=400, trust=True,
+    proof_rounds=8, latency_n=150, rate_runs=8, proof_runs=3, trust=True,
 )  # fmt: skip
 
 

@@ -12,15 +12,16 @@ from recording import FOLDER, cut, replay
 
 from farthing.codec import to_plain
 from farthing.load.plans import load_plan
-from farthing.measure import graph_reader, workbench
+from farthing.measure import graph_reader, served_path, workbench
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(candidate: Any, *_: Any, **__: Any) -> None:
-        raise AssertionError(f"the journal lacks a measurement of {candidate}: `make recording` if that is meant")
+    def refuse(subject: Any, *_: Any, **__: Any) -> None:
+        raise AssertionError(f"the journal lacks a measurement of {subject}: `make recording` if that is meant")
 
     monkeypatch.setattr(workbench.Replica, "start", refuse)
+    monkeypatch.setattr(served_path, "LiveServer", refuse)
     monkeypatch.setattr(graph_reader, "read_graph_in_child", refuse)
 
 

@@ -15,11 +15,11 @@ from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import sustained
 from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
-from farthing.core.traffic.latency_rate import LatencyRate, Slowness, requests_of_run
+from farthing.core.traffic.latency_rate import LatencyRate, Slowness
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.load.planned import deadline_s
 from farthing.measure import live_server
-from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, requests_at
+from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, fewest_requests, requests_at
 from farthing.measure.served_path import NAME, ServedPath, served_model
 from farthing.measure.state import RunState, TraceOf
 from farthing.measure.under_load import beside_server, rates_of, seed_of
@@ -267,7 +267,7 @@ def provable_rps(peak_rps: float, planned_rps: float, percentile: float) -> floa
         planned_rps: Rate that it is planned for.
         percentile: Promised, in (0, 1).
     """
-    return max(peak_rps, min(planned_rps, requests_of_run(percentile) / LONGEST_RUN_S))
+    return max(peak_rps, min(planned_rps, fewest_requests(percentile) / LONGEST_RUN_S))
 
 
 def _share_cut(state: RunState, chosen: Candidate, before: float | None) -> None:
