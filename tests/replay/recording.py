@@ -130,6 +130,19 @@ def replay(folder: Path, work: Path) -> Plan:
     )
 
 
+def write_journal(path: Path, header: dict[str, Any], *steps: dict[str, Any]) -> None:
+    """A journal anew, with the checksums that belong to its lines.
+
+    Args:
+        path: Not there yet.
+        header: First line of a journal.
+        steps: Its other lines.
+    """
+    with Journal(path, header["what"], header["beside"]) as journal:
+        for step in steps:
+            journal.once(step["key"], Any, lambda value=step["value"]: value)
+
+
 def named_versions() -> dict[str, str]:
     """Of farthing alone: a recording is about its decisions, not about one machine's libraries."""
     return {"farthing": hardware.versions()["farthing"]}
@@ -152,10 +165,7 @@ def record() -> None:
         rows = [json.loads(line) for line in (out / "work" / "journal.jsonl").read_text().splitlines()]
         text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
         text = text.replace(str(folder), "/recorded")
-        header, *steps = map(json.loads, text.splitlines())
-        with Journal(FOLDER / "journal.jsonl", header["what"], header["beside"]) as recorded:
-            for step in steps:
-                recorded.once(step["key"], Any, lambda value=step["value"]: value)
+        write_journal(FOLDER / "journal.jsonl", *map(json.loads, text.splitlines()))
         for file in (out / "work").glob("answers-*.npy"):
             shutil.copy(file, FOLDER)
         told = {"provenance": to_plain(plan.provenance), "market": to_plain(replace(market, elsewhere=()))}
