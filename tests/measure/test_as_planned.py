@@ -19,7 +19,7 @@ from farthing.measure import as_planned
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import this_machine
 from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
-from farthing.measure.state import RunState
+from farthing.measure.state import RunState, findings_of
 from farthing.measure.under_load import rates_of, seed_of
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import (
@@ -201,7 +201,8 @@ def test_what_is_not_kept_in_the_last_run_stays_the_evidence(state: RunState, mo
     assert len(made) == 1 + as_planned.TRIES
     assert state.server[CHOSEN].latency(0.99).hi > BOUND_MS
     assert state.server[CHOSEN].metrics["offered_rps"].value == made[-1].asked[-1][0]
-    assert any("missed the promise" in note for note in state.notes)
+    (said,) = [note for note in state.notes if "missed the promise" in note]
+    assert "in 3 proofs, each at a planned rate 1.1 times lower than the one before" in said
 
 
 def test_a_choice_that_keeps_the_promise_at_no_rate_is_none(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +217,24 @@ def test_a_fall_back_that_was_never_served_is_served_now(state: RunState, monkey
     del state.sla[CHOSEN]
     assert as_planned.serve_as_planned(state, CHOSEN, trace)
     assert state.sla[CHOSEN] == pytest.approx(kept_rps(1.0) / sustained.HEADROOM, rel=0.07)
+
+
+@pytest.mark.parametrize(
+    ("cores", "where"),
+    [
+        (1.0, "on the workers' cores, since none was spare; clients on other machines leave that to the workers"),
+        (2.0, "on a core that no worker uses"),
+        (8.0, "on 7 cores that no worker uses"),
+    ],
+)
+def test_the_share_of_the_load_generator_and_whose_cores_it_took_are_said(
+    cores: float, where: str, state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.bench.hardware = replace(state.bench.hardware, vcpus=cores)
+    paths(monkeypatch, 1.0)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    (said,) = [note for note in findings_of(state, CHOSEN).notes if "farthing serve" in note]
+    assert said.endswith(f"the server's front took 7 % and the load generator 4 %, {where}")
 
 
 def test_without_a_server_here_the_runs_are_beside_it_and_said_so(

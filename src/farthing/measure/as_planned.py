@@ -59,10 +59,10 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     Returns:
         False when the choice keeps the promise at no rate: nothing is chosen then.
     """
-    pip = live_server.missing()
-    if pip is not None:
-        state.notes.append(f"the rate of a replica was measured beside the server, not through it: {pip}")
-    slower, kept = _rate_kept(state, chosen) if pip is None else (1.0, None)
+    why = live_server.missing()
+    if why is not None:
+        state.notes.append(f"the promise was tested beside the server, not through `farthing serve`: {why}")
+    slower, kept = _rate_kept(state, chosen) if why is None else (1.0, None)
     before = state.sla.get(chosen)
     if kept is not None:
         if not kept.rate.value > 0:
@@ -71,7 +71,7 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
             return False
         state.kept[chosen], state.rate_ratio = kept.rate, kept.over_baseline
         state.sla[chosen] = kept.rate.value / sustained.HEADROOM
-    _prove_at_peak(state, chosen, trace_of, slower, through_server=pip is None)
+    _prove_at_peak(state, chosen, trace_of, slower, through_server=why is None)
     _share_cut(state, chosen, before)
     base = state.sla[state.baseline]
     state.bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
@@ -200,7 +200,10 @@ def _prove_at_peak(
             break
         rate /= sustained.HEADROOM
     else:
-        state.notes.append(f"{chosen.label} missed the promise at the plan's peak rate in the last run")
+        state.notes.append(
+            f"{chosen.label} missed the promise at the plan's peak rate in {TRIES} proofs, each at a planned rate "
+            f"{sustained.HEADROOM:g} times lower than the one before"
+        )
     bench.retire([])
 
 

@@ -105,7 +105,7 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
         return Verdict(
             outcome="not_met" if tail.ms.lo > bound.ms else "unproven",
             reasons=(_not_kept(tail, bound), *reasons),
-            hint="on a quiet machine the same command with --fresh",
+            hint=f"run it again on a quiet machine with --fresh, or promise more time with {bound.flag}",
         )
     return Verdict(outcome="met", reasons=tuple(reasons))
 
@@ -114,10 +114,10 @@ def _not_kept(tail: Latency, bound: LatencyBound) -> str:
     ms = tail.ms
     if ms.value >= NEVER_MS:
         return (
-            "at the plan's peak rate more requests came than were answered in time: "
-            f"{tail.name} has no limit, promised {bound.ms:g} ms"
+            "at the plan's peak rate requests came faster than they were answered: "
+            f"{tail.name} is unbounded, promised {bound.ms:g} ms"
         )
-    upper = "no limit" if ms.hi >= NEVER_MS else f"{ms.hi:.1f}"
+    upper = "unbounded" if ms.hi >= NEVER_MS else f"{ms.hi:.1f}"
     return f"{tail.name} is {ms.value:.1f} ms [{ms.lo:.1f}, {upper}] at the plan's peak rate, promised {bound.ms:g} ms"
 
 
