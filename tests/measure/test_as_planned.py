@@ -280,3 +280,21 @@ def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
     assert "repeats of the whole run" in wide.method
     nothing = Estimate(value=0.0, lo=0.0, hi=0.0, n=6, method="t")
     assert as_planned.repeatable(nothing) is nothing
+
+
+def test_each_stage_is_told_from_its_first_run_to_what_it_found(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stage's bar ran to 2, then to 10, then back to 1 of 2."""
+    told: dict[str, list[tuple[int, int, str]]] = {}
+    state.bench.tell = lambda stage, *line: told.setdefault(stage, []).append(line)
+    paths(monkeypatch, 1.0)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert list(told) == ["serving", "proving", "baseline today"]
+    for lines in told.values():
+        done = [k for k, *_ in lines]
+        assert done == sorted(done)
+        assert len({total for _, total, _ in lines}) == 1
+        assert done[-1] == lines[-1][1]
+    assert told["serving"][-1][2].endswith("requests/s")
+    assert told["proving"][-1][2].startswith("p99 ")

@@ -160,6 +160,8 @@ def record() -> None:
         _run.versions = named_versions  # type: ignore[attr-defined]
         journal.to_plain = lambda noun: cut(to_plain(noun))  # type: ignore[attr-defined]
         plan = ft.optimize(workload, output_dir=out, settings=SETTINGS, as_of=day, command="farthing optimize …")
+        if plan.chosen is None:
+            raise SystemExit(f"nothing was chosen, so the last stages are not in this run: {plan.verdict.reasons[0]}")
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir()
         rows = [json.loads(line) for line in (out / "work" / "journal.jsonl").read_text().splitlines()]

@@ -49,7 +49,7 @@ REACH = {5.0: 0.7, 10.0: 0.93, 15.0: 0.97, 20.0: 0.995, 40.0: 0.9997, 45.0: 1.0}
 """Share of the requests up to each value: the ends of each level's interval meet no other level."""
 ALONE, BASELINE = 0.3, 2.2
 STEADY = int((_UTILISATIONS <= MOST_UTILISATION).sum())
-CHOSEN = recorded.candidate if (recorded := load_plan(FOLDER / "plan.yaml").chosen) else None
+RECORDED = load_plan(FOLDER / "plan.yaml").chosen
 SHOWN = re.compile(r"(p\d+(?:\.\d+)?) (?:was )?(\d+(?:\.\d+)?) ms")
 
 
@@ -115,7 +115,7 @@ def rates_of(
 ) -> dict[float, LatencyRate]:
     """Whom the recording chose keeps the highest rate here too, so that what comes after was recorded."""
     top = saturation_rps(known.upto(c.max_batch), instances=c.instances, max_batch=c.max_batch)
-    able = c == CHOSEN or factor_of(c) == BASELINE
+    able = (RECORDED is not None and c == RECORDED.candidate) or factor_of(c) == BASELINE
     return flat(factor_of(c), bench.level, top if able else 0.01 * top, n)
 
 

@@ -23,7 +23,7 @@ from farthing.measure.open_loop import RUN_S, RunSeen, as_measurement, fewest_re
 from farthing.measure.served_path import NAME, ServedPath, served_model
 from farthing.measure.state import RunState, TraceOf
 from farthing.measure.under_load import beside_server, rates_of, seed_of
-from farthing.nouns import Candidate, Estimate, Measurement, ServedModel, Trace
+from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, ServedModel, Trace, percentile_name
 
 __all__ = ["model_of", "provable_rps", "serve_as_planned", "slower_by", "through"]
 
@@ -74,13 +74,18 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     _prove_at_peak(state, chosen, trace_of, slower, through_server=why is None)
     _share_cut(state, chosen, before)
     base = state.sla[state.baseline]
-    state.bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
     state.bench.retire([state.baseline])
     if base is not None:
-        state.server[state.baseline] = beside_server(state, state.baseline, base, BASELINE_RUNS, "baseline")
-    tail = state.server[chosen].latency(state.percentile)
-    state.bench.tell("serving", 2, 2, f"{state.level} {tail.value:.1f} ms")
+        state.bench.tell("baseline today", 0, 1, f"{state.baseline.label} at {base:.0f} requests/s")
+        found = beside_server(state, state.baseline, base, BASELINE_RUNS, "baseline")
+        state.server[state.baseline] = found
+        state.bench.tell("baseline today", 1, 1, _tail_in_words(found, state.percentile))
     return True
+
+
+def _tail_in_words(found: Measurement, percentile: float) -> str:
+    value = found.latency(percentile).value
+    return f"{percentile_name(percentile)} {'unbounded' if value >= NEVER_MS else f'{value:.1f} ms'}"
 
 
 def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedModel:
@@ -110,7 +115,7 @@ def _rate_kept(state: RunState, c: Candidate) -> tuple[float, _Kept]:
     bench, bound = state.bench, state.bench.workload.objective.latency
     bench.retire([state.baseline])
     with served_model(bench, model_of(state, c, None), f"{c.label}/{c.precision}/rate") as path:
-        bench.tell("serving", 0, 2, f"{c.label} through farthing serve")
+        bench.tell("serving", 0, SEEKING + bench.settings.rate_runs, f"{c.label} through farthing serve")
         slower, full = slower_by(path, state.curves[replace(c, max_batch=1)])
         if bound is None:
             return slower, _share_of_capacity(state, path)
@@ -134,6 +139,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
         rate = sustained.next_rate(curve, runs, bound_s)
     fit = curve.fit(runs[SEEKING:])
     kept = curve.kept(bound_s, fit)
+    bench.tell("serving", total, total, f"{c.label} keeps {kept.value:.0f} requests/s")
     ratio = ratio_of_blocks(_by_run(curve, bound_s, fit), base_rps[SEEKING:], confidence=0.95)
     return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio))
 
@@ -141,11 +147,14 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
 def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
     """Without a bound: what a server that never rests answers, less the headroom that queues need."""
     full, base_rps = [], []
-    for k in range(1, state.bench.settings.rate_runs + 1):
+    runs = state.bench.settings.rate_runs
+    for k in range(1, runs + 1):
+        state.bench.tell("serving", k - 1, runs, f"{path.candidate.label} with clients that never rest")
         full.append(path.capacity_rps(k) * (1 - HEADROOM_FRAC) * sustained.HEADROOM)
         base_rps.append(_baseline_block(state, path.key, k))
     ratio = ratio_of_blocks(full, base_rps, confidence=0.95)
     value = float(np.exp(np.log(full).mean()))
+    state.bench.tell("serving", runs, runs, f"{path.candidate.label} keeps {value:.0f} requests/s")
     rate = replace(ratio, value=value, lo=value * ratio.lo / ratio.value, hi=value * ratio.hi / ratio.value)
     return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio))
 
@@ -179,7 +188,7 @@ def repeatable(found: Estimate) -> Estimate:
         found,
         lo=found.value * math.exp(-down),
         hi=found.value * math.exp(up),
-        method=f"{found.method}; ± {REPEAT_FRAC:.0%} between repeats of the whole run",
+        method=f"{found.method}; and {100 * REPEAT_FRAC:g} % as standard deviation between repeats of the whole run",
     )
 
 
@@ -247,8 +256,9 @@ def through(path: ServedPath, known: ServiceCurve, rate_rps: float, slower: floa
         seen.append(path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k)))
     seconds = bench.clock.monotonic_s() - start_s
     rates = rates_of(bench, known, c, n, slower)
-    bench.tell("proving", runs, runs, "")
-    return bench.note(as_measurement(seen, rates, c, hardware=bench.fingerprint, seconds=seconds))
+    found = bench.note(as_measurement(seen, rates, c, hardware=bench.fingerprint, seconds=seconds))
+    bench.tell("proving", runs, runs, f"{_tail_in_words(found, level)} at {rate_rps:.0f} requests/s")
+    return found
 
 
 def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:

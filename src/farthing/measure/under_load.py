@@ -68,7 +68,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     while found := sustained.turn(trials):
         c, rate = found
         bench.retire([state.baseline, c])
-        bench.tell("serving", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
+        bench.tell("under load", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
         n = lengths.setdefault(c, requests_at(rate, bench.level))
         k = len(trials.runs.get(c, ()))
         seen = bench.poisson(c, rate, n, seed_of(bench.settings.seed, "trial", k))
@@ -77,7 +77,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     best = sustained.best(trials)
     _settle(state, trials, best)
     if best is not None:
-        bench.tell("serving", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
+        bench.tell("under load", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
         state.tied = tuple(c for c in (leader, *state.tied) if c in trials.runs and c != best and c not in state.lost)
         _settle_others(state, trials, best)
     return best
