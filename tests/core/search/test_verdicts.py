@@ -53,6 +53,15 @@ def test_a_promise_that_broke_at_the_peak_is_in_the_verdict_whatever_is_saved(
     assert decide(replace(OBJECTIVE, latency=None), slow, None, PLAN.saving_frac).outcome == "met"
 
 
+def test_no_change_of_accuracy_is_not_a_loss_of_nothing() -> None:
+    """It read “accuracy -0.00 points”."""
+    same = chosen()
+    assert same.accuracy is not None
+    drop = replace(same.accuracy.drop_frac, value=0.0, lo=-0.01)
+    verdict = decide(OBJECTIVE, replace(same, accuracy=replace(same.accuracy, drop_frac=drop)), None, PLAN.saving_frac)
+    assert verdict.reasons[-1].startswith(f"{same.accuracy.metric} +0.00 points (")
+
+
 def test_an_endless_queue_at_the_peak_is_said_in_words() -> None:
     endless = Estimate(value=1e9, lo=40.0, hi=1e9, n=6, method="runs")
     slow = replace(chosen(), at_peak=Latency(percentile=0.99, ms=endless))

@@ -84,8 +84,9 @@ def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> 
 
 
 def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
+    change = f"{0.0 - e.drop_frac.value * 100:+.2f}".replace("-", "−")
     reasons = [
-        f"{e.metric} {-e.drop_frac.value * 100:+.2f} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
+        f"{e.metric} {change} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
         f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
