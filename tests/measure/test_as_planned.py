@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import as_planned
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import this_machine
-from farthing.measure.open_loop import RunSeen, levels_of, seen_of
-from farthing.measure.state import RunState
-from farthing.measure.under_load import seed_of
+from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
+from farthing.measure.state import RunState, findings_of
+from farthing.measure.under_load import rates_of, seed_of
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import (
     Artefact,
@@ -192,6 +192,7 @@ def test_a_proof_that_fails_cuts_the_plan_and_what_it_is_compared_with(
     paths(monkeypatch, 1.0, 1.25, 1.0)  # the second server is slower than the one that told the rate
     as_planned.serve_as_planned(state, CHOSEN, trace)
     kept, rate = state.kept[CHOSEN].value, state.sla[CHOSEN]
+    assert rate is not None
     assert rate == pytest.approx(kept / sustained.HEADROOM**2)
     assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
     assert state.sla[other] == pytest.approx(250.0 * rate / 400.0)
@@ -205,7 +206,8 @@ def test_what_is_not_kept_in_the_last_run_stays_the_evidence(state: RunState, mo
     assert len(made) == 1 + as_planned.TRIES
     assert state.server[CHOSEN].latency(0.99).hi > BOUND_MS
     assert state.server[CHOSEN].metrics["offered_rps"].value == made[-1].asked[-1][0]
-    assert any("missed the promise" in note for note in state.notes)
+    (said,) = [note for note in state.notes if "missed the promise" in note]
+    assert "in 3 proofs, each at a planned rate 1.1 times lower than the one before" in said
 
 
 def test_a_choice_that_keeps_the_promise_at_no_rate_is_none(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +215,29 @@ def test_a_choice_that_keeps_the_promise_at_no_rate_is_none(state: RunState, mon
     assert not as_planned.serve_as_planned(state, CHOSEN, trace)
     assert state.sla[CHOSEN] is None
     assert state.lost[CHOSEN] == "served: keeps the promise at no rate (p99)"
+
+
+def test_what_the_server_takes_on_a_request_is_charged_to_everybody(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks gave 500 requests/s, the server 250: 2 ms of a replica on each request are its own."""
+    other = Candidate(engine="fake", variant="other", precision="int8", max_batch=4)
+    state.sla[other] = 1000.0
+    paths(monkeypatch, 2.0)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert state.sla[BASE] == pytest.approx(1 / (1 / 200 + 0.002))
+    assert state.sla[other] is not None
+    assert state.sla[other] <= 1 / (1 / 1000 + 0.002) * 1.0001
+    assert any("takes 2000 µs of a replica on each request, beside 5000 µs" in note for note in state.notes)
+
+
+def test_a_server_that_takes_nothing_leaves_the_baseline_alone(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths(monkeypatch, 1.0)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert state.sla[BASE] == 200.0
+    assert not any("on each request" in note for note in state.notes)
 
 
 def test_on_busy_cores_nothing_kept_is_no_proof_that_nothing_can_be(
@@ -246,6 +271,24 @@ def test_a_fall_back_that_was_never_served_is_served_now(state: RunState, monkey
     assert state.sla[CHOSEN] == pytest.approx(kept_rps(1.0) / sustained.HEADROOM, rel=0.07)
 
 
+@pytest.mark.parametrize(
+    ("cores", "where"),
+    [
+        (1.0, "on the workers' cores, since none was spare; clients on other machines leave that to the workers"),
+        (2.0, "on a core that no worker uses"),
+        (8.0, "on 7 cores that no worker uses"),
+    ],
+)
+def test_the_share_of_the_load_generator_and_whose_cores_it_took_are_said(
+    cores: float, where: str, state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.bench.hardware = replace(state.bench.hardware, vcpus=cores)
+    paths(monkeypatch, 1.0)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    (said,) = [note for note in findings_of(state, CHOSEN).notes if "farthing serve" in note]
+    assert said.endswith(f"the server's front took 7 % and the load generator 4 %, {where}")
+
+
 def test_without_a_server_here_the_runs_are_beside_it_and_said_so(
     state: RunState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +309,17 @@ def test_where_a_replica_idles_the_proof_is_made_at_a_higher_rate() -> None:
     assert as_planned.provable_rps(0.2, 400.0, 0.99) == enough
     assert as_planned.provable_rps(0.2, 5.0, 0.99) == 5.0  # never beyond what is planned
     assert as_planned.provable_rps(300.0, 400.0, 0.99) == 300.0
+    assert as_planned.provable_rps(0.2, 400.0, 0.5) == enough  # p99 is asked for beside each promise
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_a_slow_replica_has_runs_long_enough_for_each_level_that_is_asked_for(level: float, state: RunState) -> None:
+    """A promise on p50 of a model that takes 10 requests a second ended in “p99 needs runs of 112 requests, not 20”."""
+    state.bench.workload = replace(
+        state.bench.workload, objective=Objective(latency=LatencyBound(ms=900, percentile=level))
+    )
+    n = requests_at(10.0, level)
+    assert set(rates_of(state.bench, CURVE.scaled(10.0), CHOSEN, n)) == {0.5, 0.9, 0.99, level}
 
 
 def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
@@ -278,3 +332,21 @@ def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
     assert "repeats of the whole run" in wide.method
     nothing = Estimate(value=0.0, lo=0.0, hi=0.0, n=6, method="t")
     assert as_planned.repeatable(nothing) is nothing
+
+
+def test_each_stage_is_told_from_its_first_run_to_what_it_found(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stage's bar ran to 2, then to 10, then back to 1 of 2."""
+    told: dict[str, list[tuple[int, int, str]]] = {}
+    state.bench.tell = lambda stage, *line: told.setdefault(stage, []).append(line)
+    paths(monkeypatch, 1.0)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert list(told) == ["serving", "proving", "baseline today"]
+    for lines in told.values():
+        done = [k for k, *_ in lines]
+        assert done == sorted(done)
+        assert len({total for _, total, _ in lines}) == 1
+        assert done[-1] == lines[-1][1]
+    assert told["serving"][-1][2].endswith("requests/s")
+    assert told["proving"][-1][2].startswith("p99 ")

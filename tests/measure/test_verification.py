@@ -139,6 +139,25 @@ def test_all_rounds_hold_the_choice_and_what_can_be_run_beside_it(bench: Workben
     assert "canary kernel" in found.machine_speed.method
 
 
+def test_where_nothing_can_be_served_the_peak_is_tried_beside_the_server_and_said_so(
+    bench: Workbench, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base install has no server; ``verify`` ended there with an error."""
+
+    def refuse(**_: object) -> None:
+        raise AssertionError("a server is started")
+
+    said: list[str] = []
+    bench.tell = lambda *line: said.append(str(line[-1]))
+    monkeypatch.setattr(verification, "missing", lambda: 'pip install "farthing[serve]"')
+    monkeypatch.setattr(verification, "ServedPath", refuse)
+    plan = replace(plan, hourly=replace(plan.hourly, planned_replicas=(2, 1)))
+    seen = verification.remeasure(bench, plan, tmp_path)
+    assert seen.server is not None
+    assert seen.server.metrics["offered_rps"].value == 100.0
+    assert any(line.startswith("beside the server, not through it: pip install") for line in said)
+
+
 def test_with_trust_the_baseline_runs_too(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
     bench.settings = replace(bench.settings, trust=True)
     assert set(verification.remeasure(bench, plan, tmp_path).beside_rps) == {BASE, FP32}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.nouns import Estimate
+from farthing.nouns import NEVER_MS, Estimate
 from farthing.render import numbers as n
 
 
@@ -168,3 +168,9 @@ def test_number_reads_back_and_never_says_minus_zero(value, decimals):
         <= 0.5 * 10.0**-decimals * 1.0001 + abs(value) * 1e-12
     )
     assert not text.startswith("−0") or any(c in "123456789" for c in text)
+
+
+def test_a_latency_without_a_limit_is_said_in_words() -> None:
+    """It stood there as 1,000,000 s."""
+    assert n.milliseconds(est(NEVER_MS, 12.0, NEVER_MS)) == n.milliseconds(NEVER_MS) == "unbounded"
+    assert n.milliseconds(est(40.0, 12.0, NEVER_MS)) == "40.0 ms ≥ 12.0"

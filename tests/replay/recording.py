@@ -34,7 +34,7 @@ FOLDER = Path(__file__).parents[1] / "golden" / "replay"
 WIDE = 1536
 SETTINGS = Settings(
     engines=("onnxruntime", "openvino"), variants=("fp32", "int8-dynamic"), batches=(1, 2, 4, 8), block_s=0.15,
-    proof_rounds=8, latency_n=150, server_n=400, trust=True,
+    proof_rounds=8, latency_n=150, rate_runs=8, proof_runs=3, trust=True,
 )  # fmt: skip
 
 
@@ -132,6 +132,19 @@ def replay(folder: Path, work: Path) -> Plan:
     )
 
 
+def write_journal(path: Path, header: dict[str, Any], *steps: dict[str, Any]) -> None:
+    """A journal anew, with the checksums that belong to its lines.
+
+    Args:
+        path: Not there yet.
+        header: First line of a journal.
+        steps: Its other lines.
+    """
+    with Journal(path, header["what"], header["beside"]) as journal:
+        for step in steps:
+            journal.once(step["key"], Any, lambda value=step["value"]: value)
+
+
 def named_versions() -> dict[str, str]:
     """Of farthing alone: a recording is about its decisions, not about one machine's libraries."""
     return {"farthing": hardware.versions()["farthing"]}
@@ -149,15 +162,14 @@ def record() -> None:
         _run.versions = named_versions  # type: ignore[attr-defined]
         journal.to_plain = lambda noun: cut(to_plain(noun))  # type: ignore[attr-defined]
         plan = ft.optimize(workload, output_dir=out, settings=SETTINGS, as_of=day, command="farthing optimize …")
+        if plan.chosen is None:
+            raise SystemExit(f"nothing was chosen, so the last stages are not in this run: {plan.verdict.reasons[0]}")
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir()
         rows = [json.loads(line) for line in (out / "work" / "journal.jsonl").read_text().splitlines()]
         text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
         text = text.replace(str(folder), "/recorded")
-        header, *steps = map(json.loads, text.splitlines())
-        with Journal(FOLDER / "journal.jsonl", header["what"], header["beside"]) as recorded:
-            for step in steps:
-                recorded.once(step["key"], Any, lambda value=step["value"]: value)
+        write_journal(FOLDER / "journal.jsonl", *map(json.loads, text.splitlines()))
         for file in (out / "work").glob("answers-*.npy"):
             shutil.copy(file, FOLDER)
         told = {"provenance": to_plain(plan.provenance), "market": to_plain(replace(market, elsewhere=()))}

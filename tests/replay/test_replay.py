@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recording import FOLDER, cut, replay
+from recording import FOLDER, cut, replay, write_journal
 
 from farthing.codec import to_plain
 from farthing.load.plans import load_plan
-from farthing.measure import graph_reader, workbench
+from farthing.measure import graph_reader, served_path, workbench
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(candidate: Any, *_: Any, **__: Any) -> None:
-        raise AssertionError(f"the journal lacks a measurement of {candidate}: `make recording` if that is meant")
+    def refuse(subject: Any, *_: Any, **__: Any) -> None:
+        raise AssertionError(f"the journal lacks a measurement of {subject}: `make recording` if that is meant")
 
     monkeypatch.setattr(workbench.Replica, "start", refuse)
+    monkeypatch.setattr(served_path, "LiveServer", refuse)
     monkeypatch.setattr(graph_reader, "read_graph_in_child", refuse)
 
 
@@ -59,7 +60,8 @@ def test_a_changed_measurement_changes_the_plan(tmp_path: Path) -> None:
     first = next(row for row in rows if str(row.get("key", "")).startswith("single/"))
     p50 = first["value"]["metrics"]["latency_p50_ms"]
     p50.update({key: p50[key] * 2 for key in ("value", "lo", "hi")})
-    (changed / "journal.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (changed / "journal.jsonl").unlink()
+    write_journal(changed / "journal.jsonl", *rows)
     was, now = (p.baseline.single_at(0.5) for p in (load_plan(FOLDER / "plan.yaml"), replay(changed, tmp_path / "run")))
     assert was is not None
     assert now is not None

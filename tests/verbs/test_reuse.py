@@ -29,7 +29,7 @@ FARTHING = str(Path(sys.executable).with_name("farthing"))
 FLAGS = {"bill": 10_000, "offer": "aws/m7i.large", "baseline_engine": "onnxruntime"}
 QUICK = Settings(
     seed=0, engines=("onnxruntime",), variants=("fp32", "int8-dynamic"), block_s=0.02, proof_rounds=8, latency_n=100,
-    server_n=100, trust=True,
+    rate_runs=8, proof_runs=3, trust=True,
 )  # fmt: skip
 
 

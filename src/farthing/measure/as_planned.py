@@ -15,15 +15,22 @@ from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import sustained
 from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
-from farthing.core.traffic.latency_rate import LatencyRate, Slowness, requests_of_run
+from farthing.core.traffic.latency_rate import LatencyRate, Slowness
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.load.planned import deadline_s
 from farthing.measure import live_server
-from farthing.measure.open_loop import MOST_REQUESTS, RUN_S, RunSeen, as_measurement, requests_at
+from farthing.measure.open_loop import (
+    MOST_REQUESTS,
+    RUN_S,
+    RunSeen,
+    as_measurement,
+    fewest_requests,
+    requests_at,
+)
 from farthing.measure.served_path import NAME, ServedPath, served_model
 from farthing.measure.state import RunState, TraceOf, sla_of
 from farthing.measure.under_load import beside_server, rates_of, seed_of
-from farthing.nouns import Candidate, Estimate, Measurement, ServedModel, Trace
+from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, ServedModel, Trace, percentile_name
 
 __all__ = ["model_of", "provable_rps", "serve_as_planned", "slower_by", "through"]
 
@@ -32,6 +39,8 @@ SEEKING = 2
 TRIES = 3
 """Rates at which the proof is tried, each lower by the headroom."""
 BASELINE_RUNS = 3
+WORTH_SAYING_FRAC = 0.02
+"""Share of the baseline's time for a request from which on the server's is mentioned."""
 EASY_FRAC = 0.3
 """Share of the server's capacity at which next to nobody waits."""
 LONGEST_RUN_S = 4 * RUN_S
@@ -65,10 +74,11 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     Returns:
         False when the choice keeps the promise at no rate: nothing is chosen then.
     """
-    pip = live_server.missing()
-    if pip is not None:
-        state.notes.append(f"the rate of a replica was measured beside the server, not through it: {pip}")
-    slower, kept = _rate_kept(state, chosen) if pip is None else (1.0, None)
+    why = live_server.missing()
+    if why is not None:
+        state.notes.append(f"the promise was tested beside the server, not through `farthing serve`: {why}")
+    slower, taken_s, kept = _rate_kept(state, chosen) if why is None else (1.0, 0.0, None)
+    _charge_server(state, taken_s)
     before = state.sla.get(chosen)
     if kept is not None:
         if kept.rate.value > 0:
@@ -80,16 +90,21 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
             return False
     if state.sla.get(chosen) is None:  # busy cores: the proof has the word
         state.sla[chosen] = _modelled_rps(state, chosen) / sustained.HEADROOM
-    _prove_at_peak(state, chosen, trace_of, slower, through_server=pip is None)
+    _prove_at_peak(state, chosen, trace_of, slower, through_server=why is None)
     _share_cut(state, chosen, before)
     base = state.sla[state.baseline]
-    state.bench.tell("serving", 1, 2, f"{state.baseline.label}, today")
     state.bench.retire([state.baseline])
     if base is not None:
-        state.server[state.baseline] = beside_server(state, state.baseline, base, BASELINE_RUNS, "baseline")
-    tail = state.server[chosen].latency(state.percentile)
-    state.bench.tell("serving", 2, 2, f"{state.level} {tail.value:.1f} ms")
+        state.bench.tell("baseline today", 0, 1, f"{state.baseline.label} at {base:.0f} requests/s")
+        found = beside_server(state, state.baseline, base, BASELINE_RUNS, "baseline")
+        state.server[state.baseline] = found
+        state.bench.tell("baseline today", 1, 1, _tail_in_words(found, state.percentile))
     return True
+
+
+def _tail_in_words(found: Measurement, percentile: float) -> str:
+    value = found.latency(percentile).value
+    return f"{percentile_name(percentile)} {'unbounded' if value >= NEVER_MS else f'{value:.1f} ms'}"
 
 
 def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedModel:
@@ -114,16 +129,17 @@ def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedMod
     )
 
 
-def _rate_kept(state: RunState, c: Candidate) -> tuple[float, _Kept]:
-    """Factor on the measured service times that the server's capacity says, and the rate kept."""
+def _rate_kept(state: RunState, c: Candidate) -> tuple[float, float, _Kept]:
+    """Factor on the service times that the server's capacity says, what it takes on a request, the rate kept."""
     bench, bound = state.bench, state.bench.workload.objective.latency
     bench.retire([state.baseline])
     with served_model(bench, model_of(state, c, None), f"{c.label}/{c.precision}/rate") as path:
-        bench.tell("serving", 0, 2, f"{c.label} through farthing serve")
+        bench.tell("serving", 0, SEEKING + bench.settings.rate_runs, f"{c.label} through farthing serve")
         slower, full = slower_by(path, state.curves[replace(c, max_batch=1)])
+        taken_s = (1 - 1 / slower) / full
         if bound is None:
-            return slower, _share_of_capacity(state, path)
-        return slower, _at_bound(state, path, slower, full, bound.ms / 1000)
+            return slower, taken_s, _share_of_capacity(state, path)
+        return slower, taken_s, _at_bound(state, path, slower, full, bound.ms / 1000)
 
 
 def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float, bound_s: float) -> _Kept:
@@ -145,6 +161,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
         rate = sustained.next_rate(curve, runs, bound_s - aside_s)
     fit = curve.fit(runs[SEEKING:])
     kept = curve.kept(bound_s - aside_s, fit)
+    bench.tell("serving", total, total, f"{c.label} keeps {kept.value:.0f} requests/s")
     ratio = ratio_of_blocks(_by_run(curve, bound_s - aside_s, fit), base_rps[SEEKING:], confidence=0.95)
     busy = any(run.contended for run in seen)
     return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio), busy=busy)
@@ -153,7 +170,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
 def _aside_s(state: RunState, path: ServedPath, curve: LatencyRate, full_rps: float) -> float:
     """What a request waits for beside the queue (protocol, the system's scheduler), from a run at an easy rate."""
     rate, level = EASY_FRAC * full_rps, state.percentile
-    n = max(requests_of_run(level), round(rate * RUN_S / 2))
+    n = max(fewest_requests(level), round(rate * RUN_S / 2))
     seen = path.run(rate, min(n, MOST_REQUESTS), seed_of(state.bench.settings.seed, "easy", 0))
     tail_s = seen.tail_s(level)
     return max(0.0, tail_s - curve.latency_s(rate, 0.0)) if math.isfinite(tail_s) else 0.0
@@ -162,11 +179,14 @@ def _aside_s(state: RunState, path: ServedPath, curve: LatencyRate, full_rps: fl
 def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
     """Without a bound: what a server that never rests answers, less the headroom that queues need."""
     full, base_rps = [], []
-    for k in range(1, state.bench.settings.rate_runs + 1):
+    runs = state.bench.settings.rate_runs
+    for k in range(1, runs + 1):
+        state.bench.tell("serving", k - 1, runs, f"{path.candidate.label} with clients that never rest")
         full.append(path.capacity_rps(k) * (1 - HEADROOM_FRAC) * sustained.HEADROOM)
         base_rps.append(_baseline_block(state, path.key, k))
     ratio = ratio_of_blocks(full, base_rps, confidence=0.95)
     value = float(np.exp(np.log(full).mean()))
+    state.bench.tell("serving", runs, runs, f"{path.candidate.label} keeps {value:.0f} requests/s")
     rate = replace(ratio, value=value, lo=value * ratio.lo / ratio.value, hi=value * ratio.hi / ratio.value)
     return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio))
 
@@ -207,7 +227,7 @@ def repeatable(found: Estimate) -> Estimate:
         found,
         lo=found.value * math.exp(-down),
         hi=found.value * math.exp(up),
-        method=f"{found.method}; ± {REPEAT_FRAC:.0%} between repeats of the whole run",
+        method=f"{found.method}; and {100 * REPEAT_FRAC:g} % as standard deviation between repeats of the whole run",
     )
 
 
@@ -228,7 +248,10 @@ def _prove_at_peak(
             break
         rate /= sustained.HEADROOM
     else:
-        state.notes.append(f"{chosen.label} missed the promise at the plan's peak rate in the last run")
+        state.notes.append(
+            f"{chosen.label} missed the promise at the plan's peak rate in {TRIES} proofs, each at a planned rate "
+            f"{sustained.HEADROOM:g} times lower than the one before"
+        )
     bench.retire([])
 
 
@@ -272,8 +295,9 @@ def through(path: ServedPath, known: ServiceCurve, rate_rps: float, slower: floa
         seen.append(path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k)))
     seconds = bench.clock.monotonic_s() - start_s
     rates = rates_of(bench, known, c, n, slower)
-    bench.tell("proving", runs, runs, "")
-    return bench.note(as_measurement(seen, rates, c, hardware=bench.fingerprint, seconds=seconds))
+    found = bench.note(as_measurement(seen, rates, c, hardware=bench.fingerprint, seconds=seconds))
+    bench.tell("proving", runs, runs, f"{_tail_in_words(found, level)} at {rate_rps:.0f} requests/s")
+    return found
 
 
 def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:
@@ -295,14 +319,34 @@ def provable_rps(peak_rps: float, planned_rps: float, percentile: float) -> floa
         planned_rps: Rate that it is planned for.
         percentile: Promised, in (0, 1).
     """
-    return max(peak_rps, min(planned_rps, requests_of_run(percentile) / LONGEST_RUN_S))
+    return max(peak_rps, min(planned_rps, fewest_requests(percentile) / LONGEST_RUN_S))
+
+
+def _charge_server(state: RunState, taken_s: float) -> None:
+    """Charge what the server takes on each request to everybody: the baseline would be served too.
+
+    A replica's time for a request grows from ``1 / rate`` by it.
+
+    Args:
+        state: With the rates beside the server.
+        taken_s: Of a replica's time, ≥ 0.
+    """
+    base = state.sla[state.baseline]
+    if base is not None and taken_s * base > WORTH_SAYING_FRAC:
+        state.notes.append(
+            f"the server takes {taken_s * 1e6:.0f} µs of a replica on each request, beside {1e6 / base:.0f} µs of the "
+            "baseline's model: it is charged to the baseline and to every candidate alike"
+        )
+    for c, rate in state.sla.items():
+        if rate is not None:
+            state.sla[c] = 1 / (1 / rate + taken_s)
 
 
 def _share_cut(state: RunState, chosen: Candidate, before: float | None) -> None:
-    """What serving took off the choice is taken off all that it is compared with: they were not served so."""
+    """What the proof took off the choice is taken off all that may stand in for it: they were not proven so."""
     rate = state.sla[chosen]
     share = 1.0 if before is None or rate is None else rate / before
     if share < 1:
         for c, other in state.sla.items():
-            if other is not None and c not in (chosen, state.baseline, state.best_fp32):
+            if other is not None and c not in (chosen, state.baseline, state.best_fp32, state.best_half):
                 state.sla[c] = other * share

@@ -44,9 +44,11 @@ _PROGRAM = (
 
 
 def missing() -> str | None:
-    """The pip command when this farthing cannot serve, None when it can."""
+    """Why nothing can be measured through a server here, None when it can."""
+    if not sys.platform.startswith("linux"):
+        return "its load generator needs Linux"
     lacks = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    return 'pip install "farthing[serve]"' if lacks or not sys.platform.startswith("linux") else None
+    return f'{" and ".join(lacks)} not installed: pip install "farthing[serve]"' if lacks else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

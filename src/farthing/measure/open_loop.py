@@ -14,7 +14,7 @@ from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.latency_rate import LatencyRate, requests_of_run, tail_of
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 
-__all__ = ["RunSeen", "as_measurement", "levels_of", "requests_at", "seen_of"]
+__all__ = ["RunSeen", "as_measurement", "fewest_requests", "levels_of", "requests_at", "seen_of"]
 
 RUN_S = 2.0
 """Length of one run."""
@@ -63,15 +63,24 @@ def levels_of(promised: float) -> tuple[float, ...]:
     return tuple(sorted({*LEVELS, promised}))
 
 
+def fewest_requests(promised: float) -> int:
+    """Fewest requests of one run: those that the highest of its percentiles needs.
+
+    Args:
+        promised: Level, in (0, 1).
+    """
+    return requests_of_run(max(levels_of(promised)))
+
+
 def requests_at(rate_rps: float, level: float, fewest: int = 0) -> int:
     """Requests of one run at a rate: those of some seconds, at least what the level needs.
 
     Args:
         rate_rps: > 0.
-        level: Highest percentile that is asked for, in (0, 1).
+        level: That is promised, in (0, 1); p99 is always asked for.
         fewest: Wanted by the user.
     """
-    return max(requests_of_run(level), fewest, min(MOST_REQUESTS, round(rate_rps * RUN_S)))
+    return max(fewest_requests(level), fewest, min(MOST_REQUESTS, round(rate_rps * RUN_S)))
 
 
 def seen_of(latency_ms: NDArray[np.float64], levels: Sequence[float], **facts: Any) -> RunSeen:

@@ -119,16 +119,27 @@ def evidence_of(state: RunState, build: Candidate, split: str, confidence: float
     )
 
 
-def _notes(state: RunState) -> tuple[str, ...]:
+def _notes(state: RunState, chosen: Candidate | None) -> tuple[str, ...]:
     """What the report must say about how the plan was measured."""
     said = list(state.notes)
-    if state.shares is not None:
-        front, load = state.shares
-        said.append(
-            f"proven through `farthing serve` on this machine's cores: its own process took {front:.0%} of them, the "
-            f"load generator {load:.0%}, which clients elsewhere would not take"
-        )
+    if state.shares is not None and chosen is not None:
+        said.append(_served(state.shares, chosen, cores=int(state.bench.hardware.vcpus or 1)))
     return (*said, *(f"not tried: {k} ({why})" for k, why in state.skipped.items()))
+
+
+def _served(shares_frac: tuple[float, float], c: Candidate, *, cores: int) -> str:
+    """How the promise was tested, and whose processor time that took."""
+    front, load = (f"{100 * share:.0f} %" for share in shares_frac)
+    spare = cores - c.instances * c.threads
+    where = (
+        f"on {'a core' if spare == 1 else f'{spare} cores'} that no worker uses"
+        if spare > 0
+        else "on the workers' cores, since none was spare; clients on other machines leave that to the workers"
+    )
+    return (
+        f"the promise was tested through `farthing serve` on this machine: of its processor time the server's front "
+        f"took {front} and the load generator {load}, {where}"
+    )
 
 
 def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
@@ -148,7 +159,7 @@ def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
         lost=state.lost,
         tied=state.tied,
         failed=state.failed,
-        notes=_notes(state),
+        notes=_notes(state, chosen),
         canary_ms=state.canary_ms,
         skipped=state.skipped,
         latency=state.latency,

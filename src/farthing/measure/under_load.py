@@ -15,7 +15,7 @@ from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Measurement
 
-__all__ = ["beside_server", "rates_of", "seed_of", "under_load"]
+__all__ = ["beside_server", "poisson_runs", "rates_of", "seed_of", "under_load"]
 
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
@@ -68,7 +68,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     while found := sustained.turn(trials):
         c, rate = found
         bench.retire([state.baseline, c])
-        bench.tell("serving", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
+        bench.tell("under load", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
         n = lengths.setdefault(c, requests_at(rate, bench.level))
         k = len(trials.runs.get(c, ()))
         seen = bench.poisson(c, rate, n, seed_of(bench.settings.seed, "trial", k))
@@ -77,7 +77,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     best = sustained.best(trials)
     _settle(state, trials, best)
     if best is not None:
-        bench.tell("serving", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
+        bench.tell("under load", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
         state.tied = tuple(c for c in (leader, *state.tied) if c in trials.runs and c != best and c not in state.lost)
         _settle_others(state, trials, best)
     return best
@@ -116,16 +116,26 @@ def beside_server(state: RunState, c: Candidate, rate_rps: float, runs: int, sta
         runs: With seeds of their own, ≥ 2.
         stage: Of the run, for the seeds.
     """
-    bench = state.bench
+    return poisson_runs(state.bench, c, state.curves[replace(c, max_batch=1)], rate_rps, runs, stage)
+
+
+def poisson_runs(
+    bench: Workbench, c: Candidate, known: ServiceCurve, rate_rps: float, runs: int, stage: str
+) -> Measurement:
+    """The same from a service curve.
+
+    Args:
+        bench: Open.
+        c: With its batch limit.
+        known: Service times of its build and layout.
+        rate_rps: > 0.
+        runs: With seeds of their own, ≥ 2.
+        stage: Of the work, for the seeds.
+    """
     n = requests_at(rate_rps, bench.level)
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = [bench.poisson(c, rate_rps, n, seed_of(bench.settings.seed, stage, k)) for k in range(runs)]
+    seconds = bench.clock.monotonic_s() - start_s
     return bench.note(
-        as_measurement(
-            seen,
-            rates_of(bench, state.curves[replace(c, max_batch=1)], c, n),
-            c,
-            hardware=bench.fingerprint,
-            seconds=bench.clock.monotonic_s() - start_s,
-        )
+        as_measurement(seen, rates_of(bench, known, c, n), c, hardware=bench.fingerprint, seconds=seconds)
     )

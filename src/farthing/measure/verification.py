@@ -9,8 +9,10 @@ from farthing.core.search.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
 from farthing.load.serve_file import as_name
 from farthing.measure.as_planned import provable_rps, slower_by, through
+from farthing.measure.live_server import missing
 from farthing.measure.scenarios import Reading
 from farthing.measure.served_path import ServedPath
+from farthing.measure.under_load import poisson_runs
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Measurement, Plan, percentile_name
 
@@ -63,6 +65,9 @@ def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
     known = bench.curve(c, sizes)
     bench.retire([])
     rate = provable_rps(peak, chosen.sla_rps.value if chosen.sla_rps else peak, plan.objective.level)
+    if (why := missing()) is not None:
+        bench.tell("verifying", ROUNDS, ROUNDS + 1, f"beside the server, not through it: {why}")
+        return poisson_runs(bench, c, known, rate, bench.settings.proof_runs, "verify")
     with ServedPath(
         bench=bench, candidate=c, source=folder / "plan.yaml", name=as_name(plan.workload), key="verify"
     ) as path:

@@ -8,11 +8,12 @@ are those of :mod:`farthing.core.numerals`, which verdicts of the core share.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date, datetime
 
 from farthing.core.numerals import MINUS, change, loses, number
 from farthing.core.numerals import ends as both_ends
-from farthing.nouns import Estimate
+from farthing.nouns import NEVER_MS, Estimate
 
 __all__ = [
     "change",
@@ -102,8 +103,12 @@ def points_limit(drop_hi_frac: float, *, decimals: int = 1) -> str:
 
 
 def milliseconds(value: float | Estimate, *, bounds: bool = True) -> str:
-    """``22.9 ms``, ``7.2 ms [7.0, 7.5]``; from 10 seconds on in seconds, below 0.01 ms in µs."""
+    """``22.9 ms``, ``7.2 ms [7.0, 7.5]``; from 10 seconds on in seconds, below 0.01 ms in µs; ``unbounded``."""
     middle = value.value if isinstance(value, Estimate) else value
+    if middle >= NEVER_MS:
+        return "unbounded"
+    if isinstance(value, Estimate) and value.hi >= NEVER_MS:
+        value = replace(value, hi=math.inf)
     scale, unit = (1e-3, "s") if abs(middle) >= 1e4 else (1e3, "µs") if 0 < abs(middle) < 0.01 else (1.0, "ms")
     if isinstance(value, Estimate):
         places = min(decimals_for(value, scale=scale), significant_decimals(middle * scale, digits=4))

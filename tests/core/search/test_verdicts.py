@@ -49,8 +49,17 @@ def test_a_promise_that_broke_at_the_peak_is_in_the_verdict_whatever_is_saved(
     if outcome != "met":
         said = f"p99 is {tail.value:.1f} ms [{tail.lo:.1f}, {tail.hi:.1f}] at the plan's peak rate, promised {ms:g} ms"
         assert verdict.reasons[0] == said
-        assert "quiet machine" in verdict.hint
+        assert verdict.hint == "run it again on a quiet machine with --fresh, or promise more time with --p99"
     assert decide(replace(OBJECTIVE, latency=None), slow, None, PLAN.saving_frac).outcome == "met"
+
+
+def test_no_change_of_accuracy_is_not_a_loss_of_nothing() -> None:
+    """It read “accuracy -0.00 points”."""
+    same = chosen()
+    assert same.accuracy is not None
+    drop = replace(same.accuracy.drop_frac, value=0.0, lo=-0.01)
+    verdict = decide(OBJECTIVE, replace(same, accuracy=replace(same.accuracy, drop_frac=drop)), None, PLAN.saving_frac)
+    assert verdict.reasons[-1].startswith(f"{same.accuracy.metric} +0.00 points (")
 
 
 def test_an_endless_queue_at_the_peak_is_said_in_words() -> None:
@@ -58,7 +67,7 @@ def test_an_endless_queue_at_the_peak_is_said_in_words() -> None:
     slow = replace(chosen(), at_peak=Latency(percentile=0.99, ms=endless))
     verdict = decide(OBJECTIVE, slow, None, PLAN.saving_frac)
     assert verdict.outcome != "met"
-    assert verdict.reasons[0].startswith("at the plan's peak rate more requests came than were answered in time: ")
+    assert verdict.reasons[0].startswith("at the plan's peak rate requests came faster than they were answered: ")
 
 
 def test_a_saving_whose_interval_holds_zero_is_unproven() -> None:

@@ -106,7 +106,7 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
         return Verdict(
             outcome="not_met" if tail.ms.lo > bound.ms else "unproven",
             reasons=(_not_kept(tail, bound), *reasons),
-            hint="on a quiet machine the same command with --fresh",
+            hint=f"run it again on a quiet machine with --fresh, or promise more time with {bound.flag}",
         )
     return Verdict(outcome="met", reasons=tuple(reasons))
 
@@ -115,10 +115,10 @@ def _not_kept(tail: Latency, bound: LatencyBound) -> str:
     ms = tail.ms
     if ms.value >= NEVER_MS:
         return (
-            "at the plan's peak rate more requests came than were answered in time: "
-            f"{tail.name} has no limit, promised {bound.ms:g} ms"
+            "at the plan's peak rate requests came faster than they were answered: "
+            f"{tail.name} is unbounded, promised {bound.ms:g} ms"
         )
-    seen = f"[{number(ms.lo, 1)}, no limit]" if ms.hi >= NEVER_MS else ends(ms.lo, ms.hi, 1)
+    seen = f"[{number(ms.lo, 1)}, unbounded]" if ms.hi >= NEVER_MS else ends(ms.lo, ms.hi, 1)
     return f"{tail.name} is {number(ms.value, 1)} ms {seen} at the plan's peak rate, promised {bound.ms:g} ms"
 
 
