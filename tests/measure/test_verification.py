@@ -79,6 +79,7 @@ class BesideServer:
     source: Path
     name: str
     key: str
+    deadline_ms: float | None = None
 
     def __enter__(self) -> BesideServer:
         return self

@@ -92,7 +92,8 @@ def seen_of(latency_ms: NDArray[np.float64], levels: Sequence[float], **facts: A
         facts: Further fields.
     """
     tails = {f"{level:.6g}": tail_of(latency_ms, level) / 1000 for level in levels}
-    return RunSeen(n=latency_ms.size, tails_s=tails, answered_frac=float(np.isfinite(latency_ms).mean()), **facts)
+    answered = float(np.isfinite(latency_ms).mean())
+    return RunSeen(n=latency_ms.size, tails_s=tails, **{"answered_frac": answered, **facts})
 
 
 def as_measurement(

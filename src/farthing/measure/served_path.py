@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from farthing.codec import to_plain
 from farthing.load.schema import stamp
 from farthing.measure.hardware import usable_cpus
@@ -21,6 +24,7 @@ __all__ = ["ServedPath", "served_model"]
 NAME = "model"
 CLOSED_S = 1.0
 MOST_CLIENTS = 128
+JUST_LATE = 1.02
 
 
 @dataclass
@@ -33,6 +37,8 @@ class ServedPath:
         source: Given to ``farthing serve``.
         name: Of the model there.
         key: Tells this server from others of the same candidate, in the journal.
+        deadline_ms: That it gives each request; one that it refuses or gives up counts as answered just too late, since
+            it would have been late at the least. None: it is never answered.
     """
 
     bench: Workbench
@@ -40,6 +46,7 @@ class ServedPath:
     source: Path
     name: str
     key: str
+    deadline_ms: float | None = None
     _live: LiveServer | None = None
 
     def __enter__(self) -> ServedPath:
@@ -77,10 +84,11 @@ class ServedPath:
         def run() -> RunSeen:
             seen = watched(self.bench.canary, self._cores(), once)
             return seen_of(
-                seen.found.latency_ms,
+                self._latency_ms(seen.found),
                 levels_of(self.bench.level),
                 rate_rps=rate_rps,
                 seed=seed,
+                answered_frac=float(np.isfinite(seen.found.latency_ms).mean()),
                 achieved_rps=seen.found.achieved_rps,
                 generator_frac=seen.found.generator_frac,
                 front_frac=seen.found.front_frac,
@@ -89,6 +97,12 @@ class ServedPath:
             )
 
         return self.bench.keep(f"served/{self.key}/{rate_rps:.3f}/{n}/{seed}", RunSeen, "measure", run)
+
+    def _latency_ms(self, run: LoadedRun) -> NDArray[np.float64]:
+        if self.deadline_ms is None:
+            return run.latency_ms
+        late_ms = max(self.deadline_ms * JUST_LATE, float(run.latency_ms[np.isfinite(run.latency_ms)].max(initial=0)))
+        return np.where(np.isfinite(run.latency_ms), run.latency_ms, late_ms)
 
     def _cores(self) -> tuple[int, ...]:
         return usable_cpus()[: self.candidate.instances * self.candidate.threads]
@@ -119,4 +133,12 @@ def served_model(bench: Workbench, model: ServedModel, key: str) -> ServedPath:
     """
     document = bench.out / "work" / "served-model.json"
     write_json(document, stamp("served-model"), to_plain(model))
-    return ServedPath(bench=bench, candidate=model.candidate, source=document, name=model.name, key=key)
+    deadline_ms = None if model.deadline_s is None else 1000 * model.deadline_s
+    return ServedPath(
+        bench=bench,
+        candidate=model.candidate,
+        source=document,
+        name=model.name,
+        key=key,
+        deadline_ms=deadline_ms,
+    )

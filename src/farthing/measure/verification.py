@@ -7,6 +7,7 @@ from pathlib import Path
 
 from farthing.core.search.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
+from farthing.load.planned import deadline_s
 from farthing.load.serve_file import as_name
 from farthing.measure.as_planned import provable_rps, slower_by, through
 from farthing.measure.live_server import missing
@@ -68,8 +69,14 @@ def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
     if (why := missing()) is not None:
         bench.tell("verifying", ROUNDS, ROUNDS + 1, f"beside the server, not through it: {why}")
         return poisson_runs(bench, c, known, rate, bench.settings.proof_runs, "verify")
+    deadline = deadline_s(plan.objective)
     with ServedPath(
-        bench=bench, candidate=c, source=folder / "plan.yaml", name=as_name(plan.workload), key="verify"
+        bench=bench,
+        candidate=c,
+        source=folder / "plan.yaml",
+        name=as_name(plan.workload),
+        key="verify",
+        deadline_ms=None if deadline is None else 1000 * deadline,
     ) as path:
         slower, _ = slower_by(path, known)
         return through(path, known, rate, slower, "verify")

@@ -24,8 +24,12 @@ __all__ = ["Batch", "BatchQueue", "Outcome", "Runner"]
 
 SHORTEST_RETRY_S = 0.1
 MARGIN = 1.25
-"""On predicted times: under overload all that is accepted is predicted to be just in time, and half of it would be
+"""On predicted times under overload: all that is accepted is then predicted to be just in time, and half of it would be
 late without."""
+OVERLOADED_FRAC, MEMORY_REQUESTS = 0.05, 100
+"""Share of refused requests, over about so many, from which on the margin is whole; below it grows with the share. In a
+short burst at an easy load only what would truly be late is refused: with the whole margin a replica at four fifths of
+what it can do refused up to 1 % of its requests, none of which would have been late."""
 QUIET_POLL_S = 0.005
 
 
@@ -100,6 +104,7 @@ class BatchQueue:
         self._busy: dict[Runner, Batch] = {}
         self._planned = False
         self._timer: asyncio.TimerHandle | None = None
+        self._refused_frac = 0.0
 
     # — requests ———————————————————————————————————————————————————————————————————————————————————
 
@@ -116,10 +121,13 @@ class BatchQueue:
             )
         if deadline_s == math.inf or (waiting == 0 and self._idle) or self.wake is not None:
             return None  # the first for a sleeping model wakes it, even if it then comes too late for itself
-        finish_s = MARGIN * self._until_answered_s(waiting + rows)
+        margin = 1.0 + (MARGIN - 1.0) * min(1.0, self._refused_frac / OVERLOADED_FRAC)
+        finish_s = margin * self._until_answered_s(waiting + rows)
         left_s = deadline_s - self._clock.monotonic_s()
         if finish_s <= left_s:
+            self._refused_frac -= self._refused_frac / MEMORY_REQUESTS
             return None
+        self._refused_frac += (1.0 - self._refused_frac) / MEMORY_REQUESTS
         return Problem(
             503,
             f"an answer is expected in {finish_s * 1000:,.0f} ms; the deadline is in {max(0.0, left_s) * 1000:,.0f} ms",
