@@ -73,7 +73,7 @@ def test_terms_nobody_priced_are_not_zero():
 
 def test_a_gap_to_the_bill_is_on_the_screen():
     plan = met_plan()
-    note = "over-provisioning: 70% of the bill is more than the baseline needs; not credited"
+    note = "over-provisioning: 70 % of the bill is more than the baseline needs; not credited"
     wide = replace(plan.parts[0], usd_per_month=est(7000), note=note)
     assert note in text(terminal.plan_block(replace(plan, parts=(wide, *plan.parts[1:])), FOLDER))
     assert note not in text(terminal.plan_block(replace(plan, parts=(replace(plan.parts[0], note=note),)), FOLDER))

@@ -86,6 +86,10 @@ def _likeness(stand_in: StandIn, every: bool) -> str:
     return f"not alike{details}, dollars are estimates until measured there" + (f"; {unknown}" if unknown else "")
 
 
+TESTED = "the promise was tested "
+COVERED = "that of the saving is meant for repeats of this command on this machine; other machines are not claimed"
+
+
 def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
     """Lines that stand beside the dollars of a screen: what was assumed, the gap to the bill, what is not priced."""
     assumed = list(stands_for(found.stand_in, found.priced_as))
@@ -93,6 +97,9 @@ def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
     parts = found.parts if isinstance(found, Plan) else (found.gap,)
     lines = [("bill", text) for text in _gap(parts, found.bill_usd_per_month)]
     lines += [("assumed" if k == 0 else "", text) for k, text in enumerate(assumed)]
+    if isinstance(found, Plan) and found.chosen is not None:
+        lines += [("tested", printable(a.removeprefix(TESTED))) for a in found.assumptions if a.startswith(TESTED)]
+        lines.append(("intervals", COVERED))
     if found.utilisations:
         lines.append(("to split it", TO_SPLIT))
     excluded = not_priced(parts, found.excluded)

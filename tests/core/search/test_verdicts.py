@@ -59,7 +59,7 @@ def test_no_change_of_accuracy_is_not_a_loss_of_nothing() -> None:
     assert same.accuracy is not None
     drop = replace(same.accuracy.drop_frac, value=0.0, lo=-0.01)
     verdict = decide(OBJECTIVE, replace(same, accuracy=replace(same.accuracy, drop_frac=drop)), None, PLAN.saving_frac)
-    assert verdict.reasons[-1].startswith(f"{same.accuracy.metric} +0.00 points (")
+    assert verdict.reasons[-1].startswith(f"{same.accuracy.metric} 0.00 points (")
 
 
 def test_an_endless_queue_at_the_peak_is_said_in_words() -> None:

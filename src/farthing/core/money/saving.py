@@ -149,10 +149,10 @@ def _part(name: str, before: Estimate, after: Estimate, claimed: bool, note: str
 def _gap_note(bill_usd: float, baseline_usd: float) -> str:
     gap_frac = (bill_usd - baseline_usd) / bill_usd if bill_usd else 0.0
     if gap_frac > GAP_LIMIT_FRAC:
-        return f"over-provisioning: {gap_frac:.0%} of the bill is more than the baseline needs; not credited"
+        return f"over-provisioning: {100 * gap_frac:.0f} % of the bill is more than the baseline needs; not credited"
     if gap_frac < -GAP_LIMIT_FRAC:
         return (
-            f"the bill is {-gap_frac:.0%} less than the baseline needs at this trace: "
+            f"the bill is {-100 * gap_frac:.0f} % less than the baseline needs at this trace: "
             "check the bill, the offer and the baseline; not credited"
         )
     return "bill against what the baseline needs at this trace, hour by hour; not credited"
