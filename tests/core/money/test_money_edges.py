@@ -162,12 +162,12 @@ def gap_note(bill: float, baseline: float) -> str:
 @pytest.mark.parametrize(
     ("bill", "baseline", "words"),
     [
-        (10_000, 7_999, "over-provisioning: 20% of the bill"),
+        (10_000, 7_999, "over-provisioning: 20 % of the bill"),
         (10_000, 8_000, "bill against what the baseline needs"),
         (10_000, 12_000, "bill against what the baseline needs"),
-        (10_000, 12_001, "the bill is 20% less than the baseline needs"),
-        (10_000, 2_500, "over-provisioning: 75% of the bill"),
-        (10_000, 25_000, "the bill is 150% less"),
+        (10_000, 12_001, "the bill is 20 % less than the baseline needs"),
+        (10_000, 2_500, "over-provisioning: 75 % of the bill"),
+        (10_000, 25_000, "the bill is 150 % less"),
         (0, 500, "bill against what the baseline needs"),
     ],
 )

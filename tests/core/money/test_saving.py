@@ -98,7 +98,7 @@ def test_gaps_beyond_a_fifth_are_flagged_and_never_credited() -> None:
     assert "over-provisioning: 21%" in over.note
     under = parts(10_000, 12_100, 1_000, 500, 500)[0]
     assert under.usd_per_month.value == -2_100
-    assert "21% less than the baseline needs" in under.note
+    assert "21 % less than the baseline needs" in under.note
     assert "not credited" in parts(10_000, 8_100, 1, 1, 1)[0].note
 
 
