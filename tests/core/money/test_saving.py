@@ -95,7 +95,7 @@ def test_a_saving_that_is_not_split_adds_up_and_is_not_credited(
 def test_gaps_beyond_a_fifth_are_flagged_and_never_credited() -> None:
     over = parts(10_000, 7_900, 1_000, 500, 500)[0]
     assert not over.claimed
-    assert "over-provisioning: 21%" in over.note
+    assert "over-provisioning: 21 %" in over.note
     under = parts(10_000, 12_100, 1_000, 500, 500)[0]
     assert under.usd_per_month.value == -2_100
     assert "21 % less than the baseline needs" in under.note
