@@ -71,10 +71,13 @@ def only(matrix: OutcomeMatrix, score: str) -> tuple[Family, ...]:
 @pytest.mark.slow
 @pytest.mark.parametrize("score", [*world(2, 0).scores, "all"])
 def test_whole_calibrations_break_the_limit_no_more_often_than_stated(score) -> None:
-    """Choice and proof together, 2,000 calibration sets drawn with replacement, the population the judge."""
+    """Choice and proof together, calibration sets drawn with replacement, the population the judge.
+
+    ``benchmarks/route.py`` draws 2,000.
+    """
     population = world(20_000, 50)
     families = families_of(population, reference="large") if score == "all" else only(population, score)
-    rng, repeats, limit = np.random.default_rng(2), 2000, LossLimit(max_loss_frac=0.01)
+    rng, repeats, limit = np.random.default_rng(2), 600, LossLimit(max_loss_frac=0.01)
     wrong = cheaper = 0
     for _ in range(repeats):
         rows = rng.integers(population.n, size=1500)
