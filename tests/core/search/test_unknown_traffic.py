@@ -122,7 +122,7 @@ def test_at_30_per_cent_the_model_is_credited_with_what_it_saves() -> None:
     assert part(plan, "right-sizing") == pytest.approx(7_000, abs=1)
     assert credited(plan) == pytest.approx(2_771, abs=1)
     assert total(plan) == pytest.approx(10_000 - 229, abs=1)
-    assert "over-provisioning: 70%" in plan.parts[0].note
+    assert "over-provisioning: 70 %" in plan.parts[0].note
     assert not plan.parts[0].claimed
     assert plan.utilisations == ()
     assert "stated 30 %" in plan.assumptions[1]
@@ -172,7 +172,7 @@ def test_stated_requests_are_held_against_the_bill() -> None:
     at_30 = trace_of(workload(shape="flat", utilisation_frac=0.3), FINE).at(RATE_RPS)
     plan = plan_of(workload(shape="flat", requests_per_month=at_30.requests_per_month()), FINE)
     assert part(plan, "right-sizing") == pytest.approx(7_000, abs=1)
-    assert "over-provisioning: 70%" in plan.parts[0].note
+    assert "over-provisioning: 70 %" in plan.parts[0].note
     assert credited(plan) == pytest.approx(2_771, abs=1)
     seen = plan_of(workload(trace=replace(at_30, name="log.csv")), FINE)
     assert part(seen, "right-sizing") == part(plan, "right-sizing")
