@@ -87,9 +87,6 @@ class LiveServer:
         seed: Of the choice of payloads.
         clock: Time, None for the real one.
 
-    Attributes:
-        spare_cores: Cores left for the generator alone.
-
     Raises:
         MeasureError: when the server does not become ready.
     """
@@ -110,7 +107,6 @@ class LiveServer:
         run_dir.mkdir(parents=True, exist_ok=True)
         self._log = run_dir / "live-server.log"
         spare = usable_cpus()[busy_cores:]
-        self.spare_cores = len(spare)
         self._generator: Child | None = None
         self._process = self._start(source, trust)
         try:
