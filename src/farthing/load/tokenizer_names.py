@@ -12,7 +12,10 @@ __all__ = ["ALIASES", "NOT_FOLLOWED", "TYPES", "class_name"]
 
 ALIASES: Mapping[str, str] = {
     "BartTokenizer": "RobertaTokenizer",
+    "ElectraTokenizer": "BertTokenizer",
     "LEDTokenizer": "RobertaTokenizer",
+    "LayoutLMTokenizer": "BertTokenizer",
+    "LongformerTokenizer": "RobertaTokenizer",
     "LxmertTokenizer": "BertTokenizer",
     "MobileBertTokenizer": "BertTokenizer",
     "MvpTokenizer": "RobertaTokenizer",
@@ -28,13 +31,13 @@ def _words(text: str) -> list[str]:
 NOT_FOLLOWED = frozenset(
     f"{name}Tokenizer"
     for name in _words(
-        "Barthez Bartpho BertGeneration BertJapanese Bertweet BigBird BioGpt Blenderbot BlenderbotSmall ByT5 CLIP CTRL "
-        "Canine Clvp CodeGen CodeLlama Cohere ConvBert Cpm CpmAnt DPRContextEncoder DPRQuestionEncoder DPRReader Dia "
-        "Esm Esmc FNet FSMT FastSpeech2Conformer Flaubert Funnel GPT2 GPTNeoX GPTNeoXJapanese GPTSw3 Gemma Herbert "
-        "Lasr LayoutLMv2 LayoutLMv3 LayoutXLM Llama Luke M2M100 MBart MBart50 MLuke Marian MarkupLM Mgpstr MyT5 Nllb "
-        "Nougat OpenAIGPT PLBart Pegasus Perceiver Phobert Pop2Piano ProphetNet Qwen2 Qwen3_5 Rag Reformer RemBert "
-        "RoCBert RoFormer SeamlessM4T Siglip Siglip2 Speech2Text SpeechT5 Splinter Tapas Tipsv2 Udop VideoPrism Vits "
-        "Wav2Vec2CTC Wav2Vec2PhonemeCTC Whisper XGLM XLM XLNet"
+        "Barthez Bartpho BertGeneration BertJapanese Bertweet BigBird BioGpt Blenderbot BlenderbotSmall ByT5 CLIP "
+        "CTRL Canine Clvp CodeGen CodeLlama Cohere ConvBert Cpm CpmAnt DPRContextEncoder DPRQuestionEncoder "
+        "DPRReader Dia Esm Esmc FNet FSMT FastSpeech2Conformer Flaubert Funnel GPT2 GPTNeoX GPTNeoXJapanese GPTSw3 "
+        "Gemma Herbert Lasr LayoutLMv2 LayoutLMv3 LayoutXLM Llama Luke M2M100 MBart MBart50 MLuke Marian MarkupLM "
+        "Mgpstr MyT5 Nllb Nougat OpenAIGPT PLBart Parakeet Pegasus Perceiver Phi3 Phobert Pop2Piano ProphetNet "
+        "Qwen2 Qwen3_5 Rag Reformer RemBert RoCBert RoFormer SeamlessM4T Siglip Siglip2 Speech2Text SpeechT5 "
+        "Splinter Tapas Tipsv2 Udop VideoPrism Vits Wav2Vec2CTC Wav2Vec2PhonemeCTC Whisper XGLM XLM XLNet"
     )
 )
 """Classes that make a tokenizer in a way that is not followed; a name that nobody knows takes the file as it stands."""

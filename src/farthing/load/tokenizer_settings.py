@@ -110,7 +110,10 @@ def _with_special_tokens(settings: Mapping[str, Any], tokens: Mapping[str, Any])
 def _changes(name: str, settings: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """What makes the tokenizer another one than tokenizer.json as it stands; empty when nothing does."""
     if settings.get("init_inputs"):
-        raise ModelError(f"{_FILE}: init_inputs is {settings['init_inputs']!r}, which is not followed")
+        raise ModelError(
+            f"{_FILE}: init_inputs is {settings['init_inputs']!r}, which is not followed",
+            hint="save it again with save_pretrained, which names its settings",
+        )
     changes: dict[str, Any] = {key: _stored(settings[key]) for key in TOKEN_NAMES if settings.get(key) is not None}
     extra = _extra_tokens(settings)
     if extra is not None:

@@ -40,7 +40,7 @@ def open_tokenizer(path: Path, settings: Mapping[str, Any]) -> Tokenizer:
     name = settings.get("class", AS_WRITTEN)
     if not settings:
         return Tokenizer.from_file(str(path))
-    document = json.loads(path.readtext_of(encoding="utf-8"))
+    document = json.loads(path.read_text(encoding="utf-8"))
     if name == AS_WRITTEN:
         made = Tokenizer.from_file(str(path))
         _add_tokens(made, document, settings, None)
