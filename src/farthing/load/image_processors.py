@@ -190,22 +190,23 @@ def _class_of(written: Mapping[str, Any], config: Mapping[str, Any], file: str) 
         key, full = "feature_extractor_type", str(written["feature_extractor_type"])
     if full is None and "auto_map" in written:
         raise _refused(file, "auto_map", written["auto_map"], "Python code of the folder's own")
-    model_type = config.get("model_type")
-    if full is None and model_type is None:
-        return None
     if full is None:
-        if model_type not in TYPES:
-            raise ModelError(
-                f"{file} names no image_processor_type, and config.json's model_type is {model_type!r}",
-                hint="add the class, such as image_processor_type: ViTImageProcessor",
-            )
-        return TYPES[model_type]
+        return _class_of_type(config.get("model_type"), file)
     name = str(full)
     for suffix in ("Pil", "Fast", "ImageProcessor", "FeatureExtractor"):
         name = name.removesuffix(suffix)
     if name not in PROCESSORS:
         raise _refused(file, key, full, f"which is none of those that can be followed ({', '.join(PROCESSORS)})")
     return name
+
+
+def _class_of_type(model_type: str | None, file: str) -> str | None:
+    if model_type is None or model_type in TYPES:
+        return None if model_type is None else TYPES[model_type]
+    raise ModelError(
+        f"{file} names no image_processor_type, and config.json's model_type is {model_type!r}",
+        hint="add the class, such as image_processor_type: ViTImageProcessor",
+    )
 
 
 def _check_known(written: Mapping[str, Any], defaults: Mapping[str, Any], file: str, name: str | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from farthing.errors import ModelError
 from farthing.load.json_files import json_object
@@ -82,7 +82,7 @@ def _max_length(settings: Mapping[str, Any], config: Mapping[str, Any], document
     return min(known) if known else _UNSAID_LENGTH
 
 
-def _is_length(number: object) -> bool:
+def _is_length(number: object) -> TypeGuard[float]:
     return isinstance(number, (int, float)) and not isinstance(number, bool) and 0 < number < _NO_LENGTH
 
 

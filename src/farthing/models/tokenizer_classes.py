@@ -92,7 +92,8 @@ def _word_piece(document: Document, options: Options) -> Tokenizer:
 def _byte_pairs(document: Document, options: Options) -> Tokenizer:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in document["model"]["merges"]]
+    pairs = (m.split(" ") if isinstance(m, str) else m for m in document["model"]["merges"])
+    merges: list[Any] = [tuple(pair) for pair in pairs]
     made = Tokenizer(
         models.BPE(
             vocab=_vocabulary(document),
@@ -172,9 +173,8 @@ def _deberta_v2(document: Document, options: Options) -> Tokenizer:
 
 def _with_ids(made: Tokenizer, options: Options, *names: str) -> list[tuple[str, int]]:
     """Special tokens with their ids."""
-    unknown = made.token_to_id(text_of(options["unk_token"]))
-    found = [(text_of(options[name]), made.token_to_id(text_of(options[name]))) for name in names]
-    return [(token, unknown if k is None else k) for token, k in found]
+    found = [text_of(options[name]) for name in names]
+    return [(token, int(made.token_to_id(token) or 0)) for token in found]
 
 
 def _template(made: Tokenizer, single: str, tokens: list[tuple[str, int]]) -> None:
