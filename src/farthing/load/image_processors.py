@@ -220,11 +220,12 @@ def _fields(given: Mapping[str, Any], name: str | None, file: str) -> dict[str, 
     spec: dict[str, Any] = {"exif_rotation": True, "crop_middle": "floored", "resize": None}
     if given["do_resize"]:
         spec |= _resize(given, name, file)
-    if given["do_center_crop"] and name != "Segformer":
+    if given["do_center_crop"]:
         size = read_size(given["crop_size"], "crop_size", file, square=True)
-        if size is None or size.height is None:
+        if size is None or (size.height is None and name != "Segformer"):
             raise _refused(file, "crop_size", given["crop_size"], "but a crop needs height and width")
-        spec = _with_crop(spec, size, given, file)
+        if name != "Segformer":  # whose class crops nothing
+            spec = _with_crop(spec, size, given, file)
     spec |= _arithmetic(given, name, file)
     if given.get("do_flip_channel_order"):
         spec["bgr"] = True
@@ -234,9 +235,8 @@ def _fields(given: Mapping[str, Any], name: str | None, file: str) -> dict[str, 
 
 def _resize(given: Mapping[str, Any], name: str | None, file: str) -> dict[str, Any]:
     """Fields of resizing, and of the crop that ConvNeXt's processor makes with it."""
-    size = read_size(
-        _square(224) if given.get("use_square_size") else given["size"], "size", file, given["default_to_square"]
-    )
+    square = None if name is None and given["default_to_square"] is None else bool(given["default_to_square"])
+    size = read_size(_square(224) if given.get("use_square_size") else given["size"], "size", file, square)
     if size is None:
         raise _refused(file, "size", given["size"], "but do_resize is true")
     spec = {"interpolation": _filter(given["resample"], file)}
@@ -317,13 +317,11 @@ def _numbers(value: object, key: str, file: str) -> tuple[float, ...]:
 def _check_padding(given: Mapping[str, Any], spec: Mapping[str, Any], name: str | None, file: str) -> None:
     """Refuse padding unless it adds nothing: all images leave with the size that it pads to."""
     ignores = name in ("ConvNext", "EfficientNet", "MobileViT", "Segformer", "Beit", "MobileNetV2")
-    target = given["pad_size"]
-    if not given["do_pad"] or (ignores and target is not None):
+    if not given["do_pad"] or ignores:
         return
     height = spec.get("crop") or (spec.get("resize") if spec.get("squash") else None)
     width = spec.get("crop_width") if spec.get("crop") else spec.get("resize_width")
-    same = read_size(target, "pad_size", file, square=True)
-    if same is None:
-        raise _refused(file, "do_pad", True, "but no pad_size says to what, which transformers refuses as well")
-    if height is None or (same.height, same.width) != (height, width or height):
-        raise _refused(file, "pad_size", target, "but padding is not followed unless all images have that size")
+    target = read_size(given["pad_size"], "pad_size", file, square=True)
+    if height is None or (target is not None and (target.height, target.width) != (height, width or height)):
+        key = "do_pad" if target is None else "pad_size"
+        raise _refused(file, key, given[key], "but padding is not followed unless all images have that size already")
