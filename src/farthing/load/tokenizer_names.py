@@ -117,7 +117,12 @@ def class_name(settings: Mapping[str, Any], config: Mapping[str, Any], document:
         return AS_WRITTEN
     if picked in CLASSES:
         return picked
-    what = f"tokenizer_config.json: tokenizer_class is {named!r}" if said else f"model_type is {config['model_type']!r}"
+    by_class = said is not None and not overruled
+    what = (
+        f"tokenizer_config.json: tokenizer_class is {named!r}"
+        if by_class
+        else f"model_type is {config['model_type']!r}"
+    )
     raise ModelError(
         f"{what}, whose tokenizer is none of those that can be followed ({', '.join(CLASSES)})",
         hint=f"tokenizer_class: {AS_WRITTEN} takes tokenizer.json as it stands, if the model was trained with that",

@@ -50,10 +50,13 @@ def text_settings(tokenizer: Path, home: Path) -> dict[str, Any]:
     if not settings and not config:
         return spec
     name = class_name(settings, config, document)
+    own = (document.get("padding") or {}).get("pad_token")
+    if name == AS_WRITTEN and own is not None and settings.get("pad_token") is None:
+        settings = {**settings, "pad_token": own}
     changes = _changes(name, settings, document)
     pad = settings.get("pad_token") or (CLASSES[name].tokens.get("pad_token") if name in CLASSES else None)
     spec |= {"pad_token": None if pad is None else text_of(pad), "tokenizer_settings": changes}
-    if pad is None and settings:
+    if pad is None:
         _check_padding(document)
     return spec
 
@@ -182,11 +185,10 @@ def _adds(changes: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
 
 def _check_padding(document: Mapping[str, Any]) -> None:
     """Refuse texts of unlike length for a tokenizer that cannot fill the short ones up."""
-    own = (document.get("padding") or {}).get("pad_token")
     vocab = (document.get("model") or {}).get("vocab") or {}
     known = set(vocab) if isinstance(vocab, Mapping) else {str(entry[0]) for entry in vocab if entry}
     known |= {token["content"] for token in document.get("added_tokens") or []}
-    if own is None and known and not known & set(_USUAL):
+    if known and not known & set(_USUAL):
         raise ModelError(
             f"{_FILE} names no pad_token, and tokenizer.json has none of {', '.join(_USUAL)}",
             hint="add the pad_token that the model was trained with; texts of unlike length cannot share a batch",

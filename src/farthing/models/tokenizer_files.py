@@ -84,14 +84,17 @@ def _keep(made: Tokenizer, part: str, section: Mapping[str, Any] | None) -> None
 def _add_tokens(made: Tokenizer, document: Document, settings: Options, kind: TokenizerClass | None) -> None:
     """Add the tokens that never are split, in transformers' order, so that new ones get the same ids."""
     listed = settings.get("added_tokens") or document.get("added_tokens") or []
-    adding = [_token({k: v for k, v in token.items() if k != "id"}) for token in sorted(listed, key=lambda t: t["id"])]
+    adding: list[Any] = [
+        _token({k: v for k, v in token.items() if k != "id"}) for token in sorted(listed, key=lambda t: t["id"])
+    ]
     known = {token.content for token in made.get_added_tokens_decoder().values()} | {t.content for t in adding}
     named = _named(settings, kind)
     for token in [*named.values(), *(settings.get("extra_special_tokens") or ())]:
-        if text_of(token) not in known:
-            known.add(text_of(token))
-            adding.append(_token(token))
+        given = token if isinstance(token, str) else _token(token)
+        if text_of(token) not in known and given not in adding:
+            adding.append(given)
     names = {text_of(token) for token in named.values()}
+    adding = [_token(token) if isinstance(token, str) else token for token in adding]
     for token in adding:
         token.special = token.special or token.content in names
     if adding:
