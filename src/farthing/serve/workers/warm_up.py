@@ -67,7 +67,7 @@ def _zeros(spec: TensorSpec, rows: int) -> NDArray[Any]:
 
 
 def sample_payload(spec: PipelineSpec, inputs: Sequence[TensorSpec]) -> bytes | str:
-    """A black image of the size that the model takes, or a text of a quarter of the longest length, at most 128 words."""
+    """A black image of the size that the model takes, or a text of a quarter of the longest length (128 words)."""
     if spec.kind == "text":
         return "the " * max(1, min(MOST_WORDS, int(spec.max_length * WORDS_FRAC)))
     from PIL import Image
