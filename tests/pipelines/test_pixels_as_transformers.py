@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pixel_folders import CONFIGS, picture, write_config
 
 from farthing.errors import ModelError
@@ -141,10 +144,61 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_followed_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    settings, says = REFUSED[name]
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    written, says = REFUSED[name]
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(written))
     with pytest.raises(ModelError) as e:
         image_settings(tmp_path)
     assert says in str(e.value)
     assert "preprocessor_config.json" in str(e.value)
     assert e.value.hint
+
+
+_SIDES = st.integers(5, 40)
+_EDGES = st.one_of(
+    _SIDES,
+    st.tuples(_SIDES, _SIDES).map(list),
+    st.fixed_dictionaries({"height": _SIDES, "width": _SIDES}),
+    st.fixed_dictionaries({"shortest_edge": _SIDES}),
+    st.fixed_dictionaries({"shortest_edge": _SIDES, "longest_edge": st.integers(15, 60)}),
+    st.just({"longest_edge": 20}),
+    st.just(384),
+)
+_FLAG = st.sampled_from([True, False, None])
+_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("size", "crop_size", "pad_size"), _EDGES),
+    **dict.fromkeys(
+        ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_pad", "default_to_square"), _FLAG
+    ),
+    **dict.fromkeys(("rescale_offset", "include_top", "do_flip_channel_order", "use_square_size"), _FLAG),
+    "resample": st.integers(0, 5),
+    "rescale_factor": st.sampled_from([1 / 255, 1 / 127.5, 1]),
+    "image_mean": st.sampled_from([0.5, 0, [0.485, 0.456, 0.406]]),
+    "image_std": st.sampled_from([0.5, 2, [0.229, 0.224, 0.225]]),
+    "crop_pct": st.sampled_from([0.875, 0.95, 1]),
+}
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    name=st.sampled_from(sorted(PROCESSORS)),
+    given_settings=st.fixed_dictionaries({}, optional=_SETTINGS),
+    size=st.tuples(st.integers(6, 60), st.integers(6, 60)),
+)
+def test_whatever_the_settings_pixels_are_equal_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, name: str, given_settings: dict[str, Any], size: tuple[int, int]
+) -> None:
+    written = {"image_processor_type": f"{name}ImageProcessor", **given_settings}
+    folder = write_config(tmp_path_factory.mktemp("folder"), written)
+    payload = picture(*size)
+    found, wanted, refusal = None, None, ""
+    try:
+        found = ours(folder, [payload])
+    except ModelError as e:
+        refusal = str(e)
+    with suppress(ValueError):  # a setting that transformers does not take
+        wanted = theirs(folder, payload)
+    if found is None:
+        rare = ("pad", "crop a second time", "{'longest_edge': 20}")
+        assert wanted is None or any(what in refusal for what in rare), refusal
+    elif wanted is not None:
+        np.testing.assert_array_equal(found, wanted)
