@@ -20,6 +20,7 @@ __all__ = ["changes", "content_of", "without_paths"]
 _BESIDE = (
     "config.json",
     "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
+from farthing.load.image_processors import has_image_processor
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.planned import Check, fitted, planned
 from farthing.load.schema import kind_of, read_noun
@@ -190,7 +191,7 @@ def _of_version_folder(path: Path, setting: _Setting) -> ServedModel:
 def _of_model_folder(path: Path, setting: _Setting) -> ServedModel:
     ref = model_ref(str(path))
     home = Path(ref.path)
-    if (home / "preprocessor_config.json").is_file():
+    if has_image_processor(home):
         pipeline = guess_pipeline(ref, "image")
     elif (home / "tokenizer.json").is_file():
         pipeline = guess_pipeline(ref, "text")

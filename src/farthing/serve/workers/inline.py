@@ -31,12 +31,14 @@ class KeptTokens:
     """Tokens of the last texts, shared by all models in the loop thread that cut texts alike (tiers of a route)."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], dict[str, Any]] = {}
+        self._kept: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def share(self, pipeline: Pipeline | None) -> None:
         """Let a pipeline keep and find tokens, if it cuts texts."""
         if isinstance(pipeline, TextBatches):
-            key = digest(Path(str(pipeline.spec.tokenizer))), pipeline.spec.max_length
+            spec = pipeline.spec
+            cut = (spec.max_length, spec.truncation_side, sorted(spec.tokenizer_settings.items()))
+            key = digest(Path(str(spec.tokenizer))), repr(cut)
             pipeline.kept = self._kept.setdefault(key, {})
 
 
