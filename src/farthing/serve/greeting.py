@@ -54,6 +54,8 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
     parts = [f"{spec.name} {spec.version}", how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
         parts.append(f"{len(spec.classes):,} classes")
+    if model.batching and not model.batched:
+        parts.append(model.batching)
     if spec.deadline_s is not None:
         parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
     if spec.capacity_rps is not None:
