@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.models.batch_check import MARGINS, Margin, distances
+from farthing.models.offline import muted
 from farthing.pipelines.made_up import GUESSES, random_tensors
 from farthing.plugins import find
 from farthing.serve.protocol.dtypes import datatype_of
@@ -54,12 +55,16 @@ def asked_of(path: Path, model: str, n: int, seed: int = 0) -> list[Asked]:
     why = "it has no inputs"
     for guess in GUESSES:
         try:
-            feeds = random_tensors(session.inputs, n, guess, np.random.default_rng(seed))
-            answers = [session.run(one) for one in feeds]
+            with muted():
+                feeds = random_tensors(session.inputs, n, guess, np.random.default_rng(seed))
+                answers = [session.run(one) for one in feeds]
         except Exception as e:  # noqa: BLE001 - whatever the engine raises: the next guess may fit
             why = str(e).splitlines()[0]
             continue
-        if any(a.dtype.hasobject for one in (*feeds, *answers) for a in one.values()):
+        arrays = [a for one in (*feeds, *answers) for a in one.values()]
+        if not all(isinstance(a, np.ndarray) for a in arrays):
+            raise Untried("an output is no tensor")
+        if any(a.dtype.hasobject for a in arrays):
             raise Untried("texts do not travel as plain bytes")
         return [Asked(model=model, request=_request(model, f), want=a) for f, a in zip(feeds, answers, strict=True)]
     raise Untried(why)

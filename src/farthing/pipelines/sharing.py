@@ -66,20 +66,16 @@ def batching_of(
 
 
 def _by_shapes(session: Session) -> Batching | None:
-    """Why the first dimension cannot be a batch, by the shapes alone; None when it may be one."""
-    why = _not_free(session)
-    return Batching(alone=why, one_row=all(spec.shape[:1] == (1,) for spec in session.outputs)) if why else None
+    """Why the first dimension cannot be a batch, by the inputs' shapes alone; None when it may be one.
 
-
-def _not_free(session: Session) -> str:
-    """Why the first dimension cannot be a batch, by the shapes alone; empty when it may be one."""
-    for what, specs in (("input", session.inputs), ("output", session.outputs)):
-        for spec in specs:
-            if not spec.shape:
-                return f"{what} {spec.name} has no dimensions"
-            if spec.shape[0] is not None:
-                return f"the first dimension of {what} {spec.name} is {spec.shape[0]} and not free"
-    return ""
+    What outputs say of theirs is left to the trials: some exporters write 1 where there is a row for each request.
+    """
+    for spec in session.inputs:
+        if spec.shape[:1] != (None,):
+            said = f"is {spec.shape[0]} and not free" if spec.shape else "is missing"
+            one_row = all(output.shape[:1] == (1,) for output in session.outputs)
+            return Batching(alone=f"the first dimension of input {spec.name} {said}", one_row=one_row)
+    return None
 
 
 def _trials(
@@ -117,6 +113,9 @@ def _of_tensors(session: Session, requests: Sequence[Feeds], axis: int = 0) -> T
 
 def _answers(session: Session, feeds: Feeds) -> list[NDArray[Any]]:
     found = session.run(feeds)
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"output {name} is a {type(array).__name__} and no tensor")
     return [np.array(found[spec.name]) for spec in session.outputs]
 
 

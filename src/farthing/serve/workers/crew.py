@@ -253,6 +253,8 @@ class Crew:
         outputs = from_plain(tuple[TensorSpec, ...], loaded.header["outputs"])
         if self._batching is None:
             self._batching = await self._check(worker)
+        if self._batching.batched:  # some exporters write 1 where there is a row for each request
+            outputs = tuple(replace(spec, shape=(None, *spec.shape[1:])) for spec in outputs)
         return Facts(inputs=inputs, outputs=outputs, batching=self._batching, seconds={})
 
     async def _check(self, worker: RemoteWorker) -> Batching:
