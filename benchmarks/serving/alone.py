@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.errors import FarthingError
 from farthing.models.batch_check import MARGINS, Margin, distances
 from farthing.models.offline import muted
 from farthing.pipelines.made_up import GUESSES, random_tensors
@@ -50,8 +51,11 @@ def asked_of(path: Path, model: str, n: int, seed: int = 0) -> list[Asked]:
     Raises:
         Untried: when the model takes none of them, or has types that do not travel as plain bytes.
     """
-    engine = find("engines", "onnxruntime")
-    session = engine.load(path, precision="fp32", threads=1, device="cpu", options={})
+    try:
+        engine = find("engines", "onnxruntime")
+        session = engine.load(path, precision="fp32", threads=1, device="cpu", options={})
+    except FarthingError as e:
+        raise Untried(e.message) from e
     why = "it has no inputs"
     for guess in GUESSES:
         try:
