@@ -218,11 +218,11 @@ def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting)
     file = Path(ref.onnx_path)
     check_external_data(file)
     signature = onnx_signature(file)
-    batched = all(spec.shape and spec.shape[0] is None for spec in (*signature.inputs, *signature.outputs))
+    free = all(spec.shape and spec.shape[0] is None for spec in signature.inputs)
     return ServedModel(
         name=name,
         path=file,
-        candidate=_layout("onnxruntime", "fp32", _BATCH if batched else 1, setting.cores),
+        candidate=_layout("onnxruntime", "fp32", _BATCH if free else 1, setting.cores),
         pipeline=pipeline,
         classes=model_classes(ref),
     )

@@ -17,6 +17,7 @@ __all__ = [
     "check_onnx",
     "input_specs",
     "model_file",
+    "operator_kinds",
     "output_specs",
     "stored_values",
     "summarize",
@@ -244,3 +245,14 @@ def tensor_names(path: Path) -> frozenset[str]:
     """
     graph = _parse(path).graph
     return frozenset(name for node in graph.node for name in (node.name, *node.output) if name)
+
+
+def operator_kinds(path: Path) -> frozenset[str]:
+    """Operator types of a file, subgraphs and functions included, and ``float16`` where it stores such numbers.
+
+    Raises:
+        ModelError: when the file is no ONNX model.
+    """
+    model = _parse(path)
+    halves = any(tensor.data_type in (tensor.FLOAT16, tensor.BFLOAT16) for tensor in _tensors(model))
+    return frozenset(node.op_type for node in _nodes(model)) | (frozenset({"float16"}) if halves else frozenset())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farthing.core.route.policies import label
 from farthing.core.route.routes import policy_of
@@ -50,10 +50,14 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
         return _route_line(spec)
     if isinstance(spec, ForwardedModel):
         return f"{spec.name} {spec.version} · forwarded to {spec.remote_name} at {spec.url}"
+    if model.batching and not model.batched:
+        c = replace(c, max_batch=1)
     how = f"{c.engine} {c.variant} b{c.max_batch} in the server's thread" if inline else c.label
     parts = [f"{spec.name} {spec.version}", how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
         parts.append(f"{len(spec.classes):,} classes")
+    if model.batching and not model.batched:
+        parts.append(model.batching)
     if spec.deadline_s is not None:
         parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
     if spec.capacity_rps is not None:

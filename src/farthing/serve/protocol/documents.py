@@ -57,7 +57,7 @@ def model_metadata(model: LiveModel, models: Models) -> dict[str, Any]:
         "platform": model.platform,
         "inputs": described_inputs(signature),
         "outputs": described_outputs(signature),
-    }
+    } | ({"properties": {"batching": model.batching}} if model.batching else {})
 
 
 def _version_order(version: str) -> tuple[int, str]:
@@ -93,6 +93,7 @@ def model_config(model: LiveModel) -> dict[str, Any]:
             "precision": {"string_value": candidate.precision},
             "threads": {"string_value": str(candidate.threads)},
             "pipeline": {"string_value": spec.pipeline.kind},
+            "batching": {"string_value": model.batching},
         },
     }
 

@@ -108,7 +108,7 @@ def best_classes(signature: Signature, slot: Slot, array: NDArray[Any], count: i
     """
     if slot.datatype.name == "BF16":
         array = float32_from_bf16(array)
-    batched = signature.model.batched and array.ndim > 0
+    batched = signature.model.has_rows and array.ndim > 0
     scores = array.reshape(array.shape[0] if batched else 1, -1)
     count = min(count, scores.shape[1])
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :count]

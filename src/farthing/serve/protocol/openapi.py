@@ -307,6 +307,7 @@ def _answer_schemas() -> _Schema:
                 "platform": _TEXT,
                 "inputs": _list(_ref("Tensor")),
                 "outputs": _list(_ref("Tensor")),
+                "properties": _object({"batching": _TEXT}),
             },
             ("name", "platform", "inputs", "outputs"),
         ),

@@ -184,7 +184,7 @@ def _number(cell: str, whole: bool) -> int | float:
 
 def encode_predictions(signature: Signature, outputs: Sequence[NDArray[Any]]) -> bytes:
     """One prediction a row: the best classes of a classifier, else its outputs."""
-    batched = signature.model.batched
+    batched = signature.model.has_rows
     names = signature.model.spec.classes
     first = outputs[0]
     if batched and names and first.ndim == 2 and first.shape[1] == len(names) and first.dtype.kind == "f":

@@ -57,19 +57,20 @@ class InlineRunner:
         self._loop = asyncio.get_running_loop()
 
     @classmethod
-    async def load(cls, spec: ServedModel, queue: BatchQueue, kept: KeptTokens) -> InlineRunner:
+    async def load(cls, spec: ServedModel, queue: BatchQueue, kept: KeptTokens, *, batched: bool) -> InlineRunner:
         """Load a model on another thread, so that the loop goes on; a worker must have loaded it before.
 
         Args:
             spec: Of the model.
             queue: In front of it.
             kept: Shares tokens with the other models of this process.
+            batched: Whether requests may share a batch, as that worker found.
 
         Raises:
             FarthingError: when the engine refuses it.
         """
         options = {**spec.options, "trust": True} if spec.trust else spec.options
-        model = await asyncio.to_thread(Model, spec.path, spec.candidate, options, spec.pipeline)
+        model = await asyncio.to_thread(Model, spec.path, spec.candidate, options, spec.pipeline, batched)
         kept.share(model.pipeline)
         return cls(model, queue)
 
