@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,16 +55,16 @@ class Queue:
 class Servers:
     """Hands out queues in the place of servers, one for each that is started."""
 
-    queues: list[Queue]
+    queues: list[Any]
     patient: list[bool] = field(default_factory=list)
 
     @contextmanager
-    def __call__(self, patient: bool) -> Iterator[Queue]:
+    def __call__(self, patient: bool) -> Iterator[Any]:
         self.patient.append(patient)
         yield self.queues[min(len(self.patient), len(self.queues)) - 1]
 
 
-def load(*queues: Queue, ms: float = BOUND_MS, percentile: float = 0.99) -> tuple[RouteLoad, Servers]:
+def load(*queues: Any, ms: float = BOUND_MS, percentile: float = 0.99) -> tuple[RouteLoad, Servers]:
     servers = Servers(list(queues))
     found = RouteLoad(
         bound=LatencyBound(ms=ms, percentile=percentile),
@@ -183,9 +184,76 @@ def test_a_route_that_falls_back_meanwhile_is_no_proof(when: int) -> None:
 def test_a_proof_alone_takes_its_curve_from_the_same_server() -> None:
     """What ``farthing verify`` does: nothing is known of the server but the plan."""
     asked, servers = load(Queue(1.0))
-    proof = prove_rate(asked, 0.9 * truth_rps(1.0), 800, 8, "verify", None)
+    proof = prove_rate(asked, 0.9 * truth_rps(1.0), 800, 8, "verify")
     assert servers.patient == [False]
     assert proof.latency(asked.bound).hi <= BOUND_MS
     assert proof.capacity_rps == pytest.approx(500.0)
-    slow = prove_rate(load(Queue(1.5))[0], 0.9 * truth_rps(1.0), 800, 8, "verify", None)
+    slow = prove_rate(load(Queue(1.5))[0], 0.9 * truth_rps(1.0), 800, 8, "verify")
     assert slow.latency(asked.bound).lo > BOUND_MS
+
+
+# — two tiers, each a queue of its own ————————————————————————————————————————————————————————————————————————————————
+
+CHEAP_S, DEAR_S, PASSED_ON = 0.001, 0.020, 0.1
+
+
+@dataclass
+class Tandem:
+    """Two tiers on cores of their own, one request at a time each: every tenth request goes on to the dear one."""
+
+    asked: list[float] = field(default_factory=list)
+
+    @staticmethod
+    def latency_s(rate_rps: float, n: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        arrived = np.cumsum(rng.exponential(1 / rate_rps, n))
+        left = _fifo(arrived, CHEAP_S * rng.lognormal(-0.02, 0.2, n))
+        on = rng.random(n) < PASSED_ON
+        left[on] = _fifo(left[on], DEAR_S * rng.lognormal(-0.005, 0.1, int(on.sum())))
+        return left - arrived
+
+    def closed_loop(self, connections: int, seconds: float) -> float:
+        """Clients one after the other, earliest first; the dear tier is the narrow one."""
+        rng = np.random.default_rng(connections)
+        ready, free, n = [0.0] * connections, [0.0, 0.0], 5000
+        for _ in range(n):
+            client = int(np.argmin(ready))
+            free[0] = max(free[0], ready[client]) + CHEAP_S
+            ready[client] = free[0]
+            if rng.random() < PASSED_ON:
+                free[1] = max(free[1], free[0]) + DEAR_S
+                ready[client] = free[1]
+        return n / max(ready)
+
+    def open_loop(self, rate_rps: float, n: int, seed: int) -> LoadedRun:
+        self.asked.append(rate_rps)
+        return LoadedRun(
+            latency_ms=1000 * self.latency_s(rate_rps, n, seed), offered_rps=rate_rps, achieved_rps=rate_rps,
+            generator_frac=0.04, front_frac=0.07,
+        )  # fmt: skip
+
+    def said(self) -> str:
+        return ""
+
+
+def _fifo(arrived: np.ndarray, service_s: np.ndarray) -> np.ndarray:
+    left, free = np.empty_like(arrived), 0.0
+    for k, (at, takes) in enumerate(zip(arrived.tolist(), service_s.tolist())):
+        free = max(free, at) + takes
+        left[k] = free
+    return left
+
+
+def tail_ms(rate_rps: float) -> float:
+    """The long run's p99."""
+    return float(1000 * np.quantile(Tandem.latency_s(rate_rps, 300_000, 7), 0.99))
+
+
+@pytest.mark.parametrize("ms", [60.0, 120.0])
+def test_a_route_that_is_no_single_queue_is_planned_at_a_rate_that_it_keeps(ms: float) -> None:
+    """The curve of one server is fitted where the promise is about kept, so that its shape elsewhere does not matter."""
+    found = plan_rate(load(Tandem(), ms=ms)[0])
+    assert found.verdict.outcome == "met"
+    assert found.rate_rps is not None
+    assert tail_ms(found.rate_rps.value) <= ms
+    assert tail_ms(1.4 * found.rate_rps.value) > ms

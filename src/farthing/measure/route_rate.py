@@ -154,7 +154,7 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
     rate = kept.scaled(1 / sustained.HEADROOM)
     for k in range(TRIES):
         rate = rate if k == 0 else rate.scaled(1 / sustained.HEADROOM)
-        proof = prove_rate(load, rate.value, seen.n, seen.clients, f"proof {k}", seen.curve)
+        proof = prove_rate(load, rate.value, seen.n, seen.clients, f"proof {k}", seen.rates)
         if proof.fallen or proof.latency(load.bound).hi <= load.bound.ms:
             break
     return _planned(load, rate, kept, proof, k + 1)
@@ -283,7 +283,9 @@ def _looks_on(runs: Sequence[tuple[float, float]], rate: float, further: float) 
 # — the proof ——————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def prove_rate(load: RouteLoad, rate_rps: float, n: int, clients: int, stage: str, curve: ServiceCurve | None) -> Proof:
+def prove_rate(
+    load: RouteLoad, rate_rps: float, n: int, clients: int, stage: str, rates: Mapping[float, LatencyRate] | None = None
+) -> Proof:
     """The Server scenario at one rate on a server of its own, started as users start it.
 
     Args:
@@ -292,28 +294,29 @@ def prove_rate(load: RouteLoad, rate_rps: float, n: int, clients: int, stage: st
         n: Requests of one run.
         clients: That never rest, for the capacity; they also warm the server up.
         stage: Of the work, for the seeds.
-        curve: Service curve of the route; None to take it from this server.
+        rates: Latency by rate of the route at each level, for runs of ``n`` requests; None to take it from this server.
     """
-    runs = load.settings.proof_runs
-    began = datetime.now(UTC)
+    began, runs = datetime.now(UTC), load.settings.proof_runs
+    seen: list[RunSeen] = []
     with load.start(False) as server:
-        if curve is None:
-            closed = {k: server.closed_loop(k, CLOSED_S) for k in CLIENTS if k <= clients}
-            easy = server.open_loop(EASY_FRAC * closed[CLIENTS[0]], n, seed_of(load.settings.seed, "route easy", 0))
-            curve, full = served_curve(closed, spread(easy.latency_ms)), closed[max(closed)]
-        else:
-            full = server.closed_loop(clients, CLOSED_S)
-        seen = []
+        full_rps = server.closed_loop(clients, CLOSED_S)
+        rates = rates or _rates(load, _curve_again(load, server, clients, n), n)
         for k in range(runs):
             load.tell("proving", k, runs, f"{rate_rps:.0f} requests/s through farthing serve")
             seen.append(load.run(server, rate_rps, n, stage, k)[0])
         fallen = _fallen(server)
     seconds = (datetime.now(UTC) - began).total_seconds()
-    rates = _rates(load, curve, n)
     found = as_measurement(seen, rates, load.candidate, hardware=load.hardware, seconds=seconds)
     tail = found.latency(load.bound.percentile).value
     load.tell("proving", runs, runs, f"{load.bound.name} {'unbounded' if tail >= NEVER_MS else f'{tail:.1f} ms'}")
-    return Proof(measurement=found, runs=runs, requests=n, clients=clients, capacity_rps=full, fallen=fallen)
+    return Proof(measurement=found, runs=runs, requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)
+
+
+def _curve_again(load: RouteLoad, server: RouteServer, clients: int, n: int) -> ServiceCurve:
+    """The service curve of a route of which only the plan is known, up to its number of clients."""
+    closed = {k: server.closed_loop(k, CLOSED_S) for k in CLIENTS if k <= clients}
+    easy = server.open_loop(EASY_FRAC * closed[CLIENTS[0]], n, seed_of(load.settings.seed, "route easy again", 0))
+    return served_curve(closed, spread(easy.latency_ms))
 
 
 def _fallen(server: RouteServer) -> str:

@@ -42,7 +42,7 @@ def verify_route(path: Path, *, settings: Settings | None = None, on_progress: O
     tell = on_progress or (lambda *_: None)
     with tempfile.TemporaryDirectory(prefix="farthing-route-verify-") as work:
         load = load_of(path, route, plan.bound, requests, settings, tell, Path(work))
-        proof = prove_rate(load, plan.rate_rps.value, plan.requests, plan.clients, "verify", None)
+        proof = prove_rate(load, plan.rate_rps.value, plan.requests, plan.clients, "verify")
     return _verified(route, plan, proof, load.hardware)
 
 
