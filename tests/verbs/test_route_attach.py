@@ -404,3 +404,20 @@ def test_a_route_without_places_says_how_it_gets_them(route: Path) -> None:
     with pytest.raises(InputError) as e:
         served_models([route], cores=1, check=check_artefact)
     assert "farthing route attach" in e.value.hint and f"{SMALL}=PLACE {LARGE}=PLACE" in e.value.hint
+
+
+def test_a_rate_that_was_planned_for_other_places_is_left_out(tmp_path: Path) -> None:
+    from farthing.core.route.attaching import attached
+    from farthing.core.route.planned_rate import PlannedRate
+    from farthing.core.route.routes import Tier
+    from farthing.nouns import LatencyBound, Verdict
+
+    tiers = tuple(Tier(name=name, source=f"{name}/", usd_per_request=1e-6) for name in ("small", "large"))
+    rate = PlannedRate(
+        bound=LatencyBound(ms=50.0), verdict=Verdict(outcome="not_met"), rate_rps=None, kept_rps=None, headroom=1.1
+    )
+    route = Route(
+        name="auto", verdict=Verdict(outcome="met"), tiers=tiers, scores=(), ladder=(), chosen=None,
+        reference="large", quality="given", max_loss_frac=0.01, confidence=0.95, planned_rate=rate,
+    )  # fmt: skip
+    assert attached(route, tiers, ["small"], ()).route.planned_rate is None

@@ -76,4 +76,7 @@ def _route_line(spec: RoutedModel) -> str:
     else:
         parts.append(label(policy_of(route.ladder[route.chosen].policy)))
         parts.append(f"loses at most {route.max_loss_frac * 100:g} points ({route.confidence * 100:g} %)")
+    rate = route.planned_rate
+    if rate is not None and rate.rate_rps is not None and rate.kept:
+        parts.append(f"{rate.bound.name} ≤ {rate.bound.ms:g} ms up to {rate.rate_rps.value:,.0f} requests/s")
     return " · ".join(parts)
