@@ -221,7 +221,10 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 @trust_option
 @json_option
 def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan.yaml again: service time, capacity, latency at its peak rate; a route.yaml at its planned rate."""
+    """Measure a plan.yaml or a route.yaml again.
+
+    Of a plan service time, capacity, and latency at its peak rate; of a route latency at its planned rate.
+    """
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.verbs.verify import verify as run

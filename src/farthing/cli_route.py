@@ -221,10 +221,10 @@ def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any,
 @click.argument("path", metavar="ROUTE", type=click.Path(path_type=Path))
 @_options(_PLAN_RATE)
 def plan_rate(path: Path, as_json: bool, seed: int, trust: bool, **given: Any) -> None:
-    """Serve a route, find the rate that it keeps within a latency promise, prove it, write it into route.yaml.
+    """Find and prove the rate that a route keeps within a latency promise.
 
-    ROUTE is a route.yaml or its folder, all of whose tiers run on this machine. Its own calibration requests are sent
-    in their own mix, at Poisson arrivals.
+    ROUTE is a route.yaml or its folder, all of whose tiers run on this machine. It is served as a child process, its own
+    calibration requests are sent in their own mix at Poisson arrivals, and the rate is written into route.yaml.
     """
     from farthing.measure.workbench import Settings
     from farthing.render.progress import TerminalProgress

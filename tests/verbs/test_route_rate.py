@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 sys.path.append(str(Path(__file__).parents[1]))
 import farthing as ft
 from farthing.cli import cli
+from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.reports import CalibrationReport
 from farthing.core.search.sustained import HEADROOM
 from farthing.errors import InputError
@@ -28,7 +30,7 @@ QUICK = RunSettings(rounds=6, per_round=5)
 SHORT = ft.Settings(rate_runs=3, proof_runs=3)
 """So short that on a machine with company nothing is proven by them: what is checked is what was done."""
 LOOSE = "500ms"
-"""A promise that tiny tiers keep on any machine."""
+"""A promise that tiny tiers keep on a machine that is not swamped."""
 PRICES = ("small=0.000001/request", "large=0.001/request")
 
 
@@ -53,6 +55,18 @@ def named(folder: Path) -> list[str]:
     return [f"{name}={folder / name / 'model.onnx'}" for name in ("small", "large")]
 
 
+@pytest.fixture(scope="module")
+def report(tiers: Path) -> CalibrationReport:
+    """A route without a promise, in ``route`` beside its tiers."""
+    return calibrated(tiers, tiers / "route")
+
+
+@pytest.fixture
+def out(tiers: Path, report: CalibrationReport, tmp_path: Path) -> Path:
+    """A copy of that route for one test, beside the tiers since their places are relative."""
+    return Path(shutil.copytree(tiers / "route", tiers / tmp_path.name))
+
+
 def calibrated(folder: Path, out: Path, **more: Any) -> CalibrationReport:
     return ft.route_calibrate(
         tiers=named(folder), prices=PRICES, data=folder / "calibrate.npz", max_loss="3%", output_dir=out, run=QUICK,
@@ -60,18 +74,26 @@ def calibrated(folder: Path, out: Path, **more: Any) -> CalibrationReport:
     )  # fmt: skip
 
 
+def proven(rate: PlannedRate | None) -> PlannedRate:
+    """A rate whose verdict is what its last proof says; one that was never kept was tried three times."""
+    assert rate is not None
+    assert rate.rate_rps is not None
+    assert rate.latency_ms is not None
+    assert (rate.verdict.outcome == "met") == (rate.latency_ms.hi <= rate.bound.ms)
+    assert rate.verdict.outcome == "met" or rate.proofs == 3
+    return rate
+
+
 def test_calibrating_with_a_promise_plans_the_rate_that_the_server_keeps(tiers: Path, tmp_path: Path) -> None:
     report = calibrated(tiers, tmp_path / "route", p99=LOOSE)
-    rate = report.route.planned_rate
-    assert rate is not None
-    assert rate.verdict.outcome == "met"
+    rate = proven(report.route.planned_rate)
     assert (rate.bound.ms, rate.bound.percentile) == (500.0, 0.99)
     assert rate.rate_rps is not None
     assert rate.kept_rps is not None
     assert rate.latency_ms is not None
     assert rate.rate_rps.value == pytest.approx(rate.kept_rps.value / HEADROOM**rate.proofs)
     assert rate.rate_rps.lo < rate.rate_rps.value < rate.rate_rps.hi
-    assert 0 < rate.latency_ms.value <= rate.latency_ms.hi <= 500.0
+    assert 0 < rate.latency_ms.value <= rate.latency_ms.hi
     assert rate.generator_frac is not None
     assert 0 < rate.generator_frac.value < 1
     assert rate.runs == 3
@@ -84,13 +106,12 @@ def test_calibrating_with_a_promise_plans_the_rate_that_the_server_keeps(tiers: 
     assert "load generator" in page
 
 
-def test_planning_a_route_that_is_there_and_verifying_it(tiers: Path, tmp_path: Path) -> None:
-    out = tmp_path / "route"
-    before = calibrated(tiers, out).route
+def test_planning_a_route_that_is_there_and_verifying_it(report: CalibrationReport, out: Path) -> None:
+    before = report.route
     assert before.planned_rate is None
     done = ft.route_plan_rate(out, p90=LOOSE, measure=SHORT)
+    assert proven(done.planned_rate).bound.name == "p90"
     assert done.planned_rate is not None
-    assert done.planned_rate.bound.name == "p90"
     assert done.planned_rate.assumptions[0].startswith("clients send the requests of the calibration")
     assert replace(done, planned_rate=None) == before
     assert read_route(out / "route.yaml") == done
@@ -98,13 +119,12 @@ def test_planning_a_route_that_is_there_and_verifying_it(tiers: Path, tmp_path: 
     (check,) = again.checks
     assert check.name.startswith("p90 at ")
     assert check.planned == done.planned_rate.latency_ms
-    assert again.verdict.outcome == "met"
+    assert check.seen is not None
+    assert (again.verdict.outcome == "met") == (check.seen.value <= 500.0)
     assert again.machine_speed.value > 0
 
 
-def test_a_promise_that_no_server_keeps_is_not_met_and_written(tiers: Path, tmp_path: Path) -> None:
-    out = tmp_path / "route"
-    calibrated(tiers, out)
+def test_a_promise_that_no_server_keeps_is_not_met_and_written(out: Path) -> None:
     done = CliRunner().invoke(cli, ["route", "plan-rate", str(out), "--p99", "1us", "--json"])
     assert done.exit_code == 3, done.output
     rate = read_route(out / "route.yaml").planned_rate
@@ -131,9 +151,7 @@ def test_texts_go_as_texts_and_come_from_the_outcomes_where_the_file_is_gone(tmp
         data=tmp_path / "texts.csv", max_loss="3%", output_dir=folder, run=QUICK,
     )  # fmt: skip
     (tmp_path / "texts.csv").unlink()
-    rate = ft.route_plan_rate(folder, p99=LOOSE, measure=SHORT).planned_rate
-    assert rate is not None
-    assert rate.verdict.outcome == "met"
+    rate = proven(ft.route_plan_rate(folder, p99=LOOSE, measure=SHORT).planned_rate)
     assert "1,200 of 1,200" in rate.assumptions[0]
 
 
@@ -149,9 +167,8 @@ def test_tiers_behind_a_url_are_said_before_any_is_asked(tiers: Path, tmp_path: 
     assert not (tmp_path / "route" / "route.yaml").exists()
 
 
-def test_a_route_with_a_tier_behind_a_url_plans_no_rate(tiers: Path, tmp_path: Path) -> None:
-    out = tmp_path / "route"
-    route = calibrated(tiers, out).route
+def test_a_route_with_a_tier_behind_a_url_plans_no_rate(report: CalibrationReport, out: Path) -> None:
+    route = report.route
     far = replace(route.tiers[1], kind="openai", source="http://127.0.0.1:9/v1", model="m")
     write_route(replace(route, tiers=(route.tiers[0], far)), out / "route.yaml")
     with pytest.raises(InputError, match=r"no rate is planned for .*the tier large answers at a URL"):
@@ -185,30 +202,28 @@ def test_one_level_is_promised(tiers: Path, tmp_path: Path) -> None:
         calibrated(tiers, tmp_path / "route", p99="5")
 
 
-def test_without_a_promise_there_is_nothing_to_plan(tiers: Path, tmp_path: Path) -> None:
-    out = tmp_path / "route"
-    calibrated(tiers, out)
+def test_without_a_promise_there_is_nothing_to_plan(out: Path) -> None:
     with pytest.raises(InputError, match="no latency is promised"):
         ft.route_plan_rate(out)
     with pytest.raises(InputError, match="plans no rate"):
         ft.verify(out / "route.yaml")
 
 
-def test_requests_that_are_gone_are_asked_for(tiers: Path, tmp_path: Path) -> None:
-    mine = write_requests(tmp_path / "mine.npz", 1600, 1)
-    out = tmp_path / "route"
-    ft.route_calibrate(tiers=named(tiers), prices=PRICES, data=mine, max_loss="3%", output_dir=out, run=QUICK)
-    mine.unlink()
-    with pytest.raises(InputError, match=r"are gone .*mine.npz") as refused:
+def test_requests_that_are_gone_are_asked_for(
+    tiers: Path, report: CalibrationReport, out: Path, tmp_path: Path
+) -> None:
+    route = read_route(out / "route.yaml")
+    gone = tuple((option, "../gone.npz" if option == "--data" else value) for option, value in route.asked)
+    write_route(replace(route, asked=gone), out / "route.yaml")
+    with pytest.raises(InputError, match=r"are gone .*gone.npz") as refused:
         ft.route_plan_rate(out, p99=LOOSE, measure=SHORT)
     assert "--data FILE" in str(refused.value.hint)
     other = write_requests(tmp_path / "others.npz", 300, 2)
-    rate = ft.route_plan_rate(out, p99=LOOSE, measure=SHORT, data=other).planned_rate
-    assert rate is not None
+    rate = proven(ft.route_plan_rate(out, p99=LOOSE, measure=SHORT, data=other).planned_rate)
     assert "requests of others.npz in their own mix (300 of 300" in rate.assumptions[0]
 
 
-def test_the_screen_says_what_is_planned_and_why_not(tiers: Path, tmp_path: Path) -> None:
+def test_the_screen_says_what_is_planned_and_why_not(report: CalibrationReport, tmp_path: Path) -> None:
     from io import StringIO
 
     from rich.console import Console
@@ -220,7 +235,6 @@ def test_the_screen_says_what_is_planned_and_why_not(tiers: Path, tmp_path: Path
         target.print(calibration_block(report, tmp_path))
         return target.file.getvalue()  # type: ignore[attr-defined]
 
-    report = calibrated(tiers, tmp_path / "route")
     assert "rate       none is planned: no latency was promised (--p99 50ms)" in shown(report)
     far = replace(report.route.tiers[1], kind="openai", source="http://127.0.0.1:9/v1")
     remote = replace(report, route=replace(report.route, tiers=(report.route.tiers[0], far)))

@@ -132,13 +132,20 @@ class _Shape:
         curve: Its service times.
         clients: That it answered fastest.
         full_rps: How fast.
-        aside_s: What a request waits for beside the queue.
+        easy_rps: A rate at which next to nobody waits.
+        easy_s: The promised percentile there, infinite where too few were answered.
     """
 
     curve: ServiceCurve
     clients: int
     full_rps: float
-    aside_s: float
+    easy_rps: float
+    easy_s: float
+
+    def aside_s(self, rate: LatencyRate, bound_s: float) -> float:
+        """What a request waits for beside the queue: at the easy rate, less what the curve expects there."""
+        found = self.easy_s - rate.latency_s(self.easy_rps, 0.0) if math.isfinite(self.easy_s) else 0.0
+        return min(max(0.0, found), MOST_ASIDE * bound_s)
 
 
 def plan_rate(load: RouteLoad) -> PlannedRate:
@@ -224,24 +231,22 @@ def _shape(load: RouteLoad, server: RouteServer) -> _Shape:
     easy, whole = load.run(server, easy_rps, n, "easy", 0)
     curve = served_curve(closed, spread(whole.latency_ms))
     clients, full_rps = max(closed.items(), key=lambda pair: pair[1])
-    tail_s, modelled_s = easy.tail_s(level), _rates(load, curve, n)[level].latency_s(easy_rps, 0.0)
-    aside_s = max(0.0, tail_s - modelled_s) if math.isfinite(tail_s) else 0.0
-    most_s = MOST_ASIDE * load.bound.ms / 1000
-    return _Shape(curve=curve, clients=clients, full_rps=full_rps, aside_s=min(aside_s, most_s))
+    return _Shape(curve=curve, clients=clients, full_rps=full_rps, easy_rps=easy_rps, easy_s=easy.tail_s(level))
 
 
 def _looked_for(load: RouteLoad, server: RouteServer, shape: _Shape) -> tuple[float, int]:
     """About which rate is kept, from short runs that do not count, and how many requests a run there has."""
-    level, bound_s = load.bound.percentile, load.bound.ms / 1000 - shape.aside_s
+    level, bound_s = load.bound.percentile, load.bound.ms / 1000
     rate = min(_modelled_rps(shape.curve, load.bound), shape.full_rps * (1 - HEADROOM_FRAC))
     n = requests_at(rate, level)
     curve = _rates(load, shape.curve, n)[level]
+    aside_s = shape.aside_s(curve, bound_s)
     runs: list[tuple[float, float]] = []
     while len(runs) < MOST_SEEKING:
         load.tell(STAGE, len(runs), MOST_SEEKING, f"looking at {rate:.0f} requests/s")
         run, _ = load.run(server, rate, n, "look", len(runs))
-        runs.append((rate, run.tail_s(level) - shape.aside_s))
-        rate = sustained.next_rate(curve, runs[-RECENT:], bound_s)
+        runs.append((rate, run.tail_s(level) - aside_s))
+        rate = sustained.next_rate(curve, runs[-RECENT:], bound_s - aside_s)
         if len(runs) >= SEEKING and 1 / SETTLED <= rate / runs[-1][0] <= SETTLED:
             break
     fewest = -(-load.settings.server_n // load.settings.proof_runs)
@@ -270,14 +275,15 @@ def _kept(
     load: RouteLoad, server: RouteServer, shape: _Shape, curve: LatencyRate, rate: float, n: int
 ) -> tuple[Estimate | None, bool]:
     """The highest rate within the promise by the latency–rate curve, None when there is none; were cores busy."""
-    level, bound_s = load.bound.percentile, load.bound.ms / 1000 - shape.aside_s
+    level, aside_s = load.bound.percentile, shape.aside_s(curve, load.bound.ms / 1000)
+    bound_s = load.bound.ms / 1000 - aside_s
     runs: list[tuple[float, float]] = []
     busy, wanted = False, load.settings.rate_runs
     for k in range(wanted):
         load.tell(STAGE, k, wanted, f"{rate:.0f} requests/s through farthing serve")
         run, _ = load.run(server, rate, n, "rate", k)
         busy = busy or run.contended
-        runs.append((rate, run.tail_s(level) - shape.aside_s))
+        runs.append((rate, run.tail_s(level) - aside_s))
         rate = sustained.next_rate(curve, runs, bound_s)
     kept = repeatable(curve.kept(bound_s, curve.fit(runs)))
     load.tell(STAGE, wanted, wanted, f"keeps {kept.value:.0f} requests/s")
