@@ -21,7 +21,6 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from farthing.errors import FarthingError
 from farthing.load.serving import served_models
 from farthing.models.arithmetic import arithmetic_of
 from farthing.models.batch_check import MARGINS
@@ -81,8 +80,8 @@ def _payloads(model_file: Path, folder: Path, inline: str) -> list[str]:
 def _with_pipeline(home: Path) -> ServedModel:
     try:
         (model,) = served_models([home], cores=1, check=lambda artefact, root: root / artefact.path)
-    except (FarthingError, ValueError) as e:
-        raise Untried(str(e).splitlines()[0]) from e
+    except Exception as e:  # whatever is wrong with the settings: another case finds it
+        raise Untried(f"its settings cannot be read: {type(e).__name__}: {str(e).splitlines()[0]}") from e
     if model.pipeline.kind == "tensor":
         raise Untried("it has no pipeline")
     return model

@@ -177,6 +177,20 @@ def test_the_time_is_bounded():
     assert round(now[0] / 0.1) == 8 + 3 + 3 + 2
 
 
+def test_large_answers_are_kept_for_few_requests():
+    rows, alone = np.random.default_rng(0).standard_normal((16, 1)).astype(np.float32), []
+
+    def run(k: Sequence[int]) -> Sequence[NDArray[Any]]:
+        if len(k) == 1:
+            alone.append(k[0])
+        return [np.broadcast_to(rows[list(k)], (len(k), 5 * 2**20))]
+
+    trial = Trial(run=run, n=16)
+    found = check_batching([trial], ("y",), 4, arithmetic=lambda: "float", now_s=lambda: 0.0)
+    assert found.batched
+    assert alone == [0, 1, 2]
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=8), st.integers(0, 7), st.floats(0.01, 1))
 def test_distances_are_0_for_the_same_and_scale_with_the_change(values, at, change):
     row = np.array([values], dtype=np.float64)

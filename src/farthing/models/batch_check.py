@@ -47,6 +47,8 @@ ENOUGH_S = 0.25
 """Trials beyond the second are run until so much time has passed."""
 FEWEST, MOST_ALONE = 3, 16
 """Requests of a trial; the largest batch holds some of them more than once."""
+KEPT_BYTES = 64 * 2**20
+"""Of answers alone that are kept to compare, but for the fewest."""
 _TINY_FRAC = 1e-6
 """Of an output's largest value over all requests: what is smaller counts as that large."""
 
@@ -161,7 +163,7 @@ def check_batching(
             break
         sizes = sorted({2, 3, most} - {1} if check.tried == 0 else {2, 3})
         try:
-            alone = [trial.run([k]) for k in range(min(trial.n, MOST_ALONE, max(FEWEST, *sizes)))]
+            alone = _alone(trial, max(sizes))
         except Exception as e:  # noqa: BLE001 - whatever an engine raises, these requests are none that it takes
             refused = first_line(e)
             continue
@@ -262,6 +264,14 @@ class _Check:
             found = distances([want[k] for k in rows], got).max(axis=0).tolist()
             if not MARGINS["stepped"].holds(found):
                 raise Apart(f"an answer changes when another request is there twice ({_said(max(found))})")
+
+
+def _alone(trial: Trial, largest: int) -> list[Outputs]:
+    """Answers to single requests: as many as the largest batch holds, fewer where they are large."""
+    first = trial.run([0])
+    fit = KEPT_BYTES // max(1, sum(np.asarray(array).nbytes for array in first))
+    n = min(trial.n, max(FEWEST, min(MOST_ALONE, largest, fit)))
+    return [first, *(trial.run([k]) for k in range(1, n))]
 
 
 def _run(trial: Trial, rows: Sequence[int]) -> Outputs:
