@@ -56,7 +56,7 @@ def text_settings(tokenizer: Path, home: Path) -> dict[str, Any]:
     changes = _changes(name, settings, document)
     pad = settings.get("pad_token") or (CLASSES[name].tokens.get("pad_token") if name in CLASSES else None)
     spec |= {"pad_token": None if pad is None else text_of(pad), "tokenizer_settings": changes}
-    if pad is None:
+    if pad is None and settings:
         _check_padding(document)
     return spec
 
