@@ -25,7 +25,14 @@ __all__ = ["main"]
 
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _SETTINGS = frozenset(
-    (*_PROCESSORS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json")
+    (
+        *_PROCESSORS,
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "config.json",
+    )
 )
 
 

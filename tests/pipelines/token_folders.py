@@ -154,6 +154,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     ),
     "BERT, extra tokens": _of("words", "BertTokenizer", "bert", additional_special_tokens=["<special>", "snow"]),
     "BERT, a token of its own": _of("words", "BertTokenizer", "bert", image_token="<special>"),
+    "BERT, added_tokens.json": _of(
+        "words", "BertTokenizer", "bert", additional_special_tokens=["<special>"],
+        added={"<special>": 220, "snow": 221, "[MASK]": 4},
+    ),
+    "as it stands, added_tokens.json": _of(
+        "words", "PreTrainedTokenizerFast", "bert", pad_token="[PAD]", added={"weather": 220, "Paris": 221}
+    ),
+    "BERT, no added tokens": _of("words", "BertTokenizer", "bert", added_tokens_decoder={}),
     "BERT, tokens split": _of("words", "BertTokenizer", "bert", split_special_tokens=True),
     "BERT, special_tokens_map.json": _of(
         "words", "BertTokenizer", "bert",
@@ -228,6 +236,9 @@ def write_tokenizer(folder: Path, config: dict[str, Any]) -> Path:
     tokens = config.pop("map", None)
     if tokens is not None:
         (folder / "special_tokens_map.json").write_text(json.dumps(tokens))
+    added = config.pop("added", None)
+    if added is not None:
+        (folder / "added_tokens.json").write_text(json.dumps(added))
     model_type, name = config.pop("model_type"), config.pop("class")
     (folder / "config.json").write_text(json.dumps({"model_type": model_type} if model_type else {}))
     settings = config if name is None else {"tokenizer_class": name, **config}

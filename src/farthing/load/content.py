@@ -24,6 +24,7 @@ _BESIDE = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
 )
 """Files beside a model that decide how its inputs are made and what its classes are called."""

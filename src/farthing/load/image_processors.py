@@ -175,11 +175,8 @@ def image_settings(home: Path) -> dict[str, Any]:
 
 
 def _refused(file: str, key: str, value: object, problem: str, hint: str = "") -> ModelError:
-    return ModelError(
-        f"{file}: {key} is {value!r}, {problem}",
-        hint=hint
-        or f"leave {file} out of the folder and say with inputs.resize, crop, mean, std … how images are made",
-    )
+    way_out = f"without {file} in its folder a model takes tensors, or images by inputs.resize, crop, mean, std …"
+    return ModelError(f"{file}: {key} is {value!r}, {problem}", hint=hint or way_out)
 
 
 def _class_of(written: Mapping[str, Any], config: Mapping[str, Any], file: str) -> str | None:

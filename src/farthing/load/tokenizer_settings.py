@@ -42,6 +42,7 @@ def text_settings(tokenizer: Path, home: Path) -> dict[str, Any]:
     document = json_object(tokenizer)
     if settings or config:
         settings = _with_special_tokens(settings, json_object(folder / "special_tokens_map.json"))
+        settings = _with_added_tokens(settings, json_object(folder / "added_tokens.json"), document)
     spec: dict[str, Any] = {
         "max_length": _max_length(settings, json_object(home / "config.json"), document),
         "padding_side": _side(settings, "padding_side"),
@@ -56,7 +57,7 @@ def text_settings(tokenizer: Path, home: Path) -> dict[str, Any]:
     changes = _changes(name, settings, document)
     pad = settings.get("pad_token") or (CLASSES[name].tokens.get("pad_token") if name in CLASSES else None)
     spec |= {"pad_token": None if pad is None else text_of(pad), "tokenizer_settings": changes}
-    if pad is None:
+    if pad is None and settings:
         _check_padding(document)
     return spec
 
@@ -108,6 +109,23 @@ def _with_special_tokens(settings: Mapping[str, Any], tokens: Mapping[str, Any])
         else:
             merged[key] = value
     return merged
+
+
+def _with_added_tokens(
+    settings: dict[str, Any], tokens: Mapping[str, Any], document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """With the tokens of ``added_tokens.json``, which transformers reads likewise; tokenizer.json's own come first."""
+    if not tokens or "added_tokens_decoder" in settings:
+        return settings
+    extra = settings.get("extra_special_tokens") or ()
+    special = {text_of(settings[name]) for name in TOKEN_NAMES if settings.get(name)} | set(map(str, extra))
+    decoder: dict[str, Any] = {
+        str(number): {"content": text, "special": text in special, "normalized": text not in special}
+        for text, number in tokens.items()
+    }
+    for token in document.get("added_tokens") or []:
+        decoder[str(token["id"])] = {key: value for key, value in token.items() if key != "id"}
+    return {**settings, "added_tokens_decoder": decoder}
 
 
 def _changes(name: str, settings: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _keep(made: Tokenizer, part: str, section: Mapping[str, Any] | None) -> None
 
 def _add_tokens(made: Tokenizer, document: Document, settings: Options, kind: TokenizerClass | None) -> None:
     """Add the tokens that never are split, in transformers' order, so that new ones get the same ids."""
-    listed = settings.get("added_tokens") or document.get("added_tokens") or []
+    listed = settings.get("added_tokens", document.get("added_tokens")) or []
     adding: list[Any] = [
         _token({k: v for k, v in token.items() if k != "id"}) for token in sorted(listed, key=lambda t: t["id"])
     ]
