@@ -223,8 +223,8 @@ def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any,
 def plan_rate(path: Path, as_json: bool, seed: int, trust: bool, **given: Any) -> None:
     """Find and prove the rate that a route keeps within a latency promise.
 
-    ROUTE is a route.yaml or its folder, all of whose tiers run on this machine. It is served as a child process, its own
-    calibration requests are sent in their own mix at Poisson arrivals, and the rate is written into route.yaml.
+    ROUTE is a route.yaml or its folder, all of whose tiers run on this machine. It is served as a child process, the
+    requests of its calibration are sent in their own mix at Poisson arrivals, and the rate is written into route.yaml.
     """
     from farthing.measure.workbench import Settings
     from farthing.render.progress import TerminalProgress

@@ -22,7 +22,7 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.as_planned import EASY_FRAC, TRIES, repeatable
 from farthing.measure.canary import Canary
 from farthing.measure.live_server import LoadedRun
-from farthing.measure.open_loop import RunSeen, as_measurement, fewest_requests, levels_of, requests_at, seen_of
+from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, requests_at, seen_of
 from farthing.measure.served_path import CLOSED_S
 from farthing.measure.under_load import seed_of
 from farthing.measure.watching import watched
@@ -45,6 +45,8 @@ EASY_REQUESTS = 200
 LONGER = 4
 """Runs are so many times as long as those of a single model: a route's tail is made by the few requests that reach its
 dear tiers."""
+MOST_LONGER = 20_000
+"""Requests from which on a run is long enough as it is."""
 _FELL_BACK = "route fell back: "
 
 
@@ -226,7 +228,7 @@ def _shape(load: RouteLoad, server: RouteServer) -> _Shape:
         if enough_clients(closed):
             break
     level, easy_rps = load.bound.percentile, EASY_FRAC * closed[CLIENTS[0]]
-    n = max(fewest_requests(level), EASY_REQUESTS)
+    n = requests_at(easy_rps, level, fewest=EASY_REQUESTS)
     load.tell(STAGE, 0, 1, f"{easy_rps:.0f} requests/s: an easy rate")
     easy, whole = load.run(server, easy_rps, n, "easy", 0)
     curve = served_curve(closed, spread(whole.latency_ms))
@@ -249,8 +251,8 @@ def _looked_for(load: RouteLoad, server: RouteServer, shape: _Shape) -> tuple[fl
         rate = sustained.next_rate(curve, runs[-RECENT:], bound_s - aside_s)
         if len(runs) >= SEEKING and 1 / SETTLED <= rate / runs[-1][0] <= SETTLED:
             break
-    fewest = -(-load.settings.server_n // load.settings.proof_runs)
-    return rate, max(LONGER * requests_at(rate, level), fewest)
+    fewest, usual = -(-load.settings.server_n // load.settings.proof_runs), requests_at(rate, level)
+    return rate, max(min(LONGER * usual, MOST_LONGER), usual, fewest)
 
 
 def _modelled_rps(curve: ServiceCurve, bound: LatencyBound) -> float:
