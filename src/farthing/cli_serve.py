@@ -43,6 +43,10 @@ _OPTIONS: tuple[Any, ...] = (
     click.option("--memory-budget", metavar="4GiB", help="Of all workers; default: 80 % of this machine's."),
     click.option("--expose-cost", is_flag=True, help="Answers say in a header what they cost."),
     click.option("--admin-token-file", type=click.Path(path_type=Path), help="Who shows it may load, swap, unload."),
+    click.option(
+        "--api-key-file", type=click.Path(path_type=Path),
+        help="Clients must show a key of it (one a line); default: whoever reaches the address may ask.",
+    ),
     click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) of HTTP and gRPC."),
     click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM)."),
     click.option("--ledger", type=click.Path(path_type=Path, file_okay=False), help="Folder for the ledger."),
