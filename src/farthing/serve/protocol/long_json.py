@@ -149,7 +149,7 @@ class _Reader:
     __slots__ = ("_keys", "_left_bytes", "_most", "_raw", "_values", "at")
 
     def __init__(self, raw: bytes | bytearray, most_values: int) -> None:
-        self._raw, self._left_bytes, self._most = raw, _SPARE * len(raw), most_values
+        self._raw, self._left_bytes, self._most = raw, _SPARE * max(len(raw), LONG_BYTES), most_values
         self._keys: dict[bytes, str] = {}
         self._values = 0
         self.at = 0
