@@ -15,7 +15,7 @@ from rich.text import Text
 from farthing.core.route.attaching import MARK, Attached
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
-from farthing.core.route.routes import Tier, policy_of
+from farthing.core.route.routes import Route, Tier, policy_of
 from farthing.load.route_command import calibrate_again, evaluate_again
 from farthing.render.numbers import count
 from farthing.render.route_words import (
@@ -85,8 +85,14 @@ def attached_block(done: Attached, folder: Path) -> RenderableType:
     assumed += [f"left out, since a server cannot follow it: {text}" for text in done.left_out]
     files = grid()
     files.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
-    files.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(folder / 'route.yaml'))}"))
+    files.add_row(Text("serve it", style="dim"), spoken(_serve(done.route, folder / "route.yaml")))
     return Group(*lines, *_notes(assumed), Text(""), files)
+
+
+def _serve(route: Route, path: Path) -> str:
+    """The command that serves a route, with the keys that it may send."""
+    keys = dict.fromkeys(tier.options["key_env"] for tier in route.tiers if tier.options.get("key_env"))
+    return shlex.join(["farthing", "serve", str(path), *(word for key in keys for word in ("--key-env", key))])
 
 
 def _place(tier: Tier, folder: Path) -> str:
@@ -155,7 +161,7 @@ def _files(report: CalibrationReport, folder: Path) -> Table:
     table.add_row(Text("report", style="dim"), spoken(str(folder / "route.html")))
     route, path = report.route, folder / "route.yaml"
     if route.quality != "given":
-        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(path))}"))
+        table.add_row(Text("serve it", style="dim"), spoken(_serve(route, path)))
         table.add_row(Text("judge it", style="dim"), spoken(evaluate_again(route, path)))
     if route.verdict.outcome != "met":
         again = calibrate_again(route, folder, out=str(folder))
