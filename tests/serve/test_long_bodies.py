@@ -10,16 +10,21 @@ import base64
 import gzip
 import json
 import random
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import onnx
 import orjson
 import pytest
 from echo_models import ask, echo_model, image_model, many_types, request_bytes, running, text_model
+from onnx import TensorProto, helper
 
 from farthing.nouns import TensorSpec
+from farthing.serve.http.connection import Connection
 from farthing.serve.http.inflating import inflated
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import datatype_of
@@ -454,3 +459,81 @@ def test_a_body_of_tiny_chunks_takes_no_more_than_its_bytes(size):
             tracemalloc.stop()
     assert status == 200, text[:300]
     assert peak - 2 * len(text) <= 6 * len(body), f"{peak / len(body):.1f} times"  # the client holds the answer twice
+
+
+@pytest.mark.parametrize(
+    "raw", [chunked("/v2/models/echo/infer", b"1" * 60_000, 1), request_bytes("/v2", method="GET") * 9000]
+)
+def test_no_turn_of_parsing_keeps_the_loop(raw, monkeypatch):
+    """Chunks of one byte, and a row of requests, in one read of 256 KiB."""
+    took: list[float] = []
+
+    def timed(method):
+        def run(self, *args):
+            begin = time.thread_time()
+            method(self, *args)
+            took.append(time.thread_time() - begin)
+
+        return run
+
+    monkeypatch.setattr(Connection, "_feed_rest", timed(Connection._feed_rest))
+    monkeypatch.setattr(Connection, "data_received", timed(Connection.data_received))
+    longest = []
+    for _ in range(3):
+        took.clear()
+        with running(wide_model()) as server, server.connect() as sock:
+            sock.sendall(raw[: 256 * 1024])
+            end = time.monotonic() + 20
+            while time.monotonic() < end and not (server.call(lambda: idle(server)) and took):
+                time.sleep(0.01)
+        longest.append(max(took))
+        assert len(took) > 1
+    assert min(longest) <= STALL_S
+
+
+def idle(server) -> bool:
+    """Whether all that came was looked at."""
+    return all(not connection._unfed for connection in server.server._connections)
+
+
+def resident_kib(pid: int, field: str) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(field))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("inline", ["never", "always"])
+def test_the_process_of_a_server_stays_small(tmp_path, start_server, inline):
+    """Resident memory, which no library can hide, of a server that is asked with eight MiB."""
+    served = start_server(write_mean(tmp_path / "mean.onnx"), "--inline", inline, "--grpc-port", "none")
+    pid, path = served.process.pid, "/v2/models/mean/infer"
+    eight = 8 * MIB
+    value = b"0.12345678,"
+    count = eight // len(value)
+    good = document(b"[" + value * (count - 1) + value[:-1] + b"]", [1, count])
+    bad = [
+        b'{"inputs":[' + b"[]," * (eight // 3) + b"[]]}",
+        document(b"[" + b"1," * (eight // 2) + b"x]", [1, eight // 2 + 1]),
+        document(b'["' + b"a" * eight + b'"]', [1, 4]),
+    ]
+    small = document(b"[1,2,3,4]", [1, 4])
+    assert served.request("POST", path, small)[0] == 200
+    assert served.request("POST", path, good)[0] == 200  # what is made once is there
+    for body, times in [(good, 6), *((b, 3) for b in bad)]:
+        before = resident_kib(pid, "VmRSS")
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+        status, answer = served.request("POST", path, body)
+        assert (status == 200) is (body is good), answer
+        if body is good:
+            assert answer["outputs"][0]["data"] == pytest.approx([0.12345678], rel=1e-3)
+        more = resident_kib(pid, "VmHWM") - before
+        assert more * 1024 <= times * len(body) + MIB, f"{more * 1024 / len(body):.1f} times"
+
+
+def write_mean(path: Path) -> Path:
+    """x: n × m → y: n × 1, the mean of each row."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", d]) for n, d in (("x", "m"), ("y", 1)))
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)
+    graph = helper.make_graph([node], "g", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path

@@ -28,6 +28,8 @@ __all__ = ["Connection"]
 
 _HEAD_END = b"\r\n\r\n"
 _UNSENT_BYTES = 2**20
+_HEADS_BYTES = 2**10
+"""About as much of heads, which take longer than bodies, is parsed in one step."""
 _FEED_S = 0.002
 """After which the rest of what came (chunks of two bytes, a row of requests) waits for the next turn of the loop."""
 _KEPT_HEAD_BYTES = 2048
@@ -53,6 +55,7 @@ class Connection(Paced):
         self._deaf = False
         self._left_bytes = 0
         self._unfed = bytearray()
+        self._planned = False
         self._candidate: bytes | None = None
 
     # the transport's calls
@@ -86,7 +89,7 @@ class Connection(Paced):
         if self._left_bytes:
             data = self._rest_of_body(data)
         if data and not (self._phase is Phase.IDLE and self._repeated(data)):
-            if len(data) > STEP_BYTES:
+            if len(data) > _HEADS_BYTES:
                 self._feed_in_steps(data)
             else:
                 self._feed(data)
@@ -102,7 +105,7 @@ class Connection(Paced):
             and exchanges[0].out is None
             and not exchanges[0].continue_due
             and not self._parked
-            and len(exchanges) < self.server.limits.pipelined
+            and not self._is_full()
         )
 
     def eof_received(self) -> bool:
@@ -173,21 +176,25 @@ class Connection(Paced):
         return data[len(part) :]
 
     def _feed_in_steps(self, data: bytes | bytearray) -> None:
-        """Feed the parser some tenths of a millisecond's worth at a time; what takes too long waits for its turn."""
+        """Feed the parser a little at a time; what takes too long, or finds too many requests in flight, waits."""
         now_s = self.server.clock.monotonic_s
         until_s = now_s() + _FEED_S
-        for at in range(0, len(data), STEP_BYTES):
-            self._feed(bytes(data[at : at + STEP_BYTES]))
-            if self._closing or self._deaf:
-                return
-            if at + STEP_BYTES < len(data) and now_s() >= until_s:
-                self._unfed = bytearray(memoryview(data)[at + STEP_BYTES :])
+        at = 0
+        while at < len(data) and not self._closing and not self._deaf:
+            if at and (self._is_full() or now_s() >= until_s):
+                self._unfed = bytearray(memoryview(data)[at:])
                 self._balance()
-                asyncio.get_running_loop().call_soon(self._feed_rest)
                 return
+            size = STEP_BYTES if self._phase is Phase.BODY else _HEADS_BYTES
+            self._feed(bytes(data[at : at + size]))
+            at += size
+
+    def _is_full(self) -> bool:
+        """Whether as many requests are in flight as may be."""
+        return len(self._exchanges) >= self.server.limits.pipelined
 
     def _feed_rest(self) -> None:
-        data, self._unfed = self._unfed, bytearray()
+        data, self._unfed, self._planned = self._unfed, bytearray(), False
         if self._closing or self._deaf:
             return
         self._corked = True
@@ -395,10 +402,13 @@ class Connection(Paced):
     def _balance(self) -> None:
         """Read on only while answers get away."""
         if not self._closing:
-            full = len(self._exchanges) >= self.server.limits.pipelined
+            full = self._is_full()
             pause = full or bool(self._parked or self._unfed) or self._stuck_at_s is not None
             if pause is self._reading:
                 self._pause(pause)
+            if self._unfed and not full and not self._planned:
+                self._planned = True
+                asyncio.get_running_loop().call_soon(self._feed_rest)
 
     def _end(self) -> None:
         """Close after what was written; go on reading a moment, so that a client still sending gets the answer."""
