@@ -19,7 +19,7 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.protocol.documents import model_config, model_metadata, repository_index, server_metadata
 from farthing.serve.protocol.long_answers import is_long
-from farthing.serve.protocol.signatures import deadline_of
+from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import statistics, tally_of
 from farthing.serve.protocol.tenants import tenant_of
 from farthing.serve.requests import Answer, Observer, Problem, Request
@@ -199,7 +199,8 @@ class Calls:
         if isinstance(outcome, Problem):
             raise outcome
         written = answer_in_steps(request.model, request, raw_answer, outcome, with_cost=self._expose_cost)
-        return await self._turns.result(written) if is_long(outcome.outputs) else at_once(written)
+        long = not raw_answer and is_long(signature_of(request.model).all_json, outcome.outputs)
+        return await self._turns.result(written) if long else at_once(written)
 
     async def _asked(
         self, message_: Any, values: Values, size_bytes: int, caller: Caller, done: asyncio.Future[Answer | Problem]

@@ -105,7 +105,7 @@ class Connection(Paced):
             and exchanges[0].out is None
             and not exchanges[0].continue_due
             and not self._parked
-            and not self._is_full()
+            and len(exchanges) < self.server.limits.pipelined
         )
 
     def eof_received(self) -> bool:

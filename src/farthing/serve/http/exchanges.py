@@ -16,7 +16,7 @@ from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_rep
 from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
 from farthing.serve.protocol.csv_answers import CSV, csv_in_steps
-from farthing.serve.protocol.long_answers import answer_in_steps, is_long, predictions_in_steps
+from farthing.serve.protocol.long_answers import FEWEST_VALUES, answer_in_steps, is_long, predictions_in_steps
 from farthing.serve.protocol.long_requests import infer_in_steps
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
@@ -158,7 +158,8 @@ class Exchange:
                 self._decoded(self._model, body), lambda request: self._read(request, arrived_s), self._unread
             )
         else:
-            self.infer(self._model, bytes(body))
+            short = body if type(body) is bytes else bytes(body)
+            self._submit(self._model, self._short(self._model, short), self._server.clock.monotonic_s())
 
     def _page(self, body: bytes | bytearray) -> None:
         """Answer what needs no model; such requests are short."""
@@ -195,16 +196,12 @@ class Exchange:
         if self.finish():
             self.run()
 
-    def infer(self, model: LiveModel, body: bytes) -> None:
-        """Decode a request for a model and submit it.
+    def _short(self, model: LiveModel, body: bytes) -> Request:
+        """Decode a short body.
 
         Raises:
             Problem: when it is malformed.
         """
-        self._submit(model, self._short(model, body), self._server.clock.monotonic_s())
-
-    def _short(self, model: LiveModel, body: bytes) -> Request:
-        """Decode a short body."""
         head, limits = self.head, self._server.limits
         assert head.route is not None
         if head.route.model:
@@ -260,10 +257,11 @@ class Exchange:
             self.refuse(result, request)
             return
         server = self._server
-        if is_long(result.outputs):
-            self._encode_in_steps(request, result)
-            return
+        outputs = result.outputs
         try:
+            if (len(outputs) != 1 or outputs[0].size > FEWEST_VALUES) and is_long(request.wishes, outputs):
+                self._encode_in_steps(request, result)
+                return
             self._encode(request, result)
         except Problem as problem:
             self.refuse(problem, request)
@@ -277,7 +275,8 @@ class Exchange:
     def _encode(self, request: Request, result: Answer) -> None:
         assert self._model is not None
         signature = signature_of(self._model)
-        said, extra = self._said(request, result)
+        told = result.route is not None or self._server.expose_cost
+        said, extra = self._said(request, result) if told else (None, b"")
         if self.head.csv:
             self.answer(b"".join(at_once(csv_in_steps(signature, request.wishes, result.outputs))), CSV, extra=extra)
             return

@@ -15,18 +15,24 @@ from farthing.serve.protocol.sagemaker import encode_predictions, named_classes
 from farthing.serve.protocol.signatures import Signature, Slot, Wish
 from farthing.serve.turns import LONG_BYTES, Steps
 
-__all__ = ["answer_in_steps", "is_long", "predictions_in_steps"]
+__all__ = ["FEWEST_VALUES", "answer_in_steps", "is_long", "predictions_in_steps"]
 
 Part = bytes | memoryview
 
 _VALUES_A_STEP = 4096
-_FEWEST_VALUES = 8192
+_BYTES_A_VALUE = 256
+"""Raw ones that are copied in the time in which a number is written."""
+FEWEST_VALUES = 8192
 """Fewer are written at once: some tenths of a millisecond."""
 
 
-def is_long(outputs: Sequence[NDArray[Any]]) -> bool:
-    """Whether an answer with these outputs is written in steps."""
-    return sum(output.size for output in outputs) > _FEWEST_VALUES
+def is_long(wishes: Sequence[Wish], outputs: Sequence[NDArray[Any]]) -> bool:
+    """Whether an answer with these outputs is written in steps; raw bytes are copied and need not be written."""
+    values = 0
+    for wish in wishes:
+        output = outputs[wish.index]
+        values += output.nbytes // _BYTES_A_VALUE if wish.binary else output.size
+    return values > FEWEST_VALUES
 
 
 def answer_in_steps(

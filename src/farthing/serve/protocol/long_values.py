@@ -77,6 +77,9 @@ def _joined(slices: Iterator[list[Any]]) -> Iterator[list[Any]]:
     """Fewer and longer ones; an empty one now and then where all are."""
     found: list[Any] = []
     for k, values in enumerate(slices, 1):
+        if not found and len(values) >= _VALUES_A_STEP // 8:
+            yield values
+            continue
         found += values
         if len(found) >= _VALUES_A_STEP // 4 or k % _SLICES_A_STEP == 0:
             yield found
