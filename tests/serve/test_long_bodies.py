@@ -11,6 +11,7 @@ import gzip
 import json
 import random
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import onnx
 import orjson
 import pytest
-from echo_models import ask, echo_model, image_model, many_types, request_bytes, running, text_model
+from echo_models import Reader, ask, echo_model, image_model, many_types, request_bytes, running, text_model
 from onnx import TensorProto, helper
 
 from farthing.nouns import TensorSpec
@@ -441,6 +442,22 @@ def chunked(path: str, body: bytes, size: int) -> bytes:
         b"%x\r\n%b\r\n" % (len(body[k : k + size]), body[k : k + size]) for k in range(0, len(body), size)
     )
     return f"POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + pieces + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("pipelined", [1, 2, 64])
+def test_rows_of_long_requests_come_to_their_end_however_few_may_be_in_flight(pipelined):
+    body = document(orjson.dumps([0.5] * 20_000), [1, 20_000])
+    path = "/v2/models/echo/infer"
+    row = [chunked(path, body, 5000), request_bytes(path, body), request_bytes("/v2", method="GET")] * 4
+    with running(wide_model(), limits=Limits(pipelined=pipelined)) as server, server.connect() as sock:
+        sock.settimeout(60)
+        writer = threading.Thread(target=sock.sendall, args=(b"".join(row),))
+        writer.start()
+        reader = Reader(sock)
+        answers = [reader.answer() for _ in row]
+        writer.join()
+    assert [answer[0] for answer in answers] == [200] * len(row)
+    assert all(len(answer[2]) > 20_000 for k, answer in enumerate(answers) if k % 3 < 2)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -181,7 +181,7 @@ class Connection(Paced):
         until_s = now_s() + _FEED_S
         at = 0
         while at < len(data) and not self._closing and not self._deaf:
-            if at and (self._is_full() or now_s() >= until_s):
+            if at and (not self._may_feed() or now_s() >= until_s):
                 self._unfed = bytearray(memoryview(data)[at:])
                 self._balance()
                 return
@@ -192,6 +192,10 @@ class Connection(Paced):
     def _is_full(self) -> bool:
         """Whether as many requests are in flight as may be."""
         return len(self._exchanges) >= self.server.limits.pipelined
+
+    def _may_feed(self) -> bool:
+        """Whether the parser may go on: to the end of a body always, to another request while there is room for it."""
+        return self._phase is Phase.BODY or not self._is_full()
 
     def _feed_rest(self) -> None:
         data, self._unfed, self._planned = self._unfed, bytearray(), False
@@ -390,7 +394,8 @@ class Connection(Paced):
         began = False
         limit = self.server.limits.pipelined
         while self._parked and self._stuck_at_s is None and self._unsent_bytes <= _UNSENT_BYTES:
-            if len(self._exchanges) - len(self._parked) >= limit:
+            unread = self._current is not None  # whose body is still being read, and waits for what is parked
+            if len(self._exchanges) - len(self._parked) - unread >= limit:
                 break
             exchange = self._parked.popleft()
             self._corked = True
@@ -402,11 +407,10 @@ class Connection(Paced):
     def _balance(self) -> None:
         """Read on only while answers get away."""
         if not self._closing:
-            full = self._is_full()
-            pause = full or bool(self._parked or self._unfed) or self._stuck_at_s is not None
+            pause = not self._may_feed() or bool(self._parked or self._unfed) or self._stuck_at_s is not None
             if pause is self._reading:
                 self._pause(pause)
-            if self._unfed and not full and not self._planned:
+            if self._unfed and not self._planned and self._may_feed():
                 self._planned = True
                 asyncio.get_running_loop().call_soon(self._feed_rest)
 
