@@ -251,6 +251,11 @@ def test_another_folder_gets_all_that_the_route_needs(route: Path, tmp_path: Pat
         ({SMALL: "http://a/v1/chat/completions", LARGE: "http://b"}, {}, r"is not named[\s\S]*--chat acme/small"),
         ({SMALL: "x.onnx", LARGE: "http://b"}, {"chat": {SMALL: "m"}}, "no URL of chat"),
         ({SMALL: "http://a", LARGE: "http://b"}, {"key_env": {SMALL: "K"}}, "no chat model"),
+        (
+            {SMALL: "http://a/v1", LARGE: "http://b"},
+            {"chat": {SMALL: "m"}, "key_env": {SMALL: "K"}},
+            "the key in K to http://a/v1 in clear text",
+        ),
         ({SMALL: "http://a", LARGE: "http://b"}, {"chat": {"who": "m"}}, "no tier 'who'"),
         ({SMALL: "http://a", LARGE: "http://b"}, {"timeout": {SMALL: "5 parsecs"}}, "--timeout"),
         ({SMALL: "nowhere.onnx", LARGE: "http://b"}, {}, "nowhere"),
@@ -388,11 +393,12 @@ def test_running_tiers_have_no_quality_of_a_table(route: Path, tmp_path: Path) -
 
 
 def test_the_command_says_where_and_what_is_assumed(route: Path) -> None:
-    words = ["route", "attach", str(route), f"{SMALL}=http://a/v1", f"{LARGE}=http://b:8000", "--chat", f"{SMALL}=m"]
+    words = ["route", "attach", str(route), f"{SMALL}=https://a/v1", f"{LARGE}=http://b:8000", "--chat", f"{SMALL}=m"]
     done = CliRunner().invoke(cli, [*words, "--key-env", f"{SMALL}=A_KEY"])
     assert done.exit_code == 0, done.output
     flat = " ".join(done.output.split())
-    assert "chat with m, key in A_KEY" in flat and "the model large" in flat and "farthing serve" in flat
+    assert "chat with m, key in A_KEY" in flat and "the model large" in flat
+    assert "farthing serve" in flat and "--key-env A_KEY" in flat
     assert "none of them was asked" in flat
     as_json = CliRunner().invoke(cli, [*words, "--json"])
     said = json.loads(as_json.stdout)

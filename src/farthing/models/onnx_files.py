@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +27,12 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
-_LOCATION = b"\n\x08location"
-"""Key of an external tensor on the wire: field 1 (StringStringEntryProto.key), 8 bytes, the word itself."""
+_LOCATION = re.compile(rb"(?:\n|\x8a\x80{0,8}\x00)(?:\x08|\x88\x80{0,8}\x00)location")
+"""Key of an external tensor on the wire: field 1 (StringStringEntryProto.key), 8 bytes, the word itself.
+
+Both numbers may be written longer than need be, with up to ten bytes (protobuf.dev, *Encoding*, varints).
+"""
+_LONGEST_LOCATION = 2 * 10 + len("location")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +76,9 @@ def _mentions_external_data(path: Path) -> bool:
     tail = b""
     with path.open("rb") as f:
         while chunk := f.read(_CHUNK):
-            if _LOCATION in tail + chunk:
+            if _LOCATION.search(tail + chunk):
                 return True
-            tail = chunk[-len(_LOCATION) :]
+            tail = (tail + chunk)[-_LONGEST_LOCATION:]
     return False
 
 

@@ -88,8 +88,14 @@ def attached_block(done: Attached, folder: Path) -> RenderableType:
     assumed += [f"left out, since a server cannot follow it: {text}" for text in done.left_out]
     files = grid()
     files.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
-    files.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(folder / 'route.yaml'))}"))
+    files.add_row(Text("serve it", style="dim"), spoken(_serve(done.route, folder / "route.yaml")))
     return Group(*lines, *_notes(assumed), Text(""), files)
+
+
+def _serve(route: Route, path: Path) -> str:
+    """The command that serves a route, with the keys that it may send."""
+    keys = dict.fromkeys(tier.options["key_env"] for tier in route.tiers if tier.options.get("key_env"))
+    return shlex.join(["farthing", "serve", str(path), *(word for key in keys for word in ("--key-env", key))])
 
 
 def _place(tier: Tier, folder: Path) -> str:
@@ -167,7 +173,7 @@ def _files(report: CalibrationReport, folder: Path) -> Table:
     table.add_row(Text("report", style="dim"), spoken(str(folder / "route.html")))
     route, path = report.route, folder / "route.yaml"
     if route.quality != "given":
-        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(path))}"))
+        table.add_row(Text("serve it", style="dim"), spoken(_serve(route, path)))
         table.add_row(Text("judge it", style="dim"), spoken(evaluate_again(route, path)))
     if route.planned_rate is not None and route.planned_rate.rate_rps is not None:
         table.add_row(Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(path))}"))

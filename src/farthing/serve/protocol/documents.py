@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +28,13 @@ _STATES = {"ready": "READY", "loading": "LOADING", "unloading": "UNLOADING"}
 
 def server_metadata() -> dict[str, Any]:
     """Name, version and extensions."""
-    return {"name": "farthing", "version": version("farthing"), "extensions": list(EXTENSIONS)}
+    return {"name": "farthing", "version": _own_version(), "extensions": list(EXTENSIONS)}
+
+
+@cache
+def _own_version() -> str:
+    """Looked up once: it reads a file."""
+    return version("farthing")
 
 
 def described_inputs(signature: Signature) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Tiny models in the loop thread: no process, no socket, one turn of the loop is one batch.
 
-Batches with long texts, which take longer to cut into tokens than the loop may stand still, run on another thread.
+Batches with long texts, which take longer to cut into tokens than the loop may stand still, and those of large
+tensors run on another thread.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ __all__ = ["InlineRunner", "KeptTokens"]
 
 LONGEST_TEXTS = 4096
 """Characters of one batch that the loop thread itself cuts into tokens: about 1 ms."""
+
+LONGEST_BODY = 256 * 2**10
+"""Bytes of a request for tensors that the loop thread itself runs."""
 
 
 class KeptTokens:
@@ -75,10 +79,13 @@ class InlineRunner:
         return cls(model, queue)
 
     def run(self, batch: Batch) -> None:
-        """Answer a batch, at once unless its texts are long."""
+        """Answer a batch, at once unless its texts are long or a request is large."""
         requests = batch.requests
-        texts = [] if requests[0].payloads is None else [p for request in requests for p in request.payloads or ()]
-        if texts and sum(map(len, texts)) > LONGEST_TEXTS:
+        if requests[0].payloads is None:
+            long = max(request.size_bytes for request in requests) > LONGEST_BODY
+        else:
+            long = sum(len(p) for request in requests for p in request.payloads or ()) > LONGEST_TEXTS
+        if long:
             self._loop.run_in_executor(None, self._apart, batch)
         else:
             self._queue.finished(self, self._outcome(requests))
