@@ -90,6 +90,8 @@ def test_why_there_are_no_batches_is_said_once() -> None:
     assert _one_at_a_time(found, [candidate("fp32"), candidate("int8")]) == [
         "this model answers one request at a time, because output y of a request beside another is not what it is alone"
     ]
+    found = state(fp32=MIXED, int8=Batching(alone="an answer changes with the request beside it"))
+    assert len(_one_at_a_time(found, [candidate("fp32"), candidate("int8")])) == 1
     found = state(fp32=Batching(sizes=(2,)), int8=MIXED)
     assert _one_at_a_time(found, [candidate("fp32"), candidate("int8")]) == [
         "onnxruntime/int8 fp32: one request at a time, because output y of a request beside another is not what it is "

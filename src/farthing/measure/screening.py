@@ -65,13 +65,13 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
 
 
 def _one_at_a_time(state: RunState, builds: Sequence[Candidate]) -> list[str]:
-    """A sentence for each reason why builds do not share batches, once for all that have it."""
+    """A sentence for each reason why builds do not share batches; where none does, one with the first reason."""
     reasons: dict[str, list[str]] = {}
     for build in builds:
         found = state.bench.batching(build)
         if not found.batched:
             reasons.setdefault(found.alone, []).append(f"{build.build} {build.precision}")
-    if len(reasons) == 1 and sum(map(len, reasons.values())) == len(builds):
+    if reasons and sum(map(len, reasons.values())) == len(builds):
         return [f"this model answers one request at a time, because {next(iter(reasons))}"]
     return [f"{', '.join(names)}: one request at a time, because {why}" for why, names in reasons.items()]
 
