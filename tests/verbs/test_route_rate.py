@@ -136,6 +136,7 @@ def test_a_promise_that_no_server_keeps_is_not_met_and_written(out: Path) -> Non
         ft.verify(out / "route.yaml", settings=SHORT)
 
 
+@pytest.mark.slow
 def test_texts_go_as_texts_and_come_from_the_outcomes_where_the_file_is_gone(tmp_path: Path) -> None:
     import csv
 
@@ -218,6 +219,10 @@ def test_requests_that_are_gone_are_asked_for(
     with pytest.raises(InputError, match=r"are gone .*gone.npz") as refused:
         ft.route_plan_rate(out, p99=LOOSE, measure=SHORT)
     assert "--data FILE" in str(refused.value.hint)
+
+
+@pytest.mark.slow
+def test_other_requests_may_be_sent(out: Path, tmp_path: Path) -> None:
     other = write_requests(tmp_path / "others.npz", 300, 2)
     rate = proven(ft.route_plan_rate(out, p99=LOOSE, measure=SHORT, data=other).planned_rate)
     assert "requests of others.npz in their own mix (300 of 300" in rate.assumptions[0]
