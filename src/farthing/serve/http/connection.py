@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from farthing.serve.http.exchanges import Exchange
+from farthing.serve.http.feeding import HEADS_BYTES, Fed
 from farthing.serve.http.heads import Head, HeadLines, read_head
-from farthing.serve.http.pacing import Paced, Phase
+from farthing.serve.http.pacing import Phase
 from farthing.serve.http.replies import CONTINUE
 from farthing.serve.requests import Problem
-from farthing.serve.turns import STEP_BYTES
 
 if TYPE_CHECKING:
     from farthing.serve.http.door import HttpServer
@@ -28,15 +28,11 @@ __all__ = ["Connection"]
 
 _HEAD_END = b"\r\n\r\n"
 _UNSENT_BYTES = 2**20
-_HEADS_BYTES = 2**10
-"""About as much of heads, which take longer than bodies, is parsed in one step."""
-_FEED_S = 0.002
-"""After which the rest of what came (chunks of two bytes, a row of requests) waits for the next turn of the loop."""
 _KEPT_HEAD_BYTES = 2048
 _FIRST_LETTERS = frozenset(b"GHP")
 
 
-class Connection(Paced):
+class Connection(Fed):
     """A client's connection.
 
     Args:
@@ -50,12 +46,9 @@ class Connection(Paced):
         self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
         self._parked: deque[Exchange] = deque()
-        self._corked = self._flushing = False
+        self._flushing = False
         self._unsent_bytes = 0
-        self._deaf = False
         self._left_bytes = 0
-        self._unfed = bytearray()
-        self._planned = False
         self._candidate: bytes | None = None
 
     # the transport's calls
@@ -89,7 +82,7 @@ class Connection(Paced):
         if self._left_bytes:
             data = self._rest_of_body(data)
         if data and not (self._phase is Phase.IDLE and self._repeated(data)):
-            if len(data) > _HEADS_BYTES:
+            if len(data) > HEADS_BYTES:
                 self._feed_in_steps(data)
             else:
                 self._feed(data)
@@ -174,37 +167,6 @@ class Connection(Paced):
             if not self._left_bytes:
                 self._close_body(exchange)
         return data[len(part) :]
-
-    def _feed_in_steps(self, data: bytes | bytearray) -> None:
-        """Feed the parser a little at a time; what takes too long, or finds too many requests in flight, waits."""
-        now_s = self.server.clock.monotonic_s
-        until_s = now_s() + _FEED_S
-        at = 0
-        while at < len(data) and not self._closing and not self._deaf:
-            if at and (not self._may_feed() or now_s() >= until_s):
-                self._unfed = bytearray(memoryview(data)[at:])
-                self._balance()
-                return
-            size = STEP_BYTES if self._phase is Phase.BODY else _HEADS_BYTES
-            self._feed(bytes(data[at : at + size]))
-            at += size
-
-    def _is_full(self) -> bool:
-        """Whether as many requests are in flight as may be."""
-        return len(self._exchanges) >= self.server.limits.pipelined
-
-    def _may_feed(self) -> bool:
-        """Whether the parser may go on: to the end of a body always, to another request while there is room for it."""
-        return self._phase is Phase.BODY or not self._is_full()
-
-    def _feed_rest(self) -> None:
-        data, self._unfed, self._planned = self._unfed, bytearray(), False
-        if self._closing or self._deaf:
-            return
-        self._corked = True
-        self._feed_in_steps(data)
-        self._corked = False
-        self._flush()
 
     def _feed(self, data: bytes) -> None:
         began = self._phase is not Phase.IDLE
