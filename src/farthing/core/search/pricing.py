@@ -33,6 +33,7 @@ class Market:
         elsewhere: Offers of other hardware, for estimates.
         priced_as: Name of the offer this machine stands for.
         bill_usd_per_month: What is paid today.
+        small: Offers for little traffic: fewer vCPUs on demand, and serverless; never measured.
         stand_in: How the machine compares with the bill's offer, None when it was not asked.
     """
 
@@ -42,6 +43,7 @@ class Market:
     priced_as: str
     bill_usd_per_month: float
     stand_in: StandIn | None = None
+    small: tuple[Offer, ...] = ()
 
     @property
     def capacity_factor(self) -> float:
@@ -92,10 +94,27 @@ class Pricing:
     def cost(self, c: Candidate, factor: float = 1.0) -> TraceCost | None:
         """Cost of a candidate at the trace with ``factor`` times its rate; None where it has no rate."""
         rate = self.found.sla_rps.get(c)
-        if rate is None:
-            return None
-        rate *= factor * self.market.capacity_factor
-        return cost_at_trace(self.trace, rate, self.market.bill_offer, self.workload.objective.min_replicas)
+        return None if rate is None else self.cost_at(rate * factor)
+
+    def cost_at(self, rate_rps: float, offer: Offer | None = None) -> TraceCost:
+        """Cost of the trace where a replica takes a rate.
+
+        Args:
+            rate_rps: On the machine that was measured, > 0.
+            offer: None for the bill's own.
+        """
+        return cost_at_trace(
+            self.trace,
+            rate_rps * self.market.capacity_factor,
+            offer or self.market.bill_offer,
+            self.workload.objective.min_replicas,
+            fixed=self.fixed,
+        )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the fleet has the same size in every hour."""
+        return self.workload.bill.fixed_fleet
 
     def spread(self, c: Candidate, cost: TraceCost) -> Estimate:
         """Monthly cost with the interval of the candidate's measured capacity carried through whole replicas."""
@@ -142,7 +161,7 @@ class Pricing:
     def _saving(self, base_rate_rps: float, ratio: Estimate) -> Estimate:
         minimum = self.workload.objective.min_replicas
         base_rate_rps *= self.market.capacity_factor
-        return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum)
+        return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum, fixed=self.fixed)
 
     def _ratio(self, c: Candidate, value: float) -> Estimate:
         """Ratio of the planned rates, with the relative interval of the rates kept, or of the measured capacities."""
@@ -209,11 +228,8 @@ class Pricing:
         for offer in self.market.elsewhere:
             if not offer.hardware.vcpus or offer.usd_per_hour is None:
                 continue
-            guess = rate * self.market.capacity_factor * offer.hardware.vcpus / own
-            mid, low, high = (
-                cost_at_trace(self.trace, guess * f, offer, self.workload.objective.min_replicas).usd_per_month
-                for f in (1.0, 2.0, 0.5)
-            )
+            guess = rate * offer.hardware.vcpus / own
+            mid, low, high = (self.cost_at(guess * f, offer).usd_per_month for f in (1.0, 2.0, 0.5))
             cost = Estimate(value=mid, lo=min(low, mid), hi=max(high, mid), n=0, method=rule, source=offer.key)
             estimates.append(OfferEstimate(offer=offer, cost_usd_per_month=cost, rule=rule))
         return tuple(sorted(estimates, key=lambda e: e.cost_usd_per_month.value))

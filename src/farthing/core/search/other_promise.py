@@ -1,0 +1,176 @@
+"""A finished run under another promise: new rates from the latency–rate curves that were measured, nothing run again.
+
+The choice stays within builds whose answers were tried on the confirm split, as far as there are any: batch size and
+layout may change with the bound. What was served keeps the interval of what it kept; others take the queue model's rate
+with what the model promised too much taken off, as in the run itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from farthing.core.search.findings import Findings
+from farthing.core.search.known_latency import Known, latency_curves, slowness_of_kept
+from farthing.core.search.sustained import CLEAR, HEADROOM
+from farthing.core.traffic.batch_queue import sla_rps
+from farthing.nouns import AccuracyEvidence, Candidate, Estimate, LatencyBound, Objective, Outcome
+
+__all__ = ["at_promise"]
+
+UNSERVED_FRAC = 0.2
+"""Half width of the ratio to the baseline of a candidate that was neither raced nor served."""
+
+
+def at_promise(found: Findings, was: Objective, now: Objective, seed: int = 0) -> Findings:
+    """The findings as they would be under another promise.
+
+    Args:
+        found: Of a run, or of its plan.
+        was: The promise that it was measured under.
+        now: Another one, on the same metric.
+        seed: Of the queue model.
+
+    Raises:
+        ValueError: when the metric is another one: its answers were not kept.
+    """
+    if was.metric != now.metric:
+        raise ValueError(f"the run was judged by {was.metric}, not {now.metric}")
+    if (was.max_drop_frac, was.confidence) != (now.max_drop_frac, now.confidence):
+        found = _judged(found, was, now)
+    return found if was.latency == now.latency else _rated(found, was.latency, now.latency, seed)
+
+
+def _judged(found: Findings, was: Objective, now: Objective) -> Findings:
+    """Accuracy evidence held against another allowed drop; a higher confidence than was asked for proves nothing."""
+
+    def again(evidence: AccuracyEvidence) -> AccuracyEvidence:
+        within = evidence.drop_frac.hi <= now.max_drop_frac and now.confidence <= was.confidence
+        lost = evidence.verdict == "not_met" and now.max_drop_frac <= was.max_drop_frac
+        outcome: Outcome = "met" if within else "not_met" if lost else "unproven"
+        same = outcome == evidence.verdict
+        return replace(evidence, verdict=outcome, n_needed=evidence.n_needed if same else None)
+
+    splits = ({c: again(e) for c, e in split.items()} for split in (found.search, found.confirm))
+    search, confirm = splits
+    return replace(found, search=search, confirm=confirm)
+
+
+def _rated(found: Findings, was: LatencyBound | None, now: LatencyBound | None, seed: int) -> Findings:
+    served = _served(found, was, now, seed)
+    share = _share(found, was, seed)
+    fixed = {found.baseline, found.best_fp32, found.best_half}
+    rates: dict[Candidate, float | None] = {c: r for c, r in found.sla_rps.items() if c in fixed}
+    for c in _able(found):
+        if c not in fixed:
+            rates[c] = _modelled(found, c, now, seed, share)
+    for c, kept in served.items():
+        rates[c] = None if kept is None else kept.value / HEADROOM
+    chosen = _best(found, rates)
+    if chosen is None:
+        return replace(found, chosen=None, sla_rps=rates, kept_rps={}, rate_ratio=None, tied=(), server={})
+    kept = served.get(chosen)
+    return replace(
+        found,
+        chosen=chosen,
+        sla_rps=rates,
+        kept_rps={} if kept is None else {chosen: kept},
+        rate_ratio=None if kept is None else _ratio_at(found, chosen, kept),
+        ratios=_ratios(found, chosen, rates),
+        lost={c: text for c, text in found.lost.items() if c != chosen},
+        tied=tuple(c for c in found.tied if c != chosen),
+        server={c: m for c, m in found.server.items() if c in (chosen, found.baseline)},
+    )
+
+
+def _able(found: Findings) -> tuple[Candidate, ...]:
+    """Every batch size that was timed of builds that were not found to lose too much, one at a time too."""
+    refused = {_build(c) for c, e in found.search.items() if e.verdict == "not_met"}
+    refused |= {_build(c) for c, e in found.confirm.items() if e.verdict == "not_met"}
+    kept = {c for c in found.curves if _build(c) not in refused and c != replace(found.baseline, max_batch=1)}
+    return tuple(replace(c, max_batch=size) for c in sorted(kept) for size in found.curves[c].sizes)
+
+
+def _build(c: Candidate) -> tuple[str, str, str]:
+    return c.engine, c.variant, c.precision
+
+
+def _served(
+    found: Findings, was: LatencyBound | None, now: LatencyBound | None, seed: int
+) -> dict[Candidate, Estimate | None]:
+    """What each served candidate keeps of the new bound; None where it keeps it at no rate."""
+    result: dict[Candidate, Estimate | None] = {}
+    levels = {bound.percentile for bound in (was, now) if bound is not None} or {0.99}
+    for c, kept in found.kept_rps.items():
+        curves = latency_curves(found, c, tuple(levels), seed)
+        if not curves or not kept.value > 0:
+            continue
+        before = curves[was.percentile] if was is not None else next(iter(curves.values()))
+        after = curves[now.percentile] if now is not None else before
+        known = Known(curve=after, slow=slowness_of_kept(before, was, kept), n=kept.n)
+        result[c] = known.kept(None if now is None else now.ms / 1000)
+    return result
+
+
+def _modelled(found: Findings, c: Candidate, bound: LatencyBound | None, seed: int, share: float) -> float | None:
+    known = found.curves[replace(c, max_batch=1)].upto(c.max_batch)
+    rate = sla_rps(
+        known,
+        instances=c.instances,
+        max_batch=c.max_batch,
+        latency_s=None if bound is None else bound.ms / 1000,
+        percentile=0.99 if bound is None else bound.percentile,
+        seed=seed,
+    )
+    return None if rate is None else rate * share / HEADROOM
+
+
+def _share(found: Findings, was: LatencyBound | None, seed: int) -> float:
+    """What the queue model promised too much of the candidate that was served, in (0, 1]."""
+    c = found.chosen
+    planned = None if c is None else found.sla_rps.get(c)
+    if c is None or planned is None or replace(c, max_batch=1) not in found.curves:
+        return 1.0
+    modelled = _modelled(found, c, was, seed, 1.0)
+    return 1.0 if not modelled else min(1.0, planned / modelled)
+
+
+def _best(found: Findings, rates: Mapping[Candidate, float | None]) -> Candidate | None:
+    """The highest rate among builds that were confirmed, where there are any; the served one unless clearly beaten."""
+    proven = {_build(c) for c, e in found.confirm.items() if e.verdict == "met"}
+    proven |= {_build(found.chosen)} if found.chosen is not None else set()
+    unfit = {found.baseline, *((found.best_fp32, found.best_half) if not proven else ())}
+    able = {c: r for c, r in rates.items() if r is not None and c not in unfit and (not proven or _build(c) in proven)}
+    if not able:
+        return None
+    best = max(able, key=lambda c: able[c])
+    stays = found.chosen in able and able[found.chosen] * CLEAR >= able[best]
+    return found.chosen if stays else best
+
+
+def _ratio_at(found: Findings, c: Candidate, kept: Estimate) -> Estimate | None:
+    """The measured ratio at the new rate; its interval grows as that of the rate does."""
+    old, before = found.rate_ratio, found.kept_rps.get(c)
+    if old is None or before is None or not before.lo > 0 or not kept.lo > 0 or not old.lo > 0:
+        return None
+    widths = [math.log(e.hi / e.lo) for e in (kept, before)]
+    grown = max(1.0, widths[0] / widths[1]) if widths[1] > 0 else 1.0
+    value = old.value * kept.value / before.value
+    down, up = (grown * math.log(old.value / old.lo), grown * math.log(old.hi / old.value))
+    return replace(old, value=value, lo=value * math.exp(-down), hi=value * math.exp(up))
+
+
+def _ratios(found: Findings, chosen: Candidate, rates: Mapping[Candidate, float | None]) -> dict[Candidate, Estimate]:
+    ratios = dict(found.ratios)
+    base, rate = found.sla_rps.get(found.baseline), rates.get(chosen)
+    if chosen not in ratios and base and rate:
+        value = rate / base
+        ratios[chosen] = Estimate(
+            value=value,
+            lo=value * (1 - UNSERVED_FRAC),
+            hi=value * (1 + UNSERVED_FRAC),
+            n=0,
+            method="queue model on measured service times, ± 20 %: not served",
+        )
+    return ratios
