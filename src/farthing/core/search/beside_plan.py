@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from farthing.core.money.saving import waterfall
-from farthing.core.search.known_latency import slowness_of_stable
+from farthing.core.search.known_latency import stable_slowness
 from farthing.core.search.pricing import Pricing
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps, sla_rps
 from farthing.nouns import (
@@ -51,7 +51,7 @@ def _rate_within(p: Pricing, bound: LatencyBound, stable_rps: float) -> float | 
     known = found.curves.get(replace(base, max_batch=1))
     if known is None or known.sizes[-1] < base.max_batch:
         return None
-    slower = known.scaled(math.exp(slowness_of_stable(found, base, stable_rps)))
+    slower = known.scaled(math.exp(stable_slowness(found, base, stable_rps)))
     kept = sla_rps(
         slower.upto(base.max_batch),
         instances=base.instances,

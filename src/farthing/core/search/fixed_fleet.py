@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from farthing.core.money.price import usd_per_month
 from farthing.core.money.trace_cost import replicas_by_hour
-from farthing.core.search.known_latency import (
-    Known,
-    latency_curves,
-    slowness_at,
-    slowness_of_kept,
-    slowness_of_stable,
-)
+from farthing.core.search.known_latency import baseline_known, known_at
 from farthing.core.search.pricing import Pricing
-from farthing.nouns import NEVER_MS, Candidate, FixedFleet, FleetSize, Measurement
+from farthing.nouns import NEVER_MS, Candidate, FixedFleet, FleetSize
 
-__all__ = ["fixed_fleet", "known_of"]
+__all__ = ["fixed_fleet"]
 
 SHOWN = 6
 """Sizes of a fleet that are shown at most, the fewest and today's among them."""
@@ -57,7 +51,8 @@ def _sizes(p: Pricing, shown: tuple[int, ...], fewest: int, planned: int | None)
     level = p.workload.objective.level
     bound = p.workload.objective.latency
     peak = float(p.trace.hourly_rps()[1].max()) / p.market.capacity_factor
-    base, plan = _baseline(p, level), None if p.found.chosen is None else known_of(p, p.found.chosen, level)
+    chosen = p.found.chosen
+    base, plan = baseline_known(p.found, level), None if chosen is None else known_at(p.found, chosen, bound, level)
     found = []
     for n in shown:
         seen = [None if k is None else k.latency(peak / n) for k in (base, plan)]
@@ -77,36 +72,3 @@ def _sizes(p: Pricing, shown: tuple[int, ...], fewest: int, planned: int | None)
             )
         )
     return tuple(found)
-
-
-def _baseline(p: Pricing, level: float) -> Known | None:
-    base = p.found.baseline
-    curve = latency_curves(p.found, base, [level]).get(level)
-    rate = p.found.sla_rps.get(base)
-    if curve is None or rate is None:
-        return None
-    slow = slowness_of_stable(p.found, base, rate)
-    return Known(curve=curve, slow=(slow, slow, slow))
-
-
-def known_of(p: Pricing, c: Candidate, level: float) -> Known | None:
-    """Latency by rate of a candidate: from what was seen of it served, else its rate, else its curve alone."""
-    served, kept, bound = p.found.server.get(c), p.found.kept_rps.get(c), p.workload.objective.latency
-    seen_at = _level_seen(served, level)
-    curves = latency_curves(p.found, c, [level, *([] if seen_at is None else [seen_at])])
-    if not curves:
-        return None
-    if served is not None and seen_at is not None:
-        ms = served.latency(seen_at)
-        slow = slowness_at(curves[seen_at], served.metrics["offered_rps"].value, ms)
-        return Known(curve=curves[level], slow=slow, n=ms.n)
-    if kept is not None and kept.value > 0:
-        return Known(curve=curves[level], slow=slowness_of_kept(curves[level], bound, kept), n=kept.n)
-    return Known(curve=curves[level], slow=(0.0, 0.0, 0.0))
-
-
-def _level_seen(served: Measurement | None, level: float) -> float | None:
-    """The level itself where it was seen at a known rate, else the highest one that was; None where none was."""
-    if served is None or "offered_rps" not in served.metrics or not served.levels:
-        return None
-    return level if level in served.levels else served.levels[-1]

@@ -1,32 +1,37 @@
 """Latency by rate of a candidate that was measured, from what a plan keeps of it: its curve, a rate kept, a tail seen.
 
 A plan holds the service times of each build and layout, the rate that the choice kept within the promise, and its
-latency at the plan's peak, both with intervals. Each of the two says how much slower than its curve the replica is
-(:mod:`farthing.core.traffic.latency_rate`): the slowness at which the queue model gives what was seen. Its ends follow
-from the ends of what was seen, so a rate or a latency at another bound, level or rate carries the interval of the
-measurement that it rests on.
+latency at the plan's peak, both with intervals. Together they say two things: by what factor the replica is slower
+than its curve (``e^f``, as in :mod:`farthing.core.traffic.latency_rate`), and what a request waits for beside the queue
+(``a``: protocol, the system's scheduler). With ``K`` the queue model's rate within a bound, ``P`` its percentile at one,
+
+    K(bound − a, f) = rate kept          a + P(r, f) = latency seen at the rate r
+
+so a rate at another bound or level, and a latency at another rate, carry the intervals of what they rest on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from farthing.core.search.findings import Findings
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
 from farthing.core.traffic.latency_rate import LatencyRate, latency_rates, requests_of_run
-from farthing.nouns import NEVER_MS, Candidate, Estimate, Latency, LatencyBound
+from farthing.nouns import NEVER_MS, Candidate, Estimate, Latency, LatencyBound, Measurement
 
-__all__ = ["Known", "latency_curves", "slowness_at", "slowness_of_kept", "slowness_of_stable"]
+__all__ = ["Known", "baseline_known", "known_at", "latency_curves", "stable_slowness"]
 
 _RUN_REQUESTS = 12_500
 _LEAST, _MOST = -math.log(4.0), math.log(64.0)
-_STEPS = 60
+_STEPS = 50
+_MOST_ASIDE_FRAC = 0.95
 METHOD = "latency–rate curve of the measured runs"
 
-Slow = tuple[float, float, float]
-"""Logarithm of the service times over those of the curve: lower end, value, upper end."""
+Ends = tuple[float, float, float]
+"""Lower end, value, upper end."""
+_NONE: Ends = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,24 +40,28 @@ class Known:
 
     Attributes:
         curve: Of the candidate.
-        slow: How much slower than it the replica is.
+        slow: Logarithm of its service times over those of the curve.
+        aside_s: What a request waits for beside the queue, ≥ 0.
         n: Runs behind it.
     """
 
     curve: LatencyRate
-    slow: Slow
+    slow: Ends = _NONE
+    aside_s: Ends = _NONE
     n: int = 0
 
     def latency(self, rate_rps: float) -> Latency:
         """Long-run percentile at a rate, > 0; ``NEVER_MS`` where the queue grows."""
-        lo, value, hi = (min(1000 * self.curve.latency_s(rate_rps, f), NEVER_MS) for f in self.slow)
-        found = Estimate(value=value, lo=min(lo, value), hi=max(hi, value), n=self.n, method=METHOD)
+        queue = [min(1000 * self.curve.latency_s(rate_rps, f), NEVER_MS) for f in self.slow]
+        aside = [1000 * a for a in self.aside_s]
+        value = min(queue[1] + aside[1], NEVER_MS)
+        down, up = (math.hypot(queue[1] - queue[k], aside[1] - aside[k]) for k in (0, 2))
+        found = Estimate(value=value, lo=max(0.0, value - down), hi=min(value + up, NEVER_MS), n=self.n, method=METHOD)
         return Latency(percentile=self.curve.percentile, ms=found)
 
     def kept(self, bound_s: float | None) -> Estimate | None:
-        """Highest rate within a bound in requests/s; without one what queues need is left of saturation; None for 0."""
-        ends = [self._kept(bound_s, f) for f in self.slow]
-        hi, value, lo = ends
+        """Highest rate within a bound in requests/s, None where none is; without one, saturation less the headroom."""
+        hi, value, lo = (self._kept(bound_s, f) for f in self.slow)
         if not value > 0:
             return None
         return Estimate(value=value, lo=min(lo, value), hi=max(hi, value), n=self.n, method=METHOD)
@@ -60,10 +69,11 @@ class Known:
     def _kept(self, bound_s: float | None, slow: float) -> float:
         if bound_s is None:
             return self.curve.saturation_rps * math.exp(-slow) * (1 - HEADROOM_FRAC)
-        return self.curve.kept_rps(bound_s, slow)
+        left_s = bound_s - self.aside_s[1]
+        return self.curve.kept_rps(left_s, slow) if left_s > 0 else 0.0
 
 
-def latency_curves(found: Findings, c: Candidate, levels: Sequence[float], seed: int = 0) -> dict[float, LatencyRate]:
+def latency_curves(found: Findings, c: Candidate, levels: Iterable[float], seed: int = 0) -> dict[float, LatencyRate]:
     """Simulate a candidate's latency by rate; empty when its service times are not known up to its batch.
 
     Args:
@@ -75,45 +85,127 @@ def latency_curves(found: Findings, c: Candidate, levels: Sequence[float], seed:
     known = found.curves.get(replace(c, max_batch=1))
     if known is None or known.sizes[-1] < c.max_batch:
         return {}
-    n = max(_RUN_REQUESTS, requests_of_run(max(levels)))
     chosen = tuple(sorted(set(levels)))
-    return latency_rates(known, instances=c.instances, max_batch=c.max_batch, percentiles=chosen, n=n, seed=seed)
+    n = max(_RUN_REQUESTS, requests_of_run(chosen[-1]))
+    return latency_rates(
+        known.upto(c.max_batch), instances=c.instances, max_batch=c.max_batch, percentiles=chosen, n=n, seed=seed
+    )
 
 
-def slowness_of_kept(curve: LatencyRate, bound: LatencyBound | None, kept: Estimate) -> Slow:
-    """What a rate kept within a bound says; without a bound, kept is a share of saturation.
-
-    Args:
-        curve: At the bound's level.
-        bound: The promise it kept, None for none.
-        kept: In requests/s, > 0.
-    """
-    if bound is None:
-        full = curve.saturation_rps * (1 - HEADROOM_FRAC)
-        hi, value, lo = (math.log(full / max(x, full / 64)) for x in (kept.lo, kept.value, kept.hi))
-        return min(lo, value), value, max(hi, value)
-    bound_s = bound.ms / 1000
-    hi, value, lo = (_solve(lambda f, x=x: curve.kept_rps(bound_s, f) <= x) for x in (kept.lo, kept.value, kept.hi))
-    return min(lo, value), value, max(hi, value)
-
-
-def slowness_at(curve: LatencyRate, rate_rps: float, ms: Estimate) -> Slow:
-    """What a latency that was seen at a rate says.
+def known_at(found: Findings, c: Candidate, promised: LatencyBound | None, level: float, seed: int = 0) -> Known | None:
+    """Latency by rate of a candidate at a level; None without its service times.
 
     Args:
-        curve: At the level of the latency.
-        rate_rps: > 0.
-        ms: The latency.
+        found: With the rate that it kept and the latency that was seen, as far as there are any.
+        c: Who.
+        promised: The bound within which it kept that rate, None for none.
+        level: Asked for, in (0, 1).
+        seed: Of the queue model.
     """
-    lo, value, hi = (_solve(lambda f, x=x: 1000 * curve.latency_s(rate_rps, f) >= x) for x in (ms.lo, ms.value, ms.hi))
-    return min(lo, value), value, max(hi, value)
+    seen, kept = found.server.get(c), found.kept_rps.get(c)
+    seen_at = _level_seen(seen, level if promised is None else promised.percentile)
+    asked = {level, *([] if promised is None else [promised.percentile]), *([] if seen_at is None else [seen_at])}
+    curves = latency_curves(found, c, asked, seed)
+    if not curves:
+        return None
+    tail = None if seen is None or seen_at is None else _Tail.of(seen, seen_at, curves[seen_at])
+    if kept is not None and kept.value > 0:
+        keeps = _Keeps(curve=curves[level if promised is None else promised.percentile], bound=promised, kept=kept)
+        aside = _NONE if tail is None else _aside(keeps, tail)
+        return Known(curve=curves[level], slow=keeps.slow(aside[1]), aside_s=aside, n=kept.n)
+    return Known(curve=curves[level], aside_s=_NONE if tail is None else tail.aside(0.0))
 
 
-def slowness_of_stable(found: Findings, c: Candidate, rate_rps: float) -> float:
-    """How much slower than its curve a candidate is that is rated at its highest stable rate (the server's share)."""
+def baseline_known(found: Findings, level: float, seed: int = 0) -> Known | None:
+    """The baseline's latency by rate, its rate being the highest stable one; None without service times or a rate."""
+    base = found.baseline
+    rate, seen = found.sla_rps.get(base), found.server.get(base)
+    seen_at = _level_seen(seen, level)
+    curves = latency_curves(found, base, {level, *([] if seen_at is None else [seen_at])}, seed)
+    if not curves or rate is None:
+        return None
+    slow = stable_slowness(found, base, rate)
+    aside = _NONE if seen is None or seen_at is None else _Tail.of(seen, seen_at, curves[seen_at]).aside(slow)
+    return Known(curve=curves[level], slow=(slow, slow, slow), aside_s=aside)
+
+
+def stable_slowness(found: Findings, c: Candidate, rate_rps: float) -> float:
+    """Logarithm of how much slower than its curve a candidate is that is rated at its highest stable rate."""
     known = found.curves[replace(c, max_batch=1)]
     full = saturation_rps(known, instances=c.instances, max_batch=c.max_batch) * (1 - HEADROOM_FRAC)
     return math.log(full / rate_rps)
+
+
+def _level_seen(served: Measurement | None, level: float) -> float | None:
+    """The level itself where it was seen at a known rate, else the highest one that was; None where none was."""
+    if served is None or "offered_rps" not in served.metrics or not served.levels:
+        return None
+    return level if level in served.levels else served.levels[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Keeps:
+    """A rate that was kept within a bound."""
+
+    curve: LatencyRate
+    bound: LatencyBound | None
+    kept: Estimate
+
+    def slow(self, aside_s: float) -> Ends:
+        """Slowness that explains it where so much of the bound is spent beside the queue; its own interval's ends."""
+        lo, value, hi = (self._slow(x, aside_s) for x in (self.kept.hi, self.kept.value, self.kept.lo))
+        return min(lo, value), value, max(hi, value)
+
+    def _slow(self, kept_rps: float, aside_s: float) -> float:
+        if self.bound is None:
+            full = self.curve.saturation_rps * (1 - HEADROOM_FRAC)
+            return math.log(full / min(max(kept_rps, full / 64), full * 4))
+        left_s = self.bound.ms / 1000 - aside_s
+        return _solve(lambda f: self.curve.kept_rps(left_s, f) <= kept_rps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Tail:
+    """A latency that was seen at a rate."""
+
+    curve: LatencyRate
+    rate_rps: float
+    seen_s: Ends
+
+    @classmethod
+    def of(cls, served: Measurement, level: float, curve: LatencyRate) -> _Tail:
+        ms = served.latency(level)
+        return cls(
+            curve=curve,
+            rate_rps=served.metrics["offered_rps"].value,
+            seen_s=(ms.lo / 1000, ms.value / 1000, ms.hi / 1000),
+        )
+
+    def more_s(self, slow: float) -> float:
+        """What was seen beyond the queue of a replica that is so slow; negative where the queue alone is longer."""
+        return self.seen_s[1] - self.curve.latency_s(self.rate_rps, slow)
+
+    def aside(self, slow: float) -> Ends:
+        """The same as a wait beside the queue, with the ends of what was seen."""
+        more = self.more_s(slow)
+        if not 0 < more < NEVER_MS / 1000:
+            return _NONE
+        return max(0.0, more - self.seen_s[1] + self.seen_s[0]), more, more + self.seen_s[2] - self.seen_s[1]
+
+
+def _aside(keeps: _Keeps, tail: _Tail) -> Ends:
+    """The wait beside the queue at which rate kept and latency seen are explained by one slowness; 0 where none is."""
+    if keeps.bound is None or tail.seen_s[1] >= NEVER_MS / 1000:
+        return tail.aside(keeps.slow(0.0)[1]) if keeps.bound is None else _NONE
+    low, high = 0.0, _MOST_ASIDE_FRAC * min(keeps.bound.ms / 1000, tail.seen_s[1])
+    if tail.more_s(keeps.slow(0.0)[1]) <= 0:
+        return _NONE
+    for _ in range(_STEPS // 2):
+        middle = (low + high) / 2
+        enough = tail.more_s(keeps.slow(middle)[1]) <= middle
+        low, high = (low, middle) if enough else (middle, high)
+    down, up = (abs(tail.seen_s[k] - tail.seen_s[1]) for k in (0, 2))
+    return max(0.0, high - down), high, high + up
 
 
 def _solve(reached: Callable[[float], bool]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from farthing.core.search.findings import Findings
-from farthing.core.search.known_latency import Known, latency_curves, slowness_of_kept
+from farthing.core.search.known_latency import Known, known_at
 from farthing.core.search.sustained import CLEAR, HEADROOM
 from farthing.core.traffic.batch_queue import sla_rps
 from farthing.nouns import AccuracyEvidence, Candidate, Estimate, LatencyBound, Objective, Outcome
@@ -59,18 +59,21 @@ def _judged(found: Findings, was: Objective, now: Objective) -> Findings:
 
 def _rated(found: Findings, was: LatencyBound | None, now: LatencyBound | None, seed: int) -> Findings:
     served = _served(found, was, now, seed)
-    share = _share(found, was, seed)
+    aside_s = max((known.aside_s[1] for known in served.values()), default=0.0)
+    served = {c: known for c, known in served.items() if c in found.kept_rps}
+    share = _share(found, was, seed, aside_s)
     fixed = {found.baseline, found.best_fp32, found.best_half}
     rates: dict[Candidate, float | None] = {c: r for c, r in found.sla_rps.items() if c in fixed}
     for c in _able(found):
         if c not in fixed:
-            rates[c] = _modelled(found, c, now, seed, share)
-    for c, kept in served.items():
+            rates[c] = _modelled(found, c, now, seed, share, aside_s)
+    keeps = {c: known.kept(None if now is None else now.ms / 1000) for c, known in served.items()}
+    for c, kept in keeps.items():
         rates[c] = None if kept is None else kept.value / HEADROOM
     chosen = _best(found, rates)
     if chosen is None:
         return replace(found, chosen=None, sla_rps=rates, kept_rps={}, rate_ratio=None, tied=(), server={})
-    kept = served.get(chosen)
+    kept = keeps.get(chosen)
     return replace(
         found,
         chosen=chosen,
@@ -96,43 +99,39 @@ def _build(c: Candidate) -> tuple[str, str, str]:
     return c.engine, c.variant, c.precision
 
 
-def _served(
-    found: Findings, was: LatencyBound | None, now: LatencyBound | None, seed: int
-) -> dict[Candidate, Estimate | None]:
-    """What each served candidate keeps of the new bound; None where it keeps it at no rate."""
-    result: dict[Candidate, Estimate | None] = {}
-    levels = {bound.percentile for bound in (was, now) if bound is not None} or {0.99}
-    for c, kept in found.kept_rps.items():
-        curves = latency_curves(found, c, tuple(levels), seed)
-        if not curves or not kept.value > 0:
-            continue
-        before = curves[was.percentile] if was is not None else next(iter(curves.values()))
-        after = curves[now.percentile] if now is not None else before
-        known = Known(curve=after, slow=slowness_of_kept(before, was, kept), n=kept.n)
-        result[c] = known.kept(None if now is None else now.ms / 1000)
-    return result
+def _served(found: Findings, was: LatencyBound | None, now: LatencyBound | None, seed: int) -> dict[Candidate, Known]:
+    """What is known of the choice and of each candidate that was served, at the level that is asked for now."""
+    level = 0.99 if now is None and was is None else (now or was or LatencyBound(ms=1)).percentile
+    wanted = [*([found.chosen] if found.chosen else []), *(c for c, kept in found.kept_rps.items() if kept.value > 0)]
+    every = {c: known_at(found, c, was, level, seed) for c in dict.fromkeys(wanted)}
+    return {c: known for c, known in every.items() if known is not None}
 
 
-def _modelled(found: Findings, c: Candidate, bound: LatencyBound | None, seed: int, share: float) -> float | None:
+def _modelled(
+    found: Findings, c: Candidate, bound: LatencyBound | None, seed: int, share: float, aside_s: float
+) -> float | None:
+    """The queue model's rate with headroom, where so much of the bound is spent beside the queue."""
     known = found.curves[replace(c, max_batch=1)].upto(c.max_batch)
+    if bound is not None and bound.ms / 1000 <= aside_s:
+        return None
     rate = sla_rps(
         known,
         instances=c.instances,
         max_batch=c.max_batch,
-        latency_s=None if bound is None else bound.ms / 1000,
+        latency_s=None if bound is None else bound.ms / 1000 - aside_s,
         percentile=0.99 if bound is None else bound.percentile,
         seed=seed,
     )
     return None if rate is None else rate * share / HEADROOM
 
 
-def _share(found: Findings, was: LatencyBound | None, seed: int) -> float:
+def _share(found: Findings, was: LatencyBound | None, seed: int, aside_s: float) -> float:
     """What the queue model promised too much of the candidate that was served, in (0, 1]."""
     c = found.chosen
     planned = None if c is None else found.sla_rps.get(c)
     if c is None or planned is None or replace(c, max_batch=1) not in found.curves:
         return 1.0
-    modelled = _modelled(found, c, was, seed, 1.0)
+    modelled = _modelled(found, c, was, seed, 1.0, aside_s)
     return 1.0 if not modelled else min(1.0, planned / modelled)
 
 

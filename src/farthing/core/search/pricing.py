@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from farthing.core.money.commitments import commitment_split, terms_priced
@@ -21,6 +22,11 @@ from farthing.nouns import (
 )
 
 __all__ = ["Market", "Priced", "Pricing"]
+
+
+_UNMEASURED = (0.9, 1.1)
+"""Interval, relative, of a rate that has none of its own."""
+_WIDEST = math.log(1e6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +126,9 @@ class Pricing:
         """Monthly cost with the interval of the candidate's measured capacity carried through whole replicas."""
         kept = self.found.kept_rps.get(c)
         capacity = kept or self.found.capacities_rps.get(c)
-        low, high = (0.9, 1.1) if capacity is None else (capacity.lo / capacity.value, capacity.hi / capacity.value)
+        low, high = _UNMEASURED
+        if capacity is not None and capacity.value > 0:
+            low, high = capacity.lo / capacity.value, capacity.hi / capacity.value
         ends = [self.cost(c, max(f, 1e-6)) for f in (high, low)]
         values = [e.usd_per_month for e in ends if e is not None]
         what = "rate kept" if kept else "capacity interval" if capacity else "screened capacity ± 10 %"
@@ -137,11 +145,10 @@ class Pricing:
     def savings(self) -> tuple[Estimate | None, Estimate | None]:
         """Against the baseline, and against the best full-precision engine, both at equal offer and term."""
         found, chosen = self.found, self.found.chosen
-        base_rate = found.sla_rps[found.baseline]
-        if chosen is None or base_rate is None:
+        base_rate = found.sla_rps.get(found.baseline)
+        rate = found.sla_rps.get(chosen) if chosen else None
+        if chosen is None or base_rate is None or rate is None:
             return None, None
-        rate = found.sla_rps[chosen]
-        assert rate is not None
         saving = self._saving(base_rate, self._ratio(chosen, rate / base_rate))
         return saving, self.saving_against(found.best_fp32)
 
@@ -152,9 +159,10 @@ class Pricing:
         their_rate = found.sla_rps.get(other) if other else None
         if chosen is None or other is None or rate is None or their_rate is None or other not in found.ratios:
             return None
-        mine, theirs = found.rate_ratio or found.ratios[chosen], found.ratios[other]
+        mine, theirs = self._measured_ratio(chosen), found.ratios[other]
         share = rate / their_rate
-        half = ((mine.hi / mine.lo) ** 2 * (theirs.hi / theirs.lo) ** 2) ** 0.25
+        both = [math.log(e.hi / e.lo) if 0 < e.lo <= e.hi < math.inf else math.inf for e in (mine, theirs)]
+        half = math.exp(min(sum(both) / 2, _WIDEST))
         ratio = replace(mine, value=share, lo=share / half, hi=share * half, method="product of two t intervals")
         return self._saving(their_rate, ratio)
 
@@ -165,8 +173,16 @@ class Pricing:
 
     def _ratio(self, c: Candidate, value: float) -> Estimate:
         """Ratio of the planned rates, with the relative interval of the rates kept, or of the measured capacities."""
-        r = self.found.rate_ratio or self.found.ratios[c]
+        r = self._measured_ratio(c)
         return replace(r, value=value, lo=value * r.lo / r.value, hi=value * r.hi / r.value)
+
+    def _measured_ratio(self, c: Candidate) -> Estimate:
+        """Of rates kept, else of capacities in the proof rounds; ± 10 % where neither was measured."""
+        measured = self.found.rate_ratio or self.found.ratios.get(c)
+        if measured is not None and measured.value > 0:
+            return measured
+        low, high = _UNMEASURED
+        return Estimate(value=1.0, lo=low, hi=high, n=0, method="screened capacity ± 10 %")
 
     def priced(self) -> Priced:
         """The choice hour by hour beside the baseline, with commitments that pay; the baseline alone without one.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search.assemble import Market, assemble
 from farthing.core.search.findings import Findings
-from farthing.core.search.fixed_fleet import known_of
+from farthing.core.search.known_latency import baseline_known, known_at
 from farthing.core.search.other_promise import at_promise
 from farthing.core.search.planned_findings import findings_in
 from farthing.core.search.pricing import Pricing
@@ -137,7 +137,10 @@ def _at_rate(p: Pricing, c: Candidate, rate_rps: float) -> Measurement | None:
     seen, level = p.found.server.get(c), p.workload.objective.level
     if seen is not None and level in seen.levels and _proven(p, seen, level, rate_rps):
         return seen
-    known = known_of(p, c, level) if seen is not None or c == p.found.chosen else None
+    if c == p.found.baseline:
+        known = None if seen is None else baseline_known(p.found, level)
+    else:
+        known = known_at(p.found, c, p.workload.objective.latency, level)
     return None if known is None else _measurement(p, c, rate_rps, known.latency(rate_rps).ms)
 
 

@@ -156,8 +156,8 @@ def _nothing_saved(objective: Objective, saving: Estimate | None, reasons: list[
     elif around.busy_frac is not None:
         how = "one replica serves" if objective.min_replicas == 1 else f"{objective.min_replicas} replicas serve"
         reasons = [
-            f"{how} it all, busy to {number(around.busy_frac * 100, 1)} % in the busiest step, now and as planned: "
-            "no model saves anything on that",
+            f"{how} it all, now and as planned, busy to {number(around.busy_frac * 100, 1)} % in the busiest step as "
+            "planned: no model saves anything on that",
             *reasons,
         ]
     else:
