@@ -39,7 +39,9 @@ def again(folder: Path, **asked: object) -> Plan:
 
 def test_a_trace_gives_the_split_that_the_bill_alone_does_not(folder: Path) -> None:
     before = load_plan(folder / "plan.yaml")
-    assert [p.name for p in before.parts] == ["saving", "purchase terms"]
+    alone = again(folder, bill=10_000)
+    assert [p.name for p in alone.parts] == ["saving", "purchase terms"]
+    assert len(alone.utilisations) == 7
     rows = "".join(f"2026-11-02T{h:02}:00:00,{2e9 * (1 + h % 12)}\n" for h in range(24))
     (folder / "trace.csv").write_text("timestamp,count\n" + rows)
     plan = again(folder, trace=str(folder / "trace.csv"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from farthing.core.money.saving import waterfall
 from farthing.core.search.known_latency import stable_slowness
 from farthing.core.search.pricing import Pricing
-from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps, sla_rps
+from farthing.core.traffic.batch_queue import HEADROOM_FRAC, p_latency, saturation_rps, sla_rps
 from farthing.nouns import (
     Candidate,
     Estimate,
@@ -51,15 +51,17 @@ def _rate_within(p: Pricing, bound: LatencyBound, stable_rps: float) -> float | 
     known = found.curves.get(replace(base, max_batch=1))
     if known is None or known.sizes[-1] < base.max_batch:
         return None
-    slower = known.scaled(math.exp(stable_slowness(found, base, stable_rps)))
-    kept = sla_rps(
-        slower.upto(base.max_batch),
-        instances=base.instances,
-        max_batch=base.max_batch,
-        latency_s=bound.ms / 1000,
-        percentile=bound.percentile,
-    )
-    return None if kept is None or kept >= stable_rps * 0.999 else kept
+    slower = known.upto(base.max_batch).scaled(math.exp(stable_slowness(found, base, stable_rps)))
+    layout = {"instances": base.instances, "max_batch": base.max_batch}
+    seen = found.server.get(base)
+    if seen is not None and bound.percentile in seen.levels:
+        now_ms = seen.latency(bound.percentile).value
+    else:
+        now_ms = 1000 * p_latency(slower, stable_rps, **layout, percentile=bound.percentile).value
+    if now_ms <= bound.ms:
+        return None
+    kept = sla_rps(slower, **layout, latency_s=bound.ms / 1000, percentile=bound.percentile)
+    return None if kept is None or kept >= stable_rps else kept
 
 
 def without_promise(p: Pricing, nearest: Evaluation | None, *, split: bool = True) -> WithoutPromise | None:

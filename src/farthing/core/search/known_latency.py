@@ -3,7 +3,7 @@
 A plan holds the service times of each build and layout, the rate that the choice kept within the promise, and its
 latency at the plan's peak, both with intervals. Together they say two things: by what factor the replica is slower
 than its curve (``e^f``, as in :mod:`farthing.core.traffic.latency_rate`), and what a request waits for beside the queue
-(``a``: protocol, the system's scheduler). With ``K`` the queue model's rate within a bound, ``P`` its percentile at one,
+(``a``: protocol, the system's scheduler). With ``K`` the queue model's rate within a bound, ``P`` its percentile there,
 
     K(bound − a, f) = rate kept          a + P(r, f) = latency seen at the rate r
 
@@ -15,15 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from farthing.core.search.findings import Findings
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
 from farthing.core.traffic.latency_rate import LatencyRate, latency_rates, requests_of_run
+from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Latency, LatencyBound, Measurement
 
 __all__ = ["Known", "baseline_known", "known_at", "latency_curves", "stable_slowness"]
 
 _RUN_REQUESTS = 12_500
+_USUAL = (0.5, 0.9, 0.95, 0.99)
 _LEAST, _MOST = -math.log(4.0), math.log(64.0)
 _STEPS = 50
 _MOST_ASIDE_FRAC = 0.95
@@ -85,11 +88,16 @@ def latency_curves(found: Findings, c: Candidate, levels: Iterable[float], seed:
     known = found.curves.get(replace(c, max_batch=1))
     if known is None or known.sizes[-1] < c.max_batch:
         return {}
-    chosen = tuple(sorted(set(levels)))
-    n = max(_RUN_REQUESTS, requests_of_run(chosen[-1]))
-    return latency_rates(
-        known.upto(c.max_batch), instances=c.instances, max_batch=c.max_batch, percentiles=chosen, n=n, seed=seed
-    )
+    return _simulated(known.upto(c.max_batch), c.instances, c.max_batch, tuple(sorted({*_USUAL, *levels})), seed)
+
+
+@lru_cache(maxsize=32)
+def _simulated(
+    known: ServiceCurve, instances: int, max_batch: int, levels: tuple[float, ...], seed: int
+) -> dict[float, LatencyRate]:
+    """The same for the same arguments; a plan that is priced again asks several times."""
+    n = max(_RUN_REQUESTS, requests_of_run(levels[-1]))
+    return latency_rates(known, instances=instances, max_batch=max_batch, percentiles=levels, n=n, seed=seed)
 
 
 def known_at(found: Findings, c: Candidate, promised: LatencyBound | None, level: float, seed: int = 0) -> Known | None:
