@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -45,7 +46,7 @@ def findings_in(plan: Plan, level: float) -> Findings:
         search=_evidence(every, "search"),
         confirm=_evidence(every, "confirm"),
         ratios={e.candidate: e.ratio for e in every if e.ratio is not None},
-        capacities_rps={e.candidate: e.capacity_rps for e in every if e.capacity_rps is not None},
+        capacities_rps={e.candidate: e.capacity_rps for e in every if e.capacity_rps is not None and _loaded(e)},
         lost={e.candidate: e.reason for e in every if e.status in ("lost", "infeasible") and e.reason},
         tied=tuple(e.candidate for e in every if e.status == "tied"),
         failed={e.candidate: e.reason for e in every if e.status == "failed"},
@@ -75,6 +76,14 @@ def _curves(every: Iterable[Evaluation]) -> dict[Candidate, ServiceCurve]:
         if e.service_ms:
             found.setdefault(replace(e.candidate, max_batch=1), ServiceCurve.of(e.service_ms, sigma=e.service_sigma))
     return found
+
+
+def _loaded(e: Evaluation) -> bool:
+    """Whether a capacity was measured in blocks; one that is full batches over their time was not."""
+    times, size = dict(e.service_ms), e.candidate.max_batch
+    if e.capacity_rps is None or size not in times:
+        return True
+    return not math.isclose(e.capacity_rps.value, 1000 * e.candidate.instances * size / times[size].value, rel_tol=1e-9)
 
 
 def _facts(e: Evaluation) -> Facts | None:
