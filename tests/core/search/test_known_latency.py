@@ -88,6 +88,9 @@ def test_a_latency_has_the_ends_of_the_slowness_and_of_the_wait(curves: dict[flo
     assert at.percentile == 0.99
     assert at.ms.lo < at.ms.value < at.ms.hi
     assert known.latency(2 * curves[0.99].saturation_rps).ms.value == 1e9  # the queue grows
+    edge = Known(curve=curves[0.99], slow=(-0.5, 0.0, 0.5)).latency(0.8 * curves[0.99].saturation_rps)
+    assert edge.ms.hi == 1e9  # unbounded, not nearly so
+    assert edge.ms.value < 1000
 
 
 def test_the_baseline_is_as_slow_as_its_stable_rate_says(curves: dict[float, LatencyRate]) -> None:

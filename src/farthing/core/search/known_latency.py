@@ -59,7 +59,8 @@ class Known:
         aside = [1000 * a for a in self.aside_s]
         value = min(queue[1] + aside[1], NEVER_MS)
         down, up = (math.hypot(queue[1] - queue[k], aside[1] - aside[k]) for k in (0, 2))
-        found = Estimate(value=value, lo=max(0.0, value - down), hi=min(value + up, NEVER_MS), n=self.n, method=METHOD)
+        hi = NEVER_MS if max(queue[2], aside[2], value + up) >= NEVER_MS / 2 else value + up
+        found = Estimate(value=value, lo=max(0.0, value - down), hi=max(hi, value), n=self.n, method=METHOD)
         return Latency(percentile=self.curve.percentile, ms=found)
 
     def kept(self, bound_s: float | None) -> Estimate | None:
