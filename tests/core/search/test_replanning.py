@@ -146,6 +146,22 @@ def test_a_promise_that_nobody_keeps_shows_what_there_is_without_it() -> None:
     )
 
 
+def test_less_is_never_harder_where_the_proof_was_disturbed() -> None:
+    """Nothing was kept and the peak was unbounded on busy cores: with more time there is a plan as before."""
+    plan = full()
+    assert plan.chosen is not None
+    assert plan.chosen.sla_rps is not None
+    rate = replace(plan.chosen.sla_rps, n=0)
+    chosen = replace(plan.chosen, sla_rps=rate, at_peak=replace(plan.chosen.at_peak, ms=est(1e9)))  # type: ignore[type-var]
+    rows = tuple(chosen if e.status == "chosen" else e for e in plan.evaluations)
+    disturbed = replace(plan, chosen=chosen, evaluations=rows, rate_ratio=None)
+    for promise in (objective(80.0), objective(50.0, 0.9), objective(None)):
+        loose = again(disturbed, hours(10_000.0), promise)
+        assert loose.chosen is not None
+        assert loose.chosen.sla_rps is not None
+        assert loose.chosen.sla_rps.value >= rate.value
+
+
 def test_a_far_promise_is_unproven_and_says_how_to_prove_it() -> None:
     """Ten times the time: the curve leads to a rate at which nothing was ever run."""
     far = again(full(), hours(10_000.0), objective(500.0))

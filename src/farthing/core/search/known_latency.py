@@ -197,7 +197,7 @@ class _Tail:
     def aside(self, slow: float) -> Ends:
         """The same as a wait beside the queue, with the ends of what was seen."""
         more = self.more_s(slow)
-        if not 0 < more < NEVER_MS / 1000:
+        if not more > 0 or self.seen_s[1] >= NEVER_MS / 1000:
             return _NONE
         return max(0.0, more - self.seen_s[1] + self.seen_s[0]), more, more + self.seen_s[2] - self.seen_s[1]
 

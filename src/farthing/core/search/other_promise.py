@@ -66,7 +66,7 @@ def _rated(found: Findings, was: LatencyBound | None, now: LatencyBound | None, 
     rates: dict[Candidate, float | None] = {c: r for c, r in found.sla_rps.items() if c in fixed}
     for c in _able(found):
         if c not in fixed:
-            rates[c] = _modelled(found, c, now, seed, share, aside_s)
+            rates[c] = _in_order(found.sla_rps.get(c), _modelled(found, c, now, seed, share, aside_s), was, now)
     keeps = {c: known.kept(None if now is None else now.ms / 1000) for c, known in served.items()}
     for c, kept in keeps.items():
         rates[c] = None if kept is None else kept.value / HEADROOM
@@ -85,6 +85,22 @@ def _rated(found: Findings, was: LatencyBound | None, now: LatencyBound | None, 
         tied=tuple(c for c in found.tied if c != chosen),
         server={c: m for c, m in found.server.items() if c in (chosen, found.baseline)},
     )
+
+
+def _in_order(
+    before: float | None, after: float | None, was: LatencyBound | None, now: LatencyBound | None
+) -> float | None:
+    """A rate by the model, no lower than what was planned where less is promised, and no higher where more is."""
+    if before is None:
+        return after
+    if _asks_no_more(now, was):
+        return max(before, after or 0.0)
+    return min(before, after) if after is not None and _asks_no_more(was, now) else after
+
+
+def _asks_no_more(a: LatencyBound | None, b: LatencyBound | None) -> bool:
+    """Whether whoever keeps ``b`` keeps ``a``."""
+    return a is None or (b is not None and a.percentile <= b.percentile and a.ms >= b.ms)
 
 
 def _able(found: Findings) -> tuple[Candidate, ...]:
