@@ -128,7 +128,7 @@ def _modelled(
 ) -> float | None:
     """The queue model's rate with headroom, where so much of the bound is spent beside the queue."""
     known = found.curves[replace(c, max_batch=1)].upto(c.max_batch)
-    if bound is not None and bound.ms / 1000 <= aside_s:
+    if known.sizes[-1] < c.max_batch or (bound is not None and bound.ms / 1000 <= aside_s):
         return None
     rate = sla_rps(
         known,

@@ -70,12 +70,15 @@ def findings_in(plan: Plan, level: float) -> Findings:
 
 
 def _curves(every: Iterable[Evaluation]) -> dict[Candidate, ServiceCurve]:
-    """By build and layout, each of its evaluations holding the same."""
-    found: dict[Candidate, ServiceCurve] = {}
+    """By build and layout: all the batch sizes that its evaluations hold."""
+    times: dict[Candidate, dict[int, Estimate]] = {}
+    sigma: dict[Candidate, float] = {}
     for e in every:
         if e.service_ms:
-            found.setdefault(replace(e.candidate, max_batch=1), ServiceCurve.of(e.service_ms, sigma=e.service_sigma))
-    return found
+            key = replace(e.candidate, max_batch=1)
+            times.setdefault(key, {}).update(e.service_ms)
+            sigma[key] = e.service_sigma
+    return {c: ServiceCurve.of(tuple(sizes.items()), sigma=sigma[c]) for c, sizes in times.items()}
 
 
 def _loaded(e: Evaluation) -> bool:
