@@ -53,6 +53,37 @@ output_option = click.option(
     help="Where plan, artefacts and journal go; an interrupted run resumes from there.",
 )  # fmt: skip
 trust_option = click.option("--trust", is_flag=True, help="Run Python code that a file names (model, metric).")
+traffic_options = (
+    click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
+    click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
+    click.option(
+        "--utilisation", metavar="40%", help="How busy what the bill pays for is: on average, or a CSV of it by step."
+    ),
+    click.option("--shape", metavar="NAME", help="day-night or flat."),
+)
+bill_options = (
+    click.option("--bill", metavar="USD", help="What is paid a month today."),
+    click.option("--replicas", type=int, help="Instances that run all month today, instead of --bill."),
+    click.option(
+        "--fixed-fleet", is_flag=True, default=None, help="Their number is the same in every hour: how many can go?"
+    ),
+    click.option("--offer", metavar="NAME", help="The offer paid for, for example aws/m7i.large."),
+    click.option("--region", metavar="NAME", help="Region of the offer."),
+    click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
+    click.option("--priced-as", metavar="NAME", help="The offer that this machine stands for; default: the one paid."),
+)
+promise_options = (
+    click.option("--p99", metavar="50ms", help="Latency bound: 99 % of the requests are answered within it."),
+    click.option("--p999", metavar="50ms", help="The same for 99.9 % of them, which takes ten times more requests."),
+    click.option("--p95", metavar="50ms", help="The same for 95 %."),
+    click.option("--p90", metavar="50ms", help="The same for 90 %."),
+    click.option("--p50", metavar="50ms", help="The same for half of them."),
+    click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
+    click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
+    click.option("--min-saving", metavar="30%", help="Saving that must be proven."),
+    click.option("--budget", metavar="USD", help="Upper bound on the planned monthly cost."),
+    click.option("--min-replicas", type=int, help="Fewest replicas at any time; default 1."),
+)
 workload_options = _options(
     click.argument("model"),
     click.option(
@@ -85,28 +116,9 @@ workload_options = _options(
         "--baseline-precision", metavar="NAME", help="Of today's arithmetic: fp32 (default), bf16, fp16, int8."
     ),
     click.option("--baseline-batch", type=int, help="Largest batch today."),
-    click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
-    click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
-    click.option(
-        "--utilisation", metavar="40%", help="How busy what the bill pays for is on average, when neither is known."
-    ),
-    click.option("--shape", metavar="NAME", help="day-night or flat."),
-    click.option("--bill", metavar="USD", help="What is paid a month today."),
-    click.option("--replicas", type=int, help="Instances that run all month today, instead of --bill."),
-    click.option("--offer", metavar="NAME", help="The offer paid for, for example aws/m7i.large."),
-    click.option("--region", metavar="NAME", help="Region of the offer."),
-    click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
-    click.option("--priced-as", metavar="NAME", help="The offer that this machine stands for; default: the one paid."),
-    click.option("--p99", metavar="50ms", help="Latency bound: 99 % of the requests are answered within it."),
-    click.option("--p999", metavar="50ms", help="The same for 99.9 % of them, which takes ten times more requests."),
-    click.option("--p95", metavar="50ms", help="The same for 95 %."),
-    click.option("--p90", metavar="50ms", help="The same for 90 %."),
-    click.option("--p50", metavar="50ms", help="The same for half of them."),
-    click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
-    click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
-    click.option("--min-saving", metavar="30%", help="Saving that must be proven."),
-    click.option("--budget", metavar="USD", help="Upper bound on the planned monthly cost."),
-    click.option("--min-replicas", type=int, help="Fewest replicas at any time; default 1."),
+    *traffic_options,
+    *bill_options,
+    *promise_options,
 )
 run_options = _options(
     click.option("--engines", metavar="A,B", help="Engines to try; add torch-compile on request."),
@@ -243,19 +255,28 @@ def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: report.html beside the plan.")
 @click.option("--as-of", type=_Date(), help="Price the plan again with the prices of that day.")
 @click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused.")
+@_options(*traffic_options, *bill_options, *promise_options)
 @json_option
-def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int, as_json: bool) -> None:
-    """Write the page of a plan.yaml again, at another day's prices."""
+def report(
+    plan: Path, out: Path | None, as_of: date | None, max_price_age: int, as_json: bool, **asked: Any
+) -> NoReturn:
+    """Write the page of a plan.yaml again: at another day's prices, other traffic, another bill or promise.
+
+    Nothing is measured: rates come from what the plan's run measured, with its intervals.
+    """
     from farthing.render import terminal
+    from farthing.verbs.report import files_of
     from farthing.verbs.report import report as run
 
-    priced, page = run(plan, out, as_of=as_of, max_price_age_days=max_price_age)
+    given = _flags(asked)
+    priced, page = run(plan, out, as_of=as_of, max_price_age_days=max_price_age, asked=given)
     if as_json:
         _print_json("plan", priced)
     else:
-        if as_of is not None:
-            terminal.print_plan(priced, page.parent)
+        if as_of is not None or given:
+            terminal.print_plan(priced, plan.parent, files_of(plan, out, as_of=as_of, asked=given))
         click.echo(page)
+    sys.exit(_status(priced.verdict.outcome) if given else OK)
 
 
 cli.add_command(route)

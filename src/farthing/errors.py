@@ -17,6 +17,7 @@
     │   ├── CandidateTimeout     the child process did not answer in time
     │   └── CandidateOutOfMemory the child process went over its memory limit
     ├── StoreError               an artefact, journal or ledger cannot be written or read
+    ├── UnexpectedError          a fault of farthing's own during a run; what was measured is kept
     └── Interrupted              the user pressed Ctrl-C; what was finished is kept
 
 A caller's mistake in Python (a wrong argument) stays ``ValueError`` or ``TypeError``.
@@ -42,6 +43,7 @@ __all__ = [
     "StoreError",
     "TraceError",
     "TrustError",
+    "UnexpectedError",
     "UnknownOfferError",
 ]
 
@@ -125,6 +127,10 @@ class CandidateOutOfMemory(MeasureError):
 
 class StoreError(FarthingError):
     """An artefact, a journal or a ledger cannot be written or read."""
+
+
+class UnexpectedError(FarthingError):
+    """A fault of farthing's own in the middle of a run; its cause is chained, and what was measured is kept."""
 
 
 class Interrupted(FarthingError):

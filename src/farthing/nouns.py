@@ -29,8 +29,12 @@ __all__ = [
     "Dataset",
     "Estimate",
     "Evaluation",
+    "FixedFleet",
+    "FleetSize",
     "Hardware",
+    "HeldBaseline",
     "HourlyPlan",
+    "IdleOption",
     "Latency",
     "LatencyBound",
     "MachinePeaks",
@@ -57,6 +61,7 @@ __all__ = [
     "Trace",
     "Verdict",
     "Verification",
+    "WithoutPromise",
     "Workload",
     "latency_metric",
     "percentile_name",
@@ -585,6 +590,7 @@ class Bill:
         term: How it is bought today.
         usd_per_month: The amount, or None when ``replicas`` is given.
         replicas: Instances running all month, or None when ``usd_per_month`` is given.
+        fixed_fleet: The same number of replicas runs in every hour: nothing scales with the load.
     """
 
     offer: str
@@ -592,6 +598,7 @@ class Bill:
     term: Term = "on_demand"
     usd_per_month: float | None = None
     replicas: int | None = None
+    fixed_fleet: bool = False
 
     def __post_init__(self) -> None:
         _require((self.usd_per_month is None) != (self.replicas is None), self, "give usd_per_month or replicas")
@@ -616,6 +623,8 @@ class Workload:
         requests_per_month: Volume for ``shape``, None when unknown.
         utilisation_frac: Mean utilisation, in (0, 1], of the replicas that the bill pays for, which gives the volume
             for ``shape``; None when unknown.
+        usage: Utilisation of those replicas by step (counts are shares times the step's length), which gives the shape
+            and, by its mean, ``utilisation_frac``; None when no such series was given.
         custom_metric: Import path of a metric callable, None for a built-in one.
         search_n: Samples of the holdout on which candidates are chosen, None for the default share.
         confirm_n: Samples that prove the choice, None for all the others.
@@ -638,6 +647,7 @@ class Workload:
     confirm_n: int | None = None
     priced_as: str | None = None
     utilisation_frac: float | None = None
+    usage: Trace | None = None
 
     def __post_init__(self) -> None:
         used = self.utilisation_frac
@@ -950,6 +960,8 @@ class Evaluation:
         first_inference_s: First call after loading.
         artefact: What is loaded, None for the baseline's own module.
         quantiles_ms: SingleStream latency at 0 … 100 %, for the picture.
+        service_sigma: Standard deviation of the logarithm of a batch's service time, ≥ 0; 0 in plans that did not say.
+        at_peak_rps: Rate at which ``at_peak`` was measured; None when it was not, and in plans that did not say.
     """
 
     candidate: Candidate
@@ -969,6 +981,8 @@ class Evaluation:
     first_inference_s: float | None = None
     artefact: Artefact | None = None
     quantiles_ms: tuple[float, ...] = ()
+    service_sigma: float = 0.0
+    at_peak_rps: float | None = None
 
     def single_at(self, percentile: float) -> Latency | None:
         """Latency of single requests at one level, None when it was not measured."""
@@ -1059,6 +1073,100 @@ class OfferEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBaseline:
+    """What the baseline would cost if it had to keep the promise that it breaks.
+
+    Attributes:
+        alone: Its latency at the promised level, one request at a time.
+        breaks_idle: It breaks the promise even then: no number of replicas keeps it.
+        rate_rps: Highest rate of a replica within the promise by the batch queue; None when there is none.
+        cost_usd_per_month: At that rate, on the bill's own offer and term; None when there is none.
+    """
+
+    alone: Latency
+    breaks_idle: bool
+    rate_rps: float | None = None
+    cost_usd_per_month: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithoutPromise:
+    """What the candidate nearest to a promise that nobody keeps would cost at its highest stable rate.
+
+    Attributes:
+        candidate: Which one.
+        rate_rps: Of a replica, whatever its latency there.
+        replicas: Whole replicas by hour.
+        cost_usd_per_month: On the bill's own offer and term.
+        saving_frac: Against the baseline, which is priced in the same way.
+        parts: From the bill to that cost, adding up; empty where the traffic is not known.
+    """
+
+    candidate: Candidate
+    rate_rps: float
+    replicas: tuple[int, ...]
+    cost_usd_per_month: Estimate
+    saving_frac: Estimate
+    parts: tuple[SavingPart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleOption:
+    """A cheaper way to buy what serves little traffic; estimated, never measured there.
+
+    Attributes:
+        name: ``smaller offer``, ``scale to zero`` or ``serverless``.
+        offer: What is bought.
+        candidate: What is served there.
+        cost_usd_per_month: For the trace.
+        rule: How it was worked out, and what it takes.
+    """
+
+    name: Literal["smaller offer", "scale to zero", "serverless"]
+    offer: Offer
+    candidate: Candidate
+    cost_usd_per_month: Estimate
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSize:
+    """A fleet of one size, the same in every hour.
+
+    Attributes:
+        replicas: Its size, ≥ 1.
+        usd_per_month: On the bill's own offer and term.
+        baseline: Latency of what serves today at the promised level in the trace's busiest step, by the batch queue;
+            None when it is not known.
+        planned: The same of the plan; None when nothing is planned.
+        held: Who keeps the promise with headroom at that size: ``baseline``, ``planned``.
+    """
+
+    replicas: int
+    usd_per_month: float
+    baseline: Latency | None
+    planned: Latency | None
+    held: tuple[Literal["baseline", "planned"], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedFleet:
+    """How many replicas of a fleet that does not scale can go.
+
+    Attributes:
+        today: Replicas that the bill pays for.
+        baseline: Fewest that serve the busiest step as it is today, at the baseline's highest stable rate.
+        planned: Fewest that keep the promise as planned; None when nothing is planned.
+        sizes: Fleets between the fewest and today's, the smallest first.
+    """
+
+    today: int
+    baseline: int
+    planned: int | None
+    sizes: tuple[FleetSize, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What is needed to repeat the run.
 
@@ -1127,6 +1235,13 @@ class Plan:
         provenance: How to repeat it.
         canary_ms: Time of the canary kernel beside the blocks that gave the plan's capacities, from which a later
             look tells how fast the machine was; None when it was not asked.
+        best_fp32: The best full-precision engine beside the baseline, None when there is none.
+        rate_ratio: Rate that the choice kept within the promise over the baseline's throughput; None when nothing was
+            served, and in plans that did not say.
+        held_baseline: The baseline if it had to keep the promise; None where it keeps it, or none is made.
+        without_promise: The nearest candidate's cost where nothing keeps the promise; None where something does.
+        idle_options: Where one replica idles, cheaper ways to buy it, the cheapest first.
+        fixed_fleet: How many replicas of a fleet that does not scale can go; None for one that does.
     """
 
     workload: str
@@ -1161,6 +1276,12 @@ class Plan:
     best_half: Candidate | None = None
     stand_in: StandIn | None = None
     utilisations: tuple[AtUtilisation, ...] = ()
+    best_fp32: Candidate | None = None
+    rate_ratio: Estimate | None = None
+    held_baseline: HeldBaseline | None = None
+    without_promise: WithoutPromise | None = None
+    idle_options: tuple[IdleOption, ...] = ()
+    fixed_fleet: FixedFleet | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 
 from farthing.codec import to_plain
 from farthing.load.schema import stamp
+from farthing.load.workload import load_workload
 
 sys.path.append(str(Path(__file__).parents[1] / "load"))
 sys.path.append(str(Path(__file__).parents[1] / "render"))
@@ -33,6 +35,8 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "farthing-out").mkdir()
     plan = {"schema": stamp("plan"), **to_plain(met_plan())}
     (tmp_path / "farthing-out" / "plan.yaml").write_text(yaml.safe_dump(plan, allow_unicode=True))
+    resolved = {"schema": stamp("workload-resolved"), **to_plain(load_workload(tmp_path / "workload.yaml"))}
+    (tmp_path / "farthing-out" / "workload.json").write_text(json.dumps(resolved))
     for name in ("outcomes.csv", "route/route.yaml", "route-of-outcomes/route.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

@@ -18,6 +18,7 @@ import pytest
 import farthing as ft
 from farthing.errors import StoreError
 from farthing.load.splits import make_splits
+from farthing.load.workload import asked_again
 from farthing.measure.hardware import versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Workload
@@ -76,6 +77,31 @@ def test_the_same_content_is_reused_and_another_is_not_and_both_are_said(folder:
     with bench(folder, said):
         assert said == [f"holdout.npz changed since the last run in {folder / 'out'}: measured anew"]
     assert len(list((folder / "out" / "work").glob("journal*.jsonl"))) == 3  # the old ones stay
+
+
+def test_other_prices_and_traffic_measure_nothing_anew(folder: Path) -> None:
+    """A trace, another bill, offer or fleet: every step is taken up; another promised latency measures anew."""
+    rows = "".join(f"2026-11-02T{h:02}:00:00,{100 * h}\n" for h in range(24))
+    (folder / "trace.csv").write_text("timestamp,count\n" + rows)
+    first = workload(folder)
+    splits, said = make_splits(first.holdout, None, None, None, seed=0), list[str]()
+
+    def run(asked: Workload) -> Workbench:
+        return open_bench(asked, splits, QUICK, folder / "out", False, lambda *row: said.append(row[3]))
+
+    with run(first) as bench_:
+        bench_.keep("a", float, "measure", lambda: 1.0)
+    for flags in (
+        {"trace": str(folder / "trace.csv")}, {"bill": 5}, {"offer": "aws/c7i.large"}, {"budget": 3, "min_replicas": 2},
+        {"replicas": 12, "utilisation": "40%", "fixed_fleet": True}, {"priced_as": "aws/c7i.large"},
+    ):  # fmt: skip
+        with run(asked_again(first, flags)) as again:
+            assert again.keep("a", float, "measure", lambda: 2.0) == 1.0, flags
+            assert (again.journal.reused, again.journal.done) == (1, 0)
+    said.clear()
+    with run(asked_again(first, {"p99": "30ms"})) as other:
+        assert other.keep("a", float, "measure", lambda: 2.0) == 2.0
+    assert said == [f"workload's objective changed since the last run in {folder / 'out'}: measured anew"]
 
 
 def test_another_setting_or_version_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

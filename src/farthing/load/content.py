@@ -100,10 +100,21 @@ def _of_data(data: Dataset) -> str:
     return total.hexdigest()
 
 
+_PRICED = ("bill", "priced_as", "trace", "shape", "requests_per_month", "utilisation_frac", "usage")
+_OF_MONEY = ("min_saving_frac", "budget_usd_per_month", "min_replicas")
+
+
 def without_paths(workload: Workload) -> dict[str, Any]:
-    """The workload as plain data, without where its model, data and code lie: what it says, not what it names."""
+    """The workload as plain data, without where its model, data and code lie: what it says, not what it names.
+
+    What only prices are worked out from is left out as well: no measurement hangs on it. (The proof at the plan's peak
+    rate does hang on the arrivals, and is kept under that rate.)
+    """
     plain: dict[str, Any] = to_plain(workload)
-    del plain["name"]
+    for key in ("name", *_PRICED):
+        del plain[key]
+    for key in _OF_MONEY:
+        del plain["objective"][key]
     plain["model"] = {k: plain["model"][k] for k in ("kind", "example_shape")}
     plain["model"]["callable"] = workload.model.path.rpartition(":")[2] if workload.model.kind == "torch" else ""
     for part in ("holdout", "calibration"):

@@ -120,6 +120,13 @@ def _amount(read: Callable[[object, str], float]) -> Parser:
     return lambda value, key, _: read(value, key)
 
 
+def _share_or_path(value: object, key: str, origin: Origin) -> float | Located:
+    """A utilisation: ``40%``, or a CSV of it by step."""
+    if isinstance(value, (str, Path)) and Path(value).suffix.lower() in (".csv", ".tsv", ".txt"):
+        return _located(value, key, origin)
+    return units.fraction(value, key)
+
+
 def _one_of(*known: str) -> Parser:
     def parser(value: object, key: str, origin: Origin) -> str:
         text = _text(value, key, origin)
@@ -177,7 +184,7 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
         "trace": _located,
         "shape": _one_of(*sorted(SHAPES)),
         "per_month": _amount(units.count),
-        "utilisation": _amount(units.fraction),
+        "utilisation": _share_or_path,
     },
     "bill": {
         "offer": _text,
@@ -185,6 +192,7 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
         "term": _one_of(*get_args(Term)),
         "usd_per_month": _amount(units.usd),
         "replicas": _whole,
+        "fixed_fleet": _flag,
     },
     "objective": {
         **dict.fromkeys(LEVELS, _amount(units.duration_ms)),

@@ -14,8 +14,12 @@ from farthing.nouns import Workload
 __all__ = ["load_resolved_workload"]
 
 
-def load_resolved_workload(path: Path) -> Workload:
+def load_resolved_workload(path: Path, *, payloads: bool = True) -> Workload:
     """Read a resolved workload; nothing in it is imported or run.
+
+    Args:
+        path: workload.json.
+        payloads: Whether its payloads will be read, and must be there.
 
     Raises:
         InputError: when the file is missing or unreadable.
@@ -28,6 +32,8 @@ def load_resolved_workload(path: Path) -> Workload:
         problems = cattrs.transform_error(e, path="workload")
         raise SchemaError(f"{path} is no resolved workload: {'; '.join(problems[:5])}") from e
     data = workload.holdout
+    if not payloads:
+        return workload
     files = data.items if data.kind == "image" else data.items[:1] if data.kind == "tensor" else ()
     gone = next((f for f in files if not Path(f).exists()), None)
     if gone is not None:

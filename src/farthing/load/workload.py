@@ -15,11 +15,12 @@ from farthing.load.labels import check_labels
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.schema import read_document
 from farthing.load.signature import onnx_signature
+from farthing.load.usage import read_usage, usage_frac
 from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
 from farthing.plugins import find
 from farthing.plugins import names as plugin_names
 
-__all__ = ["load_workload", "workload_from_flags", "workload_of"]
+__all__ = ["asked_again", "load_workload", "workload_from_flags", "workload_of"]
 
 T = TypeVar("T")
 _DATA_KINDS = {"data": None, "images": "image", "texts": "text", "tensors": "tensor"}
@@ -111,8 +112,6 @@ def _workload(values: Parsed, name: str | None) -> Workload:
     metric, custom = _metric(values["objective"].get("metric"), holdout)
     if metric in _CLASS_METRICS and model.onnx_path is not None:
         _check_classes(holdout, model.onnx_path)
-    utilisation = _utilisation(values["traffic"])
-    trace, per_month = _trace(values["traffic"])
     return Workload(
         name=top.get("name") or name or _stem(named.text),
         model=model,
@@ -122,14 +121,11 @@ def _workload(values: Parsed, name: str | None) -> Workload:
         baseline=_baseline(values["baseline"], model),
         bill=_bill(values["bill"]),
         objective=_objective(values["objective"], metric),
-        trace=trace,
-        shape=values["traffic"].get("shape", "day-night"),
-        requests_per_month=per_month if trace is None else None,
+        **_traffic(values["traffic"]),
         custom_metric=custom,
         search_n=values["splits"].get("search"),
         confirm_n=values["splits"].get("confirm"),
         priced_as=top.get("priced_as"),
-        utilisation_frac=utilisation,
     )
 
 
@@ -212,18 +208,91 @@ def _check_classes(holdout: Dataset, onnx_path: str) -> None:
         check_labels(holdout, shape[1])
 
 
-def _utilisation(section: Mapping[str, Any]) -> float | None:
-    """Mean utilisation of the replicas paid for, which stands in the place of a volume."""
-    used: float | None = section.get("utilisation")
+def asked_again(workload: Workload, flags: Mapping[str, Any]) -> Workload:
+    """The same model and data under other traffic, another bill, offer or promise.
+
+    What is given replaces what stands in its place: any word on how much is asked replaces all of them, a bill or a
+    number of replicas the one that was given, an offer its region and term too, one latency bound another.
+
+    Args:
+        workload: As measured.
+        flags: As :func:`workload_from_flags` takes them, of traffic, bill and objective, and ``priced_as``.
+
+    Raises:
+        InputError: as :func:`workload_from_flags` does.
+    """
+    values = parse(flags, _command_line())
+    traffic, bill, objective = (values[section] for section in ("traffic", "bill", "objective"))
+    changes: dict[str, Any] = {
+        "priced_as": values[""].get("priced_as", None if "offer" in bill else workload.priced_as)
+    }
+    if traffic:
+        changes |= {**_traffic(traffic), **_kept_traffic(workload, traffic)}
+    if bill:
+        changes["bill"] = _bill({**_kept_of(workload.bill, bill), **bill})
+    if objective:
+        fields = _objective_fields(objective)
+        changes["objective"] = _checked("objective", lambda **given: replace(workload.objective, **given), **fields)
+    return replace(workload, **changes)
+
+
+def _kept_traffic(workload: Workload, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the traffic stays: the volume beside another shape, the trace beside another volume, the shape."""
+    shape = {} if "shape" in given else {"shape": workload.shape}
+    if not set(given) - {"shape"}:
+        kept = ("requests_per_month", "utilisation_frac")
+        return {key: getattr(workload, key) for key in kept}
+    if set(given) == {"per_month"} and workload.trace is not None:
+        scaled = workload.trace.scaled(given["per_month"] / workload.trace.requests_per_month())
+        return {"trace": scaled, "requests_per_month": None, **shape}
+    return shape
+
+
+def _kept_of(bill: Bill, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a bill stays beside what is given anew."""
+    amounts = {"usd_per_month": bill.usd_per_month, "replicas": bill.replicas}
+    kept: dict[str, Any] = {} if set(amounts) & given.keys() else {k: v for k, v in amounts.items() if v is not None}
+    if "offer" not in given:
+        kept |= {"offer": bill.offer, "region": bill.region, "term": bill.term}
+    return {**kept, "fixed_fleet": bill.fixed_fleet}
+
+
+def _traffic(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a workload that say who asks and when."""
+    used, usage = _utilisation(section)
+    trace, per_month = _trace(section)
+    return {
+        "trace": trace,
+        "shape": section.get("shape", "day-night"),
+        "requests_per_month": per_month if trace is None else None,
+        "utilisation_frac": used,
+        "usage": usage,
+    }
+
+
+def _utilisation(section: Mapping[str, Any]) -> tuple[float | None, Trace | None]:
+    """Mean utilisation of the replicas paid for, which stands in the place of a volume, and its series where given."""
+    given: float | Located | None = section.get("utilisation")
+    if given is None:
+        return None, None
     others = [key for key in ("trace", "per_month") if key in section]
-    if used is not None and others:
+    if others:
+        shown = given.text if isinstance(given, Located) else f"{given:.0%}"
         raise InputError(
-            f"traffic gives {' and '.join(others)} and the utilisation {used:.0%}; one of them says how much is asked",
+            f"traffic gives {' and '.join(others)} and the utilisation {shown}; one of them says how much is asked",
             hint="leave utilisation out: with requests or a trace it is worked out and shown",
         )
-    if used == 0:
+    if isinstance(given, Located):
+        if "shape" in section:
+            raise InputError(
+                f"traffic gives the utilisation {given.text} and the shape {section['shape']}",
+                hint="leave the shape out: the file has one",
+            )
+        usage = read_usage(given.path)
+        return usage_frac(usage), usage
+    if given == 0:
         raise InputError("traffic.utilisation is 0 %; it must lie in (0 %, 100 %]", hint="utilisation: 40%")
-    return used
+    return given, None
 
 
 def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
@@ -269,11 +338,16 @@ def _bill(section: Mapping[str, Any]) -> Bill:
 
 
 def _objective(section: Mapping[str, Any], metric: str) -> Objective:
+    return _checked("objective", Objective, metric=metric, **_objective_fields(section))
+
+
+def _objective_fields(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an objective that a section gives."""
     bounds = [key for key in LEVELS if key in section]
     if len(bounds) > 1:
         raise InputError(f"objective gives {' and '.join(bounds)}; one latency bound is held", hint="leave one out")
     bound = {"ms": section[bounds[0]], "percentile": LEVELS[bounds[0]]} if bounds else None
-    latency = _checked("objective", LatencyBound, **bound) if bound else None
+    latency = {"latency": _checked("objective", LatencyBound, **bound)} if bound else {}
     fields = {
         "max_drop": "max_drop_frac",
         "confidence": "confidence",
@@ -281,5 +355,4 @@ def _objective(section: Mapping[str, Any], metric: str) -> Objective:
         "budget": "budget_usd_per_month",
         "min_replicas": "min_replicas",
     }
-    rest = {fields[key]: value for key, value in section.items() if key in fields}
-    return _checked("objective", Objective, metric=metric, latency=latency, **rest)
+    return latency | {fields[key]: value for key, value in section.items() if key in fields}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from farthing.core.money.saving import GAP_LIMIT_FRAC
 from farthing.nouns import AtUtilisation, Baseline, Candidate, Plan, Precision, SavingPart, StandIn
+from farthing.render.fleet_words import fleet_sentence, held_sentence, idle_lines
 from farthing.render.numbers import count, money, percent
 from farthing.render.sentences import cheaper, printable
 
@@ -93,9 +94,13 @@ COVERED = "that of the saving is meant for repeats of this command on this machi
 def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
     """Lines that stand beside the dollars of a screen: what was assumed, the gap to the bill, what is not priced."""
     assumed = list(stands_for(found.stand_in, found.priced_as))
-    assumed += [printable(a) for a in found.assumptions if a.startswith("the arrivals ")]
-    parts = found.parts if isinstance(found, Plan) else (found.gap,)
+    assumed += [printable(a) for a in found.assumptions if a.startswith(("the arrivals ", "priced again "))]
+    parts = _parts(found)
     lines = [("bill", text) for text in _gap(parts, found.bill_usd_per_month)]
+    if isinstance(found, Plan):
+        lines += [("baseline", text) for text in [held_sentence(found)] if text]
+        lines += [("fleet", fleet_sentence(found.fixed_fleet))] if found.fixed_fleet else []
+        lines += idle_lines(found)
     lines += [("assumed" if k == 0 else "", text) for k, text in enumerate(assumed)]
     if isinstance(found, Plan) and found.chosen is not None:
         lines += [("tested", printable(a.removeprefix(TESTED))) for a in found.assumptions if a.startswith(TESTED)]
@@ -104,6 +109,13 @@ def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
         lines.append(("to split it", TO_SPLIT))
     excluded = not_priced(parts, found.excluded)
     return lines + ([("not priced", excluded)] if excluded else [])
+
+
+def _parts(found: Plan | Baseline) -> tuple[SavingPart, ...]:
+    """From the bill to the plan, or to what there would be without the promise."""
+    if isinstance(found, Baseline):
+        return (found.gap,)
+    return found.parts or (found.without_promise.parts if found.without_promise else ())
 
 
 def _gap(parts: Sequence[SavingPart], bill_usd: float) -> list[str]:

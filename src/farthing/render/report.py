@@ -10,7 +10,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from farthing.core.money.saving import UNSPLIT
-from farthing.nouns import AccuracyEvidence, Plan, Profile
+from farthing.nouns import AccuracyEvidence, Plan, Profile, percentile_name
+from farthing.render.fleet_words import fleet_rows, fleet_sentence, without_promise_rows
 from farthing.render.money_words import beside, not_priced, references, stands_for, utilisation_rows
 from farthing.render.numbers import (
     count,
@@ -82,7 +83,7 @@ def plan_html(plan: Plan) -> str:
         plan=plan,
         sentence=headline(plan),
         sign=MARKS[plan.verdict.outcome],
-        summary=summary_rows(plan),
+        **_summary(plan),
         nearest=nearest_sentence(plan),
         references=references(plan),
         beside=beside(plan),
@@ -192,7 +193,10 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "promise": printable(promise(plan.objective)),
         "nearest": nearest_sentence(plan),
         "more_reasons": plan.verdict.reasons if plan.verdict.outcome == "met" else plan.verdict.reasons[1:],
-        "summary": summary_rows(plan),
+        **_summary(plan),
+        "fleet": fleet_rows(plan),
+        "fleet_sentence": fleet_sentence(plan.fixed_fleet) if plan.fixed_fleet else "",
+        "level": percentile_name(plan.objective.level),
         "references": references(plan),
         "beside": beside(plan),
         "stands_for": stands_for(plan.stand_in, plan.priced_as, every=True),
@@ -219,6 +223,13 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "artefacts": plan.artefacts,
         "seconds": seconds_rows(plan),
     }
+
+
+def _summary(plan: Plan) -> dict[str, Any]:
+    """Rows of the table “now and planned”; where nothing is planned the nearest stands there, without the promise."""
+    if plan.chosen is not None:
+        return {"summary": summary_rows(plan), "summary_head": "planned"}
+    return {"summary": without_promise_rows(plan), "summary_head": "nearest"}
 
 
 def _parts(plan: Plan) -> list[dict[str, str]]:

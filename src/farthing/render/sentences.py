@@ -55,6 +55,7 @@ __all__ = [
     "shown_level",
     "summary_rows",
     "term_name",
+    "whole_range",
 ]
 
 MARKS: dict[Outcome, str] = {"met": "✔", "not_met": "✘", "unproven": "?"}
@@ -217,7 +218,8 @@ def arrivals(plan: Plan) -> str:
     return f"{printable(plan.trace_name)}, {volume} requests a month"
 
 
-def _range(replicas: tuple[int, ...]) -> str:
+def whole_range(replicas: tuple[int, ...]) -> str:
+    """``4–11 by hour``, one number where all hours are alike; empty for none."""
     if not replicas:
         return ""
     low, high = min(replicas), max(replicas)
@@ -226,7 +228,7 @@ def _range(replicas: tuple[int, ...]) -> str:
 
 def replicas(hourly: HourlyPlan) -> tuple[str, str]:
     """Replicas now and planned: ``("90–136 by hour", "4–11 by hour")``."""
-    return _range(hourly.baseline_replicas), _range(hourly.planned_replicas)
+    return whole_range(hourly.baseline_replicas), whole_range(hourly.planned_replicas)
 
 
 def _parts(plan: Plan) -> str:

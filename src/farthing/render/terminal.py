@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.errors import FarthingError
-from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification
+from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification, percentile_name
 from farthing.render import numbers
+from farthing.render.fleet_words import fleet_rows, without_promise_rows
 from farthing.render.money_words import beside, references
 from farthing.render.offers import offer_list, offer_page, problem_list
 from farthing.render.profiles import baseline_page
@@ -26,6 +27,7 @@ from farthing.render.screen import COLOURS, console, grid, hint, labelled, listi
 from farthing.render.sentences import (
     MARKS,
     WORDS,
+    SummaryRow,
     arrivals,
     headline,
     nearest_sentence,
@@ -73,12 +75,13 @@ def print_error(error: FarthingError) -> None:
     say(console(sys.stderr), error_block(error))
 
 
-def plan_block(plan: Plan, folder: Path) -> RenderableType:
+def plan_block(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None) -> RenderableType:
     """One screen: what was asked, the verdict in one line, now and planned, where the files are.
 
     Args:
         plan: Any outcome.
         folder: Where plan.yaml and report.html lie.
+        files: Plan and page where they have other names.
     """
     outcome = plan.verdict.outcome
     lines: list[RenderableType] = [*_asked(plan), Text(""), verdict_line(outcome, headline(plan))]
@@ -88,9 +91,14 @@ def plan_block(plan: Plan, folder: Path) -> RenderableType:
     if near:
         lines.append(spoken(f"  nearest: {near}"))
     if plan.chosen is not None:
-        lines += [Text(""), _summary(plan), spoken(f"  chosen: {plan.chosen.candidate.label}")]
+        lines += [Text(""), _summary(summary_rows(plan), "planned"), spoken(f"  chosen: {plan.chosen.candidate.label}")]
+    else:
+        lines += [Text(""), _summary(without_promise_rows(plan), "nearest")]
     lines += [spoken(f"  {text}") for text in references(plan)]
-    return Group(*lines, Text(""), labelled(beside(plan)), Text(""), _files(plan, folder))
+    if plan.fixed_fleet is not None:
+        lines += [Text(""), _fleet(plan)]
+    named = files or (folder / "plan.yaml", folder / "report.html")
+    return Group(*lines, Text(""), labelled(beside(plan)), Text(""), _files(plan, *named))
 
 
 def _asked(plan: Plan) -> list[RenderableType]:
@@ -99,23 +107,35 @@ def _asked(plan: Plan) -> list[RenderableType]:
     return [spoken(text, "dim") for text in texts]
 
 
-def _summary(plan: Plan) -> Table:
-    table = listing(("", False), ("now", True), ("planned", True), ("", False))
-    for row in summary_rows(plan):
+def _fleet(plan: Plan) -> Table:
+    level = percentile_name(plan.objective.level)
+    table = listing(
+        ("  replicas", True),
+        ("can go", True),
+        ("a month", True),
+        (f"{level} as it is", True),
+        (f"{level} as planned", True),
+    )
+    for row in fleet_rows(plan):
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _summary(rows: Sequence[SummaryRow], planned: str) -> Table:
+    table = listing(("", False), ("now", True), (planned, True), ("", False))
+    for row in rows:
         table.add_row(
             Text(f"  {row.name}"), Text(row.now), Text(row.planned, style="bold"), Text(row.note, style="dim")
         )
     return table
 
 
-def _files(plan: Plan, folder: Path) -> Table:
+def _files(plan: Plan, plan_file: Path, page: Path) -> Table:
     table = grid()
-    table.add_row(Text("plan", style="dim"), spoken(str(folder / "plan.yaml")))
-    table.add_row(Text("report", style="dim"), spoken(str(folder / "report.html")))
+    table.add_row(Text("plan", style="dim"), spoken(str(plan_file)))
+    table.add_row(Text("report", style="dim"), spoken(str(page)))
     if plan.chosen is not None:
-        table.add_row(
-            Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(folder / 'plan.yaml'))}")
-        )
+        table.add_row(Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(plan_file))}"))
     return table
 
 
@@ -124,9 +144,9 @@ def _print_hint(text: str) -> None:
         say(console(sys.stderr), hint(text))
 
 
-def print_plan(plan: Plan, folder: Path) -> None:
-    """The plan on stdout, what to do about it on stderr."""
-    say(console(sys.stdout), plan_block(plan, folder))
+def print_plan(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None) -> None:
+    """The plan on stdout, what to do about it on stderr; arguments as :func:`plan_block` takes them."""
+    say(console(sys.stdout), plan_block(plan, folder, files))
     _print_hint(plan.verdict.hint)
 
 

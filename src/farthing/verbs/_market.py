@@ -46,7 +46,22 @@ def market_of(workload: Workload, as_of: date | None, max_age_days: int, machine
         priced_as=own.name,
         bill_usd_per_month=usd,
         stand_in=stand_in(machine, own),
+        small=_small(current, own),
     )
+
+
+def _small(current: Sequence[Offer], own: Offer) -> tuple[Offer, ...]:
+    """For little traffic: fewer vCPUs of the same provider, region and architecture on demand; anything serverless."""
+
+    def smaller(o: Offer) -> bool:
+        mine, theirs = own.hardware, o.hardware
+        same = (o.provider, o.region, o.term) == (own.provider, own.region, "on_demand")
+        arch = not mine.arch or not theirs.arch or mine.arch == theirs.arch
+        size = bool(mine.vcpus and theirs.vcpus and theirs.vcpus <= mine.vcpus)
+        cheaper = o.usd_per_hour is not None and o.usd_per_hour < usd_per_hour(own)
+        return same and arch and size and cheaper and not theirs.accelerators
+
+    return tuple(o for o in current if o.term == "serverless" or smaller(o))
 
 
 def _alike(current: Sequence[Offer], own: Offer) -> tuple[Offer, ...]:
@@ -111,7 +126,8 @@ class Arrived:
 
     def _busy(self, utilisation_frac: float, baseline_sla_rps: float) -> Trace:
         capacity_rps = baseline_sla_rps * self.market.capacity_factor
-        return trace_at(by_name(self.workload.shape), utilisation_frac, self.replicas, capacity_rps)
+        shape = self.workload.usage or by_name(self.workload.shape)
+        return trace_at(shape, utilisation_frac, self.replicas, capacity_rps)
 
     def assumptions(self) -> tuple[str, ...]:
         """What the report must say about prices and arrivals."""
@@ -130,8 +146,9 @@ class Arrived:
             return f"follow a {w.shape} week at the stated {count(w.requests_per_month)} requests a month"
         paid = f"{count(self.replicas)} replicas of {self.market.priced_as} that the bill pays for"
         if w.utilisation_frac is not None:
+            shape = f"a {w.shape} week" if w.usage is None else f"the utilisation in {w.usage.name}"
             return (
-                f"follow a {w.shape} week that keeps the {paid} busy to the stated {percent(w.utilisation_frac)} on "
+                f"follow {shape} that keeps the {paid} busy to the stated {percent(w.utilisation_frac)} on "
                 "average of what the measured baseline can serve"
             )
         least, most = percent(PLAUSIBLE_FRAC[0]), percent(MOST_FRAC)

@@ -13,7 +13,20 @@ from farthing.render.report import report_html
 from farthing.store.documents import write_json, write_text, write_yaml
 from farthing.store.measurements import write_measurements
 
-__all__ = ["write_baseline", "write_run"]
+__all__ = ["write_baseline", "write_plan", "write_run"]
+
+
+def write_plan(path: Path, plan: Plan) -> Path:
+    """A plan as ``load_plan`` reads it.
+
+    Args:
+        path: In the folder where its artefacts lie.
+        plan: Any outcome.
+
+    Raises:
+        StoreError: when the disk is full.
+    """
+    return write_yaml(path, stamp("plan"), to_plain(plan))
 
 
 def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], workload: Workload) -> None:
@@ -24,7 +37,7 @@ def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], worklo
     """
     write_measurements(out / "measurements.parquet", measurements)
     write_json(out / "workload.json", stamp("workload-resolved"), to_plain(workload))
-    write_yaml(out / "plan.yaml", stamp("plan"), to_plain(plan))
+    write_plan(out / "plan.yaml", plan)
     write_text(out / "report.html", report_html(plan))
 
 

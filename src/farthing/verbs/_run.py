@@ -24,6 +24,7 @@ from farthing.plugins import find, plugin_versions
 from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.verbs._market import Arrived, market_of, trace_of
+from farthing.verbs._unexpected import Known, keeping
 
 __all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of"]
 
@@ -43,6 +44,7 @@ class Opened:
         arrivals: How the arrivals will be found once the baseline is measured.
         splits: Indices into the workload's data.
         out: Output folder.
+        known: What the verb finds, kept should something unforeseen go wrong.
     """
 
     bench: Workbench
@@ -50,6 +52,7 @@ class Opened:
     arrivals: Arrived
     splits: Splits
     out: Path
+    known: Known
 
 
 def _silent(stage: str, done: int, total: int, note: str) -> None:
@@ -191,6 +194,7 @@ def opened(
         PriceError: when the bill's offer is unknown or its price too old.
         DataError: when there are too few samples.
         StoreError: when another run is at work in ``output_dir``, or nothing can be written there.
+        UnexpectedError: for a fault of farthing's own; what was measured is written, and the same call goes on from it.
     """
     _check_installed(workload.baseline.engine)
     settings = replace(settings or Settings(), trust=True)
@@ -200,8 +204,12 @@ def opened(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
     )
     out = Path(output_dir)
-    with only_run_in(out), open_bench(workload, splits, settings, out, fresh, on_progress) as bench:
-        yield Opened(bench=bench, market=market, arrivals=arrivals, splits=splits, out=out)
+    with (
+        only_run_in(out),
+        open_bench(workload, splits, settings, out, fresh, on_progress) as bench,
+        keeping(bench) as known,
+    ):
+        yield Opened(bench=bench, market=market, arrivals=arrivals, splits=splits, out=out, known=known)
 
 
 def _check_installed(engine: str) -> None:

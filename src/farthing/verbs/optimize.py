@@ -99,10 +99,10 @@ def optimize(
         fresh=fresh,
         on_progress=on_progress,
     ) as run:
-        found = campaign.run(run.bench, run.arrivals.at)
+        found = run.known.found = campaign.run(run.bench, run.arrivals.at)
         rate = found.sla_rps[found.baseline] or 0.0
         sizes = {"calibrate": run.splits.calibrate, "search": run.splits.search, "confirm": run.splits.confirm}
-        plan = assemble(
+        plan = run.known.plan = assemble(
             workload,
             found,
             run.market,

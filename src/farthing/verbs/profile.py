@@ -50,7 +50,7 @@ def profile(
         fresh=fresh,
         on_progress=on_progress,
     ) as run:
-        found = campaign.measure_baseline(run.bench)
+        found = run.known.found = campaign.measure_baseline(run.bench)
         rate = found.sla_rps[found.baseline] or 0.0
         result = assemble_baseline(
             workload,

@@ -1,46 +1,116 @@
-"""``farthing report``: the page of a plan, written again from plan.yaml."""
+"""``farthing report``: the page of a plan, written again from plan.yaml, at other prices, traffic or promises too."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from farthing.codec import to_plain
+from farthing.core.search.replanning import found_at, replanned
 from farthing.core.search.repricing import reprice
+from farthing.errors import InputError
 from farthing.load.plans import load_plan
 from farthing.load.prices import find_offer, load_offers, terms_of
-from farthing.load.schema import stamp
-from farthing.nouns import Plan
+from farthing.load.resolved import load_resolved_workload
+from farthing.load.workload import asked_again
+from farthing.nouns import Plan, Workload
 from farthing.render.report import report_html
-from farthing.store.documents import write_text, write_yaml
+from farthing.store.documents import write_text
+from farthing.verbs._market import market_of, trace_of
+from farthing.verbs._outputs import write_plan
 
-__all__ = ["report"]
+__all__ = ["files_of", "report"]
 
 
 def report(
-    plan_path: Path | str, out: Path | str | None = None, *, as_of: date | None = None, max_price_age_days: int = 180
+    plan_path: Path | str,
+    out: Path | str | None = None,
+    *,
+    as_of: date | None = None,
+    max_price_age_days: int = 180,
+    asked: Mapping[str, Any] | None = None,
 ) -> tuple[Plan, Path]:
-    """Write the self-contained page of a plan.
+    """Write the self-contained page of a plan; nothing is measured.
 
     Args:
         plan_path: A plan.yaml, of this version or an older one.
-        out: Where to write; default is report.html beside the plan (report-DATE.html when priced again).
+        out: Where to write; default is report.html beside the plan, report-DATE.html with ``as_of``, and
+            report-again.html with ``asked``.
         as_of: Price the plan again with the prices of that day; plan-DATE.yaml is written too.
         max_price_age_days: Older prices raise.
+        asked: Other traffic, another bill, offer or promise, as the flags of ``optimize`` by key
+            (``{"trace": "monday.csv", "p99": "30ms"}``); plan-again.yaml is written too (named like the page with
+            ``out``). It needs the workload.json that lies beside a plan.
 
     Raises:
         SchemaError: when it is no plan, or a newer one.
         PriceError: when there is no price for that day.
+        InputError: when something that is asked for cannot be read, or was not measured.
     """
-    path = Path(plan_path)
+    path, given = Path(plan_path), {k: v for k, v in (asked or {}).items() if v is not None}
     plan = load_plan(path)
-    name = "report.html"
-    if as_of is not None:
-        old, listed = plan.offers[0], load_offers()
-        day = {"as_of": as_of, "max_age_days": max_price_age_days}
-        offer = find_offer(listed, old.name, old.region, old.term, **day)  # type: ignore[arg-type]
-        plan = reprice(plan, offer, tuple(terms_of(listed, old.name, old.region, **day).values()))  # type: ignore[arg-type]
-        write_yaml(path.with_name(f"plan-{as_of.isoformat()}.yaml"), stamp("plan"), to_plain(plan))
-        name = f"report-{as_of.isoformat()}.html"
-    target = Path(out) if out is not None else path.with_name(name)
-    return plan, write_text(target, report_html(plan))
+    if given:
+        plan = _asked_again(plan, path, given, as_of, max_price_age_days)
+    elif as_of is not None:
+        plan = _at_day(plan, as_of, max_price_age_days)
+    written, page = files_of(path, out, as_of=as_of, asked=given)
+    if written != path:
+        write_plan(written, plan)
+    return plan, write_text(page, report_html(plan))
+
+
+def files_of(
+    plan_path: Path, out: Path | str | None, *, as_of: date | None, asked: Mapping[str, Any] | None
+) -> tuple[Path, Path]:
+    """Where the plan and its page are after :func:`report` with the same arguments.
+
+    A plan that was priced again lies in the folder of the one that was read, since its artefacts lie there.
+    """
+    suffix = "-again" if asked else "" if as_of is None else f"-{as_of.isoformat()}"
+    page = Path(out) if out is not None else plan_path.with_name(f"report{suffix}.html")
+    if not suffix:
+        return plan_path, page
+    stem = f"plan{suffix}" if out is None or not asked else page.stem
+    return plan_path.with_name(f"{stem}{suffix}.yaml" if f"{stem}.yaml" == plan_path.name else f"{stem}.yaml"), page
+
+
+def _at_day(plan: Plan, as_of: date, max_age_days: int) -> Plan:
+    old, listed = plan.offers[0], load_offers()
+    offer = find_offer(listed, old.name, old.region, old.term, as_of=as_of, max_age_days=max_age_days)
+    terms = terms_of(listed, old.name, old.region, as_of=as_of, max_age_days=max_age_days)
+    return reprice(plan, offer, tuple(terms.values()))
+
+
+def _asked_again(plan: Plan, path: Path, given: Mapping[str, Any], as_of: date | None, max_price_age_days: int) -> Plan:
+    measured = load_resolved_workload(path.with_name("workload.json"), payloads=False)
+    workload = asked_again(measured, given)
+    _check_promise(plan, workload)
+    found = found_at(plan, workload.objective)
+    market = market_of(workload, as_of, max_price_age_days, plan.provenance.hardware)
+    arrivals = trace_of(workload, market)
+    rate = found.sla_rps.get(found.baseline)
+    if rate is None:
+        raise InputError(
+            f"{path} holds no rate of its baseline, from which it could be priced again",
+            hint="run the same `farthing optimize` again",
+        )
+    return replanned(
+        plan,
+        found,
+        workload,
+        market,
+        arrivals.at(rate),
+        assumptions=arrivals.assumptions(),
+        by_utilisation=arrivals.by_utilisation(rate),
+    )
+
+
+def _check_promise(plan: Plan, workload: Workload) -> None:
+    """Refuse what the plan's measurements cannot say anything of."""
+    was, now = plan.objective, workload.objective
+    if now.latency is not None and now.level > was.level:
+        raise InputError(
+            f"{now.latency.name} was not measured: the plan's runs hold {was.level * 100:g} % of the requests at most",
+            hint=f"`farthing optimize` with {now.latency.flag} measures it",
+        )

@@ -93,7 +93,13 @@ def _terms(batched: Estimate, with_terms: Estimate | None) -> SavingPart:
 
 
 def saving_frac(
-    trace: Trace, baseline_sla_rps: float, ratio: Estimate, offer: Offer, min_replicas: int = 1
+    trace: Trace,
+    baseline_sla_rps: float,
+    ratio: Estimate,
+    offer: Offer,
+    min_replicas: int = 1,
+    *,
+    fixed: bool = False,
 ) -> Estimate:
     """Share of the baseline's cost that a candidate saves at equal offer and term: ``1 − D/B``.
 
@@ -106,17 +112,18 @@ def saving_frac(
         ratio: Candidate's rate over the baseline's, value > 0; a lower end ≤ 0 gives a lower end of −inf.
         offer: The bill's own, priced by the hour.
         min_replicas: Fewest at any time, ≥ 1.
+        fixed: The fleet does not scale.
 
     Raises:
         PriceError: when the offer is not priced by the hour.
         ValueError: when an argument is outside its domain.
     """
-    baseline_usd = cost_at_trace(trace, baseline_sla_rps, offer, min_replicas).usd_per_month
+    baseline_usd = cost_at_trace(trace, baseline_sla_rps, offer, min_replicas, fixed=fixed).usd_per_month
 
     def saved(capacity_ratio: float) -> float:
         if capacity_ratio <= 0:
             return -math.inf
-        planned = cost_at_trace(trace, baseline_sla_rps * capacity_ratio, offer, min_replicas)
+        planned = cost_at_trace(trace, baseline_sla_rps * capacity_ratio, offer, min_replicas, fixed=fixed)
         return 1 - planned.usd_per_month / baseline_usd
 
     if not ratio.value > 0:

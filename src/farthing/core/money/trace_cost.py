@@ -1,7 +1,8 @@
 """Cost of serving a trace, hour by hour in whole replicas.
 
 An hour needs ``max(min_replicas, ⌈peak_rps / sla_rps⌉)`` replicas: the latency bound holds in its busiest step,
-and the hour is paid whole. ``usd_per_month = Σ usd_by_hour / hours(trace) · 730``.
+and the hour is paid whole. ``usd_per_month = Σ usd_by_hour / hours(trace) · 730``. A fixed fleet has in every hour as
+many as the busiest one needs.
 """
 
 from __future__ import annotations
@@ -43,20 +44,24 @@ class TraceCost:
         self.usd_by_hour.setflags(write=False)
 
 
-def replicas_by_hour(peak_rps: NDArray[np.float64], sla_rps: float, min_replicas: int = 1) -> NDArray[np.int64]:
+def replicas_by_hour(
+    peak_rps: NDArray[np.float64], sla_rps: float, min_replicas: int = 1, *, fixed: bool = False
+) -> NDArray[np.int64]:
     """Whole replicas that hold the latency bound at each hour's peak, shape as ``peak_rps``.
 
     Args:
         peak_rps: Rate of the busiest step of each hour, ≥ 0.
         sla_rps: Rate that one replica sustains within the bound, > 0.
         min_replicas: Fewest at any time, ≥ 1.
+        fixed: The fleet does not scale: each hour has as many as the busiest one.
 
     Raises:
         ValueError: when an argument is outside its domain.
     """
     if min_replicas < 1:
         raise ValueError(f"min_replicas must be ≥ 1, is {min_replicas}")
-    return np.maximum(whole_replicas(peak_rps, sla_rps), min_replicas)
+    needed = np.maximum(whole_replicas(peak_rps, sla_rps), min_replicas)
+    return np.full_like(needed, needed.max()) if fixed and needed.size else needed
 
 
 def hour_lengths_h(trace: Trace) -> NDArray[np.float64]:
@@ -68,7 +73,9 @@ def hour_lengths_h(trace: Trace) -> NDArray[np.float64]:
     return steps * trace.step_s / 3600
 
 
-def cost_at_trace(trace: Trace, sla_rps: float, offer: Offer, min_replicas: int = 1) -> TraceCost:
+def cost_at_trace(
+    trace: Trace, sla_rps: float, offer: Offer, min_replicas: int = 1, *, fixed: bool = False
+) -> TraceCost:
     """Price a trace on an offer; more ``sla_rps`` never costs more.
 
     Args:
@@ -76,13 +83,14 @@ def cost_at_trace(trace: Trace, sla_rps: float, offer: Offer, min_replicas: int 
         sla_rps: Rate that one replica sustains within the latency bound, > 0 (inf: the minimum always suffices).
         offer: Priced by the hour.
         min_replicas: Fewest at any time, ≥ 1.
+        fixed: The fleet does not scale.
 
     Raises:
         PriceError: when the offer is not priced by the hour.
         ValueError: when an argument is outside its domain.
     """
     _, peak_rps = trace.hourly_rps()
-    replicas = replicas_by_hour(peak_rps, sla_rps, min_replicas)
+    replicas = replicas_by_hour(peak_rps, sla_rps, min_replicas, fixed=fixed)
     # One replica sustains one unit of rate here, so that the hour's cost is that of the shared function.
     always = PaidReplicas(offer=offer, count=min_replicas, sla_rps=1.0)
     state = FleetState(on_demand=offer, sla_rps=1.0, paid=(always,))

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from farthing.core.money.saving import waterfall
 from farthing.core.search import verdicts
+from farthing.core.search.beside_plan import held_baseline, without_promise
 from farthing.core.search.evaluations import evaluation, everyone
 from farthing.core.search.findings import Findings
+from farthing.core.search.fixed_fleet import fixed_fleet
+from farthing.core.search.idle_options import idle_options, idling
 from farthing.core.search.pricing import Market, Pricing
 from farthing.core.search.unknown_traffic import NOT_TOLD_APART, Ranged, over_utilisations
-from farthing.nouns import Baseline, Estimate, Plan, Provenance, SavingPart, Trace, Workload
+from farthing.nouns import Baseline, Estimate, Evaluation, Plan, Provenance, SavingPart, Trace, Workload
 
 __all__ = ["Market", "assemble", "assemble_baseline"]
 
@@ -49,10 +52,11 @@ def assemble(
     nearest = None if chosen else verdicts.nearest(evaluations.values(), workload.objective.level)
     money = _ranged(p) if not by_utilisation else over_utilisations(p, by_utilisation)
     priced = money.priced
+    around = _around(p, evaluations[found.baseline], nearest, split=not by_utilisation)
     return Plan(
         workload=workload.name,
         description=description,
-        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving),
+        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving, around),
         objective=workload.objective,
         pipeline=workload.pipeline,
         bill_usd_per_month=market.bill_usd_per_month,
@@ -82,6 +86,27 @@ def assemble(
         canary_ms=found.canary_ms,
         stand_in=market.stand_in,
         utilisations=money.rows,
+        best_fp32=found.best_fp32,
+        rate_ratio=found.rate_ratio,
+        held_baseline=around.held,
+        without_promise=around.without_promise,
+        idle_options=around.idle_options,
+        fixed_fleet=fixed_fleet(p),
+    )
+
+
+def _around(p: Pricing, baseline: Evaluation, nearest: Evaluation | None, *, split: bool) -> verdicts.Around:
+    """What stands beside a plan's money and may decide the words of its verdict."""
+    without = without_promise(p, nearest, split=split)
+    served = p.found.chosen or (without.candidate if without else p.found.baseline)
+    rate = without.rate_rps if without and p.found.chosen is None else p.found.sla_rps.get(served)
+    idle = idling(p, served, rate)
+    return verdicts.Around(
+        baseline=baseline,
+        held=held_baseline(p),
+        without_promise=without,
+        busy_frac=idle.busy_frac if idle else None,
+        idle_options=idle_options(p, idle, rate) if idle and rate else (),
     )
 
 

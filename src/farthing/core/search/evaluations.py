@@ -39,7 +39,7 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
         capacity_rps=_capacity(found, c),
         sla_rps=None if rate is None else _planned(found, c, rate),
         single=tuple(Latency(percentile=q, ms=seen.latency(q)) for q in seen.levels) if seen else (),
-        at_peak=Latency(percentile=level, ms=server.latency(level)) if server else None,
+        at_peak=Latency(percentile=level, ms=server.latency(level)) if server and level in server.levels else None,
         ratio=found.ratios.get(c),
         accuracy=_accuracy(found, c),
         cost_usd_per_month=spread,
@@ -49,6 +49,8 @@ def evaluation(p: Pricing, c: Candidate) -> Evaluation:
         first_inference_s=facts.first_inference_s if facts else None,
         artefact=found.artefacts.get(c.variant),
         quantiles_ms=seen.quantiles_ms if seen else (),
+        service_sigma=known.sigma if known else 0.0,
+        at_peak_rps=server.metrics["offered_rps"].value if server and "offered_rps" in server.metrics else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from farthing.core.money.commitments import commitment_split, terms_priced
@@ -23,6 +24,11 @@ from farthing.nouns import (
 __all__ = ["Market", "Priced", "Pricing"]
 
 
+_UNMEASURED = (0.9, 1.1)
+"""Interval, relative, of a rate that has none of its own."""
+_WIDEST = math.log(1e6)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
     """The prices of a run.
@@ -33,6 +39,7 @@ class Market:
         elsewhere: Offers of other hardware, for estimates.
         priced_as: Name of the offer this machine stands for.
         bill_usd_per_month: What is paid today.
+        small: Offers for little traffic: fewer vCPUs on demand, and serverless; never measured.
         stand_in: How the machine compares with the bill's offer, None when it was not asked.
     """
 
@@ -42,6 +49,7 @@ class Market:
     priced_as: str
     bill_usd_per_month: float
     stand_in: StandIn | None = None
+    small: tuple[Offer, ...] = ()
 
     @property
     def capacity_factor(self) -> float:
@@ -92,16 +100,35 @@ class Pricing:
     def cost(self, c: Candidate, factor: float = 1.0) -> TraceCost | None:
         """Cost of a candidate at the trace with ``factor`` times its rate; None where it has no rate."""
         rate = self.found.sla_rps.get(c)
-        if rate is None:
-            return None
-        rate *= factor * self.market.capacity_factor
-        return cost_at_trace(self.trace, rate, self.market.bill_offer, self.workload.objective.min_replicas)
+        return None if rate is None else self.cost_at(rate * factor)
+
+    def cost_at(self, rate_rps: float, offer: Offer | None = None) -> TraceCost:
+        """Cost of the trace where a replica takes a rate.
+
+        Args:
+            rate_rps: On the machine that was measured, > 0.
+            offer: None for the bill's own.
+        """
+        return cost_at_trace(
+            self.trace,
+            rate_rps * self.market.capacity_factor,
+            offer or self.market.bill_offer,
+            self.workload.objective.min_replicas,
+            fixed=self.fixed,
+        )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the fleet has the same size in every hour."""
+        return self.workload.bill.fixed_fleet
 
     def spread(self, c: Candidate, cost: TraceCost) -> Estimate:
         """Monthly cost with the interval of the candidate's measured capacity carried through whole replicas."""
         kept = self.found.kept_rps.get(c)
         capacity = kept or self.found.capacities_rps.get(c)
-        low, high = (0.9, 1.1) if capacity is None else (capacity.lo / capacity.value, capacity.hi / capacity.value)
+        low, high = _UNMEASURED
+        if capacity is not None and capacity.value > 0:
+            low, high = capacity.lo / capacity.value, capacity.hi / capacity.value
         ends = [self.cost(c, max(f, 1e-6)) for f in (high, low)]
         values = [e.usd_per_month for e in ends if e is not None]
         what = "rate kept" if kept else "capacity interval" if capacity else "screened capacity ± 10 %"
@@ -118,11 +145,10 @@ class Pricing:
     def savings(self) -> tuple[Estimate | None, Estimate | None]:
         """Against the baseline, and against the best full-precision engine, both at equal offer and term."""
         found, chosen = self.found, self.found.chosen
-        base_rate = found.sla_rps[found.baseline]
-        if chosen is None or base_rate is None:
+        base_rate = found.sla_rps.get(found.baseline)
+        rate = found.sla_rps.get(chosen) if chosen else None
+        if chosen is None or base_rate is None or rate is None:
             return None, None
-        rate = found.sla_rps[chosen]
-        assert rate is not None
         saving = self._saving(base_rate, self._ratio(chosen, rate / base_rate))
         return saving, self.saving_against(found.best_fp32)
 
@@ -133,21 +159,30 @@ class Pricing:
         their_rate = found.sla_rps.get(other) if other else None
         if chosen is None or other is None or rate is None or their_rate is None or other not in found.ratios:
             return None
-        mine, theirs = found.rate_ratio or found.ratios[chosen], found.ratios[other]
+        mine, theirs = self._measured_ratio(chosen), found.ratios[other]
         share = rate / their_rate
-        half = ((mine.hi / mine.lo) ** 2 * (theirs.hi / theirs.lo) ** 2) ** 0.25
+        both = [math.log(e.hi / e.lo) if 0 < e.lo <= e.hi < math.inf else math.inf for e in (mine, theirs)]
+        half = math.exp(min(sum(both) / 2, _WIDEST))
         ratio = replace(mine, value=share, lo=share / half, hi=share * half, method="product of two t intervals")
         return self._saving(their_rate, ratio)
 
     def _saving(self, base_rate_rps: float, ratio: Estimate) -> Estimate:
         minimum = self.workload.objective.min_replicas
         base_rate_rps *= self.market.capacity_factor
-        return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum)
+        return saving_frac(self.trace, base_rate_rps, ratio, self.market.bill_offer, minimum, fixed=self.fixed)
 
     def _ratio(self, c: Candidate, value: float) -> Estimate:
         """Ratio of the planned rates, with the relative interval of the rates kept, or of the measured capacities."""
-        r = self.found.rate_ratio or self.found.ratios[c]
+        r = self._measured_ratio(c)
         return replace(r, value=value, lo=value * r.lo / r.value, hi=value * r.hi / r.value)
+
+    def _measured_ratio(self, c: Candidate) -> Estimate:
+        """Of rates kept, else of capacities in the proof rounds; ± 10 % where neither was measured."""
+        measured = self.found.rate_ratio or self.found.ratios.get(c)
+        if measured is not None and measured.value > 0:
+            return measured
+        low, high = _UNMEASURED
+        return Estimate(value=1.0, lo=low, hi=high, n=0, method="screened capacity ± 10 %")
 
     def priced(self) -> Priced:
         """The choice hour by hour beside the baseline, with commitments that pay; the baseline alone without one.
@@ -209,11 +244,8 @@ class Pricing:
         for offer in self.market.elsewhere:
             if not offer.hardware.vcpus or offer.usd_per_hour is None:
                 continue
-            guess = rate * self.market.capacity_factor * offer.hardware.vcpus / own
-            mid, low, high = (
-                cost_at_trace(self.trace, guess * f, offer, self.workload.objective.min_replicas).usd_per_month
-                for f in (1.0, 2.0, 0.5)
-            )
+            guess = rate * offer.hardware.vcpus / own
+            mid, low, high = (self.cost_at(guess * f, offer).usd_per_month for f in (1.0, 2.0, 0.5))
             cost = Estimate(value=mid, lo=min(low, mid), hi=max(high, mid), n=0, method=rule, source=offer.key)
             estimates.append(OfferEstimate(offer=offer, cost_usd_per_month=cost, rule=rule))
         return tuple(sorted(estimates, key=lambda e: e.cost_usd_per_month.value))

@@ -10,7 +10,17 @@ import numpy as np
 from farthing.core.money.commitments import commitment_split, terms_priced
 from farthing.core.money.price import usd_per_hour
 from farthing.core.money.saving import UNSPLIT, unsplit, waterfall
-from farthing.nouns import AtUtilisation, Estimate, Evaluation, Offer, Plan, SavingPart
+from farthing.nouns import (
+    AtUtilisation,
+    Estimate,
+    Evaluation,
+    FixedFleet,
+    HeldBaseline,
+    Offer,
+    Plan,
+    SavingPart,
+    WithoutPromise,
+)
 
 __all__ = ["reprice"]
 
@@ -60,6 +70,10 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
         hourly=hourly,
         offers=(offer, *(o for o in terms if o != offer)),
         elsewhere=(),
+        held_baseline=_held(plan.held_baseline, factor),
+        without_promise=_without(plan, baseline, factor),
+        idle_options=(),
+        fixed_fleet=_fleet(plan.fixed_fleet, factor),
         utilisations=tuple(_at(row, factor, _ratio(plan.planned_usd_per_month, planned)) for row in plan.utilisations),
         assumptions=(
             f"priced again with the price of {offer.dated.isoformat()} ({offer.source})",
@@ -75,6 +89,34 @@ def _scaled(e: Evaluation, factor: float) -> Evaluation:
         cost_usd_per_month=e.cost_usd_per_month.scaled(factor) if e.cost_usd_per_month else None,
         usd_per_million=e.usd_per_million.scaled(factor) if e.usd_per_million else None,
     )
+
+
+def _held(held: HeldBaseline | None, factor: float) -> HeldBaseline | None:
+    if held is None or held.cost_usd_per_month is None:
+        return held
+    return replace(held, cost_usd_per_month=held.cost_usd_per_month.scaled(factor))
+
+
+def _without(plan: Plan, baseline: Estimate, factor: float) -> WithoutPromise | None:
+    found = plan.without_promise
+    if found is None:
+        return None
+    cost = found.cost_usd_per_month.scaled(factor)
+    parts = waterfall(
+        bill_usd_per_month=plan.bill_usd_per_month,
+        baseline=baseline,
+        unbatched=_unbatched(found.parts, factor, cost),
+        batched=cost,
+        with_terms=None,
+    )
+    return replace(found, cost_usd_per_month=cost, parts=parts)
+
+
+def _fleet(fleet: FixedFleet | None, factor: float) -> FixedFleet | None:
+    if fleet is None:
+        return None
+    sizes = tuple(replace(size, usd_per_month=size.usd_per_month * factor) for size in fleet.sizes)
+    return replace(fleet, sizes=sizes)
 
 
 def _at(row: AtUtilisation, factor: float, planned_factor: float) -> AtUtilisation:
@@ -116,15 +158,15 @@ def _parts(
     return waterfall(
         bill_usd_per_month=plan.bill_usd_per_month,
         baseline=baseline,
-        unbatched=_unbatched(plan, factor, batched),
+        unbatched=_unbatched(plan.parts, factor, batched),
         batched=batched,
         with_terms=with_terms,
     )
 
 
-def _unbatched(plan: Plan, factor: float, batched: Estimate) -> Estimate:
+def _unbatched(parts: Sequence[SavingPart], factor: float, batched: Estimate) -> Estimate:
     """Cost of the chosen variant without batching, from the plan's own parts."""
-    batching = next((p.usd_per_month for p in plan.parts if p.name == "batching"), None)
+    batching = next((p.usd_per_month for p in parts if p.name == "batching"), None)
     if batching is None:
         return batched
     value = batched.value + batching.value * factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from farthing.core.numerals import change, ends, loses, number
 from farthing.nouns import (
@@ -11,18 +12,47 @@ from farthing.nouns import (
     AccuracyEvidence,
     Estimate,
     Evaluation,
+    HeldBaseline,
+    IdleOption,
     Latency,
     LatencyBound,
     Objective,
     Outcome,
     Verdict,
+    WithoutPromise,
 )
 
-__all__ = ["decide", "nearest"]
+__all__ = ["Around", "decide", "nearest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What stands beside a plan's money.
+
+    Attributes:
+        baseline: What serves today; None where nobody looked.
+        held: It, if it had to keep the promise; None where it does.
+        without_promise: The nearest candidate's cost where nobody keeps the promise.
+        busy_frac: Share that the fewest replicas are busy in the busiest step, where that is next to idle; else None.
+        idle_options: Cheaper ways to buy those, the cheapest first.
+    """
+
+    baseline: Evaluation | None = None
+    held: HeldBaseline | None = None
+    without_promise: WithoutPromise | None = None
+    busy_frac: float | None = None
+    idle_options: tuple[IdleOption, ...] = ()
+
+
+_NOTHING_AROUND = Around()
 
 
 def decide(
-    objective: Objective, chosen: Evaluation | None, nearest_one: Evaluation | None, saving_frac: Estimate | None
+    objective: Objective,
+    chosen: Evaluation | None,
+    nearest_one: Evaluation | None,
+    saving_frac: Estimate | None,
+    around: Around = _NOTHING_AROUND,
 ) -> Verdict:
     """Judge a plan.
 
@@ -32,12 +62,17 @@ def decide(
             candidate keeps the bound.
         nearest_one: The candidate closest to the bound, for the hint.
         saving_frac: Saving at equal offer and term of the chosen candidate.
+        around: What stands beside the money; it chooses the words where nothing is saved.
     """
     if chosen is None:
         return _out_of_reach(objective, nearest_one)
     evidence = chosen.accuracy
-    if evidence is None:
-        return Verdict(outcome="unproven", reasons=(f"{chosen.candidate.label} was not tried on the confirm split",))
+    if evidence is None or (evidence.split != "confirm" and evidence.verdict != "not_met"):
+        return Verdict(
+            outcome="unproven",
+            reasons=(f"{chosen.candidate.label} was not tried on the confirm split",),
+            hint="`farthing optimize` with this promise tries it",
+        )
     if evidence.verdict == "not_met":
         return Verdict(
             outcome="not_met",
@@ -49,7 +84,7 @@ def decide(
         )
     if evidence.verdict == "unproven":
         return _unproven(objective, chosen, evidence)
-    return _saving(objective, chosen, evidence, saving_frac)
+    return _saving(objective, chosen, evidence, saving_frac, around)
 
 
 def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
@@ -84,13 +119,15 @@ def _unproven(objective: Objective, chosen: Evaluation, e: AccuracyEvidence) -> 
     )
 
 
-def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None) -> Verdict:
+def _saving(
+    objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None, around: Around
+) -> Verdict:
     reasons = [
         f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
         f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
-        return Verdict(outcome="not_met", reasons=("nothing is cheaper than the baseline", *reasons))
+        return _nothing_saved(objective, saving, reasons, around)
     wanted = objective.min_saving_frac or 0.0
     if saving.lo < wanted or saving.lo <= 0:
         outcome: Outcome = "not_met" if saving.hi < wanted else "unproven"
@@ -109,6 +146,47 @@ def _saving(objective: Objective, chosen: Evaluation, e: AccuracyEvidence, savin
             hint=f"run it again on a quiet machine with --fresh, or promise more time with {bound.flag}",
         )
     return Verdict(outcome="met", reasons=tuple(reasons))
+
+
+def _nothing_saved(objective: Objective, saving: Estimate | None, reasons: list[str], around: Around) -> Verdict:
+    """Nothing is saved: because the baseline keeps less, because one replica idles, or because nothing is cheaper."""
+    bound = objective.latency
+    if bound is not None and around.held is not None and saving is not None:
+        reasons = [_other_goods(bound, around.held, saving), *reasons]
+    elif around.busy_frac is not None:
+        how = "one replica serves" if objective.min_replicas == 1 else f"{objective.min_replicas} replicas serve"
+        reasons = [
+            f"{how} it all, now and as planned, busy to {number(around.busy_frac * 100, 1)} % in the busiest step as "
+            "planned: no model saves anything on that",
+            *reasons,
+        ]
+    else:
+        reasons = ["nothing is cheaper than the baseline", *reasons]
+    cheapest = next(iter(around.idle_options), None)
+    return Verdict(outcome="not_met", reasons=tuple(reasons), hint=_bought_so(cheapest))
+
+
+def _bought_so(option: IdleOption | None) -> str:
+    """How what idles is bought cheaper."""
+    if option is None:
+        return ""
+    usd = option.cost_usd_per_month.value
+    what = option.name if option.name == "scale to zero" else f"{option.name} {option.offer.name}"
+    return f"{what}: about ${usd:,.2f} a month, an estimate: {option.rule}"
+
+
+def _other_goods(bound: LatencyBound, held: HeldBaseline, saving: Estimate) -> str:
+    """A plan that is held to the promise beside a baseline that breaks it."""
+    dearer = "as much as" if saving.value == 0 else f"{number(1 - saving.value, 2)} × what"
+    costs = "the baseline" if saving.value == 0 else "the baseline costs"
+    now = f"{bound.name} {number(held.alone.ms.value, 1)} ms one at a time" if held.breaks_idle else "at its own rate"
+    cost = held.cost_usd_per_month
+    kept = (
+        "no number of its replicas keeps it"
+        if cost is None
+        else f"if it had to keep it, it would cost ${cost.value:,.0f}"
+    )
+    return f"keeping {bound.name} ≤ {bound.ms:g} ms costs {dearer} {costs}, which breaks it ({now}); {kept}"
 
 
 def _not_kept(tail: Latency, bound: LatencyBound) -> str:
