@@ -17,6 +17,7 @@ from typing import Any, get_args
 from farthing.core.traffic.shapes import SHAPES
 from farthing.errors import InputError
 from farthing.load import units
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Precision, Term
 
 __all__ = ["FLAGS", "LEVELS", "Located", "Origin", "merged", "parse", "sections"]
@@ -85,7 +86,7 @@ def _flag(value: object, key: str, _: Origin) -> bool:
 def _number(value: object, key: str, _: Origin) -> float:
     parts: list[Any] = value.split("/") if isinstance(value, str) else [value]
     try:
-        numbers = [float(part) for part in parts if not isinstance(part, bool)]
+        numbers = [_plain(part) for part in parts]
         result = numbers[0] if len(numbers) == 1 else numbers[0] / numbers[1]
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as e:
         raise _wrong(value, key, "a number") from e
@@ -94,7 +95,21 @@ def _number(value: object, key: str, _: Origin) -> float:
     return result
 
 
+def _plain(part: Any) -> float:
+    """A number, or a text with nothing but one.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    number = cell_number(part) if isinstance(part, str) else part
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise ValueError(part)
+    return float(number)
+
+
 def _whole(value: object, key: str, _: Origin) -> int:
+    if isinstance(value, str) and re.match(r"\s*0\d", value):  # one of two parts of 1,024
+        raise _wrong(value, key, "a whole number without a 0 before it")
     number = units.count(value, key)
     if number != int(number):
         raise _wrong(value, key, "a whole number")

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from farthing.core.route.outcomes import OutcomeMatrix, Score, cheapest_first
 from farthing.errors import DataError
 from farthing.load.tables import ID_NAMES, SEGMENT_NAMES, Table, find_column, read_table, request_ids, words
+from farthing.load.written_numbers import cell_number
 
 __all__ = ["OutcomeFile", "read_outcomes"]
 
@@ -187,12 +188,7 @@ def _number(value: Any) -> float | None:
     if not isinstance(value, str):
         return None
     word = value.strip()
-    if word.lower() in ("true", "false"):
-        return float(word.lower() == "true")
-    try:
-        return float(word)
-    except ValueError:
-        return None
+    return float(word.lower() == "true") if word.lower() in ("true", "false") else cell_number(word)
 
 
 def _some(names: Sequence[str]) -> str:

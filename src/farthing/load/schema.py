@@ -40,6 +40,8 @@ _STAMP = re.compile(r"farthing/([a-z_-]+)/([1-9]\d{0,5})")
 _MAX_MIB = 256
 _SHOWN = 5
 _WORDS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "yes or no"}
+_NOT_AS_IT_LOOKS = re.compile(r"[+-]?+(?:0[\d_]+|.*:.*|(?!0x|0b)(?!\d{1,3}(?:_\d{3})+(?:\.|$)).*_.*)", re.ASCII)
+"""Octal with a leading zero, base 60, and underscores that do not separate thousands."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -55,6 +57,21 @@ class _StrictLoader(_LOADER):  # type: ignore[misc]
                 seen.add(key.value)
         result: dict[Any, Any] = super().construct_mapping(node, deep)
         return result
+
+    def plain_number(self, node: yaml.ScalarNode) -> int | float:
+        """A number that means what it looks like: in YAML 1.1 ``1:30`` is ninety and ``010`` is eight."""
+        if _NOT_AS_IT_LOOKS.fullmatch(node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value} is no number as it is written everywhere: write it in decimal, or quote it",
+                node.start_mark,
+            )  # fmt: skip
+        read = self.construct_yaml_int if node.tag.endswith("int") else self.construct_yaml_float
+        number: int | float = read(node)
+        return number
+
+
+for _tag in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _StrictLoader.plain_number)
 
 
 def stamp(kind: str) -> str:

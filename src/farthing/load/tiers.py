@@ -26,6 +26,7 @@ from farthing.load import units
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.schema import read_document
 from farthing.load.serve_file import check_name, read_wishes
+from farthing.load.written_numbers import cell_number, plainly
 
 __all__ = [
     "SERVED_KEYS",
@@ -242,12 +243,11 @@ def _price(given: Mapping[str, Any], where: str) -> TierPrice:
 
 
 def _usd(value: object, key: str) -> float:
-    try:
-        usd = float(value.strip().removeprefix("$")) if isinstance(value, str) else value
-    except ValueError as e:
-        raise InputError(f"{key} is {value!r}; it must be US dollars > 0") from e
+    usd = cell_number(value.strip().removeprefix("$")) if isinstance(value, str) else value
     if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 < usd < math.inf:
-        raise InputError(f"{key} is {value!r}; it must be US dollars > 0", hint="a free tier has no place in a price")
+        meant = plainly(value) if isinstance(value, str) else None
+        hint = f"did you mean {meant}? a point marks decimals" if meant else "a free tier has no place in a price"
+        raise InputError(f"{key} is {value!r}; it must be US dollars > 0", hint=hint)
     return float(usd)
 
 

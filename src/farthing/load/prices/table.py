@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +16,7 @@ from typing import Any, cast, get_args
 
 from farthing.errors import InputError
 from farthing.load.tables import read_table
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Hardware, Offer, Term
 
 __all__ = ["COLUMNS", "RATES", "TERMS", "PriceRow", "format_rows", "read_rows"]
@@ -99,11 +99,10 @@ class _Cells:
         value = self.text(column)
         if not value:
             return None
-        try:
-            number = float(value)
-        except ValueError:
-            raise self.error(f"{column} is {value!r}, not a number") from None
-        if not math.isfinite(number) or number < above or (number == above and not zero):
+        number = cell_number(value)
+        if number is None:
+            raise self.error(f"{column} is {value!r}, not a number")
+        if number < above or (number == above and not zero):
             raise self.error(f"{column} is {value}; it must be {'≥' if zero else '>'} {above:g}")
         return number
 
@@ -122,10 +121,11 @@ class _Cells:
 
     def parts(self) -> dict[str, float]:
         pairs = [pair.partition("=") for pair in self.text("parts_usd_per_hour").split(";") if pair]
-        try:
-            return {name: float(value) for name, _, value in pairs}
-        except ValueError:
-            raise self.error(f"parts_usd_per_hour is {self.text('parts_usd_per_hour')!r}; write a=1;b=2") from None
+        found = {name: cell_number(value) for name, _, value in pairs}
+        known = {name: value for name, value in found.items() if value is not None}
+        if len(known) < len(pairs):
+            raise self.error(f"parts_usd_per_hour is {self.text('parts_usd_per_hour')!r}; write a=1;b=2")
+        return known
 
 
 def _hardware(c: _Cells) -> Hardware:
