@@ -80,7 +80,12 @@ workload_options = _options(
         "--baseline-precision", metavar="NAME", help="Of today's arithmetic: fp32 (default), bf16, fp16, int8."
     ),
     click.option("--baseline-batch", type=int, help="Largest batch today."),
-    click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
+    click.option("--trace", metavar="CSV", help="Arrivals: counts, rates or a total by step, or a row a request."),
+    click.option("--trace-kind", metavar="KIND", help="What it holds: counts, rates, counter or timestamps."),
+    click.option("--trace-column", metavar="NAME", help="Its column with the numbers."),
+    click.option("--trace-time-column", metavar="NAME", help="Its column with the times."),
+    click.option("--trace-unit", metavar="ms", help="Of times that are numbers: s, ms, us, ns, min or h."),
+    click.option("--trace-per", metavar="s", help="Of rates: requests per s, min or h."),
     click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
     click.option(
         "--utilisation", metavar="40%", help="How busy what the bill pays for is on average, when neither is known."

@@ -156,4 +156,4 @@ def test_nothing_but_a_trace_or_its_error(tmp_path_factory: pytest.TempPathFacto
 
 def test_times_that_cannot_be_meant(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="the limit is 20 years"):
-        read(tmp_path, "ts\n0\n1e9\n")
+        read(tmp_path, "ts\n1000000000\n1700000000\n")

@@ -17,11 +17,14 @@ from typing import Any, get_args
 from farthing.core.traffic.shapes import SHAPES
 from farthing.errors import InputError
 from farthing.load import units
+from farthing.load.traces import PERIODS, TRACE_KINDS, UNITS
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Precision, Term
 
-__all__ = ["FLAGS", "LEVELS", "Located", "Origin", "merged", "parse", "sections"]
+__all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections"]
 
+OF_TRACES = frozenset(("kind", "column", "time_column", "unit", "per"))
+"""Keys of ``traffic`` that say how a trace is read; on the command line with ``trace`` before them."""
 LEVELS: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 """Latency percentiles that can be promised, by key; a run has too few requests for higher ones."""
 Parsed = dict[str, dict[str, Any]]
@@ -179,6 +182,11 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
     "baseline": {"engine": _text, "precision": _one_of(*get_args(Precision)), "batch": _whole},
     "traffic": {
         "trace": _located,
+        "kind": _one_of(*TRACE_KINDS),
+        "column": _text,
+        "time_column": _text,
+        "unit": _one_of(*UNITS),
+        "per": _one_of(*PERIODS),
         "shape": _one_of(*sorted(SHAPES)),
         "per_month": _amount(units.count),
         "utilisation": _amount(units.fraction),
@@ -222,6 +230,7 @@ _EITHER: Mapping[str, tuple[frozenset[str], ...]] = {
 _PLACES: Mapping[str, tuple[str, str]] = {
     **{f"{section}_{key}": (section, key) for section, keys in _SECTIONS.items() if section for key in keys},
     **{key: (section, key) for section, keys in _SECTIONS.items() if section != "calibration" for key in keys},
+    **{f"trace_{key}": ("traffic", key) for key in OF_TRACES},
 }
 FLAGS: tuple[str, ...] = tuple(sorted({*_PLACES, *_SHORT}))
 """Keys that may stand on the top level; on the command line ``--`` and a hyphen for each underscore."""
@@ -303,5 +312,6 @@ def merged(first: Parsed, then: Parsed) -> Parsed:
     for section in _SECTIONS:
         new = then.get(section, {})
         gone = {key for group in _EITHER.get(section, ()) if group & new.keys() for key in group}
+        gone |= OF_TRACES if section == "traffic" and "trace" in {*gone, *new} else set()
         result[section] = {k: v for k, v in first.get(section, {}).items() if k not in gone} | new
     return result

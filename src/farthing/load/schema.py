@@ -17,6 +17,7 @@ import yaml
 from farthing.codec import from_plain
 from farthing.errors import InputError, SchemaError
 from farthing.load.migrations import MIGRATIONS
+from farthing.load.nearest import nearest
 
 __all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "read_noun", "stamp"]
 
@@ -86,7 +87,8 @@ def _text(path: Path) -> str:
             raise InputError(f"{path} has {size / 2**20:,.0f} MiB; the limit for a document is {_MAX_MIB} MiB")
         return path.read_text(encoding="utf-8")
     except OSError as e:
-        raise InputError(f"cannot read {path}: {e.strerror or e}") from e
+        hint = nearest(path) if isinstance(e, FileNotFoundError) else None
+        raise InputError(f"cannot read {path}: {e.strerror or e}", hint=hint) from e
     except UnicodeDecodeError as e:
         raise InputError(f"{path} is not UTF-8 text (byte {e.start})") from e
 
