@@ -113,6 +113,10 @@ class _Cells:
         except ValueError:
             raise self.error(f"{column} is {value!r}; write it like 2026-07-20") from None
 
+    def name(self) -> str:
+        """``provider/instance``, without blanks around either."""
+        return "/".join(part.strip() for part in self.needed("name").split("/"))
+
     def term(self) -> Term:
         value = self.needed("term")
         if value not in TERMS:
@@ -131,7 +135,7 @@ class _Cells:
 def _hardware(c: _Cells) -> Hardware:
     threads = c.number("threads_per_core")
     return Hardware(
-        name=c.needed("name"),
+        name=c.name(),
         vcpus=c.number("vcpus"),
         threads_per_core=None if threads is None else int(threads),
         isa=tuple(c.text("isa").split()),
@@ -145,7 +149,7 @@ def _hardware(c: _Cells) -> Hardware:
 
 
 def _row(c: _Cells) -> PriceRow:
-    name = c.needed("name")
+    name = c.name()
     rates: dict[str, Any] = {column: c.number(column) for column in RATES}
     if all(rate is None for rate in rates.values()):
         raise c.error(f"{name} has no price")
