@@ -53,7 +53,7 @@ def calibrated_outcomes(folder: Path) -> Known | None:
     path = folder / OUTCOMES
     if not path.is_file():
         return None
-    file = read_outcomes(path)
+    file = read_outcomes(path, free=None)
     columns = file.table.columns
     part = np.array([word == PARTS[0] for word in columns.get("part", [PARTS[0]] * file.matrix.n)])
     ids = file.matrix.request_ids
@@ -85,6 +85,7 @@ def judged_file(
         id_column=asked.id_column,
         text_column=asked.text_column,
         segment_column=asked.segment_column,
+        free=(*asked.free, *(value for option, value in route.asked if option == "--free")),
     )
     names = [tier.name for tier in route.tiers]
     missing = [name for name in names if name not in file.matrix.tiers]
