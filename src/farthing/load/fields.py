@@ -23,8 +23,8 @@ from farthing.nouns import Precision, Term
 
 __all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections"]
 
-OF_TRACES = frozenset(("kind", "column", "time_column", "unit", "per"))
-"""Keys of ``traffic`` that say how a trace is read; on the command line with ``trace`` before them."""
+OF_TRACES = frozenset(("trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per"))
+"""Keys of ``traffic`` that say how a trace is read; within ``traffic`` the first word may be left out."""
 LEVELS: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 """Latency percentiles that can be promised, by key; a run has too few requests for higher ones."""
 Parsed = dict[str, dict[str, Any]]
@@ -182,11 +182,11 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
     "baseline": {"engine": _text, "precision": _one_of(*get_args(Precision)), "batch": _whole},
     "traffic": {
         "trace": _located,
-        "kind": _one_of(*TRACE_KINDS),
-        "column": _text,
-        "time_column": _text,
-        "unit": _one_of(*UNITS),
-        "per": _one_of(*PERIODS),
+        "trace_kind": _one_of(*TRACE_KINDS),
+        "trace_column": _text,
+        "trace_time_column": _text,
+        "trace_unit": _one_of(*UNITS),
+        "trace_per": _one_of(*PERIODS),
         "shape": _one_of(*sorted(SHAPES)),
         "per_month": _amount(units.count),
         "utilisation": _amount(units.fraction),
@@ -230,7 +230,6 @@ _EITHER: Mapping[str, tuple[frozenset[str], ...]] = {
 _PLACES: Mapping[str, tuple[str, str]] = {
     **{f"{section}_{key}": (section, key) for section, keys in _SECTIONS.items() if section for key in keys},
     **{key: (section, key) for section, keys in _SECTIONS.items() if section != "calibration" for key in keys},
-    **{f"trace_{key}": ("traffic", key) for key in OF_TRACES},
 }
 FLAGS: tuple[str, ...] = tuple(sorted({*_PLACES, *_SHORT}))
 """Keys that may stand on the top level; on the command line ``--`` and a hyphen for each underscore."""
@@ -263,6 +262,8 @@ def _sorted_into_sections(mapping: Mapping[Any, Any], origin: Origin) -> dict[st
     found: dict[str, dict[Any, Any]] = {section: {} for section in _SECTIONS}
 
     def put(section: str, key: Any, value: Any) -> None:
+        if section == "traffic" and f"trace_{key}" in OF_TRACES:
+            key = f"trace_{key}"
         if key not in _SECTIONS[section]:
             raise _unknown(key, section, origin)
         if key in found[section]:

@@ -67,7 +67,7 @@ def read_outcomes(
     id_column: str | None = None,
     text_column: str | None = None,
     segment_column: str | None = None,
-    free: Collection[str] | None = (),
+    free: Collection[str] | None = None,
 ) -> OutcomeFile:
     """Read a file of outcomes.
 
@@ -78,7 +78,7 @@ def read_outcomes(
         id_column: Column of the request ids, None to guess.
         text_column: Column of the texts, None to guess; without a guess there are none.
         segment_column: Column of the segments, None for ``segment`` where there is one.
-        free: Tiers whose costs of 0 are meant; None for all of them, in a file of farthing's own.
+        free: Tiers whose costs of 0 are meant, all others' are refused; None for not looking.
 
     Raises:
         DataError: when the file is unreadable, a column is missing, a value is missing or out of its domain, or a cost

@@ -237,15 +237,15 @@ def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
     """Read the trace, scaled to the monthly volume where both are given, and that volume."""
     per_month: float | None = section.get("per_month")
     if "trace" not in section:
-        said = next((key for key in sorted(OF_TRACES) if key in section), None)
-        if said is not None:
+        alone = next((key for key in sorted(OF_TRACES) if key in section), None)
+        if alone is not None:
             raise InputError(
-                f"traffic.{said} says how a trace is read, and there is none", hint="traffic.trace: FILE.csv"
+                f"traffic.{alone} says how a trace is read, and there is none", hint="traffic.trace: FILE.csv"
             )
         return None, per_month
     if "shape" in section:
         raise InputError(f"traffic gives a trace and the shape {section['shape']}", hint="leave one of them out")
-    said = {key: section[key] for key in OF_TRACES if key in section}
+    said = {key.removeprefix("trace_"): section[key] for key in OF_TRACES if key in section}
     trace: Trace = find("arrivals", "csv").trace(section["trace"].path, TraceAsked(**said))
     return (trace if per_month is None else _scaled(trace, per_month)), per_month
 

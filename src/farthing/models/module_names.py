@@ -36,11 +36,11 @@ def check_import_path(import_path: str, key: str) -> None:
         return
     tree = _parsed(file, key)
     names = list(dict.fromkeys(_names(tree.body)))
-    if name in names or _more_at_run_time(tree):
+    if name in names or not names or _more_at_run_time(tree):
         return
     close = difflib.get_close_matches(name, names, n=1)
     own = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-    shown = ", ".join(n for n in own if not n.startswith("_")) or ", ".join(names[:_SHOWN]) or "nothing"
+    shown = ", ".join(n for n in own if not n.startswith("_")) or ", ".join(names[:_SHOWN])
     hint = f"did you mean {where}:{close[0]}?" if close else f"it has {shown}"
     raise InputError(f"{key} {import_path}: {file.name} has no {name!r}", hint=hint)
 

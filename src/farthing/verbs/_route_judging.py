@@ -53,7 +53,7 @@ def calibrated_outcomes(folder: Path) -> Known | None:
     path = folder / OUTCOMES
     if not path.is_file():
         return None
-    file = read_outcomes(path, free=None)
+    file = read_outcomes(path)
     columns = file.table.columns
     part = np.array([word == PARTS[0] for word in columns.get("part", [PARTS[0]] * file.matrix.n)])
     ids = file.matrix.request_ids

@@ -101,7 +101,8 @@ class _Cells:
             return None
         number = cell_number(value)
         if number is None:
-            raise self.error(f"{column} is {value!r}, not a number")
+            said = value if value.lower() in ("nan", "inf", "infinity") else repr(value)
+            raise self.error(f"{column} is {said}, not a number")
         if number < above or (number == above and not zero):
             raise self.error(f"{column} is {value}; it must be {'≥' if zero else '>'} {above:g}")
         return number

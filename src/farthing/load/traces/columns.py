@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = ["Chosen", "choose", "time_column"]
 _EVEN_FRAC, _ALIKE_FRAC = 0.75, 0.1
 _EARLIEST_S = 1e9
 _LEAST_STEP_S = 0.5
+_LIKE_A_NUMBER = re.compile(r"[+-]?\d[\d.,_'’ \u00a0\u202f]*[%kMG]?")
 _SHOWN, _LOOKED_AT = 8, 200
 _ALL_KINDS = ("kind: counts", "kind: rates", "kind: counter")
 
@@ -134,9 +136,10 @@ def _value_column(cells: Cells, others: list[int], asked: TraceAsked) -> int | N
 
 
 def _numeric(cells: Cells, k: int) -> bool:
-    """Whether most of a column's first cells are numbers."""
+    """Whether most of a column's first cells are numbers, or meant as such (``1,5``), which is refused later."""
     some = [row[k] for row in cells.rows[:_LOOKED_AT]]
-    return sum(cell_number(cell) is not None for cell in some) * 2 > len(some)
+    like = [cell_number(cell) is not None or (_LIKE_A_NUMBER.fullmatch(cell) and not moment_of(cell)) for cell in some]
+    return sum(map(bool, like)) * 2 > len(some)
 
 
 def _known(cells: Cells, k: int) -> Named:
