@@ -77,7 +77,7 @@ def check_offers(offers: Iterable[Offer], beside: Iterable[Offer] = ()) -> tuple
         Problems in the order of the offers; empty when nothing was found.
     """
     offers, beside = tuple(offers), tuple(beside)
-    known = Known((*offers, *beside))
+    known, before = Known((*offers, *beside)), Known(beside)
     on_demand: dict[tuple[str, str], list[Offer]] = {}
     for offer in (*offers, *beside):
         if offer.term == "on_demand":
@@ -88,7 +88,7 @@ def check_offers(offers: Iterable[Offer], beside: Iterable[Offer] = ()) -> tuple
         found = _own(offer)
         dearer = _against_list(offer, on_demand.get((offer.name, offer.region), ()))
         found += [dearer] if dearer else []
-        found += wrong_size(offer, known)
+        found += tuple(wrong_size(offer, known)) or tuple(wrong_size(offer, before))
         if (offer.key, offer.dated) in seen:
             found.append("priced twice on that day")
         seen.add((offer.key, offer.dated))

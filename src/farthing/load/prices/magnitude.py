@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from statistics import median
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import median_low
 
 from farthing.load.prices.table import RATES
 from farthing.nouns import Offer
@@ -91,14 +91,14 @@ def _reader(rate: str) -> Callable[[Offer], float | None]:
 
 def _against(offer: Offer, others: Sequence[Offer], what: str, read: Callable[[Offer], float | None]) -> Iterator[str]:
     value = read(offer)
-    priced: Mapping[float, Offer] = {v: other for other in others if (v := read(other)) is not None}
+    priced = [(v, other) for other in others if (v := read(other)) is not None]
     if value is None or not priced:
         return
-    middle = min(priced, key=lambda v: abs(v - median(priced)))
+    usual = median_low(v for v, _ in priced)
+    middle, other = next(pair for pair in priced if pair[0] == usual)
     ratio = value / middle
     if 1 / _FAR <= ratio <= _FAR:
         return
-    other = priced[middle]
     far = f"{ratio:,.0f} ×" if ratio > 1 else f"1/{1 / ratio:,.0f} of"
     whose = other.term.replace("_", " ") if other.name == offer.name else f"{other.name} {other.term.replace('_', ' ')}"
     priced_at = f"{whose} in {other.region} of {other.dated} ({middle:g})"
