@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from farthing.cli_keys import rare_options
 from farthing.cli_route import route
 from farthing.cli_serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
@@ -98,15 +99,16 @@ workload_options = _options(
     click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
     click.option("--priced-as", metavar="NAME", help="The offer that this machine stands for; default: the one paid."),
     click.option("--p99", metavar="50ms", help="Latency bound: 99 % of the requests are answered within it."),
-    click.option("--p999", metavar="50ms", help="The same for 99.9 % of them, which takes ten times more requests."),
-    click.option("--p95", metavar="50ms", help="The same for 95 %."),
-    click.option("--p90", metavar="50ms", help="The same for 90 %."),
-    click.option("--p50", metavar="50ms", help="The same for half of them."),
+    click.option("--p999", metavar="50ms", help="Bound at p99.9 instead: 99.9 % within it, which takes ten times more requests."),
+    click.option("--p95", metavar="50ms", help="Bound at p95 instead: 95 % within it."),
+    click.option("--p90", metavar="50ms", help="Bound at p90 instead: 90 % within it."),
+    click.option("--p50", metavar="50ms", help="Bound at p50 instead: half of them within it."),
     click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
     click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
     click.option("--min-saving", metavar="30%", help="Saving that must be proven."),
     click.option("--budget", metavar="USD", help="Upper bound on the planned monthly cost."),
     click.option("--min-replicas", type=int, help="Fewest replicas at any time; default 1."),
+    rare_options,
 )
 run_options = _options(
     click.option("--engines", metavar="A,B", help="Engines to try; add torch-compile on request."),

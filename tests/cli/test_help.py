@@ -50,12 +50,6 @@ def test_every_option_says_what_it_is(path: tuple[str, ...]) -> None:
     assert not bare, f"{' '.join(path)}: no help for {', '.join(map(str, bare))}"
 
 
-RARE = {
-    "input_names", "max_pixels", "max_payload_bytes", "group_by_length", "confirm", "search", "images", "texts", "tensors", "name", "model",
-}  # fmt: skip
-"""Keys of a workload that have no flag: rarely needed, or told from the path that --data names."""
-
-
 @pytest.mark.parametrize("verb", ["optimize", "profile"])
 def test_the_keys_of_a_workload_are_flags(verb: str) -> None:
     from farthing.load.fields import FLAGS, sections
@@ -63,8 +57,6 @@ def test_the_keys_of_a_workload_are_flags(verb: str) -> None:
     flags = {str(p.name) for p in cli.commands[verb].params}
     assert {f for f in flags if f in FLAGS}
     for section, keys in sections().items():
-        if section == "calibration":
-            continue
-        for key in set(keys) - RARE:
-            forms = {key, f"{section}_{key}", "bill" if key == "usd_per_month" else key}
-            assert forms & flags, f"{section}.{key} has no flag"
+        for key in keys:
+            forms = {f"{section}_{key}"} if section == "calibration" else {key, f"{section}_{key}"}
+            assert forms & flags or key == "model", f"{section}.{key} has no flag"

@@ -136,5 +136,5 @@ def test_a_table_that_is_wrong_as_a_whole_is_held_against_what_is_known(tmp_path
     path = tmp_path / "ec2_2026-11-01.csv"
     rows = "".join(f"m7i.large,region-{k},10.08\n" for k in range(30))
     path.write_text(f"instance_type,region,usd_per_hour\n{rows}")
-    with pytest.raises(InputError, match="10.08 USD an hour is 100 ×"):
+    with pytest.raises(InputError, match=r"10.08 USD an hour is 100 ×"):
         import_prices(path)
