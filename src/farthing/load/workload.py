@@ -169,6 +169,8 @@ def _calibration(values: Parsed, classes: tuple[str, ...], holdout: Dataset) -> 
 def _pipeline(section: Mapping[str, Any], holdout: Dataset, model: ModelRef) -> PipelineSpec:
     given = {key: value for key, value in section.items() if key not in _DATA_KEYS}
     tokenizer: Located | None = given.pop("tokenizer", None)
+    if tokenizer is not None and holdout.kind != "text":
+        raise InputError(f"inputs.tokenizer is {tokenizer.text}, and the data are {holdout.kind}s, not texts")
     guess = guess_pipeline(model, holdout.kind, tokenizer=None if tokenizer is None else tokenizer.path)
     spec: PipelineSpec = _checked("inputs", lambda **changes: replace(guess, **changes), **given)
     if spec.scale < 1 and max(map(abs, spec.mean)) > 2:

@@ -90,7 +90,8 @@ def _read(path: Path) -> list[tuple[int, list[str]]]:
             return list(_filled(rows, 1 if said else 0))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         hint = nearest(path) if isinstance(e, FileNotFoundError) else None
-        raise TraceError(f"cannot read the trace {path}: {e}", hint=hint) from e
+        why = e.strerror or e if isinstance(e, OSError) else e
+        raise TraceError(f"cannot read the trace {path}: {why}", hint=hint) from e
 
 
 def _separator(line: str) -> str:
