@@ -99,7 +99,9 @@ workload_options = _options(
     click.option("--term", metavar="NAME", help="How it is bought: on_demand, reserved_1y, reserved_3y, spot."),
     click.option("--priced-as", metavar="NAME", help="The offer that this machine stands for; default: the one paid."),
     click.option("--p99", metavar="50ms", help="Latency bound: 99 % of the requests are answered within it."),
-    click.option("--p999", metavar="50ms", help="Bound at p99.9 instead: 99.9 % within it, which takes ten times more requests."),
+    click.option(
+        "--p999", metavar="50ms", help="Bound at p99.9 instead: 99.9 % within it, which takes ten times more requests."
+    ),
     click.option("--p95", metavar="50ms", help="Bound at p95 instead: 95 % within it."),
     click.option("--p90", metavar="50ms", help="Bound at p90 instead: 90 % within it."),
     click.option("--p50", metavar="50ms", help="Bound at p50 instead: half of them within it."),

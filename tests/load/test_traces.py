@@ -271,7 +271,7 @@ def test_a_total_that_starts_again(tmp_path: Path) -> None:
     trace = read(tmp_path, at_minutes(values, "timestamp,http_requests_total"))
     assert trace.counts[29] == 4
     assert trace.counts.sum() == 29 * 10 + 4 + 28 * 10
-    assert "1 restarts" in trace.read_as
+    assert "started again 1 ×" in trace.read_as
     with pytest.raises(TraceError, match="is called a total, and falls"):
         read(tmp_path, at_minutes([5, 3, 6, 2, 7, 1], "timestamp,http_requests_total"))
 

@@ -135,7 +135,8 @@ def _refuse_unpriced(table: Table, tiers: Mapping[str, tuple[str, str]], cost: F
             )
     if not cost.any():
         raise DataError(
-            f"{table.path}: no tier costs anything, so that routing cannot save anything", hint="the best tier is free"
+            f"{table.path}: no tier costs anything, so that routing cannot save anything",
+            hint="ask the best tier alone: it is free",
         )
 
 

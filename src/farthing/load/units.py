@@ -98,7 +98,8 @@ def duration_ms(value: object, key: str) -> float:
     if unit == "":
         raise InputError(f"{key} is {value!r} without a unit", hint=f"did you mean {value}ms?")
     if unit not in _MS:
-        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint=f"known: {', '.join(_MS)}")
+        meant = f"did you mean {number:f}ms or {number:f}min? " if unit.lower() == "m" else ""
+        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint=f"{meant}known: ns, us (µs), ms, s, min")
     if number <= 0:
         raise InputError(f"{key} is {value!r}; it must be > 0")
     return float(number * _MS[unit])

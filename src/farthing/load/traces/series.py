@@ -141,7 +141,7 @@ def _differences(cells: Cells, values: Floats, step_s: float, named: str) -> Ser
             "that grows",
             hint="--trace-kind counts or --trace-kind rates",
         )
-    again = f", {int(falls.sum())} restarts" if falls.any() else ""
+    again = f", started again {int(falls.sum()):,} ×" if falls.any() else ""
     return Series(
         requests=np.where(falls, values[1:], steps),
         said=f"a total that grows, its differences by step of {step_s:g} s{named}{again}",
