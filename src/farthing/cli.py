@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from farthing.cli_keys import rare_options
+from farthing.cli_keys import plain_numbers, rare_options
 from farthing.cli_route import route
 from farthing.cli_serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
@@ -364,6 +364,9 @@ def _fail(error: FarthingError, status: int) -> NoReturn:
 
     terminal.print_error(error)
     sys.exit(status)
+
+
+plain_numbers(cli)
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""Flags for the rest of a workload's keys, so that all of them are flags: they work, and ``--help`` leaves them out."""
+"""Flags for the rest of a workload's keys, which ``--help`` leaves out, and numbers of flags as they are written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["rare_options"]
+from farthing.load.written_numbers import decimal_of
+
+__all__ = ["plain_numbers", "rare_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,3 +35,43 @@ def rare_options(f: F) -> F:
         f = click.option(f"--{key.replace('_', '-')}", key, hidden=True, help=words)(f)
     switch = "--group-by-length/--no-group-by-length"
     return click.option(switch, default=None, hidden=True, help="Batches hold texts of like length.")(f)
+
+
+class _Whole(click.types.IntParamType):
+    """``12`` and ``1,000``; Python would take ``1_2`` and digits of any script."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_plain(value), param, ctx)
+
+
+class _WholeRange(click.IntRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_plain(value), param, ctx)
+
+
+class _Number(click.types.FloatParamType):
+    """A finite number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_plain(value), param, ctx)
+
+
+def _plain(value: Any) -> Any:
+    """The text of a number that is written as everywhere; of others one that no number begins with."""
+    if not isinstance(value, str):
+        return value
+    number = decimal_of(value.strip())
+    return f"“{value}”" if number is None else f"{number:f}"
+
+
+def plain_numbers(command: click.Command) -> None:
+    """Let a command and those below it take numbers as files do."""
+    for option in command.params:
+        if type(option.type) is click.IntRange:
+            option.type = _WholeRange(option.type.min, option.type.max)
+        elif option.type is click.INT:
+            option.type = _Whole()
+        elif option.type is click.FLOAT:
+            option.type = _Number()
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        plain_numbers(inner)

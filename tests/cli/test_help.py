@@ -60,3 +60,20 @@ def test_the_keys_of_a_workload_are_flags(verb: str) -> None:
         for key in keys:
             forms = {f"{section}_{key}"} if section == "calibration" else {key, f"{section}_{key}"}
             assert forms & flags or key == "model", f"{section}.{key} has no flag"
+
+
+@pytest.mark.parametrize("text", ["1_2", "１２", "1,2", "1.5.0", "nan", "1 000"])
+@pytest.mark.parametrize(
+    "flags", [["optimize", "m.onnx", "--replicas"], ["optimize", "m.onnx", "--rounds"], ["prices", "list", "--max-usd"]]
+)
+def test_numbers_of_flags_are_written_as_everywhere(flags: list[str], text: str) -> None:
+    done = CliRunner().invoke(cli, [*flags, text])
+    assert done.exit_code == 2
+    assert "is not a valid" in done.output
+
+
+def test_numbers_that_are_written_well() -> None:
+    option = next(p for p in cli.commands["optimize"].params if p.name == "replicas")
+    assert option.type.convert("1,000", option, None) == 1000
+    option = next(p for p in cli.commands["prices"].commands["list"].params if p.name == "max_usd")
+    assert option.type.convert("0.25", option, None) == 0.25
