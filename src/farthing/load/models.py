@@ -11,7 +11,6 @@ from typing import Any, Literal
 from farthing.errors import ModelError, TrustError
 from farthing.load.nearest import nearest
 from farthing.load.signature import onnx_signature
-from farthing.models.module_names import check_import_path
 from farthing.nouns import ModelRef, PipelineSpec
 
 __all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "settings_folder"]
@@ -75,7 +74,6 @@ def _torch_ref(text: str, trust: bool, folder: Path, example_shape: tuple[int, .
             f"the model {text} is Python code that loading would run",
             hint="give --trust if you trust it, or name it on the command line",
         )
-    check_import_path(text, "the model")
     return ModelRef(kind="torch", path=text, example_shape=example_shape)
 
 

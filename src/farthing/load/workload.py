@@ -104,6 +104,8 @@ def _workload(values: Parsed, name: str | None) -> Workload:
         folder=named.origin.folder,
         example_shape=top.get("example_shape"),
     )
+    if model.kind == "torch":
+        check_import_path(model.path, "the model")
     classes = model_classes(model)
     holdout = _dataset(values["inputs"], "inputs", classes)
     if holdout is None:

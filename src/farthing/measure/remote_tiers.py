@@ -273,6 +273,8 @@ def _stacked(tier: RemoteTier, found: Sequence[_Answer]) -> NDArray[Any]:
 
 
 def _patient(tier: RemoteTier, clock: Clock) -> Patient:
+    if tier.key_env and tier.key_env not in os.environ:
+        raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
     headers = {"Authorization": f"Bearer {os.environ[tier.key_env]}"} if tier.key_env else {}
     return Patient(tier.name, tier.url, headers, tier.timeout_s, clock)
 
@@ -331,8 +333,6 @@ def _openai(tier: RemoteTier, dataset: Dataset) -> _Speech:
             f"the tier {tier.name!r} (openai) answers names of classes, and no tier or label file names them",
             hint="labels that are names, or another tier with id2label in its config.json",
         )
-    if tier.key_env and tier.key_env not in os.environ:
-        raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
     known, instruction = classes_by_name(tier.classes), told(tier.prompt, tier.classes)
 
     def heard(answer: Mapping[str, Any]) -> _Answer:
