@@ -127,3 +127,11 @@ def test_threads_wait_together(serve: Callable[..., str]) -> None:
         list(pool.map(lambda _: shared.post("/x", {}), range(8)))
     assert asked_at_s[0] == 0
     assert min(asked_at_s[1:]) == 60
+
+
+def test_a_redirect_is_not_followed(serve: Callable[..., str]) -> None:
+    seen: list[int] = []
+    elsewhere = serve(lambda k: (seen.append(k), (200, {}, {}))[1])
+    with pytest.raises(MeasureError, match="does not answer: 302"):
+        patient(serve(lambda k: (302, {"Location": f"{elsewhere}/x"}, {})), FakeClock()).post("/x", {})
+    assert not seen

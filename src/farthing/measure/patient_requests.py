@@ -70,6 +70,16 @@ def wait_s(tries: int, status: int | None, asked_s: float | None) -> float | Non
     return min(_MOST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (tries - 1))
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Sends a key nowhere but to the address that was checked."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Never: the redirect is an error that names its status."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class Patient:
     """Posts to one end point; threads that share it wait together. Only URLs that the user named.
 
@@ -113,7 +123,7 @@ class Patient:
         request = urllib.request.Request(self._url + path, payload, self._headers)  # noqa: S310 - http(s) only, checked
         start_s = self._clock.monotonic_s()
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 - see above
+            with _OPENER.open(request, timeout=self._timeout_s) as answer:
                 document = json.loads(answer.read(_MAX_ANSWER_BYTES))
             if not isinstance(document, dict):
                 raise ValueError(f"{type(document).__name__} instead of an object")
