@@ -324,6 +324,10 @@ def test_a_log_of_requests_may_be_even_when_the_user_says_so(tmp_path: Path) -> 
         ("time,count\nyesterday,1\n2026-01-01T00:01,2\n", r"line 2: 'yesterday' in the column “time” is no time"),
         ("when,requests\n20/10/2026 08:00,1\n20/10/2026 08:01,2\n", "no column holds a time"),
         ("latency_ms\n5\n7\n", "its name does not say"),
+        ('Time,rps\n2026-01-01T00:00,"200 req/s"\n2026-01-01T00:01,"1.2K req/s"\n', "the rate is '200 req/s'"),
+        ("Time,load\n2026-01-01T00:00,200 req/s\n2026-01-01T00:01,201 req/s\n", "rows stand 60 s apart"),
+        ("Time,requests (k)\n2026-01-01T00:00,200\n2026-01-01T00:01,190\n", "numbers of an unknown kind"),
+        ("Time,GET,POST\n2026-01-01T00:00,200,3\n2026-01-01T00:01,190,4\n", "“GET”, “POST” hold numbers"),
     ],
 )
 def test_what_is_unclear_is_never_read(tmp_path: Path, text: str, says: str) -> None:
@@ -342,3 +346,9 @@ def test_one_day_in_four_shapes_is_one_volume(assets: Path, name: str) -> None:
     path = assets / "field" / "52-rate-column" / f"{name}.csv"
     asked = TraceAsked(kind="counter") if name == "value_counter" else None
     assert CsvArrivals().trace(path, asked).requests_per_month() == pytest.approx(525.6e6, rel=1e-3)
+
+
+def test_times_that_end_in_utc(tmp_path: Path) -> None:
+    trace = read(tmp_path, "time,count\n2026-10-20 08:00:00 UTC,1\n2026-10-20 08:01:00 UTC,2\n")
+    assert trace.start is not None
+    assert trace.start.isoformat() == "2026-10-20T08:00:00+00:00"

@@ -49,9 +49,9 @@ class Cells:
 
 
 def moment_of(cell: str) -> datetime | None:
-    """A time as ISO 8601 writes it, None for anything else."""
+    """A time as ISO 8601 writes it, ``UTC`` at its end as well, None for anything else."""
     try:
-        return datetime.fromisoformat(cell)
+        return datetime.fromisoformat(re.sub(r" ?UTC$", "+00:00", cell))
     except ValueError:
         return None
 

@@ -20,7 +20,7 @@ __all__ = ["Chosen", "choose", "time_column"]
 _EVEN_FRAC, _ALIKE_FRAC = 0.75, 0.1
 _EARLIEST_S = 1e9
 _LEAST_STEP_S = 0.5
-_LIKE_A_NUMBER = re.compile(r"[+-]?\d[\d.,_'’ \u00a0\u202f]*[%kMG]?")
+_LIKE_A_NUMBER = re.compile(r"[+-]?\d[\d.,_'’ \u00a0\u202f]*[A-Za-zµ%/$€ ]{0,12}")
 _SHOWN, _LOOKED_AT = 8, 200
 _ALL_KINDS = ("kind: counts", "kind: rates", "kind: counter")
 

@@ -26,7 +26,8 @@ _RATES: Mapping[str, Period | None] = {
 }
 _OTHER_WORDS = (
     "latency duration ms us ns seconds sec size bytes kb mb error errors failed failures token tokens id user "
-    "status code max maximum peak min minimum median p50 p90 p95 p99 percent cpu memory price cost usd"
+    "status code max maximum peak min minimum median p50 p90 p95 p99 percent cpu memory price cost usd "
+    "k thousand thousands million millions mio xx"
 )
 _TIMES, _COUNTS, _OTHER = (frozenset(words.split()) for words in (_TIMES_WORDS, _COUNTS_WORDS, _OTHER_WORDS))
 _PER = re.compile(r"(?:/|(?:^|[^a-z])per[^a-z]*)(s|sec|second|min|minute|h|hr|hour)(?:[^a-z]|$)")
@@ -84,9 +85,9 @@ def named(name: str) -> Named | None:
         return None
     if per:
         return Named(kind="rates", per=_PERIODS[per[1][0]])
-    rate = next((word for word in words if word in _RATES), None)
-    if rate is not None:
-        return Named(kind="rates", per=_RATES[rate])
+    rates = [_RATES[word] for word in words if word in _RATES]
+    if rates:
+        return Named(kind="rates", per=next((per for per in rates if per), None))
     if words[-1] == "total" and len(words) > 1:
         return Named(kind="counter")
     return Named(kind="counts") if known & _COUNTS else None
