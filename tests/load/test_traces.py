@@ -352,3 +352,17 @@ def test_times_that_end_in_utc(tmp_path: Path) -> None:
     trace = read(tmp_path, "time,count\n2026-10-20 08:00:00 UTC,1\n2026-10-20 08:01:00 UTC,2\n")
     assert trace.start is not None
     assert trace.start.isoformat() == "2026-10-20T08:00:00+00:00"
+
+
+@pytest.mark.parametrize("header", ["elapsed_ns,requests", "offset,requests"])
+def test_offsets_as_many_as_seconds_since_1970(tmp_path: Path, header: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n1500000000,3\n2500000000,4\n")
+    asked = TraceAsked(unit=None if "ns" in header else "ns")
+    trace = CsvArrivals().trace(tmp_path / "t.csv", asked)
+    assert (trace.step_s, trace.start) == (1.0, None)
+
+
+def test_a_unit_that_was_asked_for_and_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("time,requests\n1700000000,3\n1700000060,4\n")
+    with pytest.raises(TraceError, match="is a time in seconds since 1970, and milliseconds were asked for"):
+        CsvArrivals().trace(tmp_path / "t.csv", TraceAsked(unit="ms"))

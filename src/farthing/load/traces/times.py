@@ -19,6 +19,8 @@ __all__ = ["Times", "read_times"]
 
 _EPOCH_S = (1e9, 4.1e9)
 """Seconds since 1970 that are taken for a time: from 2001 to 2099. In other units the range is as many times higher."""
+_EARLY_S = 86_400.0
+"""The first row of times since a start comes within a day of it."""
 _MAX_SPAN_S = 20 * 365.25 * 86_400
 _SINCE_1970: tuple[TimeUnit, ...] = ("s", "ms", "us", "ns")
 _NAMES: Mapping[str, str] = {
@@ -109,6 +111,8 @@ def _unit(cells: Cells, column: int, values: NDArray[np.float64], asked: TimeUni
     said = asked or unit_of(cells.header[column] if cells.header else "")
     if said in ("min", "h") and asked is None and by_size is not None:
         said = None  # a column called minute with times of minutes in it
+    if said is not None and by_size not in (None, said) and values[0] * UNITS[said] < _EARLY_S:
+        by_size = None  # nanoseconds since a start may be as many as seconds since 1970
     if said is not None and by_size not in (None, said):
         raise TraceError(
             f"{cells.path} line {cells.lines[0]}: {cells.rows[0][column]} is a time in {_NAMES[str(by_size)]} since "
