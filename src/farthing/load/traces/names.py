@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from farthing.load.traces.asked import Period, TimeUnit, TraceKind
 
-__all__ = ["Named", "is_time", "named", "unit_of"]
+__all__ = ["Named", "counts_from_start", "is_time", "named", "unit_of"]
 
 _TIMES_WORDS = (
     "timestamp timestamps time times ts t date datetime arrival arrivals arrived minute hour period epoch offset "
@@ -65,6 +65,11 @@ def is_time(name: str) -> bool:
     """Whether a column of that name holds times."""
     words = _words(name)
     return bool(words) and words[0] in _TIMES and all(w in _TIMES or w in _UNIT_WORDS or w == "utc" for w in words)
+
+
+def counts_from_start(name: str) -> bool:
+    """Whether a time column's name says that its numbers count from a start (``elapsed_ns``)."""
+    return _words(name)[:1] in (["elapsed"], ["offset"], ["t"])
 
 
 def unit_of(name: str) -> TimeUnit | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from farthing.errors import TraceError
 from farthing.load.traces.asked import UNITS, TimeUnit, TraceAsked, asks
 from farthing.load.traces.cells import Cells, moment_of
-from farthing.load.traces.names import unit_of
+from farthing.load.traces.names import counts_from_start, unit_of
 from farthing.load.written_numbers import cell_number
 
 __all__ = ["Times", "read_times"]
@@ -108,10 +108,12 @@ def _unit(cells: Cells, column: int, values: NDArray[np.float64], asked: TimeUni
     low, high = _EPOCH_S
     fits: list[TimeUnit] = [unit for unit in _SINCE_1970 if low <= values[0] * UNITS[unit] < high]
     by_size = fits[0] if fits else None
-    said = asked or unit_of(cells.header[column] if cells.header else "")
+    name = cells.header[column] if cells.header else ""
+    said = asked or unit_of(name)
     if said in ("min", "h") and asked is None and by_size is not None:
         said = None  # a column called minute with times of minutes in it
-    if said is not None and by_size not in (None, said) and values[0] * UNITS[said] < _EARLY_S:
+    since_start = asked is not None or counts_from_start(name)
+    if said is not None and by_size not in (None, said) and since_start and values[0] * UNITS[said] < _EARLY_S:
         by_size = None  # nanoseconds since a start may be as many as seconds since 1970
     if said is not None and by_size not in (None, said):
         raise TraceError(
