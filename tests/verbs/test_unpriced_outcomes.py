@@ -68,3 +68,10 @@ def test_a_tier_that_is_free_is_declared(tmp_path: Path) -> None:
 def test_tiers_that_run_have_a_price(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="free names tiers of a file of outcomes"):
         route_calibrate(tiers=["a=a.onnx", "b=b.onnx"], free=("a",), output_dir=tmp_path / "out")
+
+
+def test_nothing_is_cheaper_than_a_free_tier_that_is_proven(tmp_path: Path) -> None:
+    path = outcomes(tmp_path / "o.csv", 0, 0.001)
+    report = route_calibrate(path, output_dir=tmp_path / "out", max_loss="60%", free=("small",))
+    assert report.route.verdict.outcome == "met"
+    assert "always small is the cheapest that is proven (it costs nothing)" in report.route.verdict.reasons[0]
