@@ -24,6 +24,11 @@ _RARE = {
     "search": "Samples on which candidates are chosen.",
     "confirm": "Samples that prove the choice.",
     "usd_per_month": "The same as --bill.",
+    "resize_width": "Images: width after resizing, where it is another one.",
+    "longest": "Images: longest side in pixels, likewise.",
+    "crop_width": "Images: width of the centre crop, likewise.",
+    "crop_middle": "Images: rounded or floored.",
+    "offset": "Images: added after scaling.",
     **{f"calibration_{key}": "Of the calibration data." for key in ("data", "images", "texts", "tensors", "labels")},
     **{f"calibration_{key}": "Of the calibration data." for key in ("text_column", "label_column")},
 }
@@ -34,6 +39,7 @@ def rare_options(f: F) -> F:
     for key, words in reversed(_RARE.items()):
         f = click.option(f"--{key.replace('_', '-')}", key, hidden=True, help=words)(f)
     switch = "--group-by-length/--no-group-by-length"
+    f = click.option("--std-twice/--no-std-twice", default=None, hidden=True, help="Images: divided by std twice.")(f)
     return click.option(switch, default=None, hidden=True, help="Batches hold texts of like length.")(f)
 
 

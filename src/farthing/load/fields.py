@@ -19,7 +19,7 @@ from farthing.errors import InputError
 from farthing.load import units
 from farthing.load.traces import PERIODS, TRACE_KINDS, UNITS
 from farthing.load.written_numbers import cell_number
-from farthing.nouns import Precision, Term
+from farthing.nouns import Interpolation, Precision, Term
 
 __all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections"]
 
@@ -163,7 +163,7 @@ _PIPELINE: Mapping[str, Parser] = {
     "resize": _whole,
     "squash": _flag,
     "crop": _whole,
-    "interpolation": _one_of("bilinear", "bicubic"),
+    "interpolation": _one_of(*get_args(Interpolation)),
     "mean": _some(_number),
     "std": _some(_number),
     "scale": _number,
@@ -175,6 +175,17 @@ _PIPELINE: Mapping[str, Parser] = {
     "input_names": _some(_text),
     "max_pixels": _whole,
     "max_payload_bytes": _whole,
+    "resize_width": _whole,
+    "longest": _whole,
+    "crop_width": _whole,
+    "crop_middle": _one_of("rounded", "floored"),
+    "offset": _number,
+    "std_twice": _flag,
+    "bgr": _flag,
+    "exif_rotation": _flag,
+    "padding_side": _one_of("left", "right"),
+    "truncation_side": _one_of("left", "right"),
+    "pad_token": _text,
 }
 _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
     "": {"name": _text, "model": _located, "example_shape": _some(_whole), "priced_as": _text},

@@ -19,6 +19,7 @@ from farthing.serve.http.heads import Head, HeadLines, read_head
 from farthing.serve.http.pacing import Paced, Phase
 from farthing.serve.http.replies import CONTINUE
 from farthing.serve.requests import Problem
+from farthing.serve.turns import STEP_BYTES
 
 if TYPE_CHECKING:
     from farthing.serve.http.door import HttpServer
@@ -27,6 +28,10 @@ __all__ = ["Connection"]
 
 _HEAD_END = b"\r\n\r\n"
 _UNSENT_BYTES = 2**20
+_HEADS_BYTES = 2**10
+"""About as much of heads, which take longer than bodies, is parsed in one step."""
+_FEED_S = 0.002
+"""After which the rest of what came (chunks of two bytes, a row of requests) waits for the next turn of the loop."""
 _KEPT_HEAD_BYTES = 2048
 _FIRST_LETTERS = frozenset(b"GHP")
 
@@ -49,6 +54,8 @@ class Connection(Paced):
         self._unsent_bytes = 0
         self._deaf = False
         self._left_bytes = 0
+        self._unfed = bytearray()
+        self._planned = False
         self._candidate: bytes | None = None
 
     # the transport's calls
@@ -75,11 +82,17 @@ class Connection(Paced):
         """Bytes of requests."""
         if self._closing or self._deaf:
             return
+        if self._unfed:  # what came after reading was to pause
+            self._unfed += data
+            return
         self._corked = True
         if self._left_bytes:
             data = self._rest_of_body(data)
         if data and not (self._phase is Phase.IDLE and self._repeated(data)):
-            self._feed(data)
+            if len(data) > _HEADS_BYTES:
+                self._feed_in_steps(data)
+            else:
+                self._feed(data)
         self._corked = False
         if not self._waits():
             self._flush()
@@ -99,6 +112,9 @@ class Connection(Paced):
         """The client sends no more; what it asked before is still answered."""
         if self._closing:
             return False
+        if self._unfed:
+            data, self._unfed = self._unfed, bytearray()
+            self._feed(bytes(data))
         current, self._current = self._current, None
         if current is not None and current in self._exchanges:
             self._exchanges.remove(current)
@@ -159,6 +175,37 @@ class Connection(Paced):
                 self._close_body(exchange)
         return data[len(part) :]
 
+    def _feed_in_steps(self, data: bytes | bytearray) -> None:
+        """Feed the parser a little at a time; what takes too long, or finds too many requests in flight, waits."""
+        now_s = self.server.clock.monotonic_s
+        until_s = now_s() + _FEED_S
+        at = 0
+        while at < len(data) and not self._closing and not self._deaf:
+            if at and (not self._may_feed() or now_s() >= until_s):
+                self._unfed = bytearray(memoryview(data)[at:])
+                self._balance()
+                return
+            size = STEP_BYTES if self._phase is Phase.BODY else _HEADS_BYTES
+            self._feed(bytes(data[at : at + size]))
+            at += size
+
+    def _is_full(self) -> bool:
+        """Whether as many requests are in flight as may be."""
+        return len(self._exchanges) >= self.server.limits.pipelined
+
+    def _may_feed(self) -> bool:
+        """Whether the parser may go on: to the end of a body always, to another request while there is room for it."""
+        return self._phase is Phase.BODY or not self._is_full()
+
+    def _feed_rest(self) -> None:
+        data, self._unfed, self._planned = self._unfed, bytearray(), False
+        if self._closing or self._deaf:
+            return
+        self._corked = True
+        self._feed_in_steps(data)
+        self._corked = False
+        self._flush()
+
     def _feed(self, data: bytes) -> None:
         began = self._phase is not Phase.IDLE
         try:
@@ -203,6 +250,7 @@ class Connection(Paced):
             headers=self._lines.headers,
             limits=server.limits,
             tenant_salt=server.tenant_salt,
+            api_keys=server.api_keys,
         )
         if self._candidate is not None:
             if head.repeats:
@@ -286,7 +334,10 @@ class Connection(Paced):
             return False
         exchanges.clear()
         self._since_s = self.server.now_s
-        self._transport.write(only.out)
+        if only.rest:
+            self._transport.writelines([only.out, *only.rest])
+        else:
+            self._transport.write(only.out)
         return True
 
     # writing
@@ -314,19 +365,22 @@ class Connection(Paced):
 
     def _write_ready(self) -> None:
         exchanges = self._exchanges
-        ready: list[bytes] = []
-        last = False
+        ready: list[bytes | memoryview] = []
+        last = whole = False
         while exchanges and not last:
             out = exchanges[0].out
             if out is None:
                 break
-            last = exchanges.popleft().last
-            self._unsent_bytes -= len(out)
-            ready.append(out)
+            exchange = exchanges.popleft()
+            last, whole = exchange.last, whole or bool(exchange.rest)
+            self._unsent_bytes -= exchange.out_bytes
+            ready += (out, *exchange.rest)
         if exchanges and not last and exchanges[0].continue_due:
             exchanges[0].continue_due = False
             ready.append(CONTINUE)
-        if ready:
+        if whole:
+            self._transport.writelines(ready)
+        elif ready:
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
         if last:
             self._end()
@@ -340,7 +394,8 @@ class Connection(Paced):
         began = False
         limit = self.server.limits.pipelined
         while self._parked and self._stuck_at_s is None and self._unsent_bytes <= _UNSENT_BYTES:
-            if len(self._exchanges) - len(self._parked) >= limit:
+            unread = self._current is not None  # whose body is still being read, and waits for what is parked
+            if len(self._exchanges) - len(self._parked) - unread >= limit:
                 break
             exchange = self._parked.popleft()
             self._corked = True
@@ -352,10 +407,12 @@ class Connection(Paced):
     def _balance(self) -> None:
         """Read on only while answers get away."""
         if not self._closing:
-            full = len(self._exchanges) >= self.server.limits.pipelined
-            pause = full or bool(self._parked) or self._stuck_at_s is not None
+            pause = not self._may_feed() or bool(self._parked or self._unfed) or self._stuck_at_s is not None
             if pause is self._reading:
                 self._pause(pause)
+            if self._unfed and not self._planned and self._may_feed():
+                self._planned = True
+                asyncio.get_running_loop().call_soon(self._feed_rest)
 
     def _end(self) -> None:
         """Close after what was written; go on reading a moment, so that a client still sending gets the answer."""
@@ -371,5 +428,5 @@ class Connection(Paced):
 
     def drain(self) -> None:
         """End when idle; else after what was accepted."""
-        if not self._closing and not self._exchanges and self._phase is Phase.IDLE:
+        if not self._closing and not self._exchanges and self._phase is Phase.IDLE and not self._unfed:
             self._end()
