@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from farthing.cli_keys import plain_numbers, rare_options
 from farthing.cli_route import route
 from farthing.cli_serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
@@ -54,7 +55,12 @@ output_option = click.option(
 )  # fmt: skip
 trust_option = click.option("--trust", is_flag=True, help="Run Python code that a file names (model, metric).")
 traffic_options = (
-    click.option("--trace", metavar="CSV", help="Arrivals: a count a step, or a time stamp a request."),
+    click.option("--trace", metavar="CSV", help="Arrivals: counts, rates or a total by step, or a row a request."),
+    click.option("--trace-kind", metavar="KIND", help="What it holds: counts, rates, counter or timestamps."),
+    click.option("--trace-column", metavar="NAME", help="Its column with the numbers."),
+    click.option("--trace-time-column", metavar="NAME", help="Its column with the times."),
+    click.option("--trace-unit", metavar="ms", help="Of times that are numbers: s, ms, us, ns, min or h."),
+    click.option("--trace-per", metavar="s", help="Of rates: requests per s, min or h."),
     click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
     click.option(
         "--utilisation", metavar="40%", help="How busy what the bill pays for is: on average, or a CSV of it by step."
@@ -74,10 +80,12 @@ bill_options = (
 )
 promise_options = (
     click.option("--p99", metavar="50ms", help="Latency bound: 99 % of the requests are answered within it."),
-    click.option("--p999", metavar="50ms", help="The same for 99.9 % of them, which takes ten times more requests."),
-    click.option("--p95", metavar="50ms", help="The same for 95 %."),
-    click.option("--p90", metavar="50ms", help="The same for 90 %."),
-    click.option("--p50", metavar="50ms", help="The same for half of them."),
+    click.option(
+        "--p999", metavar="50ms", help="Bound at p99.9 instead: 99.9 % within it, which takes ten times more requests."
+    ),
+    click.option("--p95", metavar="50ms", help="Bound at p95 instead: 95 % within it."),
+    click.option("--p90", metavar="50ms", help="Bound at p90 instead: 90 % within it."),
+    click.option("--p50", metavar="50ms", help="Bound at p50 instead: half of them within it."),
     click.option("--max-drop", metavar="1pt", help="Largest drop of the metric; default 1pt."),
     click.option("--confidence", metavar="95%", help="Of the accuracy gate; default 95%."),
     click.option("--min-saving", metavar="30%", help="Saving that must be proven."),
@@ -119,6 +127,7 @@ workload_options = _options(
     *traffic_options,
     *bill_options,
     *promise_options,
+    rare_options,
 )
 run_options = _options(
     click.option("--engines", metavar="A,B", help="Engines to try; add torch-compile on request."),
@@ -384,6 +393,9 @@ def _fail(error: FarthingError, status: int) -> NoReturn:
 
     terminal.print_error(error)
     sys.exit(status)
+
+
+plain_numbers(cli)
 
 
 def main() -> NoReturn:

@@ -47,6 +47,7 @@ _DATA: tuple[Any, ...] = (
         "--columns", multiple=True, type=_Columns(), metavar="TIER=QUALITY,COST",
         help="Of a file of outcomes with other names: the columns of a tier.",
     ),
+    click.option("--free", multiple=True, metavar="TIER", help="Of a file of outcomes: its costs of 0 are meant."),
     click.option("--reference", metavar="TIER", help="Losses are counted against it; default: the last tier named."),
     click.option("--confidence", metavar="95%", help="Of the promise and of intervals; default 95%."),
     click.option("--seed", type=int, help="Seed of everything random; default 0."),

@@ -18,7 +18,7 @@ class _Port(click.ParamType[Any]):
         if value is None or value == "none":
             return None
         try:
-            return int(value)
+            return int(value if str(value).isascii() and "_" not in str(value) else "")
         except ValueError:
             self.fail(f"{value!r} is no port: a number, 0 for any free one, or none", param, ctx)
 

@@ -142,6 +142,8 @@ class Trace:
         counts: Requests in each step, shape ``(n_steps,)``, finite and ≥ 0, at least one positive.
         start: Local time of the first step, or None when unknown.
         inferred: True when the volume was derived (from a bill) rather than observed.
+        read_as: How its numbers were understood, empty for a trace that was not read.
+        guessed: True when names and values told what the numbers are, False when the user said it.
     """
 
     name: str
@@ -149,6 +151,8 @@ class Trace:
     counts: NDArray[np.float64]
     start: datetime | None = None
     inferred: bool = False
+    read_as: str = ""
+    guessed: bool = False
 
     def __post_init__(self) -> None:
         counts = np.array(self.counts, dtype=np.float64)
@@ -191,6 +195,8 @@ class Trace:
             counts=self.counts * factor,
             start=self.start,
             inferred=self.inferred if inferred is None else inferred,
+            read_as=self.read_as,
+            guessed=self.guessed,
         )
 
 

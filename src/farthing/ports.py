@@ -171,8 +171,12 @@ class Arrivals(Protocol):
 
     name: str
 
-    def trace(self, path: Path) -> Trace:
+    def trace(self, path: Path, asked: Any = None) -> Trace:
         """Read one trace.
+
+        Args:
+            path: Of the file.
+            asked: What the user says of it (:class:`farthing.load.traces.TraceAsked`), None for nothing.
 
         Raises:
             TraceError: when it is empty, unsorted or negative.

@@ -50,13 +50,6 @@ def test_every_option_says_what_it_is(path: tuple[str, ...]) -> None:
     assert not bare, f"{' '.join(path)}: no help for {', '.join(map(str, bare))}"
 
 
-RARE = {
-    "input_names", "max_pixels", "max_payload_bytes", "group_by_length", "confirm", "search", "images", "texts", "tensors", "name", "model",
-    "resize_width", "longest", "crop_width", "crop_middle", "offset", "std_twice",
-}  # fmt: skip
-"""Keys of a workload that have no flag: rarely needed, or told from the path that --data names."""
-
-
 @pytest.mark.parametrize("verb", ["optimize", "profile"])
 def test_the_keys_of_a_workload_are_flags(verb: str) -> None:
     from farthing.load.fields import FLAGS, sections
@@ -64,8 +57,23 @@ def test_the_keys_of_a_workload_are_flags(verb: str) -> None:
     flags = {str(p.name) for p in cli.commands[verb].params}
     assert {f for f in flags if f in FLAGS}
     for section, keys in sections().items():
-        if section == "calibration":
-            continue
-        for key in set(keys) - RARE:
-            forms = {key, f"{section}_{key}", "bill" if key == "usd_per_month" else key}
-            assert forms & flags, f"{section}.{key} has no flag"
+        for key in keys:
+            forms = {f"{section}_{key}"} if section == "calibration" else {key, f"{section}_{key}"}
+            assert forms & flags or key == "model", f"{section}.{key} has no flag"
+
+
+@pytest.mark.parametrize("text", ["1_2", "１２", "1,2", "1.5.0", "nan", "1 000"])
+@pytest.mark.parametrize(
+    "flags", [["optimize", "m.onnx", "--replicas"], ["optimize", "m.onnx", "--rounds"], ["prices", "list", "--max-usd"]]
+)
+def test_numbers_of_flags_are_written_as_everywhere(flags: list[str], text: str) -> None:
+    done = CliRunner().invoke(cli, [*flags, text])
+    assert done.exit_code == 2
+    assert "is not a valid" in done.output
+
+
+def test_numbers_that_are_written_well() -> None:
+    option = next(p for p in cli.commands["optimize"].params if p.name == "replicas")
+    assert option.type.convert("1,000", option, None) == 1000
+    option = next(p for p in cli.commands["prices"].commands["list"].params if p.name == "max_usd")
+    assert option.type.convert("0.25", option, None) == 0.25

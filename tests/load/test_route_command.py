@@ -23,7 +23,7 @@ GIVEN: dict[str, Any] = {
     "max_loss": "0.7%", "confidence": "99%", "method": "lost_answers", "procedure": "bonferroni", "seed": 7,
     "choose_share": "40%", "min_saving": "5%", "audit_share": "1%", "name": "my-route", "reference": "large",
     "priced_as": "aws/m7i.large", "text_column": "the question", "label_column": "intent",
-    "id_column": "nr", "embedder": "minilm", "p99": "50ms",
+    "id_column": "nr", "embedder": "minilm", "p99": "50ms", "free": ("small",),
 }  # fmt: skip
 """A value for every option but those of segments, files and tiers."""
 

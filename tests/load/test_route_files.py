@@ -327,3 +327,22 @@ def test_a_tier_is_what_it_answers_and_older_digests_still_hold(tmp_path: Path) 
     path.write_bytes(b"2")
     with pytest.raises(InputError, match="was changed since the route was calibrated"):
         check_tier(replace(tier, sha256=old), served)
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        ("usd_per_cached_input_token: 1.0e-7", "there is no usd_per_input_token"),
+        ("usd_per_input_token: 1.0e-7, usd_per_cached_input_token: 2.0e-7", "cached tokens cost no more than others"),
+        ("usd_per_input_token: 1.0e-7, usd_per_cached_input_token: '1,0e-8'", "must be US dollars > 0"),
+    ],
+)
+def test_prices_of_cached_tokens(tmp_path: Path, prices: str, said: str) -> None:
+    path = tmp_path / "tiers.yaml"
+    entry = '{name: llm, source: "https://h/v1", kind: openai, %s}'
+    path.write_text(f"schema: farthing/tiers/1\ntiers: [{entry % prices}]\n")
+    with pytest.raises(InputError, match=said):
+        read_tiers_file(path)
+    path.write_text(f"schema: farthing/tiers/1\ntiers: [{entry % prices.replace('2.0e-7', '1.0e-8')}]\n")
+    if "2.0e-7" in prices:
+        assert read_tiers_file(path).tiers[0].price.usd_per_cached_input_token == 1e-8

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.errors import TraceError
-from farthing.load.traces import CsvArrivals
+from farthing.load.traces import CsvArrivals, TraceAsked
 from farthing.nouns import Trace
 from farthing.plugins import find
 
@@ -156,4 +156,213 @@ def test_nothing_but_a_trace_or_its_error(tmp_path_factory: pytest.TempPathFacto
 
 def test_times_that_cannot_be_meant(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="the limit is 20 years"):
-        read(tmp_path, "ts\n0\n1e9\n")
+        read(tmp_path, "ts\n1000000000\n1700000000\n")
+
+
+def at_minutes(values: list[object], header: str) -> str:
+    rows = [f"2026-10-20T08:{k:02}:00Z,{v}" for k, v in enumerate(values)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"), [("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)]
+)
+def test_the_unit_of_epochs_is_told_by_their_size(tmp_path: Path, unit: str, size: int) -> None:
+    at = [1_792_483_200 + k * 7 % 40 + k * 11 for k in range(200)]
+    trace = read(tmp_path, "ts\n" + "".join(f"{t * size}\n" for t in sorted(at)))
+    assert f"times in {unit} since 1970" in trace.read_as
+    assert trace.counts.sum() == 200
+    assert 2100 < trace.hours * 3600 < 2300
+    assert trace.start is not None
+    assert trace.start.isoformat() == "2026-10-20T08:00:00+00:00"
+
+
+@pytest.mark.parametrize("name", ["elapsed_ms", "t_us", "offset (ns)", "minute", "timeS"])
+def test_offsets_take_their_unit_from_the_name(tmp_path: Path, name: str) -> None:
+    seconds = {"elapsed_ms": 1e-3, "t_us": 1e-6, "offset (ns)": 1e-9, "minute": 60, "timeS": 1}[name]
+    rows = "".join(f"{k * 10_000},5\n" for k in range(4)) if seconds < 1 else "".join(f"{k},5\n" for k in range(4))
+    trace = read(tmp_path, f"{name},requests\n{rows}")
+    assert trace.step_s == pytest.approx(seconds * (10_000 if seconds < 1 else 1))
+    assert trace.start is None
+
+
+@pytest.mark.parametrize("first", ["0", "12.5", "45950.33", "1e11", "170000000000"])
+def test_numbers_that_are_no_epoch_need_their_unit(tmp_path: Path, first: str) -> None:
+    with pytest.raises(TraceError, match="no time since 1970 in any unit") as e:
+        read(tmp_path, f"timestamp,count\n{first},1\n{float(first) + 60},2\n")
+    assert "--trace-unit ms" in str(e.value.hint)
+    path = tmp_path / "arrivals.csv"
+    assert CsvArrivals().trace(path, TraceAsked(unit="s")).step_s == 60
+
+
+@pytest.mark.parametrize("name", ["timestamp_ms", "ts (us)"])
+def test_a_name_that_contradicts_the_size_is_asked_back(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TraceError, match="is a time in seconds since 1970"):
+        read(tmp_path, f"{name},count\n1700000000,1\n1700000060,2\n")
+
+
+def test_times_in_two_units_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="line 4: 1700000120000 is no time in seconds since 1970"):
+        read(tmp_path, "ts,count\n1700000000,1\n1700000060,2\n1700000120000,3\n")
+
+
+def test_offsets_from_utc_across_a_change_of_clocks(tmp_path: Path) -> None:
+    trace = read(tmp_path, "time,count\n2026-10-25T02:59:00+02:00,1\n2026-10-25T02:00:00+01:00,2\n")
+    assert trace.step_s == 60
+
+
+RATES = [200.5, 201.25, 199.75, 203.0, 202.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "per_s"),
+    [
+        ("rps", 1), ("req/s", 1), ("Requests per second", 1), ("qps", 1), ("requests_per_sec", 1), ("mean_rps", 1),
+        ("rpm", 60), ("requests/min", 60), ("requests per minute", 60), ("rph", 3600), ("requests_per_hour", 3600),
+    ],
+)  # fmt: skip
+def test_rates_are_counted_by_their_period(tmp_path: Path, name: str, per_s: float) -> None:
+    trace = read(tmp_path, at_minutes(RATES, f"Time,{name}"))
+    assert trace.counts == pytest.approx(np.array(RATES) * 60 / per_s)
+    assert trace.read_as.startswith("rates a ")
+
+
+@pytest.mark.parametrize("name", ["requests", "value", "count", "Value #A"])
+def test_fractions_are_not_counted(tmp_path: Path, name: str) -> None:
+    text = at_minutes(RATES, f"Time,{name}")
+    with pytest.raises(TraceError, match="no whole number of requests") as e:
+        read(tmp_path, text)
+    assert e.value.hint == "say which: --trace-kind rates or --trace-kind counts"
+    path = tmp_path / "arrivals.csv"
+    assert CsvArrivals().trace(path, TraceAsked(kind="counts")).counts.sum() == sum(RATES)
+    assert CsvArrivals().trace(path, TraceAsked(kind="rates", per="s")).counts.sum() == 60 * sum(RATES)
+
+
+@pytest.mark.parametrize("name", ["p99_rps", "max requests", "latency", "sessions", "tokens"])
+def test_an_even_step_with_unknown_numbers_is_asked_back(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TraceError, match="rows stand 60 s apart") as e:
+        read(tmp_path, at_minutes([5, 9, 4, 7], f"Time,{name}"))
+    assert "--trace-kind counts or --trace-kind rates" in str(e.value.hint)
+
+
+def test_a_rate_without_a_period_is_asked_back(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="rates of an unknown period"):
+        read(tmp_path, at_minutes(RATES, "Time,rate"))
+
+
+TOTAL = [9_000_000 + 12_000 * k + k * k for k in range(20)]
+
+
+@pytest.mark.parametrize("name", ["http_requests_total", "requests_total", "Requests Total"])
+def test_a_total_is_counted_by_its_differences(tmp_path: Path, name: str) -> None:
+    trace = read(tmp_path, at_minutes(TOTAL, f"timestamp,{name}"))
+    assert list(trace.counts) == list(np.diff(TOTAL))
+
+
+@pytest.mark.parametrize("name", ["value", "count", "requests", "total"])
+def test_counts_that_only_grow_are_asked_back(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TraceError, match="only grows") as e:
+        read(tmp_path, at_minutes(TOTAL, f"timestamp,{name}"))
+    assert e.value.hint == "say which: --trace-kind counter or --trace-kind counts"
+
+
+def test_a_total_that_starts_again(tmp_path: Path) -> None:
+    values = [100 + 10 * k for k in range(30)] + [4 + 10 * k for k in range(29)]
+    trace = read(tmp_path, at_minutes(values, "timestamp,http_requests_total"))
+    assert trace.counts[29] == 4
+    assert trace.counts.sum() == 29 * 10 + 4 + 28 * 10
+    assert "started again 1 ×" in trace.read_as
+    with pytest.raises(TraceError, match="is called a total, and falls"):
+        read(tmp_path, at_minutes([5, 3, 6, 2, 7, 1], "timestamp,http_requests_total"))
+
+
+def test_missing_steps_of_rates_and_totals_are_no_silence(tmp_path: Path) -> None:
+    kept = [k for k in range(40) if k != 20]
+    rates = "Time,rps\n" + "".join(f"{1_792_483_200 + 60 * k},{100 + k}\n" for k in kept)
+    trace = read(tmp_path, rates)
+    assert trace.counts[20] == 120 * 60
+    assert "taken between their neighbours" in trace.name
+    total = "Time,requests_total\n" + "".join(f"{1_792_483_200 + 60 * k},{100 * k}\n" for k in kept)
+    assert list(read(tmp_path, total).counts) == [100.0] * 39
+
+
+def test_several_columns_are_asked_back_and_named(tmp_path: Path) -> None:
+    text = "time,requests,hits\n2026-01-01T00:00,1,5\n2026-01-01T00:01,2,7\n"
+    with pytest.raises(TraceError, match="may all hold the requests") as e:
+        read(tmp_path, text)
+    assert e.value.hint == "say which: --trace-column requests or --trace-column hits"
+    path = tmp_path / "arrivals.csv"
+    assert list(CsvArrivals().trace(path, TraceAsked(column="hits")).counts) == [5, 7]
+    with pytest.raises(TraceError, match=r"has no column 'hit'") as e:
+        CsvArrivals().trace(path, TraceAsked(column="hit"))
+    assert e.value.hint == "did you mean hits?"
+
+
+def test_errors_beside_requests_are_left_out(tmp_path: Path) -> None:
+    text = "time,requests,errors\n2026-01-01T00:00,10,5\n2026-01-01T00:01,20,7\n"
+    assert list(read(tmp_path, text).counts) == [10, 20]
+
+
+def test_a_log_of_requests_may_be_even_when_the_user_says_so(tmp_path: Path) -> None:
+    text = "time,latency_ms\n" + "".join(f"2026-01-01T00:00:{k:02},{k}\n" for k in range(10))
+    with pytest.raises(TraceError, match="rows stand 1 s apart"):
+        read(tmp_path, text)
+    found = CsvArrivals().trace(tmp_path / "arrivals.csv", TraceAsked(kind="timestamps"))
+    assert found.counts.sum() == 10
+    assert not found.guessed
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            'time,count\n2026-01-01T00:00,"1,5"\n2026-01-01T00:01,"2,5"\n',
+            "no column holds numbers|unknown|count is '1,5'",
+        ),
+        ("time;count\n2026-01-01T00:00;1,5\n2026-01-01T00:01;2\n2026-01-01T00:02;2\n", "count is '1,5'"),
+        ("time,count\n2026-01-01T00:00,1\n2026-01-01T00:01,1_000\n", "count is '1_000'"),
+        ("time,count\nyesterday,1\n2026-01-01T00:01,2\n", r"line 2: 'yesterday' in the column “time” is no time"),
+        ("when,requests\n20/10/2026 08:00,1\n20/10/2026 08:01,2\n", "no column holds a time"),
+        ("latency_ms\n5\n7\n", "its name does not say"),
+        ('Time,rps\n2026-01-01T00:00,"200 req/s"\n2026-01-01T00:01,"1.2K req/s"\n', "the rate is '200 req/s'"),
+        ("Time,load\n2026-01-01T00:00,200 req/s\n2026-01-01T00:01,201 req/s\n", "rows stand 60 s apart"),
+        ("Time,requests (k)\n2026-01-01T00:00,200\n2026-01-01T00:01,190\n", "numbers of an unknown kind"),
+        ("Time,GET,POST\n2026-01-01T00:00,200,3\n2026-01-01T00:01,190,4\n", "“GET”, “POST” hold numbers"),
+    ],
+)
+def test_what_is_unclear_is_never_read(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(TraceError, match=says):
+        read(tmp_path, text)
+
+
+def test_semicolons_and_a_separator_line(tmp_path: Path) -> None:
+    rows = "2026-01-01T00:00{0}1\n2026-01-01T00:01{0}2\n"
+    for text in ("time;count\n" + rows.format(";"), "sep=,\ntime,count\n" + rows.format(",")):
+        assert list(read(tmp_path, text).counts) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["elb_requestcount", "grafana_rps", "prometheus_total", "value_counter"])
+def test_one_day_in_four_shapes_is_one_volume(assets: Path, name: str) -> None:
+    path = assets / "field" / "52-rate-column" / f"{name}.csv"
+    asked = TraceAsked(kind="counter") if name == "value_counter" else None
+    assert CsvArrivals().trace(path, asked).requests_per_month() == pytest.approx(525.6e6, rel=1e-3)
+
+
+def test_times_that_end_in_utc(tmp_path: Path) -> None:
+    trace = read(tmp_path, "time,count\n2026-10-20 08:00:00 UTC,1\n2026-10-20 08:01:00 UTC,2\n")
+    assert trace.start is not None
+    assert trace.start.isoformat() == "2026-10-20T08:00:00+00:00"
+
+
+@pytest.mark.parametrize("header", ["elapsed_ns,requests", "offset,requests"])
+def test_offsets_as_many_as_seconds_since_1970(tmp_path: Path, header: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n1500000000,3\n2500000000,4\n")
+    asked = TraceAsked(unit=None if "ns" in header else "ns")
+    trace = CsvArrivals().trace(tmp_path / "t.csv", asked)
+    assert (trace.step_s, trace.start) == (1.0, None)
+
+
+def test_a_unit_that_was_asked_for_and_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("time,requests\n1700000000,3\n1700000060,4\n")
+    with pytest.raises(TraceError, match="is a time in seconds since 1970, and milliseconds were asked for"):
+        CsvArrivals().trace(tmp_path / "t.csv", TraceAsked(unit="ms"))

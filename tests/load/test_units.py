@@ -93,3 +93,9 @@ def test_a_bare_percentage_is_refused_with_a_hint() -> None:
 def test_out_of_range_or_foreign_units_are_refused(read: object, value: str) -> None:
     with pytest.raises(InputError):
         read(value, "k")  # type: ignore[operator]
+
+
+def test_a_unit_that_may_be_two_is_asked_back() -> None:
+    with pytest.raises(InputError, match="unknown unit 'm'") as e:
+        duration_ms("50m", "objective.p99")
+    assert e.value.hint == "did you mean 50ms or 50min? known: ns, us (µs), ms, s, min"

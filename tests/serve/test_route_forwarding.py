@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -468,3 +469,29 @@ def test_a_route_over_another_server_that_goes_away(tmp_path: Path, start_server
     assert "does not answer" in answer["error"]
     assert ask_server(served, "auto", [SURE])[0] == 200
     assert served.ready()
+
+
+@pytest.mark.parametrize(
+    ("details", "share", "paid"),
+    [
+        ({"cached_tokens": 80}, 1.0, 100),
+        ({"cached_tokens": 80}, 0.1, 28),
+        ({}, 0.1, 100),
+        ({"cached_tokens": 200}, 0.1, None),
+    ],
+)
+def test_cached_tokens_count_as_the_share_that_they_cost(
+    elsewhere: Elsewhere, details: dict[str, int], share: float, paid: float | None
+) -> None:
+    used = {"prompt_tokens": 100, "completion_tokens": 2, "prompt_tokens_details": details}
+    said = {"choices": [{"message": {"content": "pay bill"}}], "usage": used}
+    elsewhere.answer = lambda body: (200, json.dumps(said).encode())
+
+    async def main() -> None:
+        model, queue = await opened(replace(spec_of(elsewhere.url), cached_token_frac=share))
+        answer = await ask(model, payloads=["x"])
+        assert isinstance(answer, Answer)
+        assert answer.tokens == (None if paid is None else (pytest.approx(paid), 2))
+        queue.close("end")
+
+    run(main())

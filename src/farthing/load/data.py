@@ -13,6 +13,7 @@ from PIL import Image
 
 from farthing.errors import DataError
 from farthing.load.labels import LABEL_NAMES, encode_labels
+from farthing.load.nearest import nearest
 from farthing.load.tables import TABLE_SUFFIXES, Table, find_column, read_table
 from farthing.nouns import IMAGE_FORMATS, MAX_PIXELS, Dataset
 
@@ -35,7 +36,7 @@ def guess_kind(path: Path) -> Kind:
     if path.is_dir():
         return "image"
     if not path.exists():
-        raise DataError(f"there is no data at {path}", hint=f"looked in {path.parent.resolve()}")
+        raise DataError(f"there is no data at {path}", hint=nearest(path))
     suffix = path.suffix.lower()
     if suffix in TABLE_SUFFIXES:
         return "text"
@@ -71,7 +72,7 @@ def read_dataset(
     """
     kind = kind or guess_kind(path)
     if not path.exists():
-        raise DataError(f"there is no data at {path}", hint=f"looked in {path.parent.resolve()}")
+        raise DataError(f"there is no data at {path}", hint=nearest(path))
     if kind == "image":
         return _images(path, labels, label_column, classes, max_pixels)
     if kind == "text":
@@ -87,7 +88,7 @@ def _images(
     folder: Path, labels: Path | None, label_column: str | None, classes: Sequence[str], max_pixels: int
 ) -> Dataset:
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder of images")
+        raise DataError(f"{folder} is not a folder of images", hint=None if folder.exists() else nearest(folder))
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES and not p.name.startswith("."))
     if not files:
         raise DataError(f"no images in {folder}", hint=f"looked for {' '.join(sorted(_IMAGE_SUFFIXES))}")

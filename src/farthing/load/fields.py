@@ -17,10 +17,14 @@ from typing import Any, get_args
 from farthing.core.traffic.shapes import SHAPES
 from farthing.errors import InputError
 from farthing.load import units
+from farthing.load.traces import PERIODS, TRACE_KINDS, UNITS
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Interpolation, Precision, Term
 
-__all__ = ["FLAGS", "LEVELS", "Located", "Origin", "merged", "parse", "sections"]
+__all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections"]
 
+OF_TRACES = frozenset(("trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per"))
+"""Keys of ``traffic`` that say how a trace is read; within ``traffic`` the first word may be left out."""
 LEVELS: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 """Latency percentiles that can be promised, by key; a run has too few requests for higher ones."""
 Parsed = dict[str, dict[str, Any]]
@@ -85,7 +89,7 @@ def _flag(value: object, key: str, _: Origin) -> bool:
 def _number(value: object, key: str, _: Origin) -> float:
     parts: list[Any] = value.split("/") if isinstance(value, str) else [value]
     try:
-        numbers = [float(part) for part in parts if not isinstance(part, bool)]
+        numbers = [_plain(part) for part in parts]
         result = numbers[0] if len(numbers) == 1 else numbers[0] / numbers[1]
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as e:
         raise _wrong(value, key, "a number") from e
@@ -94,7 +98,21 @@ def _number(value: object, key: str, _: Origin) -> float:
     return result
 
 
+def _plain(part: Any) -> float:
+    """A number, or a text with nothing but one.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    number = cell_number(part) if isinstance(part, str) else part
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise ValueError(part)
+    return float(number)
+
+
 def _whole(value: object, key: str, _: Origin) -> int:
+    if isinstance(value, str) and re.match(r"\s*0\d", value):  # one of two parts of 1,024
+        raise _wrong(value, key, "a whole number without a 0 before it")
     number = units.count(value, key)
     if number != int(number):
         raise _wrong(value, key, "a whole number")
@@ -182,6 +200,11 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
     "baseline": {"engine": _text, "precision": _one_of(*get_args(Precision)), "batch": _whole},
     "traffic": {
         "trace": _located,
+        "trace_kind": _one_of(*TRACE_KINDS),
+        "trace_column": _text,
+        "trace_time_column": _text,
+        "trace_unit": _one_of(*UNITS),
+        "trace_per": _one_of(*PERIODS),
         "shape": _one_of(*sorted(SHAPES)),
         "per_month": _amount(units.count),
         "utilisation": _share_or_path,
@@ -258,6 +281,8 @@ def _sorted_into_sections(mapping: Mapping[Any, Any], origin: Origin) -> dict[st
     found: dict[str, dict[Any, Any]] = {section: {} for section in _SECTIONS}
 
     def put(section: str, key: Any, value: Any) -> None:
+        if section == "traffic" and f"trace_{key}" in OF_TRACES:
+            key = f"trace_{key}"
         if key not in _SECTIONS[section]:
             raise _unknown(key, section, origin)
         if key in found[section]:
@@ -307,5 +332,6 @@ def merged(first: Parsed, then: Parsed) -> Parsed:
     for section in _SECTIONS:
         new = then.get(section, {})
         gone = {key for group in _EITHER.get(section, ()) if group & new.keys() for key in group}
+        gone |= OF_TRACES if section == "traffic" and "trace" in {*gone, *new} else set()
         result[section] = {k: v for k, v in first.get(section, {}).items() if k not in gone} | new
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from farthing.errors import DataError
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Dataset
 
 __all__ = ["LABEL_NAMES", "check_labels", "encode_labels"]
@@ -18,15 +20,18 @@ LABEL_NAMES = ("label", "labels", "class", "category", "intent", "target", "targ
 """Usual names of the column or array that holds the labels."""
 
 
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, (bool, np.bool_)):
         return float(value)
     if isinstance(value, (int, float, np.integer, np.floating)):
         return float(value)
-    try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
+    if not isinstance(value, str):
         return None
+    return float(value) if _NOT_FINITE.fullmatch(value.strip()) else cell_number(value)
 
 
 def encode_labels(
@@ -62,11 +67,22 @@ def encode_labels(
         labels, order = tuple(known), tuple(classes) or _numbered(known)
     else:
         texts = [str(value).strip() for value in values]
+        _refuse_decimal_commas(texts, source, names)
         order = tuple(classes) if set(texts) <= set(classes) else tuple(sorted(set(texts)))
         index = {name: float(k) for k, name in enumerate(order)}
         labels = tuple(index[text] for text in texts)
     _require_two(labels, values, source)
     return labels, order
+
+
+def _refuse_decimal_commas(texts: Sequence[str], source: str, names: Sequence[str]) -> None:
+    """Labels that are all numbers but for commas are no names of classes."""
+    commas = [k for k, text in enumerate(texts) if _DECIMAL_COMMA.fullmatch(text)]
+    if commas and all(k in set(commas) or _number(text) is not None for k, text in enumerate(texts)):
+        raise DataError(
+            f"{source}: {names[commas[0]]} has the label {texts[commas[0]]!r}; a comma marks no decimals",
+            hint="write decimals with a point",
+        )
 
 
 def _numbered(labels: Sequence[float]) -> tuple[str, ...]:

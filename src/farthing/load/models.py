@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 from farthing.errors import ModelError, TrustError
 from farthing.load.image_processors import image_settings
 from farthing.load.json_files import json_object
+from farthing.load.nearest import nearest
 from farthing.load.signature import onnx_signature
 from farthing.load.tokenizer_settings import text_settings
 from farthing.nouns import ModelRef, PipelineSpec
@@ -55,7 +55,7 @@ def model_ref(
         )
         raise ModelError(f"{path} {said}", hint=_IMPORT_HINT)
     if not path.exists():
-        raise ModelError(f"there is no model {path}", hint=_nearest(path))
+        raise ModelError(f"there is no model {path}", hint=nearest(path))
     if suffix != ".onnx":
         raise ModelError(f"{path} is not an .onnx file, a folder or an import path", hint=_IMPORT_HINT)
     onnx_signature(path)
@@ -67,7 +67,7 @@ def _torch_ref(text: str, trust: bool, folder: Path, example_shape: tuple[int, .
     if where.endswith(".py"):
         file = folder / where
         if not file.is_file():
-            raise ModelError(f"there is no file {file} for the model {text}", hint=_nearest(file))
+            raise ModelError(f"there is no file {file} for the model {text}", hint=nearest(file))
         text = f"{file.absolute()}:{name}"
     if not trust:
         raise TrustError(
@@ -89,15 +89,6 @@ def _optimum_ref(path: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
     return ModelRef(
         kind="optimum", path=str(path.absolute()), onnx_path=str(found.absolute()), example_shape=example_shape
     )
-
-
-def _nearest(path: Path) -> str:
-    parent = path.parent
-    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, names, n=1)
-    if close:
-        return f"did you mean {parent / close[0]}?"
-    return f"looked in {parent.resolve()}" if parent.is_dir() else f"there is no folder {parent} either"
 
 
 def model_classes(ref: ModelRef) -> tuple[str, ...]:
@@ -151,6 +142,8 @@ def guess_pipeline(
     if not found.is_file():
         raise ModelError(
             f"there is no tokenizer {found}" if tokenizer else f"there is no tokenizer.json in {home} for texts",
-            hint="give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
+            hint=nearest(found)
+            if tokenizer
+            else "give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
         )
     return PipelineSpec(kind="text", tokenizer=str(found.absolute()), **text_settings(found, home))

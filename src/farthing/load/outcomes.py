@@ -16,7 +16,7 @@ Files with other names (published router benchmarks) are read with ``columns={ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from farthing.core.route.outcomes import OutcomeMatrix, Score, cheapest_first
 from farthing.errors import DataError
 from farthing.load.tables import ID_NAMES, SEGMENT_NAMES, Table, find_column, read_table, request_ids, words
+from farthing.load.written_numbers import cell_number
 
 __all__ = ["OutcomeFile", "read_outcomes"]
 
@@ -66,6 +67,7 @@ def read_outcomes(
     id_column: str | None = None,
     text_column: str | None = None,
     segment_column: str | None = None,
+    free: Collection[str] | None = None,
 ) -> OutcomeFile:
     """Read a file of outcomes.
 
@@ -76,9 +78,11 @@ def read_outcomes(
         id_column: Column of the request ids, None to guess.
         text_column: Column of the texts, None to guess; without a guess there are none.
         segment_column: Column of the segments, None for ``segment`` where there is one.
+        free: Tiers whose costs of 0 are meant, all others' are refused; None for not looking.
 
     Raises:
-        DataError: when the file is unreadable, a column is missing, or a value is missing or out of its domain.
+        DataError: when the file is unreadable, a column is missing, a value is missing or out of its domain, or a cost
+            is 0 that was not said to be meant.
     """
     table = read_table(path)
     tiers = dict(columns) if columns else _tiers(table)
@@ -90,6 +94,8 @@ def read_outcomes(
                 )
     quality = np.column_stack([_numbers(table, q, 0.0, 1.0) for q, _ in tiers.values()])
     cost = np.column_stack([_numbers(table, c, 0.0, np.inf) for _, c in tiers.values()])
+    if free is not None:
+        _refuse_unpriced(table, tiers, cost, free)
     segment = find_column(table, segment_column, SEGMENT_NAMES, "segment_column")
     text = find_column(table, text_column, _TEXT_NAMES, "text_column")
     features = [name for name in table.columns if name.startswith(_FEATURE)]
@@ -110,6 +116,28 @@ def read_outcomes(
         source=str(path),
         table=table,
     )
+
+
+def _refuse_unpriced(table: Table, tiers: Mapping[str, tuple[str, str]], cost: Floats, free: Collection[str]) -> None:
+    """Refuse costs of 0, which stand for a price that was not known more often than for none."""
+    unknown = next((name for name in free if name not in tiers), None)
+    if unknown is not None:
+        raise DataError(f"--free names the tier {unknown!r}; {table.path} has {_some(list(tiers))}")
+    for column, (tier, names) in zip(cost.T, tiers.items(), strict=True):
+        zero = np.flatnonzero(column == 0)
+        if zero.size and tier not in free:
+            where = "on every request" if zero.size == column.size else (
+                f"on {zero.size:,} of {column.size:,} requests, line {table.lines[int(zero[0])]} first"
+            )  # fmt: skip
+            raise DataError(
+                f"{table.path}: the tier {tier!r} costs 0 {where} ({names[1]}); a missing price is never taken as 0",
+                hint=f"fill in what it costs; where it is free, say so: --free {tier}",
+            )
+    if not cost.any():
+        raise DataError(
+            f"{table.path}: no tier costs anything, so that routing cannot save anything",
+            hint="ask the best tier alone: it is free",
+        )
 
 
 def _tiers(table: Table) -> dict[str, tuple[str, str]]:
@@ -187,12 +215,7 @@ def _number(value: Any) -> float | None:
     if not isinstance(value, str):
         return None
     word = value.strip()
-    if word.lower() in ("true", "false"):
-        return float(word.lower() == "true")
-    try:
-        return float(word)
-    except ValueError:
-        return None
+    return float(word.lower() == "true") if word.lower() in ("true", "false") else cell_number(word)
 
 
 def _some(names: Sequence[str]) -> str:

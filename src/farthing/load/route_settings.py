@@ -42,6 +42,7 @@ class RouteSettings:
         seed: Of everything random.
         priced_as: The offer that this machine stands for, None for the plans' own or none.
         name: Of the end point's one model.
+        free: Tiers of a file of outcomes whose costs of 0 are meant.
         embedder: What makes vectors of texts for scores of content: ``minilm`` or an ONNX encoder's path; None for
             none.
         latency: What is promised of the served route's latency, and its rate planned for; None for nothing.
@@ -66,6 +67,7 @@ class RouteSettings:
     priced_as: str | None = None
     name: str = "auto"
     embedder: str | None = None
+    free: tuple[str, ...] = ()
     latency: LatencyBound | None = None
 
 
@@ -116,6 +118,11 @@ def _embedder(value: object, key: str, folder: Path) -> str:
     return name if name == MINILM else str((folder / name).absolute())
 
 
+def _names(value: object, key: str, folder: Path) -> tuple[str, ...]:
+    several = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return tuple(_text(name, key, folder) for name in several)
+
+
 _loss = _share(0, 1, "above 0 % and below 100 %")
 
 
@@ -154,6 +161,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any, str, Path], Any]]] = {
     "seed": ("seed", _whole),
     "priced_as": ("priced_as", _text),
     "embedder": ("embedder", _embedder),
+    "free": ("free", _names),
     "name": ("name", lambda value, key, _: check_name(value, key)),
     **{level: ("latency", _promised(percentile)) for level, percentile in LEVELS.items()},
 }

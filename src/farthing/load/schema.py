@@ -17,6 +17,7 @@ import yaml
 from farthing.codec import from_plain
 from farthing.errors import InputError, SchemaError
 from farthing.load.migrations import MIGRATIONS
+from farthing.load.nearest import nearest
 
 __all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "read_noun", "stamp"]
 
@@ -40,6 +41,8 @@ _STAMP = re.compile(r"farthing/([a-z_-]+)/([1-9]\d{0,5})")
 _MAX_MIB = 256
 _SHOWN = 5
 _WORDS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "yes or no"}
+_NOT_AS_IT_LOOKS = re.compile(r"[+-]?+(?:0[\d_]+|.*:.*|(?!0x|0b)(?!\d{1,3}(?:_\d{3})+(?:\.|$)).*_.*)", re.ASCII)
+"""Octal with a leading zero, base 60, and underscores that do not separate thousands."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -56,6 +59,21 @@ class _StrictLoader(_LOADER):  # type: ignore[misc]
         result: dict[Any, Any] = super().construct_mapping(node, deep)
         return result
 
+    def plain_number(self, node: yaml.ScalarNode) -> int | float:
+        """A number that means what it looks like: in YAML 1.1 ``1:30`` is ninety and ``010`` is eight."""
+        if _NOT_AS_IT_LOOKS.fullmatch(node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value} is no number as it is written everywhere: write it in decimal, or quote it",
+                node.start_mark,
+            )  # fmt: skip
+        read = self.construct_yaml_int if node.tag.endswith("int") else self.construct_yaml_float
+        number: int | float = read(node)
+        return number
+
+
+for _tag in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _StrictLoader.plain_number)
+
 
 def stamp(kind: str) -> str:
     """Make the schema line of the newest version of a kind: ``farthing/plan/2``."""
@@ -69,7 +87,8 @@ def _text(path: Path) -> str:
             raise InputError(f"{path} has {size / 2**20:,.0f} MiB; the limit for a document is {_MAX_MIB} MiB")
         return path.read_text(encoding="utf-8")
     except OSError as e:
-        raise InputError(f"cannot read {path}: {e.strerror or e}") from e
+        hint = nearest(path) if isinstance(e, FileNotFoundError) else None
+        raise InputError(f"cannot read {path}: {e.strerror or e}", hint=hint) from e
     except UnicodeDecodeError as e:
         raise InputError(f"{path} is not UTF-8 text (byte {e.start})") from e
 

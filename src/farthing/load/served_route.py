@@ -237,7 +237,14 @@ def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, 
         concurrency=int(concurrency),
         options=dict(tier.options) if tier.kind != "model" else {},
         classes=classes,
+        cached_token_frac=_cached_frac(tier),
     )
+
+
+def _cached_frac(tier: Tier) -> float:
+    """Price of a cached token as a share of the usual one; 1 where none was said."""
+    usual, cached = tier.usd_per_input_token, tier.usd_per_cached_input_token
+    return 1.0 if not usual or cached is None else min(1.0, cached / usual)
 
 
 # — the route ——————————————————————————————————————————————————————————————————————————————————————————————————————

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from farthing.errors import DataError
+from farthing.load.nearest import nearest
 
 __all__ = ["ID_NAMES", "SEGMENT_NAMES", "TABLE_SUFFIXES", "Table", "find_column", "read_table", "request_ids", "words"]
 
@@ -48,7 +49,7 @@ def read_table(path: Path) -> Table:
     if suffix not in TABLE_SUFFIXES:
         raise DataError(f"{path} is no table that can be read", hint=f"known: {', '.join(TABLE_SUFFIXES)}")
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"there is no file {path}", hint=nearest(path))
     try:
         if suffix == ".parquet":
             table = _parquet(path)

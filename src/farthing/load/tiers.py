@@ -27,6 +27,7 @@ from farthing.load.keys import check_encrypted
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.schema import read_document
 from farthing.load.serve_file import check_name, read_wishes
+from farthing.load.written_numbers import cell_number, plainly
 
 __all__ = [
     "SERVED_KEYS",
@@ -44,7 +45,8 @@ _PRICE = re.compile(r"\$?(?P<usd>[^/]+)/(?P<per>request|second|Mtoken)")
 SERVED_KEYS = ("engine", "precision", "max_batch", "instances", "threads", "max_delay", "deadline", "memory")
 """What a tier here may say of how it is served, as in a ``serve.yaml``."""
 _REMOTE = ("prompt", "key_env")
-_PRICES = ("usd_per_request", "usd_per_second", "usd_per_input_token", "usd_per_output_token")
+_CACHED = "usd_per_cached_input_token"
+_PRICES = ("usd_per_request", "usd_per_second", "usd_per_input_token", "usd_per_output_token", _CACHED)
 _KEYS = ("name", "source", "kind", "model", "timeout", "replicas", "embedding", *_PRICES, *_REMOTE, *SERVED_KEYS)
 _TIMEOUT = "30s"
 
@@ -58,12 +60,14 @@ class TierPrice:
         usd_per_second: Of each second that it works, > 0.
         usd_per_input_token: Of a token in, ≥ 0.
         usd_per_output_token: Of a token out, ≥ 0.
+        usd_per_cached_input_token: Of a token in that the provider had in its cache; None for the price of any other.
     """
 
     usd_per_request: float | None = None
     usd_per_second: float | None = None
     usd_per_input_token: float | None = None
     usd_per_output_token: float | None = None
+    usd_per_cached_input_token: float | None = None
 
     @property
     def by_token(self) -> bool:
@@ -242,16 +246,20 @@ def _entry(item: object, where: str, path: Path, named: Callable[[object, str], 
 
 
 def _price(given: Mapping[str, Any], where: str) -> TierPrice:
-    return TierPrice(**{key: _usd(given[key], f"{where}.{key}") for key in _PRICES if key in given})
+    price = TierPrice(**{key: _usd(given[key], f"{where}.{key}") for key in _PRICES if key in given})
+    cached, usual = price.usd_per_cached_input_token, price.usd_per_input_token
+    if cached is not None and (usual is None or cached > usual):
+        than = "there is no usd_per_input_token" if usual is None else f"usd_per_input_token is {usual:g}"
+        raise InputError(f"{where}.{_CACHED} is {cached:g}, and {than}; cached tokens cost no more than others")
+    return price
 
 
 def _usd(value: object, key: str) -> float:
-    try:
-        usd = float(value.strip().removeprefix("$")) if isinstance(value, str) else value
-    except ValueError as e:
-        raise InputError(f"{key} is {value!r}; it must be US dollars > 0") from e
+    usd = cell_number(value.strip().removeprefix("$")) if isinstance(value, str) else value
     if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 < usd < math.inf:
-        raise InputError(f"{key} is {value!r}; it must be US dollars > 0", hint="a free tier has no place in a price")
+        meant = plainly(value) if isinstance(value, str) else None
+        hint = f"did you mean {meant}? a point marks decimals" if meant else "a free tier has no place in a price"
+        raise InputError(f"{key} is {value!r}; it must be US dollars > 0", hint=hint)
     return float(usd)
 
 

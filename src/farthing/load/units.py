@@ -1,6 +1,7 @@
 """What people write for amounts, and nothing else, as plain numbers: ``50ms``, ``1pt``, ``95%``, ``14B``, ``$10,000``.
 
-Arithmetic is decimal until the last step, so ``0.7%`` is 0.007 and not 0.006999….
+Arithmetic is decimal until the last step, so ``0.7%`` is 0.007 and not 0.006999…. A comma that does not separate
+thousands is refused (:mod:`farthing.load.written_numbers`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from farthing.errors import InputError
+from farthing.load.written_numbers import NUMBER, decimal_of, plainly
 
 __all__ = ["count", "duration_ms", "fraction", "memory_mib", "usd"]
 
-_AMOUNT = re.compile(r"([+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([^\d\s]*)")
+_AMOUNT = re.compile(rf"({NUMBER})[\s\u00a0\u202f]*([^\d\s.,'’_]*)", re.ASCII)
+_POINT_FOR_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d\d0", re.ASCII)
+"""Three decimals that end in 0: nobody writes dollars or counts so, the point stands between thousands."""
 _MS: Mapping[str, Decimal] = {
     "ns": Decimal("1e-6"),
     "us": Decimal("1e-3"),
@@ -51,7 +55,8 @@ _MIB: Mapping[str, Decimal] = {
 
 def _split(value: object, key: str, example: str) -> tuple[Decimal, str]:
     """Split a value into number and unit; raises with an example of what was expected."""
-    wrong = InputError(f"{key} is {value!r}, which cannot be read", hint=f"write it like {example}")
+    meant = plainly(value) if isinstance(value, str) else None
+    wrong = InputError(f"{key} is {value!r}, which cannot be read", hint=_written_like(example, meant))
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise wrong
     if isinstance(value, float) and value - value != 0:
@@ -59,10 +64,24 @@ def _split(value: object, key: str, example: str) -> tuple[Decimal, str]:
     found = _AMOUNT.fullmatch(str(value).strip())
     if found is None:
         raise wrong
-    number = Decimal(found[1].replace(",", "").replace("_", ""))
-    if number.adjusted() > 300:
+    number = decimal_of(found[1])
+    if number is None or number.adjusted() > 300:
         raise wrong
     return number, found[2]
+
+
+def _written_like(example: str, meant: str | None) -> str:
+    if meant is None:
+        return f"write it like {example}"
+    return f"did you mean {meant}? a point marks decimals, a comma thousands alone (1,000)"
+
+
+def _refuse_point_for_thousands(value: object, key: str, sign: str = "") -> None:
+    """Refuse ``10.000``, which is ten or ten thousand."""
+    text = value.strip() if isinstance(value, str) else ""
+    if _POINT_FOR_THOUSANDS.fullmatch(text):
+        few, many = sign + text.rstrip("0").rstrip("."), sign + text.replace(".", ",")
+        raise InputError(f"{key} is {value!r}, which may be {few} or {many}", hint=f"write {few} or {many}")
 
 
 def duration_ms(value: object, key: str) -> float:
@@ -79,7 +98,8 @@ def duration_ms(value: object, key: str) -> float:
     if unit == "":
         raise InputError(f"{key} is {value!r} without a unit", hint=f"did you mean {value}ms?")
     if unit not in _MS:
-        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint=f"known: {', '.join(_MS)}")
+        meant = f"did you mean {number:f}ms or {number:f}min? " if unit.lower() == "m" else ""
+        raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint=f"{meant}known: ns, us (µs), ms, s, min")
     if number <= 0:
         raise InputError(f"{key} is {value!r}; it must be > 0")
     return float(number * _MS[unit])
@@ -126,6 +146,7 @@ def count(value: object, key: str) -> float:
     Raises:
         InputError: when it cannot be read or is not > 0.
     """
+    _refuse_point_for_thousands(value, key)
     number, unit = _split(value, key, "460M, 14B or 1,000")
     if unit.lower() not in _SIZE:
         raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint="known: k, M, B, T")
@@ -143,9 +164,10 @@ def usd(value: object, key: str) -> float:
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str):
         text = text.removeprefix("$").removeprefix("US$").removesuffix("USD").removesuffix("usd").strip()
+        _refuse_point_for_thousands(text, key, "$")
     try:
         return count(text, key)
     except InputError as e:
-        raise InputError(
-            f"{key} is {value!r}, which is no amount of US dollars > 0", hint="write it like $10,000"
-        ) from e
+        meant = plainly(text) if isinstance(text, str) else None
+        hint = _written_like("$10,000", f"${meant}" if meant else None)
+        raise InputError(f"{key} is {value!r}, which is no amount of US dollars > 0", hint=hint) from e

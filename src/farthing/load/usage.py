@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
+from farthing.load.traces.cells import moment_of
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Trace
 
 __all__ = ["read_usage", "usage_frac"]
@@ -19,17 +21,18 @@ __all__ = ["read_usage", "usage_frac"]
 _NAMED = re.compile(r"util|cpu|busy|average|avg|mean|percent|value", re.IGNORECASE)
 _MAX_STEP_S = 3600.0
 _MAX_GAP_STEPS = 12
-_MILLI = 1e11
-_EPOCH = 1e9
+_UNITS_S = (1.0, 1e-3, 1e-6, 1e-9)
+_EPOCH_S = (1e9, 4.1e9)
 _SAMPLE = "timestamp,utilisation\n2026-11-02T00:00:00Z,41.2"
 
 
 def read_usage(path: Path) -> Trace:
     """Read shares of time or of capacity, in per cent or as fractions; counts are shares times the step's length.
 
-    One column holds times (ISO 8601, or seconds or milliseconds since 1970), one the utilisation: the only other column
-    of numbers, or the one whose name says so (``CPUUtilization``, ``average``, ``value`` …). Values with a ``%`` sign,
-    or any above 1, are per cent. A step that is missing takes the value before it, at most twelve in a row.
+    One column holds times (ISO 8601, or seconds, milliseconds, micro- or nanoseconds since 1970), one the utilisation:
+    the only other column of numbers, or the one whose name says so (``CPUUtilization``, ``average``, ``value`` …).
+    Values with a ``%`` sign, or any above 1, are per cent. A step that is missing takes the value before it, at most
+    twelve in a row.
 
     Raises:
         TraceError: when it cannot be read, is not sorted, has gaps, or a value lies outside [0 %, 100 %].
@@ -75,24 +78,15 @@ def _columns(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _seconds(cell: str) -> float | None:
-    try:
-        number = float(cell)
-    except ValueError:
-        try:
-            moment = datetime.fromisoformat(cell)
-        except ValueError:
-            return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not _EPOCH <= number < _EPOCH * 1e4:
-        return None
-    return number / 1000 if number >= _MILLI else number
+    number = cell_number(cell)
+    if number is None:
+        moment = moment_of(cell)
+        return None if moment is None else (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return next((number * unit for unit in _UNITS_S if _EPOCH_S[0] <= number * unit < _EPOCH_S[1]), None)
 
 
 def _share(cell: str) -> float | None:
-    try:
-        return float(cell.removesuffix("%").strip())
-    except ValueError:
-        return None
+    return cell_number(cell.removesuffix("%"))
 
 
 def _times(path: Path, cells: Sequence[str]) -> NDArray[np.float64]:

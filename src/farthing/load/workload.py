@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 
 from farthing.errors import DataError, InputError, TrustError
 from farthing.load.data import read_dataset
-from farthing.load.fields import LEVELS, Located, Origin, Parsed, merged, parse
+from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse
 from farthing.load.labels import check_labels
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
+from farthing.load.nearest import nearest
 from farthing.load.schema import read_document
 from farthing.load.signature import onnx_signature
+from farthing.load.traces import TraceAsked
 from farthing.load.usage import read_usage, usage_frac
+from farthing.models.module_names import check_import_path
 from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
 from farthing.plugins import find
 from farthing.plugins import names as plugin_names
@@ -102,6 +105,8 @@ def _workload(values: Parsed, name: str | None) -> Workload:
         folder=named.origin.folder,
         example_shape=top.get("example_shape"),
     )
+    if model.kind == "torch":
+        check_import_path(model.path, "the model")
     classes = model_classes(model)
     holdout = _dataset(values["inputs"], "inputs", classes)
     if holdout is None:
@@ -162,6 +167,8 @@ def _calibration(values: Parsed, classes: tuple[str, ...], holdout: Dataset) -> 
 def _pipeline(section: Mapping[str, Any], holdout: Dataset, model: ModelRef) -> PipelineSpec:
     given = {key: value for key, value in section.items() if key not in _DATA_KEYS}
     tokenizer: Located | None = given.pop("tokenizer", None)
+    if tokenizer is not None and holdout.kind != "text":
+        raise InputError(f"inputs.tokenizer is {tokenizer.text}, and the data are {holdout.kind}s, not texts")
     guess = guess_pipeline(model, holdout.kind, tokenizer=None if tokenizer is None else tokenizer.path)
     spec: PipelineSpec = _checked("inputs", lambda **changes: replace(guess, **changes), **given)
     if spec.scale < 1 and max(map(abs, spec.mean)) > 2:
@@ -187,7 +194,11 @@ def _metric(given: Located | None, holdout: Dataset) -> tuple[str, str | None]:
             )
         where, _, function = given.text.rpartition(":")
         if where.endswith(".py"):
-            where = str(given.path.with_name(Path(where).name).absolute())
+            file = given.path.with_name(Path(where).name).absolute()
+            if not file.is_file():
+                raise InputError(f"there is no file {file} for the metric {given.text}", hint=nearest(file))
+            where = str(file)
+        check_import_path(f"{where}:{function}", "the metric")
         return function, f"{where}:{function}"
     known = plugin_names("metrics")
     if given.text not in known:
@@ -299,11 +310,23 @@ def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
     """Read the trace, scaled to the monthly volume where both are given, and that volume."""
     per_month: float | None = section.get("per_month")
     if "trace" not in section:
+        alone = next((key for key in sorted(OF_TRACES) if key in section), None)
+        if alone is not None:
+            raise InputError(
+                f"traffic.{alone} says how a trace is read, and there is none", hint="traffic.trace: FILE.csv"
+            )
         return None, per_month
     if "shape" in section:
         raise InputError(f"traffic gives a trace and the shape {section['shape']}", hint="leave one of them out")
-    trace: Trace = find("arrivals", "csv").trace(section["trace"].path)
-    return (trace if per_month is None else trace.scaled(per_month / trace.requests_per_month())), per_month
+    said = {key.removeprefix("trace_"): section[key] for key in OF_TRACES if key in section}
+    trace: Trace = find("arrivals", "csv").trace(section["trace"].path, TraceAsked(**said))
+    return (trace if per_month is None else _scaled(trace, per_month)), per_month
+
+
+def _scaled(trace: Trace, per_month: float) -> Trace:
+    factor = per_month / trace.requests_per_month()
+    said = f"{trace.read_as}, × {factor:.3g} to be the stated requests a month"
+    return replace(trace.scaled(factor), read_as=said)
 
 
 def _baseline(section: Mapping[str, Any], model: ModelRef) -> BaselineSpec:

@@ -12,8 +12,6 @@ import base64
 import hashlib
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -24,8 +22,11 @@ from numpy.typing import NDArray
 
 from farthing.core.route.answers import NO_CLASS, TierAnswers, answers_of
 from farthing.core.route.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
+from farthing.core.route.token_usage import TokenUsage, token_usage
 from farthing.core.stats.intervals import quantile
-from farthing.errors import DataError, InputError, MeasureError
+from farthing.errors import DataError, InputError
+from farthing.measure.clock import MonotonicClock
+from farthing.measure.patient_requests import Patient
 from farthing.nouns import Dataset, Estimate
 from farthing.pipelines.payloads import read
 from farthing.ports import Clock, Progress
@@ -36,8 +37,6 @@ __all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "answers_about", "probe_
 TIMED = 100
 """Requests sent one after the other, whose times count."""
 AT_ONCE = 8
-TRIES = 3
-_MAX_ANSWER_BYTES = 16 * 2**20
 _DATATYPES: Mapping[str, str] = {
     "bool": "BOOL", "uint8": "UINT8", "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
     "float16": "FP16", "float32": "FP32", "float64": "FP64",
@@ -57,6 +56,7 @@ class RemoteTier:
         prompt: What ``openai`` is told before the request; ``{classes}`` stands for the names.
         key_env: Environment variable that holds the key, empty for none.
         timeout_s: Of one request.
+        by_token: Whether tokens are paid for, so that an answer must say how many it used.
     """
 
     name: str
@@ -67,6 +67,7 @@ class RemoteTier:
     prompt: str = DEFAULT_PROMPT
     key_env: str = ""
     timeout_s: float = 30.0
+    by_token: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,12 +79,14 @@ class RemoteRun:
         service_ms: Time of one request, sent one after the other: median.
         input_tokens: By request, shape ``(n,)``, None where the protocol does not say.
         output_tokens: Likewise.
+        cached_tokens: Of the input tokens those that were in the provider's cache, likewise.
     """
 
     answers: TierAnswers
     service_ms: Estimate
     input_tokens: NDArray[np.float64] | None = None
     output_tokens: NDArray[np.float64] | None = None
+    cached_tokens: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ class _Answer:
         shape: Of one row of them.
         input_tokens: Read, 0 where the protocol does not say.
         output_tokens: Written.
+        cached_tokens: Of those that were read.
         took_ms: None where several were asked at a time.
     """
 
@@ -102,6 +106,7 @@ class _Answer:
     shape: tuple[int, ...] = ()
     input_tokens: float = 0.0
     output_tokens: float = 0.0
+    cached_tokens: float = 0.0
     took_ms: float | None = None
 
 
@@ -124,7 +129,7 @@ class _Answers:
     """Answers by what was posted, each in the journal, where there is one, before anything else is asked.
 
     Args:
-        tier: Who answers.
+        patient: Asks the tier.
         speech: How it is asked.
         keys: Of what is posted for each request.
         journal: Answers of an earlier run.
@@ -133,16 +138,17 @@ class _Answers:
         found: By key.
     """
 
-    def __init__(self, tier: RemoteTier, speech: _Speech, keys: Sequence[str], journal: Journal | None) -> None:
+    def __init__(self, patient: Patient, speech: _Speech, keys: Sequence[str], journal: Journal | None) -> None:
         self.found: dict[str, _Answer] = {}
-        self._tier, self._speech, self._keys, self._journal = tier, speech, keys, journal
+        self._patient, self._speech, self._keys, self._journal = patient, speech, keys, journal
         if journal is not None:
             there = {key: journal.get(key, _Answer) for key in keys}
             self.found = {key: answer for key, answer in there.items() if answer is not None}
 
     def ask(self, k: int) -> _Answer:
-        """Post one request; safe in any thread."""
-        return self._speech.heard(_post(self._tier, self._speech.path, self._speech.body(k)))
+        """Post one request and time it, waits left out; safe in any thread."""
+        reply = self._patient.post(self._speech.path, self._speech.body(k))
+        return replace(self._speech.heard(reply.document), took_ms=1000 * reply.took_s)
 
     def keep(self, key: str, answer: _Answer) -> None:
         """One that came."""
@@ -159,23 +165,30 @@ class _Answers:
         return np.array([answer.took_ms for answer in self.found.values() if answer.took_ms is not None])
 
 
-def probe_remote_tier(tier: RemoteTier, dataset: Dataset) -> None:
+def probe_remote_tier(tier: RemoteTier, dataset: Dataset, clock: Clock | None = None) -> None:
     """Send one request, so that a tier that is down or takes something else is known before anything else runs.
+
+    Args:
+        tier: Who is asked.
+        dataset: The first request is sent.
+        clock: Time, None for the real one.
 
     Raises:
         FarthingError: as :func:`run_remote_tier`.
     """
-    speech = _speech(tier, dataset)
-    speech.heard(_post(tier, speech.path, speech.body(0)))
+    patient = _patient(tier, clock or MonotonicClock())
+    speech = _speech(tier, dataset, patient)
+    speech.heard(patient.post(speech.path, speech.body(0)).document)
 
 
 def answers_about(tier: RemoteTier) -> dict[str, Any]:
     """What the journal of a tier's answers is about: the same end point is asked for the same."""
-    return {"kind": tier.kind, "url": tier.url, "model": tier.model, "prompt": tier.prompt, "classes": tier.classes}
+    asked = {"kind": tier.kind, "url": tier.url, "model": tier.model, "prompt": tier.prompt, "classes": tier.classes}
+    return asked if tier.by_token else {**asked, "by_token": False}
 
 
-def _speech(tier: RemoteTier, dataset: Dataset) -> _Speech:
-    return _open_inference(tier, dataset) if tier.kind == "open_inference" else _openai(tier, dataset)
+def _speech(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Speech:
+    return _open_inference(tier, dataset, patient) if tier.kind == "open_inference" else _openai(tier, dataset)
 
 
 def run_remote_tier(
@@ -197,10 +210,11 @@ def run_remote_tier(
         MeasureError: when the tier is down, too slow, or answers with an error.
         StoreError: when the journal's disk is full.
     """
-    speech = _speech(tier, dataset)
+    patient = _patient(tier, clock)
+    speech = _speech(tier, dataset, patient)
     keys = [_key(speech.body(k)) for k in range(dataset.n)]
-    answers = _Answers(tier, speech, keys, journal)
-    _ask_in_turn(answers, keys, clock)
+    answers = _Answers(patient, speech, keys, journal)
+    _ask_in_turn(answers, keys)
     _ask_many(tier, answers, dataset.n, tell)
     found, times_ms = [answers.found[key] for key in keys], answers.times_ms()
     service = replace(quantile(times_ms, 0.5), method=f"median of {times_ms.size} requests, one at a time")
@@ -214,19 +228,18 @@ def run_remote_tier(
         service_ms=service,
         input_tokens=np.array([answer.input_tokens for answer in found]),
         output_tokens=np.array([answer.output_tokens for answer in found]),
+        cached_tokens=np.array([answer.cached_tokens for answer in found]),
     )
 
 
-def _ask_in_turn(answers: _Answers, keys: Sequence[str], clock: Clock) -> None:
+def _ask_in_turn(answers: _Answers, keys: Sequence[str]) -> None:
     """Ask for what is not there yet until there are times enough; with none at all, for the first one again."""
     wanted = TIMED - answers.times_ms().size
     todo = list(answers.lacking().items())[: max(0, wanted)]
     if not todo and wanted == TIMED:
         todo = [(keys[0], 0)]
     for key, k in todo:
-        start_s = clock.monotonic_s()
-        answer = answers.ask(k)
-        answers.keep(key, replace(answer, took_ms=1000 * (clock.monotonic_s() - start_s)))
+        answers.keep(key, answers.ask(k))
 
 
 def _ask_many(tier: RemoteTier, answers: _Answers, total: int, tell: Progress) -> None:
@@ -237,7 +250,7 @@ def _ask_many(tier: RemoteTier, answers: _Answers, total: int, tell: Progress) -
     asked = {pool.submit(answers.ask, k): key for key, k in todo.items()}
     try:
         for future in as_completed(asked):
-            answers.keep(asked[future], future.result())
+            answers.keep(asked[future], replace(future.result(), took_ms=None))
             done += 1
             if done % 64 == 0:
                 tell("answers", done, total, tier.name)
@@ -245,7 +258,7 @@ def _ask_many(tier: RemoteTier, answers: _Answers, total: int, tell: Progress) -
         pool.shutdown(cancel_futures=True)
         for future, key in asked.items():  # those that were on their way when another one failed
             if not future.cancelled() and future.exception() is None:
-                answers.keep(key, future.result())
+                answers.keep(key, replace(future.result(), took_ms=None))
 
 
 def _key(body: Mapping[str, Any]) -> str:
@@ -259,44 +272,15 @@ def _stacked(tier: RemoteTier, found: Sequence[_Answer]) -> NDArray[Any]:
     return np.array([answer.values for answer in found]).reshape(len(found), *shapes.pop())
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Sends a key nowhere but to the address that was checked."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Never: the redirect is an error that names its status."""
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
+def _patient(tier: RemoteTier, clock: Clock) -> Patient:
+    if tier.key_env and tier.key_env not in os.environ:
+        raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
+    headers = {"Authorization": f"Bearer {os.environ[tier.key_env]}"} if tier.key_env else {}
+    return Patient(tier.name, tier.url, headers, tier.timeout_s, clock)
 
 
-def _post(tier: RemoteTier, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    if tier.key_env:
-        headers["Authorization"] = f"Bearer {os.environ[tier.key_env]}"
-    payload = None if body is None else json.dumps(body).encode()
-    problem = ""
-    for _ in range(TRIES):
-        request = urllib.request.Request(tier.url + path, payload, headers)  # noqa: S310 - http(s) only, checked
-        try:
-            with _OPENER.open(request, timeout=tier.timeout_s) as reply:
-                answer = json.loads(reply.read(_MAX_ANSWER_BYTES))
-            if not isinstance(answer, dict):
-                raise ValueError(f"{type(answer).__name__} instead of an object")
-            return answer
-        except urllib.error.HTTPError as e:
-            problem = f"{e.code} {e.read(200).decode('utf-8', 'replace').strip()}"
-            if e.code < 500 and e.code != 429:
-                break
-        except (OSError, ValueError) as e:
-            problem = str(e) or type(e).__name__
-    raise MeasureError(
-        f"the tier {tier.name!r} at {tier.url}{path} does not answer: {problem}",
-        hint="every request must be answered to calibrate; is the end point up, and is its timeout long enough?",
-    )
-
-
-def _open_inference(tier: RemoteTier, dataset: Dataset) -> _Speech:
-    inputs = _post(tier, f"/v2/models/{tier.model}", None).get("inputs")
+def _open_inference(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Speech:
+    inputs = patient.post(f"/v2/models/{tier.model}", None).document.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(i, dict) and "name" in i for i in inputs):
         raise DataError(f"the tier {tier.name!r} does not say which inputs its model {tier.model} has")
     build = _tensors if dataset.kind == "tensor" else _payload(tier, inputs)
@@ -349,22 +333,41 @@ def _openai(tier: RemoteTier, dataset: Dataset) -> _Speech:
             f"the tier {tier.name!r} (openai) answers names of classes, and no tier or label file names them",
             hint="labels that are names, or another tier with id2label in its config.json",
         )
-    if tier.key_env and tier.key_env not in os.environ:
-        raise InputError(f"the key of the tier {tier.name!r} is not in the environment ({tier.key_env})")
     known, instruction = classes_by_name(tier.classes), told(tier.prompt, tier.classes)
 
     def heard(answer: Mapping[str, Any]) -> _Answer:
         try:
             said = str(answer["choices"][0]["message"]["content"])
-            used = answer["usage"]
-            read_, written = float(used["prompt_tokens"]), float(used["completion_tokens"])
-        except (KeyError, IndexError, TypeError, ValueError) as e:
-            raise DataError(f"the tier {tier.name!r} answers without text or usage: {e!r}") from e
+        except (KeyError, IndexError, TypeError) as e:
+            raise DataError(f"the tier {tier.name!r} answers without text: {e!r}") from e
+        used = _used(tier, answer, said)
         found = class_index(said, known)
-        return _Answer(values=(NO_CLASS if found is None else found,), input_tokens=read_, output_tokens=written)
+        return _Answer(
+            values=(NO_CLASS if found is None else found,),
+            input_tokens=used.read,
+            output_tokens=used.written,
+            cached_tokens=used.cached,
+        )
 
     return _Speech(
         path="/chat/completions",
         body=lambda k: chat_document(tier.model, instruction, dataset.items[k]),
         heard=heard,
     )
+
+
+def _used(tier: RemoteTier, answer: Mapping[str, Any], said: str) -> TokenUsage:
+    """Tokens of an answer; none where they are not paid for and it does not say.
+
+    Raises:
+        DataError: when they are paid for, and what it says cannot be.
+    """
+    try:
+        return token_usage(answer, said)
+    except ValueError as e:
+        if not tier.by_token:
+            return TokenUsage(read=0, written=0, cached=0)
+        raise DataError(
+            f"the tier {tier.name!r} is priced by token, and an answer of it cannot be: {e}",
+            hint=f"price it by request: --price {tier.name}=0.001/request, or usd_per_request in tiers.yaml",
+        ) from e

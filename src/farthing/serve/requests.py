@@ -55,7 +55,7 @@ class Answer:
     service_s: float
     batch_rows: int
     route: Routed | None = None
-    tokens: tuple[int, int] | None = None
+    tokens: tuple[float, float] | None = None
 
 
 def nobody_waits(request: Request, outcome: Answer | Problem) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from farthing.core.money.plausible_traffic import Doubt, doubt_about
 from farthing.core.money.price import usd_per_hour
 from farthing.core.money.stand_in import stand_in
 from farthing.core.money.utilisation import MOST_FRAC, PLAUSIBLE_FRAC, paid_replicas, trace_at
 from farthing.core.search.assemble import Market
 from farthing.core.traffic.shapes import by_name
+from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers, offers_as_of, terms_of
 from farthing.nouns import HOURS_PER_MONTH, Hardware, Offer, Trace, Workload
 from farthing.render.numbers import count, percent
+from farthing.render.traffic_words import traffic_words
 
 __all__ = ["Arrived", "market_of", "trace_of"]
 
@@ -129,6 +132,36 @@ class Arrived:
         shape = self.workload.usage or by_name(self.workload.shape)
         return trace_at(shape, utilisation_frac, self.replicas, capacity_rps)
 
+    def doubt(self) -> Doubt | None:
+        """What is odd about the stated traffic beside the bill, None when nothing is, or nothing was stated."""
+        w, market = self.workload, self.market
+        stated = w.requests_per_month if w.trace is None else w.trace.requests_per_month()
+        if stated is None:
+            return None
+        hardware = market.bill_offer.hardware
+        usd = market.bill_usd_per_month
+        return doubt_about(
+            requests_per_month=stated,
+            usd_per_month=usd,
+            replicas=usd / HOURS_PER_MONTH / usd_per_hour(market.bill_offer),
+            vcpus=hardware.vcpus,
+            accelerated=bool(hardware.accelerators),
+        )
+
+    def understood(self) -> Iterator[tuple[str, str]]:
+        """What is known of the arrivals before any work starts, as ``(what, in words)``."""
+        w = self.workload
+        if w.trace is not None:
+            yield "trace", f"{w.trace.name}: {w.trace.read_as or 'as given'}"
+            yield "arrivals", traffic_words(w.trace)
+        elif w.requests_per_month is not None:
+            yield "arrivals", f"a {w.shape} week as stated, {traffic_words(self.at(0.0))}"
+        else:
+            yield "arrivals", f"they {self._said()}"
+        doubt = self.doubt()
+        if doubt is not None:
+            yield "is that right?", doubt.said
+
     def assumptions(self) -> tuple[str, ...]:
         """What the report must say about prices and arrivals."""
         o = self.market.bill_offer
@@ -141,7 +174,8 @@ class Arrived:
     def _said(self) -> str:
         w = self.workload
         if w.trace is not None:
-            return f"are those of {w.trace.name}, {count(w.trace.requests_per_month())} requests a month"
+            read_as = f" (read as {w.trace.read_as})" if w.trace.read_as else ""
+            return f"are those of {w.trace.name}{read_as}, {count(w.trace.requests_per_month())} requests a month"
         if w.requests_per_month is not None:
             return f"follow a {w.shape} week at the stated {count(w.requests_per_month)} requests a month"
         paid = f"{count(self.replicas)} replicas of {self.market.priced_as} that the bill pays for"
@@ -167,4 +201,21 @@ def trace_of(workload: Workload, market: Market) -> Arrived:
     arrived = Arrived(workload=workload, market=market)
     if workload.trace is None and workload.requests_per_month is None:
         _ = arrived.replicas
+    refuse_impossible(arrived)
     return arrived
+
+
+def refuse_impossible(arrived: Arrived) -> None:
+    """Ask back where a trace that was not fully described cannot be meant: no bill is paid for such traffic.
+
+    Raises:
+        InputError: when a request would cost more than a dollar, or a core have less than microseconds for it.
+    """
+    doubt, trace = arrived.doubt(), arrived.workload.trace
+    if doubt is None or not doubt.impossible or trace is None or not trace.guessed:
+        return
+    raise InputError(
+        f"{trace.name} was read as {trace.read_as}; that is {count(trace.requests_per_month())} requests a month, and "
+        f"{doubt.said}",
+        hint="say what it holds: --trace-kind counts, rates, counter or timestamps, and --trace-unit; or mend the bill",
+    )

@@ -85,6 +85,7 @@ def judged_file(
         id_column=asked.id_column,
         text_column=asked.text_column,
         segment_column=asked.segment_column,
+        free=(*asked.free, *(value for option, value in route.asked if option == "--free")),
     )
     names = [tier.name for tier in route.tiers]
     missing = [name for name in names if name not in file.matrix.tiers]

@@ -136,6 +136,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         id_column=settings.id_column,
         text_column=settings.text_column,
         segment_column=settings.segment_column,
+        free=settings.free,
     )
     matrix = plainly_named(file.matrix)
     choose, said = _parts_of(file, settings)
@@ -146,7 +147,7 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
     scored, words = _embedding_priced(named_by(scored, embedder), file, settings)
     notes_of_cost = words or ["scores cost nothing"]
     given = tuple(ScoreSpec(name=name, kind="given", needs=s.needs) for name, s in matrix.scores.items())
-    notes = [*said, *why, *scored.notes]
+    notes = [*said, *why, *scored.notes, *_free(settings.free)]
     if given:
         notes.append(f"scores of the file ({len(given)}) are used as given: a policy by one of them cannot be served")
     if not given and not scored.specs:
@@ -170,6 +171,10 @@ def of_outcomes(path: Path, settings: RouteSettings, columns: Mapping[str, tuple
         marks=_marks(file, choose),
         assumptions=(*notes, f"tiers were not run: qualities and costs are those of the file, {notes_of_cost[0]}"),
     )
+
+
+def _free(tiers: Sequence[str]) -> list[str]:
+    return [f"{', '.join(tiers)}: costs of 0 are meant, as stated"] if tiers else []
 
 
 def named_by(scored: Scored, embedder: Embedder | None) -> Scored:

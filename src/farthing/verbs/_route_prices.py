@@ -15,7 +15,7 @@ from farthing.core.money.stand_in import stand_in
 from farthing.core.route.outcomes import Floats
 from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
-from farthing.load.tiers import NamedTier
+from farthing.load.tiers import NamedTier, TierPrice
 from farthing.measure.hardware import this_machine, usable_cpus
 from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun
@@ -185,9 +185,22 @@ def _stated(tier: NamedTier, run: Run, n: int) -> tuple[Floats, str]:
     assert isinstance(run, RemoteRun)
     assert run.input_tokens is not None
     assert run.output_tokens is not None
-    spent = (price.usd_per_input_token or 0.0) * run.input_tokens
-    spent = spent + (price.usd_per_output_token or 0.0) * run.output_tokens
+    usual = price.usd_per_input_token or 0.0
+    spent = usual * run.input_tokens + (price.usd_per_output_token or 0.0) * run.output_tokens
+    cached = np.zeros(n) if run.cached_tokens is None else run.cached_tokens
+    if price.usd_per_cached_input_token is not None:
+        spent = spent - (usual - price.usd_per_cached_input_token) * cached
     return spent, (
         f"{tier.name}: by token as stated, {run.input_tokens.mean():.0f} in and {run.output_tokens.mean():.0f} out a "
-        "request on average"
+        f"request on average{_of_cache(price, float(cached.sum()), float(run.input_tokens.sum()))}"
     )
+
+
+def _of_cache(price: TierPrice, cached: float, read: float) -> str:
+    """How tokens from the provider's cache were charged, empty where there were none."""
+    if not cached:
+        return ""
+    share = f"; {100 * cached / read:.0f} % of those in came from its cache"
+    if price.usd_per_cached_input_token is None:
+        return f"{share}, charged like the others (usd_per_cached_input_token is not stated)"
+    return f"{share}, at ${price.usd_per_cached_input_token:.6g} each, as stated"

@@ -164,6 +164,7 @@ def _remote(tier: NamedTier, classes: tuple[str, ...]) -> RemoteTier:
         prompt=tier.options.get("prompt", DEFAULT_PROMPT),
         key_env=tier.options.get("key_env", ""),
         timeout_s=tier.timeout_s,
+        by_token=tier.price.by_token,
     )
 
 
@@ -315,6 +316,7 @@ def _written(tier: NamedTier, models: Mapping[str, ServedModel], run: Run, costs
         usd_per_request=float(costs.cost_usd[tier.name].mean()),
         usd_per_input_token=tier.price.usd_per_input_token,
         usd_per_output_token=tier.price.usd_per_output_token,
+        usd_per_cached_input_token=tier.price.usd_per_cached_input_token,
         service_ms=run.service_ms,
         replicas=tier.replicas,
         timeout_s=tier.timeout_s,

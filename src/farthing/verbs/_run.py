@@ -200,6 +200,8 @@ def opened(
     settings = replace(settings or Settings(), trust=True)
     market = market_of(workload, as_of, max_price_age_days, this_machine())
     arrivals = trace_of(workload, market)
+    for what, words in arrivals.understood():
+        (on_progress or _silent)(what, 1, 1, words)
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
     )

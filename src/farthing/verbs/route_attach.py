@@ -166,7 +166,12 @@ def _placed(tier: Tier, place: NamedTier, models: Mapping[str, ServedModel], out
 def _priced(tier: Tier, place: NamedTier) -> Tier:
     """With the prices of tokens that were said of its place."""
     price = place.price
-    return replace(tier, usd_per_input_token=price.usd_per_input_token, usd_per_output_token=price.usd_per_output_token)
+    return replace(
+        tier,
+        usd_per_input_token=price.usd_per_input_token,
+        usd_per_output_token=price.usd_per_output_token,
+        usd_per_cached_input_token=price.usd_per_cached_input_token,
+    )
 
 
 # — scores —————————————————————————————————————————————————————————————————————————————————————————————————————————

@@ -186,6 +186,8 @@ def _asked(
     asked = read_settings(settings, in_file, path.parent if path else None)
     if tiers:
         named = tuple(t if isinstance(t, NamedTier) else tier_of_flag(t) for t in tiers)
+    if asked.free:
+        raise InputError("free names tiers of a file of outcomes; tiers that are run have a price", hint="leave it out")
     named = priced(named, prices)
     check_tiers(named)
     return named, asked

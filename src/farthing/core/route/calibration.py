@@ -354,6 +354,8 @@ def _verdict(
     why = (
         f"saves {number(100 * saving.value, 1)} % {ends(saving.lo, saving.hi, 1, scale=100)}"
         if saving
+        else "it costs nothing"
+        if any(not isinstance(t.policy, FixedTier) for t in certified)
         else "none routes"
     )
     reason = f"routing is not worth it: {label(best_fixed)} is the cheapest that is proven ({why})"

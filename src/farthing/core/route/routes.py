@@ -66,6 +66,7 @@ class Tier:
             tier that is paid by token the mean over the requests of the calibration.
         usd_per_input_token: Of a token in, ≥ 0; None where tokens are not paid for.
         usd_per_output_token: Of a token out.
+        usd_per_cached_input_token: Of a token in that the provider had in its cache; None for the price of any other.
         service_ms: Time of one request alone, None when unknown.
         replicas: Declared; empty where it is billed by request.
         timeout_s: After which the next tier is asked.
@@ -80,6 +81,7 @@ class Tier:
     usd_per_request: float
     usd_per_input_token: float | None = None
     usd_per_output_token: float | None = None
+    usd_per_cached_input_token: float | None = None
     service_ms: Estimate | None = None
     replicas: tuple[TierReplicas, ...] = ()
     timeout_s: float = 30.0

@@ -54,6 +54,7 @@ class ForwardedModel(ServedModel):
         remote_name: Of the model there.
         timeout_s: Of one request.
         concurrency: Requests sent at the same time.
+        cached_token_frac: Price of a token that was in the provider's cache as a share of one that was not, in [0, 1].
     """
 
     kind: Literal["open_inference", "openai"]
@@ -61,6 +62,7 @@ class ForwardedModel(ServedModel):
     remote_name: str
     timeout_s: float = 30.0
     concurrency: int = 64
+    cached_token_frac: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from farthing.load.prices.magnitude import Known, wrong_size
 from farthing.load.prices.table import TERMS
 from farthing.nouns import Offer
 
@@ -63,17 +64,22 @@ def _against_list(offer: Offer, on_demand: Sequence[Offer]) -> str | None:
     return f"{offer.usd_per_hour:g} USD an hour is above on demand ({limit:g}, {nearest.dated})"
 
 
-def check_offers(offers: Iterable[Offer]) -> tuple[PriceProblem, ...]:
-    """Look for what cannot be right: duplicates, discounts above list, missing facts, parts that do not add up.
+def check_offers(offers: Iterable[Offer], beside: Iterable[Offer] = ()) -> tuple[PriceProblem, ...]:
+    """Look for what cannot be right: duplicates, discounts above list, missing facts, parts that do not add up, sizes.
 
     A price that is not > 0 or without a source cannot become an Offer at all.
+
+    Args:
+        offers: To look at.
+        beside: Other prices that theirs are held against.
 
     Returns:
         Problems in the order of the offers; empty when nothing was found.
     """
-    offers = tuple(offers)
+    offers, beside = tuple(offers), tuple(beside)
+    known, before = Known((*offers, *beside)), Known(beside)
     on_demand: dict[tuple[str, str], list[Offer]] = {}
-    for offer in offers:
+    for offer in (*offers, *beside):
         if offer.term == "on_demand":
             on_demand.setdefault((offer.name, offer.region), []).append(offer)
     seen: set[tuple[str, date]] = set()
@@ -82,6 +88,7 @@ def check_offers(offers: Iterable[Offer]) -> tuple[PriceProblem, ...]:
         found = _own(offer)
         dearer = _against_list(offer, on_demand.get((offer.name, offer.region), ()))
         found += [dearer] if dearer else []
+        found += tuple(wrong_size(offer, known)) or tuple(wrong_size(offer, before))
         if (offer.key, offer.dated) in seen:
             found.append("priced twice on that day")
         seen.add((offer.key, offer.dated))

@@ -48,11 +48,15 @@ def import_rows(path: Path, *, dated: date | None = None, source: str | None = N
         InputError: when it cannot be read or holds prices that cannot be right; the first problem is named.
     """
     rows = _read(path, dated, source)
-    problems = check_offers(row.offer for row in rows)
+    beside = (row.offer for row in list_rows(without=path.stem))
+    problems = check_offers((row.offer for row in rows), beside)
     if problems:
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(f"{path}: {first.key} of {first.dated}: {first.problem}{more}")
+        raise InputError(
+            f"{path}: {first.key} of {first.dated}: {first.problem}{more}",
+            hint="nothing was imported; a price that is really so far from the others goes under a name of your own",
+        )
     return merge_rows((), rows)
 
 

@@ -68,15 +68,20 @@ def merge_rows(listed: Iterable[PriceRow], own: Iterable[PriceRow]) -> tuple[Pri
     )
 
 
-def _own_rows(extra: Path | None) -> tuple[PriceRow, ...]:
+def _own_rows(extra: Path | None, without: str | None = None) -> tuple[PriceRow, ...]:
     place = user_folder() if extra is None else extra
     files = [place] if place.is_file() else sorted(place.glob("*.csv")) if place.is_dir() else []
-    return tuple(row for file in files for row in read_rows(file))
+    return tuple(row for file in files if file.stem != without for row in read_rows(file))
 
 
-def list_rows(extra: Path | None = None) -> tuple[PriceRow, ...]:
-    """As :func:`load_rows` without negotiated prices: what a discount applies to."""
-    return merge_rows(snapshot_rows(), (row for row in _own_rows(extra) if not row.negotiated))
+def list_rows(extra: Path | None = None, *, without: str | None = None) -> tuple[PriceRow, ...]:
+    """As :func:`load_rows` without negotiated prices: what a discount applies to.
+
+    Args:
+        extra: As there.
+        without: Name of a table, without its ending, to leave out: the one that is being replaced.
+    """
+    return merge_rows(snapshot_rows(), (row for row in _own_rows(extra, without) if not row.negotiated))
 
 
 def load_rows(extra: Path | None = None) -> tuple[PriceRow, ...]:

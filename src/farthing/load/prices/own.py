@@ -133,7 +133,7 @@ class _Entry:
         return cast(Term, found)
 
     def name(self) -> str:
-        found = self.text("name")
+        found = "/".join(part.strip() for part in self.text("name").split("/"))
         if not all(found.partition("/")):
             raise self.error("name", f"is {found!r}; write provider/instance, like own/gpu-box")
         return found

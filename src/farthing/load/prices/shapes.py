@@ -12,7 +12,6 @@ valid: that is read from the file's name (``…_2026-07-20.csv``) or given.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ from datetime import date
 from pathlib import Path
 
 from farthing.errors import InputError
+from farthing.load.prices.columns import checked_name, refuse_other_meanings
 from farthing.load.prices.table import PriceRow
 from farthing.load.tables import Table
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Hardware, Offer, Term
 
 __all__ = ["KnownHardware", "compose_gcp", "date_of", "find_shape", "gcp_rates", "source_of"]
@@ -30,6 +31,7 @@ KnownHardware = Mapping[str, Hardware]
 """Facts of instances by offer name, for tables that hold prices alone."""
 _DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
 _MIB_PER_GIB = 1024
+_NAMES = frozenset(("instance_type", "vm_size", "region", "family"))
 _COMMITMENTS: Mapping[str, Term] = {
     "on_demand": "on_demand",
     "preemptible": "spot",
@@ -73,15 +75,17 @@ def source_of(path: Path, given: str | None) -> str:
 def _records(table: Table) -> Iterator[tuple[int, dict[str, str]]]:
     names = tuple(table.columns)
     for line, *values in zip(table.lines, *table.columns.values(), strict=True):
-        yield line, dict(zip(names, values, strict=True))
+        record = {name: value.strip() for name, value in zip(names, values, strict=True)}
+        for column in _NAMES & record.keys():
+            checked_name(table, line, column, record[column])
+        yield line, record
 
 
 def _positive(table: Table, line: int, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"{table.path} line {line}: {column} is {text!r}, not a number") from None
-    if not math.isfinite(value) or value <= 0:
+    value = cell_number(text)
+    if value is None:
+        raise InputError(f"{table.path} line {line}: {column} is {text!r}, not a number")
+    if value <= 0:
         raise InputError(f"{table.path} line {line}: {column} is {text}; a price or fact must be > 0")
     return value
 
@@ -231,6 +235,7 @@ def find_shape(table: Table) -> Callable[[date, str, KnownHardware], tuple[Price
     """How to read a public table, or None when its header is not one of the known ones."""
     for needed, reader in _SHAPES:
         if needed <= set(table.columns):
+            refuse_other_meanings(table, needed)
 
             def read(dated: date, source: str, known: KnownHardware, how: _Reader = reader) -> tuple[PriceRow, ...]:
                 return tuple(how(table, _Facts(dated=dated, source=source, known=known)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +16,7 @@ from typing import Any, cast, get_args
 
 from farthing.errors import InputError
 from farthing.load.tables import read_table
+from farthing.load.written_numbers import cell_number
 from farthing.nouns import Hardware, Offer, Term
 
 __all__ = ["COLUMNS", "RATES", "TERMS", "PriceRow", "format_rows", "read_rows"]
@@ -99,11 +99,11 @@ class _Cells:
         value = self.text(column)
         if not value:
             return None
-        try:
-            number = float(value)
-        except ValueError:
-            raise self.error(f"{column} is {value!r}, not a number") from None
-        if not math.isfinite(number) or number < above or (number == above and not zero):
+        number = cell_number(value)
+        if number is None:
+            said = value if value.lower() in ("nan", "inf", "infinity") else repr(value)
+            raise self.error(f"{column} is {said}, not a number")
+        if number < above or (number == above and not zero):
             raise self.error(f"{column} is {value}; it must be {'≥' if zero else '>'} {above:g}")
         return number
 
@@ -114,6 +114,10 @@ class _Cells:
         except ValueError:
             raise self.error(f"{column} is {value!r}; write it like 2026-07-20") from None
 
+    def name(self) -> str:
+        """``provider/instance``, without blanks around either."""
+        return "/".join(part.strip() for part in self.needed("name").split("/"))
+
     def term(self) -> Term:
         value = self.needed("term")
         if value not in TERMS:
@@ -122,16 +126,17 @@ class _Cells:
 
     def parts(self) -> dict[str, float]:
         pairs = [pair.partition("=") for pair in self.text("parts_usd_per_hour").split(";") if pair]
-        try:
-            return {name: float(value) for name, _, value in pairs}
-        except ValueError:
-            raise self.error(f"parts_usd_per_hour is {self.text('parts_usd_per_hour')!r}; write a=1;b=2") from None
+        found = {name: cell_number(value) for name, _, value in pairs}
+        known = {name: value for name, value in found.items() if value is not None}
+        if len(known) < len(pairs):
+            raise self.error(f"parts_usd_per_hour is {self.text('parts_usd_per_hour')!r}; write a=1;b=2")
+        return known
 
 
 def _hardware(c: _Cells) -> Hardware:
     threads = c.number("threads_per_core")
     return Hardware(
-        name=c.needed("name"),
+        name=c.name(),
         vcpus=c.number("vcpus"),
         threads_per_core=None if threads is None else int(threads),
         isa=tuple(c.text("isa").split()),
@@ -145,7 +150,7 @@ def _hardware(c: _Cells) -> Hardware:
 
 
 def _row(c: _Cells) -> PriceRow:
-    name = c.needed("name")
+    name = c.name()
     rates: dict[str, Any] = {column: c.number(column) for column in RATES}
     if all(rate is None for rate in rates.values()):
         raise c.error(f"{name} has no price")

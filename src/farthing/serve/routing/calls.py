@@ -37,7 +37,7 @@ class Charged(Problem):
         tokens: Read and written, None when unknown.
     """
 
-    def __init__(self, message: str, tokens: tuple[int, int] | None) -> None:
+    def __init__(self, message: str, tokens: tuple[float, float] | None) -> None:
         super().__init__(500, message)
         self.tokens = tokens
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from farthing.core.route.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
 from farthing.core.route.served import ForwardedModel
+from farthing.core.route.token_usage import token_usage
 from farthing.nouns import TensorSpec
 from farthing.serve.protocol.dtypes import DATATYPES, Datatype, datatype_of, elements_of, raw_array, raw_bytes
 from farthing.serve.protocol.json_values import array_of_values, flat_values
@@ -204,7 +205,7 @@ class Chat:
     def decode(self, reply: Reply, request: Request, model: LiveModel) -> Answer:
         """The class that is named, or what is said; a 500 when there is none, so that another tier is asked."""
         document = _document(reply)
-        tokens = _tokens(document)
+        tokens = _tokens(document, self._spec.cached_token_frac)
         try:
             said = document["choices"][0]["message"]["content"]
         except _WRONG as e:
@@ -215,7 +216,7 @@ class Chat:
         answer.tokens = tokens
         return answer
 
-    def _scores(self, said: str, tokens: tuple[int, int] | None) -> NDArray[np.float32]:
+    def _scores(self, said: str, tokens: tuple[float, float] | None) -> NDArray[np.float32]:
         index = class_index(said, self._known)
         if index is None:
             raise Charged(f"{self._spec.name}: its answer names no class", tokens)
@@ -231,11 +232,13 @@ def _words(said: str) -> NDArray[Any]:
     return found
 
 
-def _tokens(document: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Tokens read and written, None when the answer does not say."""
+def _tokens(document: Mapping[str, Any], cached_frac: float) -> tuple[float, float] | None:
+    """Tokens read and written that are paid for, None when the answer does not say, or what cannot be.
+
+    Cached ones count as the share of a token that they cost.
+    """
     try:
-        used = document["usage"]
-        found = int(used["prompt_tokens"]), int(used["completion_tokens"])
-    except _WRONG:
+        used = token_usage(document, "")
+    except ValueError:
         return None
-    return found if min(found) >= 0 else None
+    return used.read - used.cached * (1 - cached_frac), used.written

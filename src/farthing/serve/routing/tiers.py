@@ -338,7 +338,7 @@ class LiveTier:
         return (1, *shape[1:]) if len(self._schema) == 1 and shape[:1] == (None,) and None not in shape[1:] else None
 
 
-def _charged_usd(place: Place, rows: int, tokens: tuple[int, int] | None) -> float:
+def _charged_usd(place: Place, rows: int, tokens: tuple[float, float] | None) -> float:
     """What another end point charges for a call: by the tokens that it used, else by row; NaN when unknown."""
     if place.usd_per_token is not None and tokens is not None:
         return place.usd_per_token[0] * tokens[0] + place.usd_per_token[1] * tokens[1]

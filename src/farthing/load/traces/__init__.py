@@ -1,0 +1,8 @@
+"""Arrival traces from CSV: names and values, or the user, tell what the numbers are; what is unclear is asked."""
+
+from __future__ import annotations
+
+from farthing.load.traces.arrivals import CsvArrivals
+from farthing.load.traces.asked import PERIODS, TRACE_KINDS, UNITS, TraceAsked
+
+__all__ = ["PERIODS", "TRACE_KINDS", "UNITS", "CsvArrivals", "TraceAsked"]
