@@ -61,9 +61,7 @@ def encode_labels(
         if bad is not None:
             raise DataError(f"{source}: {names[bad]} has the label {values[bad]!r}, which is no finite number")
         places = _places(known, classes)
-        labels, order = (
-            (tuple(known), tuple(classes) or _numbered(known)) if places is None else (places, tuple(classes))
-        )
+        labels, order = places or tuple(known), tuple(classes) or _numbered(known)
     else:
         texts = [str(value).strip() for value in values]
         order = tuple(classes) if set(texts) <= set(classes) else tuple(sorted(set(texts)))

@@ -132,7 +132,7 @@ def _keywords(module: Any, names: Sequence[str]) -> bool:
 
 
 def input_parameters(module: Any) -> dict[str, bool]:
-    """Parameters of ``forward`` in order, and whether it cannot do without them; empty where it takes ``*args`` only."""
+    """Parameters of ``forward`` in order, and whether it cannot do without; empty where it takes ``*args`` only."""
     signature = inspect.signature(module.forward)
     varying = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     empty = inspect.Parameter.empty

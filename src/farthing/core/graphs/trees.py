@@ -31,5 +31,5 @@ def tree_remark(operators: Sequence[OperatorTime], installed: Iterable[str] = ()
     compiled = f"{' and '.join(there)}, installed here, compiles" if there else "lleaves or Treelite compile"
     return (
         f"trees take {percent(share)} of the operator time: no quantisation helps them; larger batches and more "
-        f"threads do, and {compiled} LightGBM, XGBoost and scikit-learn ensembles to machine code (measure that beside this)"
+        f"threads do, and {compiled} such ensembles to machine code (measure that beside this)"
     )
