@@ -112,9 +112,9 @@ def _memory_or_compute(
     rated = [(t, least, b) for t, least, b in zip(operator_ms, least_ms, bounds) if b is not None and least is not None]
     rated_ms = sum(t for t, _, _ in rated)
     if known_ms <= KNOWN_FRAC * spent_ms or rated_ms <= 0:
-        share = percent(known_ms / spent_ms) if spent_ms > 0 else "0 %"
+        known = percent(known_ms / spent_ms if spent_ms > 0 else 0.0)
         return "unknown", (
-            f"the operators whose work is known take {share} of the operator time, and neither pipeline nor overhead "
+            f"the operators whose work is known take {known} of the operator time, and neither pipeline nor overhead "
             "dominates"
         )
     memory_frac = sum(t for t, _, b in rated if b == "memory") / rated_ms
