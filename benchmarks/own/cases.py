@@ -82,8 +82,6 @@ CASES: tuple[Case, ...] = (
           "digits", names=_WORDS),
     _tree("boosting-digits", "gradient boosting", _sklearn("ensemble", "GradientBoostingClassifier", n_estimators=40),
           "digits"),
-    _tree("histogram-boosting-cancer", "gradient boosting",
-          _sklearn("ensemble", "HistGradientBoostingClassifier", max_iter=60), "breast_cancer"),
     _tree("xgboost-digits", "XGBoost", _xgboost, "digits", "xgboost"),
     _tree("xgboost-cancer", "XGBoost", _xgboost, "breast_cancer", "xgboost"),
     _tree("lightgbm-digits", "LightGBM", _lightgbm, "digits", "lightgbm"),

@@ -14,13 +14,16 @@ def give_tensors(model: Any, answer: Answer) -> None:
     """Change a loaded model so that it gives the tensors of ``answer``, in that order, and nothing else.
 
     Nodes that only served other outputs, such as a ZipMap, are left out. A tensor that was no output becomes one of
-    floats of two free dimensions, ``(n, classes)``.
+    floats ``(n, classes)``; the samples are free where an output says that there is one.
     """
     from onnx import TensorProto, helper
 
     known = {value.name: copy.deepcopy(value) for value in (*model.graph.value_info, *model.graph.output)}
     scores = ["n", len(answer.classes) or "classes"]
     outputs = [known.get(n) or helper.make_tensor_value_info(n, TensorProto.FLOAT, scores) for n in answer.outputs]
+    for dims in (value.type.tensor_type.shape.dim for value in outputs):
+        if dims and dims[0].dim_value == 1:  # LightGBM's converter says (1,) of labels, whatever the batch
+            dims[0].dim_param = "n"
     del model.graph.output[:]
     model.graph.output.extend(outputs)
     _drop_idle(model.graph)
