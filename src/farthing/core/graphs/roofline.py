@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from farthing.core.graphs.bottleneck import KNOWN_FRAC, find_bottleneck
-from farthing.core.graphs.conversions import moves
+from farthing.core.graphs.conversions import converts, moves
 from farthing.core.graphs.costs import NodeCost, fused_cost
 from farthing.core.graphs.covering import covered_nodes, original_name
 from farthing.core.graphs.families import family_work
@@ -150,9 +150,13 @@ def rate_operators(
 def _claimed(
     operators: Sequence[OperatorTime], covered: Sequence[tuple[str, ...]], costs: Mapping[str, NodeCost]
 ) -> dict[int, _Work]:
-    """Work of each operator by index; of several that carry a node, the longest that is no conversion has it."""
+    """Work of each operator by index; of several that carry a node, the longest that is no conversion has it.
+
+    Conversions that the engine put in by itself have nothing to do.
+    """
     claimed: set[str] = set()
-    work: dict[int, _Work] = {}
+    own = (i for i, operator in enumerate(operators) if converts(operator.kind) and not covered[i])
+    work: dict[int, _Work] = dict.fromkeys(own, ((), 1.0))
     for i in sorted(range(len(operators)), key=lambda i: (moves(operators[i].kind), -operators[i].time_ms)):
         fresh = [costs[node] for node in covered[i] if node not in claimed]
         claimed.update(covered[i])
