@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from farthing.engines.cuda_memory import used_bytes
 from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.operator_times import Event, operator_times
-from farthing.errors import EngineError
+from farthing.errors import EngineError, ModelError
 from farthing.models.offline import go_offline
 from farthing.models.onnx_files import check_external_data, model_file, tensor_names
 from farthing.models.precision import file_precision
@@ -79,15 +79,23 @@ class OnnxRuntime:
             ModelError: when there is no such file, or external data leaves the model's folder.
         """
         file = model_file(path, ("model.onnx",))
-        found = file_precision(file)
-        if precision != found.precision:
-            raise EngineError(
-                f"onnxruntime computes a model in its own types: {file.name} is {found.words}, not {precision.upper()}",
-                hint="--engines openvino for BF16" if precision == "bf16" else None,
-            )
+        _check_precision(file, precision)
         check_external_data(file)
         go_offline()
         return _OrtSession(file, threads, device)
+
+
+def _check_precision(file: Path, asked: Precision) -> None:
+    """Refuse to run a file under the name of another precision."""
+    try:
+        found = file_precision(file)
+    except ModelError as e:
+        raise EngineError(f"onnxruntime cannot run {file}: {e.message}", hint=e.hint) from e
+    if asked != found.precision:
+        raise EngineError(
+            f"onnxruntime computes a model in its own types: {file.name} is {found.words}, not {asked.upper()}",
+            hint="--engines openvino for BF16" if asked == "bf16" else None,
+        )
 
 
 class _OrtSession:
