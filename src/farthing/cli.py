@@ -65,14 +65,19 @@ workload_options = _options(
     click.option("--resize", type=int, help="Images: short side in pixels."),
     click.option("--squash", is_flag=True, default=None, help="Images: resize to a square instead."),
     click.option("--crop", type=int, help="Images: side of the centre crop."),
-    click.option("--interpolation", metavar="NAME", help="Images: bilinear (default) or bicubic."),
+    click.option("--interpolation", metavar="NAME", help="Images: bilinear (default), bicubic, nearest, …"),
     click.option("--scale", metavar="1/255", help="Images: factor on byte values; 1 when mean and std are in bytes."),
     click.option("--mean", metavar="A,B,C", help="Images: subtracted after scaling, a channel each or one for all."),
     click.option("--std", metavar="A,B,C", help="Images: divided by, likewise."),
     click.option("--channels", type=int, help="Images: 3 (default) or 1 (grey)."),
     click.option("--layout", metavar="NAME", help="Images: NCHW (default) or NHWC."),
+    click.option("--bgr", is_flag=True, default=None, help="Images: blue first, as OpenCV has it."),
+    click.option("--exif-rotation", is_flag=True, default=None, help="Images: turned upright by their EXIF tag."),
     click.option("--tokenizer", metavar="PATH", help="Texts: a tokenizer.json; default: beside the model."),
     click.option("--max-length", type=int, help="Texts: longer ones are cut to so many tokens."),
+    click.option("--padding-side", metavar="SIDE", help="Texts: left or right; default: as the tokenizer says."),
+    click.option("--truncation-side", metavar="SIDE", help="Texts: where long ones are cut, likewise."),
+    click.option("--pad-token", metavar="TOKEN", help="Texts: what fills short ones up, likewise."),
     click.option("--metric", metavar="NAME", help="accuracy, f1_macro, agreement, or file.py:function."),
     click.option("--example-shape", metavar="3,224,224", help="One sample's shape, for a PyTorch module."),
     click.option("--baseline-engine", metavar="NAME", help="What serves today: pytorch, onnxruntime, openvino."),
@@ -216,7 +221,10 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 @trust_option
 @json_option
 def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan.yaml again: service time, capacity, latency at its peak rate."""
+    """Measure a plan.yaml or a route.yaml again.
+
+    Of a plan service time, capacity, and latency at its peak rate; of a route latency at its planned rate.
+    """
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.verbs.verify import verify as run

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.search.findings import Facts
+from farthing.core.stats.drift import Drift
 from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
@@ -26,6 +27,7 @@ from farthing.measure.hardware import usable_cpus
 from farthing.measure.open_loop import RunSeen, levels_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
+from farthing.models.batch_check import Batching
 from farthing.models.digests import digest, is_digest
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
@@ -100,6 +102,7 @@ class Workbench:
         notes: What cannot be reused of an earlier run and why, in sentences.
         seconds: Wall time by item.
         measurements: Everything measured, in order.
+        drifts: How the speed of each candidate, over the canary's, differed between stages of the work.
     """
 
     workload: Workload
@@ -119,6 +122,7 @@ class Workbench:
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     model: ModelRef | None = None
     root: Path | None = None
+    drifts: dict[Candidate, Drift] = field(default_factory=dict)
     _replicas: dict[Candidate, Replica] = field(default_factory=dict)
     _opened_s: float = 0.0
     canary: Canary = field(init=False)
@@ -316,6 +320,19 @@ class Workbench:
 
         return self.keep(f"facts/{_layout(candidate).label}/{candidate.precision}", Facts, "measure", read)
 
+    def batching(self, candidate: Candidate) -> Batching:
+        """Whether requests may share a batch of a build, shown at the largest batch that the run tries."""
+        most = max(self.settings.batches)
+
+        def run() -> Batching:
+            return self.replica(candidate).batching(most, self.settings.seed)
+
+        return self.keep(f"batching/{candidate.build}/{candidate.precision}/{most}", Batching, "measure", run)
+
+    def batch_of(self, candidate: Candidate, batch: int) -> Candidate:
+        """A build at a batch size, or at 1 where its requests may not share a batch."""
+        return replace(candidate, max_batch=batch if self.batching(candidate).batched else 1)
+
     def round(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, Reading]:
         """One interleaved round: a block of each candidate in turn, the canary asked for each."""
 
@@ -323,7 +340,11 @@ class Workbench:
             pairs = [(self.replica(c), c.max_batch) for c in candidates]
             return [_reading(b) for b in scenarios.run_round(pairs, self.settings.block_s, self.canary)]
 
-        return dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
+        found = dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
+        for c, reading in found.items():
+            if not reading.contended:
+                self.drifts.setdefault(c, Drift()).take_in(key.partition("/")[0], reading.rps * reading.canary_ms)
+        return found
 
     def throughput(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, float]:
         """The same round in requests/s alone."""

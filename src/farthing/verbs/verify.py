@@ -10,12 +10,14 @@ from farthing.core.search.holding import held
 from farthing.load.content import changes
 from farthing.load.plans import load_plan
 from farthing.load.resolved import load_resolved_workload
+from farthing.load.schema import kind_of
 from farthing.load.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Verification
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
+from farthing.verbs._route_verify import verify_route
 from farthing.verbs._run import OnProgress, open_bench
 
 __all__ = ["verify"]
@@ -29,8 +31,10 @@ def verify(
 ) -> Verification:
     """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
+    Of a route the promised level at its planned rate.
+
     Args:
-        plan_path: A plan.yaml with its output folder beside it.
+        plan_path: A plan.yaml with its output folder beside it, or a route.yaml.
         settings: How much is measured.
         on_progress: Called as ``(stage, done, total, note)``.
 
@@ -39,6 +43,8 @@ def verify(
         InputError: when the plan chose nothing, or its payloads are gone.
     """
     path = Path(plan_path)
+    if path.is_file() and kind_of(path) == "route":
+        return verify_route(path, settings=settings, on_progress=on_progress)
     plan = load_plan(path)
     workload = replace(load_resolved_workload(path.with_name("workload.json")), objective=plan.objective)
     settings = settings or Settings()
