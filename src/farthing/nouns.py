@@ -879,7 +879,7 @@ class Profile:
         pipeline_ms: Part of it spent before the engine.
         mapped_frac: Share of operator time mapped back to original nodes.
         peaks: Of the machine.
-        bottleneck: ``compute``, ``memory``, ``overhead``, ``preprocessing`` or ``queue``.
+        bottleneck: ``compute``, ``memory``, ``overhead``, ``preprocessing``, ``queue`` or ``unknown``.
         why: One sentence on that.
         remarks: Findings such as why INT8 is slower than FP32.
     """
@@ -891,7 +891,7 @@ class Profile:
     pipeline_ms: float
     mapped_frac: float
     peaks: MachinePeaks
-    bottleneck: Literal["compute", "memory", "overhead", "preprocessing", "queue"]
+    bottleneck: Literal["compute", "memory", "overhead", "preprocessing", "queue", "unknown"]
     why: str
     remarks: tuple[str, ...] = ()
 

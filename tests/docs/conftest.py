@@ -23,6 +23,7 @@ from small_inputs import write_images, write_onnx
 def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder while a page's snippets run, with a price folder of its own."""
     write_onnx(tmp_path / "model.onnx")
+    (tmp_path / "model.py").write_text("def load(): ...\n")
     write_images(tmp_path / "holdout", ["cat", "dog", "owl"] * 30)
     write_images(tmp_path / "train", ["cat", "dog", "owl"] * 10)
     workload = {

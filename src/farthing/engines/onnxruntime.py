@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from farthing.engines.cuda_memory import used_bytes
 from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.operator_times import Event, operator_times
-from farthing.errors import EngineError
+from farthing.errors import EngineError, ModelError
 from farthing.models.offline import go_offline
 from farthing.models.onnx_files import check_external_data, model_file, tensor_names
+from farthing.models.precision import file_precision
 from farthing.nouns import OperatorTime, Precision, TensorSpec
 from farthing.ports import Feeds
 
@@ -67,24 +68,34 @@ class OnnxRuntime:
 
         Args:
             path: An ``.onnx`` file, or a folder that holds ``model.onnx``.
-            precision: ``fp32`` or ``int8``; the file itself decides what is computed in INT8.
+            precision: That of the file, which decides what is computed; see :mod:`farthing.models.precision`.
             threads: Of one operator, ≥ 1; operators run one after the other.
             device: ``cpu`` or ``cuda:<index>``.
             options: None are known.
 
         Raises:
-            EngineError: for BF16 and FP16, for a device it cannot use, and for models that it refuses.
+            EngineError: for another precision than the file's, for a device it cannot use, and for models that it
+                refuses.
             ModelError: when there is no such file, or external data leaves the model's folder.
         """
-        if precision not in ("fp32", "int8"):
-            raise EngineError(
-                f"onnxruntime computes a model in its own types: {precision} cannot be asked for",
-                hint="--engines openvino for BF16",
-            )
         file = model_file(path, ("model.onnx",))
+        _check_precision(file, precision)
         check_external_data(file)
         go_offline()
         return _OrtSession(file, threads, device)
+
+
+def _check_precision(file: Path, asked: Precision) -> None:
+    """Refuse to run a file under the name of another precision."""
+    try:
+        found = file_precision(file)
+    except ModelError as e:
+        raise EngineError(f"onnxruntime cannot run {file}: {e.message}", hint=e.hint) from e
+    if asked != found.precision:
+        raise EngineError(
+            f"onnxruntime computes a model in its own types: {file.name} is {found.words}, not {asked.upper()}",
+            hint="--engines openvino for BF16" if asked == "bf16" else None,
+        )
 
 
 class _OrtSession:

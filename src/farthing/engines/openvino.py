@@ -218,7 +218,7 @@ def _originals(compiled: Any) -> dict[str, str]:
 def _last_line(error: BaseException) -> str:
     """OpenVINO puts the source line of its check first and the reason last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return lines[-1].lstrip("- ") if lines else type(error).__name__
 
 
 def _spec(port: Any) -> TensorSpec:

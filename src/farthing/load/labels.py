@@ -39,8 +39,9 @@ def encode_labels(
 ) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """Turn labels into numbers.
 
-    Integers are class indices, other numbers stay as they are, anything else is a class name: its index is its
-    place in ``classes`` where all names occur there, else in the sorted names.
+    Integers are class indices — unless the model's own classes are called by other numbers, such as 1, 2, 3, and all
+    labels are among them: then their places count —, other numbers stay as they are, anything else is a class name: its
+    index is its place in ``classes`` where all names occur there, else in the sorted names.
 
     Args:
         values: One label a sample.
@@ -64,7 +65,8 @@ def encode_labels(
         bad = next((k for k, x in enumerate(known) if not math.isfinite(x)), None)
         if bad is not None:
             raise DataError(f"{source}: {names[bad]} has the label {values[bad]!r}, which is no finite number")
-        labels, order = tuple(known), tuple(classes) or _numbered(known)
+        places = _places(known, classes)
+        labels, order = places or tuple(known), tuple(classes) or _numbered(known)
     else:
         texts = [str(value).strip() for value in values]
         _refuse_decimal_commas(texts, source, names)
@@ -83,6 +85,15 @@ def _refuse_decimal_commas(texts: Sequence[str], source: str, names: Sequence[st
             f"{source}: {names[commas[0]]} has the label {texts[commas[0]]!r}; a comma marks no decimals",
             hint="write decimals with a point",
         )
+
+
+def _places(labels: Sequence[float], classes: Sequence[str]) -> tuple[float, ...] | None:
+    """Places of numeric labels among classes that are called by numbers other than 0 … k − 1; None for all others."""
+    numbers = [_number(name) for name in classes]
+    if not numbers or None in numbers or numbers == list(range(len(numbers))) or not set(labels) <= set(numbers):
+        return None
+    place = {number: float(k) for k, number in enumerate(numbers)}
+    return tuple(place[label] for label in labels)
 
 
 def _numbered(labels: Sequence[float]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from farthing.load.json_files import json_object
 from farthing.load.nearest import nearest
 from farthing.load.signature import onnx_signature
 from farthing.load.tokenizer_settings import text_settings
+from farthing.models.answers import answer_of
+from farthing.models.graph_content import graph_content
 from farthing.nouns import ModelRef, PipelineSpec
 
 __all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "settings_folder"]
@@ -94,11 +96,22 @@ def _optimum_ref(path: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
 def model_classes(ref: ModelRef) -> tuple[str, ...]:
     """Names of the classes in index order as ``config.json`` beside the model has them, else empty.
 
-    Placeholders (``LABEL_0`` …) count as no names.
+    Placeholders (``LABEL_0`` …) count as no names. Without config.json those that a classifier by scikit-learn,
+    XGBoost or LightGBM keeps in its graph.
 
     Raises:
         ModelError: when config.json cannot be read.
     """
+    return _configured_classes(ref) or _classes_in_graph(ref)
+
+
+def _classes_in_graph(ref: ModelRef) -> tuple[str, ...]:
+    """Class labels beside the scores, empty where they are 0 … k − 1 anyway."""
+    found = answer_of(graph_content(Path(ref.onnx_path))).classes if ref.onnx_path else ()
+    return () if found == tuple(map(str, range(len(found)))) else found
+
+
+def _configured_classes(ref: ModelRef) -> tuple[str, ...]:
     names = json_object(settings_folder(ref) / "config.json").get("id2label")
     if not isinstance(names, Mapping) or not names or not all(str(k).isdigit() for k in names):
         return ()

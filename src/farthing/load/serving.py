@@ -20,8 +20,10 @@ from farthing.load.schema import kind_of, read_noun
 from farthing.load.serve_file import NO_DEADLINE, Wishes, as_name, check_name, read_serve_file
 from farthing.load.served_route import ROUTE_FILE, route_models, tiers_of_routes
 from farthing.load.signature import onnx_signature
+from farthing.load.takeable import check_answers_are_tensors
 from farthing.models.built_here import check_built_here
 from farthing.models.onnx_files import check_external_data
+from farthing.models.precision import file_precision
 from farthing.nouns import Candidate, ModelRef, Offer, PipelineSpec, ServedModel
 from farthing.plugins import find
 
@@ -234,12 +236,13 @@ def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting)
     assert ref.onnx_path is not None
     file = Path(ref.onnx_path)
     check_external_data(file)
+    check_answers_are_tensors(file)
     signature = onnx_signature(file)
     free = all(spec.shape and spec.shape[0] is None for spec in signature.inputs)
     return ServedModel(
         name=name,
         path=file,
-        candidate=_layout("onnxruntime", "fp32", _BATCH if free else 1, setting.cores),
+        candidate=_as_given(file, _BATCH if free else 1, setting.cores),
         pipeline=pipeline,
         classes=model_classes(ref),
     )
@@ -256,6 +259,13 @@ def _of_artefact(path: Path, setting: _Setting) -> ServedModel:
         path=path.absolute(),
         candidate=_layout(engine, variant, _BATCH, setting.cores),
     )
+
+
+def _as_given(file: Path, max_batch: int, cores: int) -> Candidate:
+    """An ONNX file in ONNX Runtime, in the precision that the file is in."""
+    precision = file_precision(file).precision
+    layout = _layout("onnxruntime", "fp32" if precision == "fp32" else "original", max_batch, cores)
+    return replace(layout, precision=precision)
 
 
 def _layout(engine: str, variant: str, max_batch: int, cores: int) -> Candidate:

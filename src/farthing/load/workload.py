@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farthing.errors import DataError, InputError, TrustError
+from farthing.load.baseline_precision import baseline_precision
 from farthing.load.data import read_dataset
 from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse
-from farthing.load.labels import check_labels
+from farthing.load.judged import check_judged
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.nearest import nearest
 from farthing.load.schema import read_document
-from farthing.load.signature import onnx_signature
+from farthing.load.takeable import check_takeable
 from farthing.load.traces import TraceAsked
 from farthing.load.usage import read_usage, usage_frac
 from farthing.models.module_names import check_import_path
@@ -29,6 +30,7 @@ T = TypeVar("T")
 _DATA_KINDS = {"data": None, "images": "image", "texts": "text", "tensors": "tensor"}
 _DATA_KEYS = {*_DATA_KINDS, "labels", "text_column", "label_column"}
 _CLASS_METRICS = ("accuracy", "f1_macro")
+_BY_CLASS = (*_CLASS_METRICS, "agreement")
 
 
 def load_workload(path: Path | str, *, trust: bool = False, overrides: Mapping[str, Any] | None = None) -> Workload:
@@ -107,6 +109,8 @@ def _workload(values: Parsed, name: str | None) -> Workload:
     )
     if model.kind == "torch":
         check_import_path(model.path, "the model")
+    if model.onnx_path is not None:
+        check_takeable(Path(model.onnx_path))
     classes = model_classes(model)
     holdout = _dataset(values["inputs"], "inputs", classes)
     if holdout is None:
@@ -115,8 +119,8 @@ def _workload(values: Parsed, name: str | None) -> Workload:
             hint="--labels FOLDER; in a file inputs: {images: FOLDER}, texts, tensors or labels",
         )
     metric, custom = _metric(values["objective"].get("metric"), holdout)
-    if metric in _CLASS_METRICS and model.onnx_path is not None:
-        _check_classes(holdout, model.onnx_path)
+    if metric in _BY_CLASS and custom is None and model.onnx_path is not None:
+        check_judged(holdout, metric, Path(model.onnx_path))
     return Workload(
         name=top.get("name") or name or _stem(named.text),
         model=model,
@@ -211,12 +215,6 @@ def _metric(given: Located | None, holdout: Dataset) -> tuple[str, str | None]:
             hint="give inputs.labels, or metric: agreement to compare with the baseline's own answers",
         )
     return given.text, None
-
-
-def _check_classes(holdout: Dataset, onnx_path: str) -> None:
-    shape = onnx_signature(Path(onnx_path)).outputs[0].shape
-    if len(shape) >= 2 and shape[1] is not None and shape[1] > 1 and all(d == 1 for d in shape[2:]):
-        check_labels(holdout, shape[1])
 
 
 def asked_again(workload: Workload, flags: Mapping[str, Any]) -> Workload:
@@ -341,7 +339,8 @@ def _baseline(section: Mapping[str, Any], model: ModelRef) -> BaselineSpec:
             f"baseline.engine is {engine}, but {model.path} is an ONNX model, which PyTorch cannot run",
             hint="baseline.engine: onnxruntime, or give the PyTorch model as file.py:function",
         )
-    return BaselineSpec(engine=engine, precision=section.get("precision", "fp32"), max_batch=section.get("batch", 1))
+    precision = baseline_precision(section.get("precision"), engine, model)
+    return BaselineSpec(engine=engine, precision=precision, max_batch=section.get("batch", 1))
 
 
 def _bill(section: Mapping[str, Any]) -> Bill:

@@ -232,8 +232,16 @@ class _Calibration:
         self._indices, self._batch = request["indices"], request["batch"]
         self._pipeline, self._read = find("pipelines", spec.kind).open(spec), read
         path = model.onnx_path or (model.path if model.kind == "onnx" else None)
-        self._inputs = onnx_signature(Path(path)).inputs if path else _example_inputs(spec, model)
+        self._inputs = onnx_signature(Path(path)).inputs if path else self._of_module(spec, model, request)
         self.spent_s = 0.0
+
+    def _of_module(self, spec: PipelineSpec, model: ModelRef, request: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        from farthing.measure.module_inputs import module_inputs
+        from farthing.models.torch_code import input_parameters, user_module
+
+        parameters = input_parameters(user_module(model.path, trust=request["trust"]))
+        (payload,) = self._read(self._dataset, self._indices[:1])
+        return module_inputs(spec, model, self._pipeline, payload, parameters)
 
     def __iter__(self) -> Iterator[Feeds]:
         for k in range(0, len(self._indices), self._batch):
@@ -241,19 +249,6 @@ class _Calibration:
             feeds = self._pipeline(self._read(self._dataset, self._indices[k : k + self._batch]), self._inputs)
             self.spent_s += time.monotonic() - start
             yield feeds
-
-
-def _example_inputs(spec: PipelineSpec, model: ModelRef) -> tuple[TensorSpec, ...]:
-    """Inputs of a module that is not exported yet: what its pipeline makes."""
-    if spec.kind == "text":
-        names = spec.input_names or ("input_ids", "attention_mask")
-        return tuple(TensorSpec(name=n, dtype="int64", shape=(None, None)) for n in names)
-    name = (spec.input_names or ("images",))[0]
-    shape = model.example_shape
-    if shape is None and spec.crop is not None:
-        size = (spec.crop, spec.crop)
-        shape = (spec.channels, *size) if spec.layout == "NCHW" else (*size, spec.channels)
-    return (TensorSpec(name=name, dtype="float32", shape=(None, *shape)),) if shape else ()
 
 
 def resolve_step(request: Mapping[str, Any]) -> dict[str, Any]:

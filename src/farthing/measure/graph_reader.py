@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from farthing.core.graphs.records import NodeRecord, TensorRecord
 from farthing.errors import CandidateTimeout, FarthingError, ModelError
+from farthing.measure.traced_shapes import fill_in_shapes
 
 __all__ = ["read_graph", "read_graph_in_child"]
 
@@ -58,11 +59,15 @@ def read_graph(
         raise ModelError(f"{onnx_path}: cannot be read as an ONNX model: {problem}") from problem
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
+    whole = _copy(model)
     weights = {t.name: _tensor(t.name, list(t.dims), t.data_type, weight=True) for t in model.graph.initializer}
     _bind_inputs(model.graph, set(weights), batch, sequence_length, input_shapes or {})
     _forget_values(model.graph)
     try:
         inferred = _infer_shapes(model)
+        if not _all_known(inferred.graph):
+            traced = fill_in_shapes(inferred, whole, Path(onnx_path).absolute().parent, input_shapes or {})
+            inferred = inferred if traced else _infer_symbolically(inferred)
     except onnx.shape_inference.InferenceError as problem:
         raise ModelError(f"{onnx_path}: its shapes cannot be worked out: {problem}") from problem
     return _records(inferred.graph, weights)
@@ -124,8 +129,16 @@ def _stored_bytes(tensor: Any) -> float:
 def _infer_shapes(model: Any) -> Any:
     import onnx
 
-    inferred = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
-    return inferred if _all_known(inferred.graph) else _infer_symbolically(inferred)
+    return onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
+
+
+def _copy(model: Any) -> Any:
+    """The model as it is, before its inputs are bound and its weights forgotten."""
+    import onnx
+
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
 
 
 def _all_known(graph: Any) -> bool:

@@ -46,7 +46,7 @@ def request_bytes(model: Mapping[str, Any], payload: Any) -> bytes:
     Args:
         model: What ``GET /v2/models/NAME`` said.
         payload: An image's bytes or a text (to SageMaker's address), or tensors by name (Open Inference Protocol, in
-            binary).
+            binary). A single array goes to a single input, whatever its name, as in the tensor pipeline.
 
     Raises:
         MeasureError: when the model's inputs have other names or types than the payload.
@@ -59,9 +59,10 @@ def request_bytes(model: Mapping[str, Any], payload: Any) -> bytes:
     inputs, parts = [], []
     for spec in model["inputs"]:
         name, kind = spec["name"], spec["datatype"]
-        if name not in payload or kind not in _NUMPY_OF:
+        source = next(iter(payload)) if len(payload) == len(model["inputs"]) == 1 else name
+        if source not in payload or kind not in _NUMPY_OF:
             raise MeasureError(f"the served model wants the input {name} ({kind}); the data has {', '.join(payload)}")
-        array = np.ascontiguousarray(payload[name], dtype=_NUMPY_OF[kind])
+        array = np.ascontiguousarray(payload[source], dtype=_NUMPY_OF[kind])
         data = array.tobytes()
         size = {"binary_data_size": len(data)}
         inputs.append({"name": name, "shape": [1, *array.shape], "datatype": kind, "parameters": size})

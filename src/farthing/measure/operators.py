@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from farthing.core.graphs.costs import node_costs
 from farthing.core.graphs.phrases import counted
 from farthing.core.graphs.records import NodeRecord, unsigned_weights
 from farthing.core.graphs.roofline import build_profile
+from farthing.core.graphs.trees import TREE_COMPILERS
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Profile
 
 __all__ = ["ProfiledBlock", "ProfiledOperators", "ProfiledReplica", "ReadGraph", "profile_candidate"]
@@ -111,6 +113,7 @@ def profile_candidate(
         float_profile=float_profile,
         server=server,
         findings=_findings(records, replica.candidate),
+        compilers=[name for name in TREE_COMPILERS if importlib.util.find_spec(name)],
     )
 
 

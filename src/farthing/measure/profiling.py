@@ -55,7 +55,7 @@ def _profile(
             peaks,
             batch=c.max_batch,
             isa=bench.hardware.isa,
-            float_profile=full if c.precision == "int8" and full and full.batch == c.max_batch else None,
+            float_profile=full if _comparable(c, full) else None,
             server=server,
         )
         return replace(seen, candidate=c)
@@ -63,6 +63,13 @@ def _profile(
     profile = bench.keep(f"profile/{c.label}/{c.precision}", Profile, "measure", run)
     bench.retire([])
     return profile
+
+
+def _comparable(c: Candidate, full: Profile | None) -> bool:
+    """Whether an INT8 candidate can be held against that profile: of a model in floats, and of the same batch."""
+    return (
+        c.precision == "int8" and full is not None and full.candidate.precision != "int8" and full.batch == c.max_batch
+    )
 
 
 def _graph_of(bench: Workbench, c: Candidate) -> ReadGraph:

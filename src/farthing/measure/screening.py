@@ -23,6 +23,7 @@ def build_all(state: RunState, cores: int) -> tuple[Candidate, ...]:
     wanted = [*bench.settings.variants]
     if bench.workload.model.kind == "torch" and any(e in engines for e in ("pytorch", "torch-compile")):
         wanted.append("torch-module")
+    wanted += [v for v in (state.baseline.variant,) if v not in wanted]
     for k, name in enumerate(wanted):
         bench.tell("building", k, len(wanted), name)
         pip = find("variants", name).missing()

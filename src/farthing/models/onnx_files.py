@@ -16,6 +16,7 @@ __all__ = [
     "GraphSummary",
     "check_external_data",
     "check_onnx",
+    "graphs_of",
     "input_specs",
     "model_file",
     "operator_kinds",
@@ -82,23 +83,24 @@ def _mentions_external_data(path: Path) -> bool:
     return False
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
+def graphs_of(graph: Any) -> Iterator[Any]:
+    """Walk a graph and all graphs inside its nodes, the graph itself first."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
+                yield from graphs_of(inner)
 
 
 def _nodes(model: Any) -> Iterator[Any]:
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         yield from graph.node
     for function in model.functions:
         yield from function.node
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
             yield from (sparse.values, sparse.indices)

@@ -25,6 +25,8 @@ __all__ = [
     "ModuleSignature",
     "as_flat",
     "flatten",
+    "input_hint",
+    "input_parameters",
     "named_answers",
     "read_signature",
     "state_digest",
@@ -127,6 +129,28 @@ def flatten(answer: Any, name: str = "output") -> Iterator[tuple[str, Any]]:
 def _keywords(module: Any, names: Sequence[str]) -> bool:
     parameters = inspect.signature(module.forward).parameters
     return all(n in parameters for n in names)
+
+
+def input_parameters(module: Any) -> dict[str, bool]:
+    """Parameters of ``forward`` in order, and whether it cannot do without; empty where it takes ``*args`` only."""
+    signature = inspect.signature(module.forward)
+    varying = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    empty = inspect.Parameter.empty
+    return {p.name: p.default is empty for p in signature.parameters.values() if p.kind not in varying}
+
+
+def input_hint(module: Any, feeds: Feeds) -> str | None:
+    """What to change where a module does not take images: their channels, or their size; None where nothing is told."""
+    import torch
+
+    first = next((m for m in module.modules() if isinstance(m, torch.nn.Conv2d)), None)
+    images = [a for a in feeds.values() if a.ndim == 4]
+    if first is None or len(images) != 1:
+        return None
+    made, wanted = images[0].shape[1], first.in_channels
+    if made != wanted and wanted in (1, 3):
+        return f"its first convolution takes {wanted} channel{'s' if wanted > 1 else ''}: inputs.channels {wanted}"
+    return "inputs.resize and inputs.crop decide the size of the images"
 
 
 def named_answers(module: Any, feeds: Feeds) -> dict[str, NDArray[Any]]:

@@ -138,8 +138,15 @@ def _row(o: OperatorTime) -> tuple[str, ...]:
         percent(o.share_frac, decimals=1),
         "" if o.flops is None else count(o.flops),
         "" if o.bytes_moved is None else count(o.bytes_moved),
-        "" if o.roofline_frac is None else percent(o.roofline_frac, decimals=0),
+        _of_roofline(o),
     )
+
+
+def _of_roofline(o: OperatorTime) -> str:
+    """Share of the roofline; ``unknown`` where the work is, empty where there is none to do."""
+    if o.roofline_frac is None:
+        return "unknown" if o.flops is None else ""
+    return percent(o.roofline_frac, decimals=0)
 
 
 def _bottom(profile: Profile) -> Table:

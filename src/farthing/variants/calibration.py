@@ -9,13 +9,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from farthing.core.graphs.trees import TREE_KINDS, TREES_GAIN_NOTHING
 from farthing.errors import EngineError
 from farthing.models.digests import digest, size_mib
 from farthing.models.onnx_files import GraphSummary, check_onnx, summarize
+from farthing.models.precision import file_precision
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
+from farthing.variants.widened import widen, write_model
 
-__all__ = ["calibration_feeds", "describe", "onnx_of", "quantizable"]
+__all__ = ["calibration_feeds", "describe", "full_precision", "onnx_of", "quantizable"]
+
+
+_NO_PRODUCTS = "it has neither matrix products with stored weights nor convolutions"
 
 
 def onnx_of(model: ModelRef) -> Path:
@@ -29,6 +35,26 @@ def onnx_of(model: ModelRef) -> Path:
     return Path(model.onnx_path)
 
 
+def full_precision(model: ModelRef, out: Path) -> Path:
+    """Path of the model in FP32: the resolved file itself, or one that is widened from FP16 or BF16.
+
+    Args:
+        model: Resolved, not quantised.
+        out: The run's output folder; a widened model is written below it once.
+    """
+    source = onnx_of(model)
+    if file_precision(source).precision not in ("fp16", "bf16"):
+        return source
+    target = out / "artefacts" / "widened" / "fp32.onnx"
+    if not target.is_file():
+        import onnx
+
+        wide = onnx.load(str(source))
+        widen(wide)
+        write_model(wide, target)
+    return target
+
+
 def quantizable(source: Path) -> GraphSummary:
     """Summary of a model that INT8 can help.
 
@@ -36,11 +62,13 @@ def quantizable(source: Path) -> GraphSummary:
         EngineError: when it has neither weighted matrix products nor convolutions, or is quantized already.
         ModelError: when it is corrupt.
     """
+    found = file_precision(source)
+    if found.precision == "int8":
+        raise EngineError(f"{source.name} is quantized already: {found.words}")
     graph = summarize(check_onnx(source))
     if graph.weighted_products + graph.convolutions == 0:
-        raise EngineError(
-            f"INT8 cannot help {source.name}: it has neither matrix products with stored weights nor convolutions"
-        )
+        why = TREES_GAIN_NOTHING if TREE_KINDS & graph.kinds.keys() else _NO_PRODUCTS
+        raise EngineError(f"INT8 cannot help {source.name}: {why}")
     pairs = graph.kinds["QuantizeLinear"] + graph.kinds["DynamicQuantizeLinear"]
     if pairs:
         raise EngineError(f"{source.name} is quantized already: it has {pairs} quantizing nodes")

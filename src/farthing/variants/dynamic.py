@@ -10,7 +10,7 @@ from farthing.models.isa import has_int8_dot
 from farthing.models.offline import go_offline, quiet
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
-from farthing.variants.calibration import describe, onnx_of, quantizable
+from farthing.variants.calibration import describe, full_precision, onnx_of, quantizable
 
 __all__ = ["DynamicInt8"]
 
@@ -35,8 +35,8 @@ class DynamicInt8:
         Raises:
             EngineError: when there are hardly any matrix products to gain from.
         """
-        source = onnx_of(model)
-        graph = quantizable(source)
+        graph = quantizable(onnx_of(model))
+        source = full_precision(model, out)
         if not graph.is_matmul_model:
             raise EngineError(
                 f"dynamic INT8 cannot help {source.name}: it only quantizes matrix products, of which the model "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import ModelError
+from farthing.models.answers import answer_of
 from farthing.models.built_here import remember_built_here
+from farthing.models.graph_content import graph_content
 from farthing.models.offline import go_offline, quiet
 from farthing.models.onnx_files import check_external_data, check_onnx, input_specs, model_file
-from farthing.models.torch_code import PROGRAM, ModuleSignature, as_flat, named_answers, user_module
+from farthing.models.torch_code import PROGRAM, ModuleSignature, as_flat, input_hint, named_answers, user_module
 from farthing.nouns import ModelRef, TensorSpec
 from farthing.ports import Feeds
 from farthing.variants.batch_axis import TOLERANCE, fixed_batch, free_batch, run_onnx, worst_difference
+from farthing.variants.tensor_answers import give_tensors
 
 __all__ = ["MODULE_FOLDER", "resolve_model"]
 
@@ -54,10 +58,27 @@ def resolve_model(ref: ModelRef, out: Path, examples: Sequence[Feeds], *, trust:
 
 
 def _adopt(source: Path, out: Path, examples: Sequence[Feeds]) -> Path:
-    """Copy an ONNX file with its external data, the batch dimension freed where possible."""
+    """Copy an ONNX file, with the tensor of its scores as its first output."""
     import onnx
 
     file = model_file(source, ("model.onnx", "onnx/model.onnx"))
+    content = graph_content(file)
+    answer = answer_of(content)
+    if not answer.outputs or not answer.changes(content):
+        return _copied(file, out, examples)
+    check_external_data(file)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "model.onnx"
+        model = onnx.load(file)
+        give_tensors(model, answer)
+        onnx.save(model, plain)
+        return _copied(plain, out, examples)
+
+
+def _copied(file: Path, out: Path, examples: Sequence[Feeds]) -> Path:
+    """Copy an ONNX file with its external data, the batch dimension freed where possible."""
+    import onnx
+
     model = check_onnx(file)
     data = check_external_data(file)
     target = out / "model" / "model.onnx" if data else out / "model.onnx"
@@ -117,7 +138,10 @@ def _example(module: Any, ref: ModelRef, feeds: dict[str, NDArray[Any]]) -> _Exa
         answers = named_answers(module, feeds)
     except Exception as e:
         shapes = ", ".join(f"{n} {a.dtype} {a.shape}" for n, a in feeds.items())
-        raise ModelError(f"{ref.path} does not take {shapes}: {type(e).__name__}: {_first_line(e)}") from e
+        raise ModelError(
+            f"{ref.path} does not take {shapes}: {type(e).__name__}: {_first_line(e)}",
+            hint=input_hint(module, feeds),
+        ) from e
     if not answers:
         raise ModelError(f"{ref.path} returned no tensor")
     return _Example(feeds=feeds, answers=answers)

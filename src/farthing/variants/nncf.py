@@ -13,7 +13,7 @@ from farthing.models.offline import go_offline, quiet
 from farthing.models.onnx_files import GraphSummary
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
-from farthing.variants.calibration import calibration_feeds, describe, onnx_of, quantizable
+from farthing.variants.calibration import calibration_feeds, describe, full_precision, onnx_of, quantizable
 
 __all__ = ["NncfInt8"]
 
@@ -45,8 +45,8 @@ class NncfInt8:
         Raises:
             EngineError: when there is nothing to quantize, no calibration data, or NNCF fails.
         """
-        source = onnx_of(model)
-        graph = quantizable(source)
+        graph = quantizable(onnx_of(model))
+        source = full_precision(model, out)
         feeds = calibration_feeds(calibration, _MOST)
         go_offline()
         folder = out / "artefacts" / "int8-nncf"

@@ -17,7 +17,7 @@ from farthing.models.isa import has_int8_dot
 from farthing.models.offline import go_offline, quiet
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
-from farthing.variants.calibration import calibration_feeds, describe, onnx_of, quantizable
+from farthing.variants.calibration import calibration_feeds, describe, full_precision, onnx_of, quantizable
 
 __all__ = ["QdqInt8"]
 
@@ -98,8 +98,8 @@ class QdqInt8:
         Raises:
             EngineError: when there is nothing to quantize, no calibration data, or ONNX Runtime fails.
         """
-        source = onnx_of(model)
-        graph = quantizable(source)
+        graph = quantizable(onnx_of(model))
+        source = full_precision(model, out)
         feeds = calibration_feeds(calibration, _MOST)
         go_offline()
         target = out / "artefacts" / "int8-qdq.onnx"

@@ -17,6 +17,7 @@ from farthing.load.splits import make_splits
 from farthing.measure.builder import module_digest
 from farthing.measure.child import peak_memory_mib
 from farthing.measure.clock import MonotonicClock
+from farthing.measure.first_sample import check_first_sample
 from farthing.measure.hardware import fingerprint, this_machine, versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
@@ -192,11 +193,12 @@ def opened(
         EngineMissingError: when the baseline's engine is not installed here.
         InputError: when this machine cannot stand for the bill's offer, or the bill pays for less than a replica.
         PriceError: when the bill's offer is unknown or its price too old.
-        DataError: when there are too few samples.
+        DataError: when there are too few samples, or the first one does not fit the model.
         StoreError: when another run is at work in ``output_dir``, or nothing can be written there.
         UnexpectedError: for a fault of farthing's own; what was measured is written, and the same call goes on from it.
     """
     _check_installed(workload.baseline.engine)
+    check_first_sample(workload)
     settings = replace(settings or Settings(), trust=True)
     market = market_of(workload, as_of, max_price_age_days, this_machine())
     arrivals = trace_of(workload, market)

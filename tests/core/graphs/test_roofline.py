@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from farthing.core.graphs.conversions import converts, moves
 from farthing.core.graphs.costs import NodeCost, Traffic
+from farthing.core.graphs.phrases import percent
 from farthing.core.graphs.roofline import (
     attainable_gflops,
     build_profile,
@@ -166,7 +167,13 @@ def server(latency_ms: float, service_ms: float) -> Measurement:
         ([op("a", 1.5)], {"wall_ms": 4.0, "pipeline_ms": 2.2}, "preprocessing", "55 %"),
         ([op("a", 1.5)], {"wall_ms": 1.6, "server": server(5, 2)}, "queue", "waits 3 of its 5 ms"),
         ([op("a", 1.5)], {"wall_ms": 1.6, "server": server(3, 2)}, "compute", "arithmetic"),
-        ([op("x", 1.5)], {"wall_ms": 1.6}, "compute", "no operator's work is known"),
+        ([op("x", 1.5)], {"wall_ms": 1.6}, "unknown", "whose work is known take 0 % of the operator time"),
+        (
+            [op("a", 0.3), op("x", 1.2)],
+            {"wall_ms": 1.6},
+            "unknown",
+            "whose work is known take 20 % of the operator time",
+        ),
     ],
 )
 def test_bottleneck(operators: list[OperatorTime], more: Any, bottleneck: str, says: str) -> None:
@@ -239,3 +246,47 @@ def test_profiles_of_different_batches_are_not_compared() -> None:
 def test_missing_int8_units_are_named_where_that_is_sure(isa: tuple[str, ...], said: bool) -> None:
     found = profile([op("a", 1.0, precision="u8")], candidate=INT8, isa=isa)
     assert any("no VNNI" in remark for remark in found.remarks) == said
+
+
+@pytest.mark.parametrize("unknown_ms", [1.5, 40.0])
+def test_nothing_is_said_against_the_roofline_where_most_work_is_unknown(unknown_ms: float) -> None:
+    found = profile([op("a", 1.2), op("x", unknown_ms)], wall_ms=1.3 + unknown_ms)
+    said = " ".join([found.why, *found.remarks])
+    assert found.bottleneck == "unknown"
+    assert "roofline is unknown: operators' work is known for" in said
+    assert "attain" not in said
+
+
+def test_where_a_part_is_unknown_the_known_part_is_held_against_its_own_time() -> None:
+    found = profile([op("a", 4.0), op("x", 1.0)], wall_ms=5.2)
+    assert found.remarks[0] == (
+        "the roofline allows 1 ms for the operators whose work is known (80 % of the time), which take 4 ms: 25 % "
+        "attained; of the others it is unknown"
+    )
+
+
+def test_tiny_operators_of_unknown_work_are_not_called_overhead() -> None:
+    found = profile([op(f"x{k}", 0.005) for k in range(100)], wall_ms=0.55)
+    assert found.bottleneck == "unknown"
+
+
+def test_an_operator_with_nothing_to_do_is_known() -> None:
+    nothing = replace(COSTS["c"], flops=0.0, least_flops=0.0, reads=(), writes=())
+    found = profile([op("a", 1.2), op("c", 1.4)], wall_ms=2.7, costs={**COSTS, "c": nothing})
+    assert "(100 % of the time)" in found.remarks[0]
+
+
+def test_a_share_that_rounds_to_nothing_is_not_called_0() -> None:
+    assert percent(0.001) == "under 1 %"
+    assert (percent(0.0), percent(0.006)) == ("0 %", "1 %")
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"), [((), "lleaves or Treelite compile"), (("lleaves",), "lleaves, installed")]
+)
+def test_trees_get_advice(installed: tuple[str, ...], said: str) -> None:
+    operators = [op("trees", 3.0, "TreeEnsembleClassifier"), op("a", 1.0)]
+    (remark,) = [r for r in profile(operators, wall_ms=4.2, compilers=installed).remarks if r.startswith("trees")]
+    assert "75 % of the operator time: no quantisation helps" in remark
+    assert said in remark
+    assert not any(r.startswith("trees") for r in profile([op("a", 3.0)], compilers=installed).remarks)

@@ -55,3 +55,21 @@ def test_layouts_load_all_cores() -> None:
     assert layouts(3) == ((3, 1), (1, 3))
     spec = BaselineSpec(engine="onnxruntime", precision="fp32", max_batch=4)
     assert {(c.variant, c.max_batch, c.instances * c.threads) for c in baseline_candidates(spec, 4)} == {("fp32", 4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "variant"),
+    [
+        ("onnxruntime", "fp32", "fp32"),
+        ("onnxruntime", "int8", "original"),
+        ("onnxruntime", "fp16", "original"),
+        ("openvino", "bf16", "fp32"),
+        ("openvino", "int8", "original"),
+        ("pytorch", "bf16", "torch-module"),
+    ],
+)
+def test_a_baseline_that_is_not_in_floats_of_32_bits_runs_as_it_came(
+    engine: str, precision: Precision, variant: str
+) -> None:
+    spec = BaselineSpec(engine=engine, precision=precision)
+    assert {(c.variant, c.precision) for c in baseline_candidates(spec, 2)} == {(variant, precision)}

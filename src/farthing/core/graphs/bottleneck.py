@@ -8,9 +8,9 @@ from typing import Literal
 from farthing.core.graphs.phrases import percent
 from farthing.nouns import Measurement
 
-__all__ = ["Bottleneck", "find_bottleneck"]
+__all__ = ["KNOWN_FRAC", "Bottleneck", "find_bottleneck"]
 
-Bottleneck = Literal["compute", "memory", "overhead", "preprocessing", "queue"]
+Bottleneck = Literal["compute", "memory", "overhead", "preprocessing", "queue", "unknown"]
 
 _QUEUE_FRAC = 0.5
 """Share of the median request's latency, in the Server scenario, above which waiting is the bottleneck."""
@@ -22,6 +22,8 @@ _TINY_MS = 0.02
 """Operators shorter than this on average …"""
 _TINY_ROOF_FRAC = 0.1
 """… that attain less of the roof than this are calls with next to no work in them: overhead."""
+KNOWN_FRAC = 0.5
+"""Share of the operator time whose work must be known before anything is said against the roofline."""
 _MEMORY_FRAC = 0.5
 """Share of the rated operator time in memory-bound operators above which memory is the bottleneck."""
 
@@ -41,13 +43,15 @@ def find_bottleneck(
     2. *preprocessing*: the pipeline takes more than half of the wall time;
     3. *overhead*: more than 40 % of the engine's time lies outside all operators, or the operators take less
        than 20 µs on average and attain less than a tenth of the roof;
-    4. *memory*: more than half of the rated operator time is in operators that the bandwidth limits;
-    5. *compute*: what remains.
+    4. *unknown*: the work of the operators that take half of the time, or more, is not known;
+    5. *memory*: more than half of the rated operator time is in operators that the bandwidth limits;
+    6. *compute*: what remains.
 
     Args:
         operator_ms: Time of each operator, shape ``(n_operators,)``.
-        least_ms: What the roofline allows each, None where unknown, shape ``(n_operators,)``.
-        bounds: What limits each at best, None where unknown, shape ``(n_operators,)``.
+        least_ms: What the roofline allows each, 0 where nothing is to be done, None where unknown, shape
+            ``(n_operators,)``.
+        bounds: What limits each at best, None where unknown or nothing is to be done, shape ``(n_operators,)``.
         wall_ms: One batch, pipeline included, > 0.
         pipeline_ms: Part of it before the engine.
         server: Measurement with ``latency_p50_ms`` and ``service_ms``; None when there is none.
@@ -87,7 +91,8 @@ def _overhead(
         share = percent(outside_ms / engine_ms)
         return "overhead", f"{outside_ms:.3g} of the engine's {engine_ms:.3g} ms ({share}) lie outside all operators"
     rated_ms = sum(t for t, least in zip(operator_ms, least_ms) if least is not None)
-    attained = sum(least for least in least_ms if least is not None) / rated_ms if rated_ms > 0 else 1.0
+    known = rated_ms > KNOWN_FRAC * spent_ms
+    attained = sum(least for least in least_ms if least is not None) / rated_ms if known else 1.0
     if not operator_ms or spent_ms / len(operator_ms) >= _TINY_MS or attained >= _TINY_ROOF_FRAC:
         return None
     mean_us = 1000 * spent_ms / len(operator_ms)
@@ -102,10 +107,16 @@ def _memory_or_compute(
     least_ms: Sequence[float | None],
     bounds: Sequence[Literal["compute", "memory"] | None],
 ) -> tuple[Bottleneck, str]:
+    spent_ms = sum(operator_ms)
+    known_ms = sum(t for t, least in zip(operator_ms, least_ms) if least is not None)
     rated = [(t, least, b) for t, least, b in zip(operator_ms, least_ms, bounds) if b is not None and least is not None]
     rated_ms = sum(t for t, _, _ in rated)
-    if rated_ms <= 0:
-        return "compute", "no operator's work is known, and neither pipeline nor overhead dominates"
+    if known_ms <= KNOWN_FRAC * spent_ms or rated_ms <= 0:
+        known = percent(known_ms / spent_ms if spent_ms > 0 else 0.0)
+        return "unknown", (
+            f"the operators whose work is known take {known} of the operator time, and neither pipeline nor overhead "
+            "dominates"
+        )
     memory_frac = sum(t for t, _, b in rated if b == "memory") / rated_ms
     kind: Bottleneck = "memory" if memory_frac > _MEMORY_FRAC else "compute"
     share = memory_frac if kind == "memory" else 1 - memory_frac

@@ -39,13 +39,23 @@ _FAMILIES = (
     _family("max_pool2d_with_indices mkldnn_max_pool2d", "MaxPool"),
     _family("mean adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d", "ReduceMean GlobalAveragePool AveragePool"),
     _family("relu relu_ clamp_min clamp_min_", "Relu"),
-    _family("gelu", "Gelu"),
+    _family("_scaled_dot_product_flash_attention_for_cpu", "MatMul", False),
+    _family("embedding index_select", "Gather", True),
+    _family("gelu", "Gelu Erf"),
     _family("_softmax", "Softmax"),
     _family("add add_", "Add"),
     _family("sigmoid sigmoid_", "Sigmoid"),
     _family("tanh tanh_", "Tanh"),
     _family("cat", "Concat"),
 )
+_HEADERS = (
+    "_reshape_alias _to_copy _unsafe_view alias as_strided clone contiguous conv2d convolution _convolution copy_ "
+    "detach empty empty_like empty_strided expand expand_as fill_ flatten full layer_norm lift_fresh linear matmul "
+    "permute reshape resolve_conj resolve_neg scalar_tensor select slice softmax split squeeze t to transpose "
+    "unsqueeze view zero_"
+)
+_NO_WORK = frozenset(_HEADERS.split())
+"""Kinds of PyTorch that make headers, copies or calls of others: what they take is not work that the model needs."""
 
 
 def family_work(
@@ -53,11 +63,15 @@ def family_work(
 ) -> dict[int, tuple[tuple[NodeCost, ...], float]]:
     """Nodes whose work a row does and the row's share of it, by index into ``operators``.
 
+    Rows that only make headers or copies, or call others, have no nodes and nothing to do.
+
     Where several kernels do a family's work (PyTorch picks one by size), how they share it is not known: it is
     split by their time, so that all of them show what the family attains. Nothing is fused: eager engines write
     every result to memory.
     """
-    found = {}
+    found: dict[int, tuple[tuple[NodeCost, ...], float]] = {
+        i: ((), 1.0) for i, operator in enumerate(operators) if operator.kind in _NO_WORK
+    }
     for family in _FAMILIES:
         rows = [i for i, operator in enumerate(operators) if operator.kind in family.engine_kinds]
         nodes = tuple(cost for cost in costs.values() if _belongs(cost, family))

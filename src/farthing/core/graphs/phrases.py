@@ -6,7 +6,9 @@ __all__ = ["counted", "percent"]
 
 
 def percent(fraction: float) -> str:
-    """Write a fraction in whole per cent (``38 %``)."""
+    """Write a fraction in whole per cent (``38 %``); what is there but rounds to nothing is ``under 1 %``."""
+    if 0 < fraction < 0.005:
+        return "under 1 %"
     return f"{100 * fraction:.0f} %"
 
 

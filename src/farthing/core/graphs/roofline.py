@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from farthing.core.graphs.bottleneck import find_bottleneck
-from farthing.core.graphs.conversions import moves
+from farthing.core.graphs.bottleneck import KNOWN_FRAC, find_bottleneck
+from farthing.core.graphs.conversions import converts, moves
 from farthing.core.graphs.costs import NodeCost, fused_cost
 from farthing.core.graphs.covering import covered_nodes, original_name
 from farthing.core.graphs.families import family_work
 from farthing.core.graphs.int8 import int8_remarks
 from farthing.core.graphs.phrases import percent
+from farthing.core.graphs.trees import tree_remark
 from farthing.nouns import Candidate, MachinePeaks, Measurement, OperatorTime, Precision, Profile
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "rate_operators",
 ]
 
+_NEARLY_ALL_FRAC = 0.9
+"""Share of the operator time from which the operators whose work is known stand for the engine."""
 _FLOAT_BYTES: Mapping[Precision, float | None] = {"fp32": None, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
 _Work = tuple[tuple[NodeCost, ...], float]
 """What an operator does one after the other, and its share of it."""
@@ -54,6 +57,11 @@ class RooflinePoint:
     bytes_moved: float | None = None
     compute_ms: float | None = None
     memory_ms: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether its work is known, even where there is none to do."""
+        return self.flops is not None
 
     @property
     def least_ms(self) -> float | None:
@@ -142,9 +150,13 @@ def rate_operators(
 def _claimed(
     operators: Sequence[OperatorTime], covered: Sequence[tuple[str, ...]], costs: Mapping[str, NodeCost]
 ) -> dict[int, _Work]:
-    """Work of each operator by index; of several that carry a node, the longest that is no conversion has it."""
+    """Work of each operator by index; of several that carry a node, the longest that is no conversion has it.
+
+    Conversions that the engine put in by itself have nothing to do.
+    """
     claimed: set[str] = set()
-    work: dict[int, _Work] = {}
+    own = (i for i, operator in enumerate(operators) if converts(operator.kind) and not covered[i])
+    work: dict[int, _Work] = dict.fromkeys(own, ((), 1.0))
     for i in sorted(range(len(operators)), key=lambda i: (moves(operators[i].kind), -operators[i].time_ms)):
         fresh = [costs[node] for node in covered[i] if node not in claimed]
         claimed.update(covered[i])
@@ -211,9 +223,19 @@ def _all_rated(
 
 def _attained(operators: Sequence[OperatorTime], points: Sequence[RooflinePoint], engine_ms: float) -> str:
     least = sum(p.least_ms or 0.0 for p in points)
-    if least <= 0 or engine_ms <= 0:
+    if engine_ms <= 0 or not operators:
         return ""
-    known = sum(o.share_frac for o, p in zip(operators, points, strict=True) if p.least_ms is not None)
+    rated = [o for o, p in zip(operators, points, strict=True) if p.known]
+    known = sum(o.share_frac for o in rated)
+    if known <= KNOWN_FRAC:
+        share = percent(known)
+        return f"how far the engine is from the roofline is unknown: operators' work is known for {share} of the time"
+    rated_ms = sum(o.time_ms for o in rated)
+    if known < _NEARLY_ALL_FRAC:
+        return (
+            f"the roofline allows {least:.3g} ms for the operators whose work is known ({percent(known)} of the time), "
+            f"which take {rated_ms:.3g} ms: {percent(least / rated_ms)} attained; of the others it is unknown"
+        )
     return (
         f"the roofline allows {least:.3g} ms for the operators whose work is known ({percent(known)} of the time), "
         f"the engine takes {engine_ms:.3g} ms: {percent(least / engine_ms)} attained"
@@ -240,6 +262,7 @@ def build_profile(
     float_profile: Profile | None = None,
     server: Measurement | None = None,
     findings: Sequence[str] = (),
+    compilers: Sequence[str] = (),
 ) -> Profile:
     """Where the time of one batch goes, held against the machine's roof.
 
@@ -255,6 +278,7 @@ def build_profile(
         float_profile: The same model and batch in FP32, to say why INT8 is not faster.
         server: Server scenario, to tell whether requests mostly wait.
         findings: Remarks that others made, such as unsigned weights; kept as they are.
+        compilers: Compilers of trees that are installed here.
 
     Raises:
         ValueError: when the times are out of their domain or ``float_profile`` has another batch.
@@ -264,7 +288,7 @@ def build_profile(
     rated = _all_rated(operators, points, costs)
     bottleneck, why = find_bottleneck(
         operator_ms=[o.time_ms for o in rated],
-        least_ms=[p.least_ms for p in points],
+        least_ms=[p.least_ms or (0.0 if p.known else None) for p in points],
         bounds=[p.bound for p in points],
         wall_ms=wall_ms,
         pipeline_ms=pipeline_ms,
@@ -283,5 +307,9 @@ def build_profile(
         peaks=peaks,
         bottleneck=bottleneck,
         why=why,
-        remarks=tuple(remark for remark in (_attained(rated, points, engine_ms), *findings, *int8) if remark),
+        remarks=tuple(
+            remark
+            for remark in (_attained(rated, points, engine_ms), tree_remark(ordered, compilers), *findings, *int8)
+            if remark
+        ),
     )

@@ -26,8 +26,12 @@ def layouts(cores: int) -> tuple[tuple[int, int], ...]:
 
 
 def baseline_candidates(spec: BaselineSpec, cores: int) -> tuple[Candidate, ...]:
-    """What serves today on all cores, in every layout; the fastest of them is the baseline."""
-    variant = "torch-module" if spec.engine in ("pytorch", "torch-compile") else "fp32"
+    """What serves today on all cores, in every layout; the fastest of them is the baseline.
+
+    A quantised or FP16 model is run as it came; BF16 is computed from FP32.
+    """
+    full = "fp32" if spec.precision in ("fp32", "bf16") else "original"
+    variant = "torch-module" if spec.engine in ("pytorch", "torch-compile") else full
     one = Candidate(engine=spec.engine, variant=variant, precision=spec.precision)
     return with_batches(one, (spec.max_batch,), layouts(cores))
 
