@@ -212,17 +212,27 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 
 @cli.command()
 @click.argument("plan", type=click.Path(path_type=Path))
+@click.option(
+    "--tolerance", metavar="10%", default="10%", show_default=True,
+    help="By how much service time and capacity may be worse than planned; better is no failure.",
+)  # fmt: skip
 @seed_option
 @trust_option
 @json_option
-def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan.yaml again: service time, capacity, latency at its peak rate."""
+def verify(plan: Path, tolerance: str, seed: int, trust: bool, as_json: bool) -> NoReturn:
+    """Measure a plan again: service time, capacity, latency at its peak rate.
+
+    PLAN is a plan.yaml or the folder that it lies in. Exit status 0: nothing is worse than planned; 3: something is, or
+    the machine was too busy to say.
+    """
+    from farthing.load.units import fraction
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.verbs.verify import verify as run
 
+    worse_frac = fraction(tolerance, "--tolerance")
     with TerminalProgress() as progress:
-        result = run(plan, settings=_settings(seed, trust, {}), on_progress=progress)
+        result = run(plan, settings=_settings(seed, trust, {}), tolerance_frac=worse_frac, on_progress=progress)
     if as_json:
         _print_json("verification", result)
     else:
@@ -237,8 +247,12 @@ def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
 @click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused.")
 @json_option
 def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int, as_json: bool) -> None:
-    """Write the page of a plan.yaml again, at another day's prices."""
+    """Write the page of a plan again, at another day's prices.
+
+    PLAN is a plan.yaml or the folder that it lies in.
+    """
     from farthing.render import terminal
+    from farthing.verbs.report import priced_file
     from farthing.verbs.report import report as run
 
     priced, page = run(plan, out, as_of=as_of, max_price_age_days=max_price_age)
@@ -246,7 +260,8 @@ def report(plan: Path, out: Path | None, as_of: date | None, max_price_age: int,
         _print_json("plan", priced)
     else:
         if as_of is not None:
-            terminal.print_plan(priced, page.parent)
+            files = terminal.PlanFiles(plan=priced_file(plan, as_of), report=page)
+            terminal.print_plan(priced, page.parent, files)
         click.echo(page)
 
 

@@ -1143,6 +1143,9 @@ class Check:
         limit: The rule in words (``within 10 %``).
         outcome: ``met``, ``not_met``, or ``unproven`` when the machine was too busy to say.
         note: One sentence more, empty when there is nothing to add.
+        worse_frac: By how much it is worse than planned, corrected for the machine's speed, as a share of the plan's
+            figure; negative where it is better. None where it is held against a bound.
+        limit_frac: The most that ``worse_frac`` may be, None likewise.
     """
 
     name: str
@@ -1152,6 +1155,8 @@ class Check:
     limit: str
     outcome: Outcome
     note: str = ""
+    worse_frac: Estimate | None = None
+    limit_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cattrs
@@ -27,6 +28,10 @@ def load_resolved_workload(path: Path) -> Workload:
     except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as e:
         problems = cattrs.transform_error(e, path="workload")
         raise SchemaError(f"{path} is no resolved workload: {'; '.join(problems[:5])}") from e
+    tokenizer = workload.pipeline.tokenizer
+    if tokenizer is not None and not Path(tokenizer).is_absolute():
+        found = (path.parent / tokenizer).absolute()
+        workload = replace(workload, pipeline=replace(workload.pipeline, tokenizer=str(found)))
     data = workload.holdout
     files = data.items if data.kind == "image" else data.items[:1] if data.kind == "tensor" else ()
     gone = next((f for f in files if not Path(f).exists()), None)

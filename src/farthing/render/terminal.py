@@ -5,13 +5,15 @@ The ``…_block`` functions return what is shown; the ``print_…`` functions sh
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
     from farthing.load.prices import PriceProblem, PriceRow
 
 __all__ = [
+    "PlanFiles",
     "TerminalProgress",
     "command_line",
     "error_block",
     "plan_block",
+    "plan_text",
     "print_baseline",
     "print_error",
     "print_import",
@@ -53,6 +57,19 @@ __all__ = [
     "print_verification",
     "verification_block",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFiles:
+    """What was written of a plan.
+
+    Attributes:
+        plan: Its document.
+        report: Its page.
+    """
+
+    plan: Path
+    report: Path
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -73,13 +90,27 @@ def print_error(error: FarthingError) -> None:
     say(console(sys.stderr), error_block(error))
 
 
-def plan_block(plan: Plan, folder: Path) -> RenderableType:
+def plan_block(plan: Plan, folder: Path, files: PlanFiles | None = None) -> RenderableType:
     """One screen: what was asked, the verdict in one line, now and planned, where the files are.
 
     Args:
         plan: Any outcome.
         folder: Where plan.yaml and report.html lie.
+        files: Where they lie under other names, None for these.
     """
+    files = files or PlanFiles(plan=folder / "plan.yaml", report=folder / "report.html")
+    return Group(*_said(plan), Text(""), labelled(beside(plan)), Text(""), _files(plan, files))
+
+
+def plan_text(plan: Plan, width: int = 118) -> str:
+    """Verdict, now and planned without colour: what stands above the figures in plan.yaml."""
+    page = Console(file=io.StringIO(), width=width, no_color=True, markup=False, emoji=False, highlight=False)
+    with page.capture() as captured:
+        page.print(Group(*_said(plan)))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _said(plan: Plan) -> list[RenderableType]:
     outcome = plan.verdict.outcome
     lines: list[RenderableType] = [*_asked(plan), Text(""), verdict_line(outcome, headline(plan))]
     if outcome != "met":
@@ -90,7 +121,7 @@ def plan_block(plan: Plan, folder: Path) -> RenderableType:
     if plan.chosen is not None:
         lines += [Text(""), _summary(plan), spoken(f"  chosen: {plan.chosen.candidate.label}")]
     lines += [spoken(f"  {text}") for text in references(plan)]
-    return Group(*lines, Text(""), labelled(beside(plan)), Text(""), _files(plan, folder))
+    return lines
 
 
 def _asked(plan: Plan) -> list[RenderableType]:
@@ -108,14 +139,12 @@ def _summary(plan: Plan) -> Table:
     return table
 
 
-def _files(plan: Plan, folder: Path) -> Table:
+def _files(plan: Plan, files: PlanFiles) -> Table:
     table = grid()
-    table.add_row(Text("plan", style="dim"), spoken(str(folder / "plan.yaml")))
-    table.add_row(Text("report", style="dim"), spoken(str(folder / "report.html")))
+    table.add_row(Text("plan", style="dim"), spoken(str(files.plan)))
+    table.add_row(Text("report", style="dim"), spoken(str(files.report)))
     if plan.chosen is not None:
-        table.add_row(
-            Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(folder / 'plan.yaml'))}")
-        )
+        table.add_row(Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(files.plan))}"))
     return table
 
 
@@ -124,9 +153,9 @@ def _print_hint(text: str) -> None:
         say(console(sys.stderr), hint(text))
 
 
-def print_plan(plan: Plan, folder: Path) -> None:
+def print_plan(plan: Plan, folder: Path, files: PlanFiles | None = None) -> None:
     """The plan on stdout, what to do about it on stderr."""
-    say(console(sys.stdout), plan_block(plan, folder))
+    say(console(sys.stdout), plan_block(plan, folder, files))
     _print_hint(plan.verdict.hint)
 
 

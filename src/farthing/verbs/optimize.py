@@ -113,5 +113,4 @@ def optimize(
             description=run.bench.description(),
             by_utilisation=run.arrivals.by_utilisation(rate),
         )
-        write_run(run.out, plan, found.measurements, workload)
-    return plan
+        return write_run(run.out, plan, found.measurements, workload)

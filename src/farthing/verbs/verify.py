@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from farthing.core.search.holding import held
+from farthing.core.search.holding import TOLERANCE_FRAC, held
 from farthing.load.content import changes
-from farthing.load.plans import load_plan
+from farthing.load.plans import load_plan, plan_file
 from farthing.load.resolved import load_resolved_workload
 from farthing.load.splits import make_splits
 from farthing.measure.verification import remeasure
@@ -25,20 +25,24 @@ def verify(
     plan_path: Path | str,
     *,
     settings: Settings | None = None,
+    tolerance_frac: float = TOLERANCE_FRAC,
     on_progress: OnProgress = None,
 ) -> Verification:
     """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
+    Only what is worse than planned is a failure: a faster machine never is.
+
     Args:
-        plan_path: A plan.yaml with its output folder beside it.
+        plan_path: A plan.yaml with its output folder beside it, or that folder.
         settings: How much is measured.
+        tolerance_frac: By how much service time and capacity may be worse than planned, ≥ 0.
         on_progress: Called as ``(stage, done, total, note)``.
 
     Raises:
         StoreError: when an artefact is missing or was changed.
         InputError: when the plan chose nothing, or its payloads are gone.
     """
-    path = Path(plan_path)
+    path = plan_file(plan_path)
     plan = load_plan(path)
     workload = replace(load_resolved_workload(path.with_name("workload.json")), objective=plan.objective)
     settings = settings or Settings()
@@ -50,7 +54,7 @@ def verify(
     out = path.parent / "verify"
     with only_run_in(out), open_bench(workload, splits, settings, out, True, on_progress) as bench:
         say_changes(plan.provenance.content, bench)
-        return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint)
+        return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint, tolerance_frac)
 
 
 def say_changes(planned: Mapping[str, str], bench: Workbench) -> None:
