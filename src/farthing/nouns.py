@@ -26,6 +26,7 @@ __all__ = [
     "Bill",
     "Candidate",
     "Check",
+    "Contention",
     "Dataset",
     "Estimate",
     "Evaluation",
@@ -75,6 +76,8 @@ NEVER_MS = 1e9
 """Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
 HIGHEST_LEVEL = 0.999
 """Highest latency percentile that can be promised: p99.99 would take 40,000 single requests and 200,000 served ones."""
+BUSY_FRAC = 0.25
+"""From this share of contended blocks on a machine was busy: what was measured there proves no promise missed."""
 MAX_PIXELS = 50_000_000
 """Default limit on the pixels of one image, checked before decoding."""
 
@@ -896,6 +899,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contention:
+    """How often others used the cores while something was measured.
+
+    Attributes:
+        contended: Blocks and runs during which the cores were busy in spite of retries.
+        of: All of them.
+    """
+
+    contended: int
+    of: int
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.contended <= self.of, self, "0 ≤ contended ≤ of does not hold")
+
+    @property
+    def busy(self) -> bool:
+        """Whether so many were contended that nothing is proven missed."""
+        return self.contended > 0 and self.contended >= BUSY_FRAC * self.of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """All that is known of one Candidate at the end of a run.
 
@@ -1095,6 +1119,7 @@ class Plan:
         provenance: How to repeat it.
         canary_ms: Time of the canary kernel beside the blocks that gave the plan's capacities, from which a later
             look tells how fast the machine was; None when it was not asked.
+        contention: Of the blocks and runs on which the verdict rests, None in plans that did not count them.
     """
 
     workload: str
@@ -1129,6 +1154,7 @@ class Plan:
     best_half: Candidate | None = None
     stand_in: StandIn | None = None
     utilisations: tuple[AtUtilisation, ...] = ()
+    contention: Contention | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

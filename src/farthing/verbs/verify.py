@@ -16,7 +16,7 @@ from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Verification
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
-from farthing.verbs._run import OnProgress, open_bench
+from farthing.verbs._run import OnProgress, open_bench, say_machine
 
 __all__ = ["verify"]
 
@@ -54,6 +54,7 @@ def verify(
     out = path.parent / "verify"
     with only_run_in(out), open_bench(workload, splits, settings, out, True, on_progress) as bench:
         say_changes(plan.provenance.content, bench)
+        say_machine(bench)
         return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint, tolerance_frac)
 
 

@@ -52,7 +52,7 @@ def assemble(
     return Plan(
         workload=workload.name,
         description=description,
-        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving),
+        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving, found.contention),
         objective=workload.objective,
         pipeline=workload.pipeline,
         bill_usd_per_month=market.bill_usd_per_month,
@@ -82,6 +82,7 @@ def assemble(
         canary_ms=found.canary_ms,
         stand_in=market.stand_in,
         utilisations=money.rows,
+        contention=found.contention,
     )
 
 

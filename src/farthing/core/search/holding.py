@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from farthing.core.numerals import change
 from farthing.core.stats.intervals import mean_t, ratio_of_blocks
 from farthing.nouns import (
+    BUSY_FRAC,
     Candidate,
     Check,
+    Contention,
     Estimate,
     Evaluation,
     Measurement,
@@ -25,12 +27,10 @@ from farthing.nouns import (
     percentile_name,
 )
 
-__all__ = ["BUSY_FRAC", "TOLERANCE_FRAC", "Remeasured", "held", "yardsticks"]
+__all__ = ["TOLERANCE_FRAC", "Remeasured", "held", "yardsticks"]
 
 TOLERANCE_FRAC = 0.10
 """Service time and capacity may be so much worse than the plan's; better they may be by any amount."""
-BUSY_FRAC = 0.25
-"""From this share of contended rounds on nothing that was measured proves that a plan does not hold."""
 
 FLAT_OUT = "throughput of a replica, flat out"
 Floats = NDArray[np.float64]
@@ -256,7 +256,7 @@ def _verdict(checks: Sequence[Check], contended: Sequence[bool]) -> Verdict:
     reasons = tuple(
         f"{c.name}: {c.seen.value:.4g} {c.unit}{_planned(c)} ({c.limit})" for c in failed + open_ if c.seen is not None
     )
-    if worst == "unproven" and sum(contended) >= BUSY_FRAC * len(contended):
+    if worst == "unproven" and Contention(contended=sum(contended), of=len(contended)).busy:
         reasons = (f"the machine was busy: its cores in {sum(contended)} of {len(contended)} rounds", *reasons)
     hint = "run it again on a quiet machine, or `farthing optimize` anew" if worst != "met" else ""
     return Verdict(outcome=worst, reasons=reasons or ("no figure of the plan is worse than planned",), hint=hint)
