@@ -21,7 +21,7 @@ from farthing.load.resolved import load_resolved_workload
 from farthing.models.digests import digest
 from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, PipelineSpec, Plan, Workload
 from farthing.store.plan_files import MOST_LINES
-from farthing.verbs._outputs import keep_plan, write_run
+from farthing.verbs._outputs import write_plan, write_run
 from farthing.verbs.report import report
 
 sys.path.append(str(Path(__file__).parents[1] / "render"))
@@ -49,7 +49,7 @@ def different(a: Any, b: Any, path: str = "plan") -> list[str]:
 @pytest.mark.parametrize("name", [*PLANS, *OLDER])
 def test_a_plan_fits_150_lines_and_comes_back_whole(name: str, tmp_path: Path) -> None:
     plan = made(name)
-    path = keep_plan(tmp_path / "plan.yaml", plan)
+    path = write_plan(tmp_path / "plan.yaml", plan)
     lines = path.read_text(encoding="utf-8").split("\n")
     assert lines[0] == "schema: farthing/plan/3"
     assert len(lines) <= MOST_LINES == 150
@@ -61,7 +61,7 @@ def test_a_plan_fits_150_lines_and_comes_back_whole(name: str, tmp_path: Path) -
 
 def test_a_reader_finds_the_verdict_the_choice_and_its_digest(tmp_path: Path) -> None:
     plan = met_plan()
-    text = keep_plan(tmp_path / "plan.yaml", plan).read_text()
+    text = write_plan(tmp_path / "plan.yaml", plan).read_text()
     data = yaml.safe_load(text)
     assert "# ✔ met: " in text
     assert data["verdict"]["outcome"] == "met"
@@ -76,21 +76,21 @@ def test_a_reader_finds_the_verdict_the_choice_and_its_digest(tmp_path: Path) ->
 
 def test_no_name_breaks_out_of_the_comments(tmp_path: Path) -> None:
     plan = replace(PLANS["hostile"](), description=f"{HOSTILE}\nworkload: other\u2028workload: third\x85x: y")
-    text = keep_plan(tmp_path / "plan.yaml", plan).read_text()
+    text = write_plan(tmp_path / "plan.yaml", plan).read_text()
     assert load_plan(tmp_path / "plan.yaml").workload == plan.workload
     assert sum("workload: " in line for line in text.splitlines() if not line.startswith("#")) <= 4
 
 
 def test_a_plan_with_a_great_deal_to_say_drops_its_comments_first(tmp_path: Path) -> None:
     said = tuple(f"not tried: engine {k} ({'x' * 200})" for k in range(45))
-    text = keep_plan(tmp_path / "plan.yaml", replace(met_plan(), assumptions=said)).read_text()
+    text = write_plan(tmp_path / "plan.yaml", replace(met_plan(), assumptions=said)).read_text()
     assert "#" not in text.partition("assumptions")[0]
     assert text.count("\n") <= MOST_LINES
 
 
 @pytest.mark.parametrize("part", EVIDENCE)
 def test_evidence_that_was_changed_or_is_gone_is_refused(part: str, tmp_path: Path) -> None:
-    path = keep_plan(tmp_path / "plan.yaml", met_plan())
+    path = write_plan(tmp_path / "plan.yaml", met_plan())
     file = tmp_path / "evidence" / f"{part}.json"
     kept = file.read_bytes()
     file.write_bytes(kept.replace(b"1", b"2", 1))
@@ -114,7 +114,7 @@ def test_evidence_that_was_changed_or_is_gone_is_refused(part: str, tmp_path: Pa
     ],
 )
 def test_a_plan_names_evidence_of_its_own_folder_alone(change: dict[str, Any], says: str, tmp_path: Path) -> None:
-    path = keep_plan(tmp_path / "plan.yaml", met_plan())
+    path = write_plan(tmp_path / "plan.yaml", met_plan())
     data = yaml.safe_load(path.read_text()) | change
     path.write_text(yaml.safe_dump(data))
     with pytest.raises((InputError, SchemaError), match=says):

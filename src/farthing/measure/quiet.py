@@ -15,6 +15,7 @@ LOOK_S = 1.0
 """How long the cores are watched while this process sleeps."""
 LOUD_FRAC = 0.10
 """Share of the cores' time from which on what others take widens intervals or spoils blocks."""
+ADVICE = "Figures will be wide, and what they cannot prove stays unproven: better stop the others first"
 _TRIES = 3
 _STAT = Path("/proc/stat")
 _IDLE = (3, 4)
@@ -50,7 +51,7 @@ class MachineLook:
             return f"quiet: {share}" if share else "quiet"
         slow = f"a kernel ran {self.slowdown:.1f} × its best time" if self.slowdown > LIMIT else ""
         seen = "; ".join(part for part in (share, slow) if part)
-        return f"busy: {seen}. Figures will be wide, and what they cannot prove stays unproven: better stop the others first"
+        return f"busy: {seen}. {ADVICE}"
 
 
 def look_at_machine(canary: Canary, cpus: Sequence[int], *, stat: Path = _STAT) -> MachineLook:
@@ -94,4 +95,3 @@ def _share(before: tuple[int, int] | None, after: tuple[int, int] | None) -> flo
     if before is None or after is None or after[1] <= before[1]:
         return None
     return min(1.0, max(0.0, (after[0] - before[0]) / (after[1] - before[1])))
-

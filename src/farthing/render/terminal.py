@@ -9,7 +9,6 @@ import io
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.errors import FarthingError
-from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification
+from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification, Workload
 from farthing.render import numbers
+from farthing.render.first_look import first_look_block
 from farthing.render.money_words import beside, references
 from farthing.render.offers import offer_list, offer_page, problem_list
 from farthing.render.profiles import baseline_page
@@ -36,12 +36,13 @@ from farthing.render.sentences import (
     promise,
     summary_rows,
 )
+from farthing.render.understood import understood
 
 if TYPE_CHECKING:
+    from farthing.core.search.first_look import FirstLook
     from farthing.load.prices import PriceProblem, PriceRow
 
 __all__ = [
-    "PlanFiles",
     "TerminalProgress",
     "command_line",
     "error_block",
@@ -49,27 +50,16 @@ __all__ = [
     "plan_text",
     "print_baseline",
     "print_error",
+    "print_first_look",
     "print_import",
     "print_offer",
     "print_offers",
     "print_plan",
     "print_problems",
+    "print_understood",
     "print_verification",
     "verification_block",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFiles:
-    """What was written of a plan.
-
-    Attributes:
-        plan: Its document.
-        report: Its page.
-    """
-
-    plan: Path
-    report: Path
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -90,16 +80,16 @@ def print_error(error: FarthingError) -> None:
     say(console(sys.stderr), error_block(error))
 
 
-def plan_block(plan: Plan, folder: Path, files: PlanFiles | None = None) -> RenderableType:
+def plan_block(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None) -> RenderableType:
     """One screen: what was asked, the verdict in one line, now and planned, where the files are.
 
     Args:
         plan: Any outcome.
         folder: Where plan.yaml and report.html lie.
-        files: Where they lie under other names, None for these.
+        files: Plan and page where they have other names.
     """
-    files = files or PlanFiles(plan=folder / "plan.yaml", report=folder / "report.html")
-    return Group(*_said(plan), Text(""), labelled(beside(plan)), Text(""), _files(plan, files))
+    named = files or (folder / "plan.yaml", folder / "report.html")
+    return Group(*_said(plan), Text(""), labelled(beside(plan)), Text(""), _files(plan, *named))
 
 
 def plan_text(plan: Plan, width: int = 118) -> str:
@@ -139,12 +129,12 @@ def _summary(plan: Plan) -> Table:
     return table
 
 
-def _files(plan: Plan, files: PlanFiles) -> Table:
+def _files(plan: Plan, plan_file: Path, page: Path) -> Table:
     table = grid()
-    table.add_row(Text("plan", style="dim"), spoken(str(files.plan)))
-    table.add_row(Text("report", style="dim"), spoken(str(files.report)))
+    table.add_row(Text("plan", style="dim"), spoken(str(plan_file)))
+    table.add_row(Text("report", style="dim"), spoken(str(page)))
     if plan.chosen is not None:
-        table.add_row(Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(files.plan))}"))
+        table.add_row(Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(plan_file))}"))
     return table
 
 
@@ -153,10 +143,21 @@ def _print_hint(text: str) -> None:
         say(console(sys.stderr), hint(text))
 
 
-def print_plan(plan: Plan, folder: Path, files: PlanFiles | None = None) -> None:
+def print_plan(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None) -> None:
     """The plan on stdout, what to do about it on stderr."""
     say(console(sys.stdout), plan_block(plan, folder, files))
     _print_hint(plan.verdict.hint)
+
+
+def print_first_look(look: FirstLook) -> None:
+    """The first look on stdout, what to do about it on stderr."""
+    say(console(sys.stdout), first_look_block(look))
+    _print_hint(look.verdict.hint)
+
+
+def print_understood(workload: Workload) -> None:
+    """What was understood, on stderr, before anything is done about it."""
+    say(console(sys.stderr), labelled(understood(workload)))
 
 
 def print_baseline(baseline: Baseline, folder: Path) -> None:

@@ -13,7 +13,7 @@ from farthing.models.digests import digest
 from farthing.nouns import Plan
 from farthing.store.documents import write_bytes, write_json, write_text
 
-__all__ = ["MOST_LINES", "PIPELINE", "evidence_folder", "take_along", "write_plan"]
+__all__ = ["MOST_LINES", "PIPELINE", "evidence_folder", "take_along", "write_plan_files"]
 
 PIPELINE = "pipeline"
 """Folder of what makes inputs: tokenizer and preprocessor, as they lay beside the model."""
@@ -53,7 +53,9 @@ def take_along(files: Sequence[Path], out: Path) -> tuple[str, ...]:
     return tuple(f"{PIPELINE}/{name}" for name in taken)
 
 
-def write_plan(path: Path, stamps: tuple[str, str], plan: Plan, *, beside: Sequence[str] = (), said: str = "") -> Path:
+def write_plan_files(
+    path: Path, stamps: tuple[str, str], plan: Plan, *, beside: Sequence[str] = (), said: str = ""
+) -> Path:
     """Write a plan, its evidence first, so that a plan that is there has all of it.
 
     Args:

@@ -15,9 +15,9 @@ from farthing.render.report import report_html
 from farthing.render.terminal import plan_text
 from farthing.store.documents import write_json, write_text, write_yaml
 from farthing.store.measurements import write_measurements
-from farthing.store.plan_files import PIPELINE, take_along, write_plan
+from farthing.store.plan_files import PIPELINE, take_along, write_plan_files
 
-__all__ = ["keep_plan", "write_baseline", "write_run"]
+__all__ = ["write_baseline", "write_plan", "write_run"]
 
 _KEY = (
     "Below: figures with the ends of their 95 % interval (unless said) and n observations; evidence beside, by digest."
@@ -44,12 +44,12 @@ def write_run(out: Path, plan: Plan, measurements: Iterable[Measurement], worklo
         stamp("workload-resolved"),
         to_plain(replace(workload, pipeline=_from_folder(workload.pipeline, taken))),
     )
-    keep_plan(out / "plan.yaml", plan)
+    write_plan(out / "plan.yaml", plan)
     write_text(out / "report.html", report_html(plan))
     return plan
 
 
-def keep_plan(path: Path, plan: Plan) -> Path:
+def write_plan(path: Path, plan: Plan) -> Path:
     """Write a plan with its evidence; what else lies in its folder is named by digest.
 
     Raises:
@@ -57,7 +57,9 @@ def keep_plan(path: Path, plan: Plan) -> Path:
     """
     made = sorted(f"{PIPELINE}/{f.name}" for f in (path.parent / PIPELINE).glob("*") if f.is_file())
     stamps = stamp("plan"), stamp("evidence")
-    return write_plan(path, stamps, plan, beside=(*made, WORKLOAD, MEASUREMENTS), said=f"{plan_text(plan)}\n\n{_KEY}")
+    return write_plan_files(
+        path, stamps, plan, beside=(*made, WORKLOAD, MEASUREMENTS), said=f"{plan_text(plan)}\n\n{_KEY}"
+    )
 
 
 def _from_folder(spec: PipelineSpec, taken: Iterable[str]) -> PipelineSpec:

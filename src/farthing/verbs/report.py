@@ -11,7 +11,7 @@ from farthing.load.prices import find_offer, load_offers, terms_of
 from farthing.nouns import Plan
 from farthing.render.report import report_html
 from farthing.store.documents import write_text
-from farthing.verbs._outputs import keep_plan
+from farthing.verbs._outputs import write_plan
 
 __all__ = ["priced_file", "report"]
 
@@ -45,7 +45,7 @@ def report(
         day = {"as_of": as_of, "max_age_days": max_price_age_days}
         offer = find_offer(listed, old.name, old.region, old.term, **day)  # type: ignore[arg-type]
         plan = reprice(plan, offer, tuple(terms_of(listed, old.name, old.region, **day).values()))  # type: ignore[arg-type]
-        keep_plan(priced_file(path, as_of), plan)
+        write_plan(priced_file(path, as_of), plan)
         name = f"report-{as_of.isoformat()}.html"
     target = Path(out) if out is not None else path.with_name(name)
     return plan, write_text(target / name if target.is_dir() else target, report_html(plan))

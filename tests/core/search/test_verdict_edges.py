@@ -194,9 +194,7 @@ def test_a_plan_that_was_not_served_is_not_judged_by_its_latency() -> None:
 # --- a busy machine -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("contended", "outcome"), [(0, "not_met"), (2, "not_met"), (3, "unproven"), (12, "unproven")]
-)
+@pytest.mark.parametrize(("contended", "outcome"), [(0, "not_met"), (2, "not_met"), (3, "unproven"), (12, "unproven")])
 @pytest.mark.parametrize("why", ["latency", "saving", "no saving", "budget", "out of reach"])
 def test_what_was_timed_on_a_busy_machine_is_never_not_met(why: str, contended: int, outcome: str) -> None:
     """MiniLM, 12 of 12 blocks contended, was “not met: nothing is cheaper than the baseline”."""
@@ -205,11 +203,11 @@ def test_what_was_timed_on_a_busy_machine_is_never_not_met(why: str, contended: 
         INT8, status="chosen", accuracy=evidence(), at_peak_ms=est(80.0, 70.0, 90.0), cost_usd_per_month=est(500.0)
     )
     verdict = {
-        "latency": decide(objective(), late, None, SAVED, seen),
-        "saving": decide(objective(min_saving_frac=0.9), GOOD, None, SAVED, seen),
-        "no saving": decide(objective(), GOOD, None, est(-0.2, -0.3, -0.1), seen),
-        "budget": decide(objective(None, budget_usd_per_month=1.0), slow, None, SAVED, seen),
-        "out of reach": decide(objective(5.0), None, evaluated(INT8, alone_ms=est(7.2)), None, seen),
+        "latency": decide(objective(), late, None, SAVED, contention=seen),
+        "saving": decide(objective(min_saving_frac=0.9), GOOD, None, SAVED, contention=seen),
+        "no saving": decide(objective(), GOOD, None, est(-0.2, -0.3, -0.1), contention=seen),
+        "budget": decide(objective(None, budget_usd_per_month=1.0), slow, None, SAVED, contention=seen),
+        "out of reach": decide(objective(5.0), None, evaluated(INT8, alone_ms=est(7.2)), None, contention=seen),
     }[why]
     assert verdict.outcome == outcome
     busy = f"the machine was busy: others used its cores in {contended} of 12 blocks and runs"
@@ -219,10 +217,10 @@ def test_what_was_timed_on_a_busy_machine_is_never_not_met(why: str, contended: 
 
 def test_what_does_not_hang_on_time_is_judged_on_a_busy_machine_too() -> None:
     seen = Contention(contended=12, of=12)
-    assert decide(objective(), GOOD, None, SAVED, seen).outcome == "met"
-    assert decide(objective(), None, None, None, seen).reasons == ("no candidate could be run",)
+    assert decide(objective(), GOOD, None, SAVED, contention=seen).outcome == "met"
+    assert decide(objective(), None, None, None, contention=seen).reasons == ("no candidate could be run",)
     for said in ("not_met", "unproven"):
         lossy = replace(GOOD, accuracy=evidence(said, est(0.02, -1.0, 0.03), n_needed=900))
-        verdict = decide(objective(), lossy, None, SAVED, seen)
+        verdict = decide(objective(), lossy, None, SAVED, contention=seen)
         assert verdict.outcome == said
         assert "busy" not in verdict.reasons[0]

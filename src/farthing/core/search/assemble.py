@@ -52,7 +52,7 @@ def assemble(
     return Plan(
         workload=workload.name,
         description=description,
-        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving, found.contention),
+        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving, contention=found.contention),
         objective=workload.objective,
         pipeline=workload.pipeline,
         bill_usd_per_month=market.bill_usd_per_month,

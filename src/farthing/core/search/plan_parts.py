@@ -17,7 +17,7 @@ Plain = dict[str, Any]
 
 EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "candidates": ("evaluations", "artefacts"),
-    "hours": ("hourly", "utilisations"),
+    "hours": ("hourly", "utilisations", "fixed_fleet", "idle_options"),
     "profiles": ("profiles",),
     "elsewhere": ("elsewhere",),
 }

@@ -28,6 +28,7 @@ def decide(
     chosen: Evaluation | None,
     nearest_one: Evaluation | None,
     saving_frac: Estimate | None,
+    *,
     contention: Contention | None = None,
 ) -> Verdict:
     """Judge a plan.
