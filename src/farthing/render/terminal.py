@@ -34,6 +34,7 @@ from farthing.render.sentences import (
     price_sentence,
     printable,
     promise,
+    replica_rates,
     summary_rows,
 )
 from farthing.render.understood import understood
@@ -110,6 +111,7 @@ def _said(plan: Plan) -> list[RenderableType]:
         lines.append(spoken(f"  nearest: {near}"))
     if plan.chosen is not None:
         lines += [Text(""), _summary(plan), spoken(f"  chosen: {plan.chosen.candidate.label}")]
+        lines += [spoken(f"  one replica of it here: {rates}") for rates in [replica_rates(plan)] if rates]
     lines += [spoken(f"  {text}") for text in references(plan)]
     return lines
 

@@ -24,7 +24,7 @@ def understood(workload: Workload) -> list[tuple[str, str]]:
     lines = [
         ("model", _model(workload.model)),
         ("data", _data(workload.holdout, workload.objective.metric)),
-        ("inputs", _inputs(workload.pipeline)),
+        ("inputs", _inputs(workload.pipeline, workload.holdout)),
         ("today", _today(workload)),
         ("promise", promise(workload.objective)),
     ]
@@ -65,9 +65,10 @@ def _classes(names: tuple[str, ...]) -> str:
     return f"{len(names)} classes ({shown}{more})"
 
 
-def _inputs(spec: PipelineSpec) -> str:
+def _inputs(spec: PipelineSpec, data: Dataset) -> str:
     if spec.kind == "tensor":
-        return "arrays as they are"
+        names = data.items[1:] if data.kind == "tensor" else ()
+        return f"the arrays {', '.join(names)} as they are" if names else "arrays as they are"
     if spec.kind == "text":
         return f"texts through {_place(str(spec.tokenizer))}, cut at {spec.max_length} tokens"
     size = [f"short side to {spec.resize} pixels" if spec.resize and not spec.squash else ""]

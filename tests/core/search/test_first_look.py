@@ -46,7 +46,7 @@ def test_a_saving_with_a_wide_interval_and_never_proven() -> None:
     assert look.accuracy is not None
     assert look.accuracy.split == "search"
     assert look.verdict.outcome == "unproven"
-    assert "nothing was served" in look.verdict.reasons[-1]
+    assert "nothing was served under load" in look.verdict.reasons[-1]
     assert (look.tried, look.left_out, look.seconds) == (1, ("int8-nncf",), 90.0)
 
 

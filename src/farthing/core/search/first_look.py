@@ -1,7 +1,7 @@
 """A first, wide answer: what a few candidates that were looked at for a moment come to, priced, and not proven.
 
 A screen of two blocks says how fast a candidate is on full batches; the rate that it keeps within the promise is the
-queue model's, no server was started, and candidates that were not looked at may be better. The rates' ratio therefore
+queue model's, a server was asked for a second only, and candidates that were not looked at may be better. The rates' ratio therefore
 gets a factor of :data:`SPREAD` on both sides beside what the screen's own blocks differ in. That is a convention, no
 interval of confidence, and every surface calls it *first look*.
 """
@@ -50,7 +50,7 @@ class FirstLook:
         left_out: Variants that would have taken too long to build for a first look.
         seconds: That it took.
         contention: Of its blocks.
-        verdict: Always unproven: nothing was served, nothing was confirmed.
+        verdict: Always unproven: nothing was served under load, nothing was confirmed.
     """
 
     workload: str
@@ -128,7 +128,7 @@ def first_look(
     if chosen is None or rate is None or not base_rps:
         return look
     seen = found.ratios.get(replace(chosen, max_batch=1))
-    method = "a screen and the queue model, not served"
+    method = "a screen and the queue model, not served under load"
     wide = replace(
         found,
         kept_rps={chosen: widely(rate, seen, method)},
@@ -160,5 +160,5 @@ def _verdict(objective: Objective, found: Findings) -> Verdict:
     if found.chosen is None:
         kept = "is usable" if bound is None else f"answers within {bound.ms:g} ms at {bound.name} by the queue model"
         reasons.append(f"none of the {len(found.ratios)} builds looked at {kept}")
-    reasons.append("a first look: nothing was served, nothing was confirmed, not every candidate was tried")
+    reasons.append("a first look: nothing was served under load or confirmed, and not every candidate was tried")
     return Verdict(outcome="unproven", reasons=tuple(reasons), hint="the same command without --quick proves it")
