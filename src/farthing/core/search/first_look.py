@@ -1,9 +1,9 @@
 """A first, wide answer: what a few candidates that were looked at for a moment come to, priced, and not proven.
 
 A screen of two blocks says how fast a candidate is on full batches; the rate that it keeps within the promise is the
-queue model's, a server was asked for a second only, and candidates that were not looked at may be better. The rates' ratio therefore
-gets a factor of :data:`SPREAD` on both sides beside what the screen's own blocks differ in. That is a convention, no
-interval of confidence, and every surface calls it *first look*.
+queue model's, a server was asked for a second only, and candidates that were not looked at may be better. The rates'
+ratio therefore gets a factor of :data:`SPREAD` on both sides beside what the screen's own blocks differ in. That is a
+convention, no interval of confidence, and every surface calls it *first look*.
 """
 
 from __future__ import annotations
