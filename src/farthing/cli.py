@@ -173,7 +173,7 @@ def _measured(
         )
 
 
-_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "as_of", "max_price_age", "fresh")
+_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "quick", "as_of", "max_price_age", "fresh")
 
 
 @cli.command()
