@@ -6,6 +6,8 @@ ONLY   ?= all
 ROOMS  ?=
 SIZE   ?= 60
 SEED   ?= 1
+# rooms whose tests measure, serve or start processes have the machine to themselves; all others share its cores
+ALONE  := $(addprefix tests/,benchmarks docs engines examples measure serve verbs)
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
@@ -33,7 +35,8 @@ route-demo: install ## CLINC150 on three tiers: train, optimise the large one, p
 	@$(BIN)/python examples/clinc150/run.py --out demo-route
 
 test: install ## everything but the long suites, within 10 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(ALONE)) tests
+	$(BIN)/python -m pytest -m "not slow" $(ALONE)
 
 test-long: install ## the long suites
 	$(BIN)/python -m pytest -m slow

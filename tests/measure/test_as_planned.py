@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from farthing.core.search import sustained
+from farthing.core.stats.drift import Drift
 from farthing.core.traffic.batch_queue import simulated
 from farthing.core.traffic.latency_rate import requests_of_run
 from farthing.core.traffic.service_curve import ServiceCurve
@@ -332,6 +333,32 @@ def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
     assert "repeats of the whole run" in wide.method
     nothing = Estimate(value=0.0, lo=0.0, hi=0.0, n=6, method="t")
     assert as_planned.repeatable(nothing) is nothing
+    assert as_planned.repeatable(one, 0.01) == wide  # a run that drifted less than runs differ
+    drifted = as_planned.repeatable(one, 0.3)
+    assert math.log(drifted.hi / 100) == pytest.approx(math.hypot(own, 1.96 * 0.3))
+    assert "30 % as standard deviation" in drifted.method
+
+
+def test_a_baseline_that_drifted_between_stages_is_said_and_widens_the_saving(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bandwidth-bound baseline served twice as much in one stage as in the next while the canary saw nothing."""
+    monkeypatch.setattr(as_planned, "served_model", lambda bench, model, key: Queue(bench, CHOSEN, 1.0))
+    quiet = replace(state, lost={}, notes=[])
+    assert as_planned.serve_as_planned(quiet, CHOSEN, trace)
+    state.bench.drifts[BASE] = Drift(logs={"layout": [0.0], "screen": [-0.6], "proof": [-0.6]})
+    assert as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert any("the baseline's own speed differed by" in note for note in state.notes)
+    assert not any("the baseline's own speed differed by" in note for note in quiet.notes)
+    assert state.rate_ratio is not None and quiet.rate_ratio is not None
+    assert state.rate_ratio.hi / state.rate_ratio.lo > 2 * quiet.rate_ratio.hi / quiet.rate_ratio.lo
+
+
+@pytest.mark.parametrize(("rate", "n"), [(50.0, 112), (14.0, 112), (8.0, 64), (2.0, 40), (0.1, 40), (30_000.0, 60_000)])
+def test_a_run_takes_seconds_at_any_rate(rate: float, n: int) -> None:
+    """540,000 requests a month ended in 2,000 requests at 2 a second; a tiny model's run was over in 0.7 s."""
+    assert requests_at(rate, 0.99) == n
+    assert requests_at(rate, 0.99, fewest=500) == max(500, n)
 
 
 def test_each_stage_is_told_from_its_first_run_to_what_it_found(

@@ -55,6 +55,7 @@ class Bench:
     told: list[str] = field(default_factory=list)
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     measurements: list[Any] = field(default_factory=list)
+    drifts: dict[Candidate, Any] = field(default_factory=dict)
     journal: tuple[str, ...] = ()
     contention: ContentionCount = field(default_factory=ContentionCount)
 

@@ -20,6 +20,7 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.load.planned import deadline_s
 from farthing.measure import live_server
 from farthing.measure.open_loop import (
+    LONGEST_RUN_S,
     MOST_REQUESTS,
     RUN_S,
     RunSeen,
@@ -43,11 +44,11 @@ WORTH_SAYING_FRAC = 0.02
 """Share of the baseline's time for a request from which on the server's is mentioned."""
 EASY_FRAC = 0.3
 """Share of the server's capacity at which next to nobody waits."""
-LONGEST_RUN_S = 4 * RUN_S
-"""At rates so low that a run would take longer the proof is made at a higher one, which is harder."""
 REPEAT_FRAC = 0.03
 """Standard deviation of the logarithm of the rate kept over the baseline's between whole runs of one command, beyond
-what one run sees: choices among near-ties, processes that start faster or slower (``make bench ONLY=repeat``)."""
+what one run sees: choices among near-ties, processes that start faster or slower (``make bench ONLY=repeat``). Where
+the baseline's own speed differed by more between the stages of the run, that is taken."""
+DRIFT_WORTH_SAYING_FRAC = 0.06
 _STEP = 0.02
 
 
@@ -164,7 +165,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     bench.tell("serving", total, total, f"{c.label} keeps {kept.value:.0f} requests/s")
     ratio = ratio_of_blocks(_by_run(curve, bound_s - aside_s, fit), base_rps[SEEKING:], confidence=0.95)
     busy = any(run.contended for run in seen)
-    return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio), busy=busy)
+    return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio, _drift(state)), busy=busy)
 
 
 def _aside_s(state: RunState, path: ServedPath, curve: LatencyRate, full_rps: float) -> float:
@@ -188,7 +189,7 @@ def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
     value = float(np.exp(np.log(full).mean()))
     state.bench.tell("serving", runs, runs, f"{path.candidate.label} keeps {value:.0f} requests/s")
     rate = replace(ratio, value=value, lo=value * ratio.lo / ratio.value, hi=value * ratio.hi / ratio.value)
-    return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio))
+    return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio, _drift(state)))
 
 
 def _modelled_rps(state: RunState, c: Candidate) -> float:
@@ -212,22 +213,37 @@ def _by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> list[float]:
     return [middle * math.exp(slope * (f - fit.value)) for f in fit.by_run]
 
 
-def repeatable(found: Estimate) -> Estimate:
+def _drift(state: RunState) -> float:
+    """Standard deviation of the logarithm of the baseline's speed between the stages of this run."""
+    drift = state.bench.drifts.get(state.baseline)
+    found = 0.0 if drift is None else drift.between_stages()
+    if found > DRIFT_WORTH_SAYING_FRAC:
+        state.notes.append(
+            f"the baseline's own speed differed by {100 * found:.0f} % (standard deviation) between the stages of this "
+            "run while the cores' did not, as memory and caches shared with others do: the saving's interval allows "
+            "for it"
+        )
+    return found
+
+
+def repeatable(found: Estimate, drift_frac: float = 0.0) -> Estimate:
     """An interval that a repeat of the whole run lies in as well: root of the sum of squares, on logarithms.
 
     Args:
         found: Positive, with the interval of one run.
+        drift_frac: Standard deviation of the logarithm between stages of this run, ≥ 0.
     """
     if not found.value > 0:
         return found
-    more = 1.96 * REPEAT_FRAC
+    repeats = max(REPEAT_FRAC, drift_frac)
+    more = 1.96 * repeats
     down = math.hypot(math.log(found.value / found.lo) if found.lo > 0 else math.log(2), more)
     up = math.hypot(math.log(found.hi / found.value), more)
     return replace(
         found,
         lo=found.value * math.exp(-down),
         hi=found.value * math.exp(up),
-        method=f"{found.method}; and {100 * REPEAT_FRAC:g} % as standard deviation between repeats of the whole run",
+        method=f"{found.method}; and {100 * repeats:.2g} % as standard deviation between repeats of the whole run",
     )
 
 
@@ -313,6 +329,8 @@ def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:
 
 def provable_rps(peak_rps: float, planned_rps: float, percentile: float) -> float:
     """Rate of the proof: the peak of one replica, a higher one where too few requests would come in the time there is.
+
+    A higher rate is harder to keep the promise at.
 
     Args:
         peak_rps: Highest rate that one replica must take in any hour of the plan.

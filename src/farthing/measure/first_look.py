@@ -98,6 +98,7 @@ def glimpse(bench: Workbench, limit_s: float = FIRST_LOOK_S) -> Glimpse:
     if chosen is not None:
         bench.tell(_STAGE, 5, _STEPS, f"what a server adds to {chosen.label}")
         _charge_server(state, chosen)
+    bench.drifts.clear()  # the search takes the same blocks from the journal and counts them itself
     bench.tell(_STAGE, _STEPS, _STEPS, f"{len(state.ratios)} builds looked at")
     return Glimpse(
         findings=findings_of(state, chosen),

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t
-from farthing.core.traffic.latency_rate import LatencyRate, requests_of_run, tail_of
+from farthing.core.traffic.latency_rate import LatencyRate, least_requests_of_run, requests_of_run, tail_of
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 
 __all__ = ["RunSeen", "as_measurement", "fewest_requests", "levels_of", "requests_at", "seen_of"]
 
 RUN_S = 2.0
 """Length of one run."""
-MOST_REQUESTS = 20_000
+LONGEST_RUN_S = 4 * RUN_S
+"""No run is longer: where requests come so slowly that a level would need more time, it makes do with fewer of them."""
+MOST_REQUESTS = 200_000
 """Of one run, unless more were asked for."""
 LEVELS = (0.5, 0.9, 0.99)
 
@@ -73,14 +75,17 @@ def fewest_requests(promised: float) -> int:
 
 
 def requests_at(rate_rps: float, level: float, fewest: int = 0) -> int:
-    """Requests of one run at a rate: those of some seconds, at least what the level needs.
+    """Requests of one run at a rate: those of some seconds, at least what the level needs in the time there is.
 
     Args:
         rate_rps: > 0.
         level: That is promised, in (0, 1); p99 is always asked for.
         fewest: Wanted by the user.
     """
-    return max(fewest_requests(level), fewest, min(MOST_REQUESTS, round(rate_rps * RUN_S)))
+    enough = min(
+        fewest_requests(level), max(least_requests_of_run(max(levels_of(level))), round(rate_rps * LONGEST_RUN_S))
+    )
+    return max(enough, fewest, min(MOST_REQUESTS, round(rate_rps * RUN_S)))
 
 
 def seen_of(latency_ms: NDArray[np.float64], levels: Sequence[float], **facts: Any) -> RunSeen:

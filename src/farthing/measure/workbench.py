@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.search.findings import Facts
+from farthing.core.stats.drift import Drift
 from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
@@ -102,6 +103,7 @@ class Workbench:
         seconds: Wall time by item.
         measurements: Everything measured, in order.
         contention: Which blocks and runs were contended.
+        drifts: How the speed of each candidate, over the canary's, differed between stages of the work.
     """
 
     workload: Workload
@@ -122,6 +124,7 @@ class Workbench:
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     model: ModelRef | None = None
     root: Path | None = None
+    drifts: dict[Candidate, Drift] = field(default_factory=dict)
     _replicas: dict[Candidate, Replica] = field(default_factory=dict)
     _opened_s: float = 0.0
     canary: Canary = field(init=False)
@@ -328,7 +331,11 @@ class Workbench:
             pairs = [(self.replica(c), c.max_batch) for c in candidates]
             return [_reading(b) for b in scenarios.run_round(pairs, self.settings.block_s, self.canary)]
 
-        return dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
+        found = dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
+        for c, reading in found.items():
+            if not reading.contended:
+                self.drifts.setdefault(c, Drift()).take_in(key.partition("/")[0], reading.rps * reading.canary_ms)
+        return found
 
     def throughput(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, float]:
         """The same round in requests/s alone."""

@@ -13,6 +13,7 @@ from farthing.core.traffic.latency_rate import (
     LatencyRate,
     after_warm_up,
     latency_rates,
+    least_requests_of_run,
     requests_of_run,
     tail_of,
 )
@@ -115,11 +116,14 @@ def test_the_warm_up_does_not_count_and_missing_answers_are_infinite() -> None:
     assert math.isfinite(tail_of(latency, 0.9))
 
 
-@pytest.mark.parametrize(("percentile", "n"), [(0.99, 112), (0.999, 1112), (0.5, 3)])
-def test_a_level_needs_one_request_beyond_it(percentile: float, n: int) -> None:
+@pytest.mark.parametrize(("percentile", "n", "least"), [(0.99, 112, 40), (0.999, 1112, 390), (0.5, 3, 2)])
+def test_a_level_needs_one_request_beyond_it_and_a_third_of_them_at_the_least(
+    percentile: float, n: int, least: int
+) -> None:
     assert requests_of_run(percentile) == n
-    with pytest.raises(ValueError, match=f"needs runs of {n} requests, not {n - 1}"):
-        latency_rates(CURVE, instances=1, max_batch=1, percentiles=(percentile,), n=n - 1)
+    assert least_requests_of_run(percentile) == least
+    with pytest.raises(ValueError, match=f"needs runs of {least} requests, not {least - 1}"):
+        latency_rates(CURVE, instances=1, max_batch=1, percentiles=(percentile,), n=least - 1)
 
 
 @pytest.mark.parametrize("percentiles", [(), (0.0,), (1.0,), (0.5, 2.0)])

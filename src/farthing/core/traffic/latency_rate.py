@@ -36,6 +36,7 @@ __all__ = [
     "Slowness",
     "after_warm_up",
     "latency_rates",
+    "least_requests_of_run",
     "requests_of_run",
     "tail_of",
 ]
@@ -47,10 +48,11 @@ WARM_UP_FRAC = 0.1
 MOST_UTILISATION = 0.985
 """Beyond this share of saturation no steady percentile is worked out: the queue's memory is longer than any run."""
 _UTILISATIONS = np.concatenate([np.linspace(0.02, 0.7, 14), np.linspace(0.73, 0.97, 13), np.linspace(0.985, 1.4, 12)])
-_REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 48, 8, 1_200_000
+_REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 12, 8, 1_200_000
 _MOST_QUICKER, _MOST_SLOWER = math.log(4.0), math.log(64.0)
 _GRID = np.linspace(-_MOST_QUICKER, _MOST_SLOWER, 3201)
 _FEWEST_BEYOND = 1.0
+_LEAST_FRAC = 0.35
 
 
 def requests_of_run(percentile: float) -> int:
@@ -60,6 +62,17 @@ def requests_of_run(percentile: float) -> int:
         percentile: In (0, 1).
     """
     return math.ceil(_FEWEST_BEYOND / (1 - percentile) / (1 - WARM_UP_FRAC))
+
+
+def least_requests_of_run(percentile: float) -> int:
+    """Requests of one run below which its percentile is refused: about a third of :func:`requests_of_run`.
+
+    Such a run's percentile is all but its maximum, and is compared with what runs of that length do in the model.
+
+    Args:
+        percentile: In (0, 1).
+    """
+    return max(2, math.ceil(_LEAST_FRAC * requests_of_run(percentile)))
 
 
 def after_warm_up(latency: Floats) -> Floats:
@@ -235,7 +248,7 @@ def latency_rates(
         instances: Workers.
         max_batch: Largest batch.
         percentiles: Each in (0, 1).
-        n: Requests of one run, ≥ :func:`requests_of_run` of the highest.
+        n: Requests of one run, ≥ :func:`least_requests_of_run` of the highest.
         seed: Of arrivals and jitter, common to all rates.
 
     Raises:
@@ -243,9 +256,9 @@ def latency_rates(
     """
     if not percentiles or not all(0 < p < 1 for p in percentiles):
         raise ValueError(f"percentiles must lie in (0, 1), are {list(percentiles)}")
-    if n < requests_of_run(max(percentiles)):
+    if n < least_requests_of_run(max(percentiles)):
         raise ValueError(
-            f"p{max(percentiles) * 100:g} needs runs of {requests_of_run(max(percentiles))} requests, not {n}"
+            f"p{max(percentiles) * 100:g} needs runs of {least_requests_of_run(max(percentiles))} requests, not {n}"
         )
     top = saturation_rps(curve, instances=instances, max_batch=max_batch)
 
