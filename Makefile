@@ -41,7 +41,7 @@ test: install ## everything but the long suites, within 10 minutes on 2 cores
 test-long: install ## the long suites
 	$(BIN)/python -m pytest -m slow
 
-soak: install ## the server's faults at length: 1,000 kills, 10⁶ marked and 10⁶ fuzzed requests, swaps, restarts, overload
+soak: install ## the server's faults at length: 1,000 kills, 10⁶ marked, 10⁶ of all kinds, 10⁶ fuzzed requests, swaps, restarts, overload
 	$(BIN)/python benchmarks/serve_faults.py --fuzzed 1000000 --no-peers
 
 golden: install ## write the help pages and error texts of tests/golden anew, for review

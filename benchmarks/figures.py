@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def emit(
     unit: str,
     target: str | float | None,
     met: bool | None,
+    *,
+    said: Sequence[str] = (),
 ) -> None:
     """Print one figure.
 
@@ -47,7 +50,9 @@ def emit(
         unit: ``frac``, ``ratio``, ``s``, ``count`` …
         target: What it must reach (``"≤ 0.05"``), None when it is only shown.
         met: Whether it does, None without a target.
+        said: What the number is made of, in words.
     """
     row = {"figure": figure, "value": _plain(value), "lo": _plain(lo), "hi": _plain(hi), "unit": unit}
     row |= {"target": target, "met": None if met is None else bool(met), "hardware": hardware()}
+    row |= {"said": list(said)} if said else {}
     print(json.dumps(row, ensure_ascii=False), flush=True)

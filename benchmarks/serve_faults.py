@@ -1,6 +1,6 @@
 """What the server must survive: killed workers, overload, mixed batches, restarts, swaps, malformed requests.
 
-    python benchmarks/serve_faults.py [--only kills,overload,isolation,restarts,swaps,census] [--kills 1000] …
+    python benchmarks/serve_faults.py [--only kills,overload,isolation,kinds,restarts,swaps,census] [--kills 1000] …
 
 Every answer is checked: rows carry marks that come back doubled. The server has one core, the client the other.
 """
@@ -26,7 +26,9 @@ import uvloop
 import yaml
 
 from figures import emit
+from serving.alone import AloneTraffic, asked_of
 from serving.client import Connection, MarkedTraffic, Tally, saturate
+from serving.coupled import COUPLED, INDEPENDENT, write_graph
 from serving.farthing_server import Farthing, farthing
 from serving.malformed import hold, hold_peers
 from serving.models import SUBJECTS, build, oip_binary_post
@@ -39,6 +41,8 @@ FLOOD = 256
 """So many connections ask again at once: more than can be answered within the deadline."""
 DEADLINE_S = 0.1
 LARGEST = 16
+DISTINCT = 64
+"""Requests of each kind of model, no two alike, which are sent again and again in a random order."""
 OVERLOAD_BATCH = 4
 """Small, so that the Python client has time to spare at twice the capacity."""
 Section = Callable[["Faults"], None]
@@ -53,7 +57,7 @@ class Faults:
         core: Of the server.
         client: Core of the client.
         kills: Workers to kill.
-        requests: Of the isolation run.
+        requests: Of the isolation run, and of that over the kinds of models.
         restarts: Rolling restarts.
         swaps: Version swaps.
         seconds: Of one part of the overload.
@@ -212,6 +216,42 @@ def isolation(faults: Faults) -> None:
     emit("serve-faults/isolation/rate of the checking client", rate, None, None, "1/s", None, None)
 
 
+def kinds(faults: Faults) -> None:
+    """Requests to models whose first dimension is no batch or whose rows change one another, and to some whose do not.
+
+    Half of them go to workers, half to the server's own thread; each answer must be that of its request alone.
+    """
+    names = [*COUPLED, *INDEPENDENT]
+    folder = faults.folder / "kinds"
+    folder.mkdir()
+    models = [
+        {"source": str(write_graph(name, folder)), "name": name, "max_batch": LARGEST, "instances": 1, "threads": 1}
+        for name in names
+    ]
+    asked = [one for name in names for one in asked_of(folder / f"{name}.onnx", name, DISTINCT)]
+    count("kinds/models", len(names), "≥ 8", len(COUPLED) >= 8)
+    for inline, where in (("never", "workers"), ("always", "the server's thread")):
+        tally = Tally()
+        with farthing(folder / inline, models, inline=inline, cores=[faults.core]) as server:
+            _send_alone(server, AloneTraffic(tally, asked), faults.requests // 2)
+            batched = {name for name in names if _was_batched(server, name)}
+        report(f"kinds in {where}", tally)
+        wrong = len(batched & set(COUPLED))
+        count(f"kinds in {where}/models batched that must not be", wrong, "0", wrong == 0)
+        count(f"kinds in {where}/models batched", len(batched), f"{len(INDEPENDENT)}", batched == set(INDEPENDENT))
+
+
+def _send_alone(server: Farthing, traffic: AloneTraffic, requests: int) -> None:
+    tally = traffic.tally
+    go_on = lambda: tally.right + tally.wrong + tally.failed < requests  # noqa: E731
+    uvloop.run(saturate(traffic, lambda: server.port, connections=4 * CONNECTIONS, go_on=go_on))
+
+
+def _was_batched(server: Farthing, model: str) -> bool:
+    """Whether some batch held more than one request, all of which have one row."""
+    return server.metric("nv_inference_count", model=model) > server.metric("nv_inference_exec_count", model=model)
+
+
 async def _restart_in_turn(faults: Faults, tally: Tally) -> int:
     """A new server beside the old one, then SIGTERM for the old one, as replicas are rolled behind a balancer: half of
     the connections move over before, half stay until the old server hangs up.
@@ -313,6 +353,7 @@ SECTIONS: dict[str, Section] = {
     "kills": kills,
     "overload": overload,
     "isolation": isolation,
+    "kinds": kinds,
     "restarts": restarts,
     "swaps": swaps,
     "census": census,

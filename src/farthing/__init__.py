@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from farthing.verbs.route_attach import route_attach
     from farthing.verbs.route_calibrate import route_calibrate
     from farthing.verbs.route_evaluate import route_evaluate
+    from farthing.verbs.route_plan_rate import route_plan_rate
     from farthing.verbs.verify import verify
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "route_attach",
     "route_calibrate",
     "route_evaluate",
+    "route_plan_rate",
     "verify",
     "workload_from_flags",
 ]
@@ -86,6 +88,7 @@ _HOMES = {
     "route_attach": "farthing.verbs.route_attach",
     "route_calibrate": "farthing.verbs.route_calibrate",
     "route_evaluate": "farthing.verbs.route_evaluate",
+    "route_plan_rate": "farthing.verbs.route_plan_rate",
     "verify": "farthing.verbs.verify",
     "workload_from_flags": "farthing.load.workload",
 }

@@ -65,14 +65,19 @@ workload_options = _options(
     click.option("--resize", type=int, help="Images: short side in pixels."),
     click.option("--squash", is_flag=True, default=None, help="Images: resize to a square instead."),
     click.option("--crop", type=int, help="Images: side of the centre crop."),
-    click.option("--interpolation", metavar="NAME", help="Images: bilinear (default) or bicubic."),
+    click.option("--interpolation", metavar="NAME", help="Images: bilinear (default), bicubic, nearest, …"),
     click.option("--scale", metavar="1/255", help="Images: factor on byte values; 1 when mean and std are in bytes."),
     click.option("--mean", metavar="A,B,C", help="Images: subtracted after scaling, a channel each or one for all."),
     click.option("--std", metavar="A,B,C", help="Images: divided by, likewise."),
     click.option("--channels", type=int, help="Images: 3 (default) or 1 (grey)."),
     click.option("--layout", metavar="NAME", help="Images: NCHW (default) or NHWC."),
+    click.option("--bgr", is_flag=True, default=None, help="Images: blue first, as OpenCV has it."),
+    click.option("--exif-rotation", is_flag=True, default=None, help="Images: turned upright by their EXIF tag."),
     click.option("--tokenizer", metavar="PATH", help="Texts: a tokenizer.json; default: beside the model."),
     click.option("--max-length", type=int, help="Texts: longer ones are cut to so many tokens."),
+    click.option("--padding-side", metavar="SIDE", help="Texts: left or right; default: as the tokenizer says."),
+    click.option("--truncation-side", metavar="SIDE", help="Texts: where long ones are cut, likewise."),
+    click.option("--pad-token", metavar="TOKEN", help="Texts: what fills short ones up, likewise."),
     click.option("--metric", metavar="NAME", help="accuracy, f1_macro, agreement, or file.py:function."),
     click.option("--example-shape", metavar="3,224,224", help="One sample's shape, for a PyTorch module."),
     click.option("--baseline-engine", metavar="NAME", help="What serves today: pytorch, onnxruntime, openvino."),
@@ -241,10 +246,11 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 @trust_option
 @json_option
 def verify(plan: Path, tolerance: str, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan again: service time, capacity, latency at its peak rate.
+    """Measure a plan or a route again.
 
-    PLAN is a plan.yaml or the folder that it lies in. Exit status 0: nothing is worse than planned; 3: something is, or
-    the machine was too busy to say.
+    Of a plan service time, capacity, and latency at its peak rate; of a route latency at its planned rate. PLAN is a
+    plan.yaml, a route.yaml or the folder of one. Exit status 0: nothing is worse than planned; 3: something is, or the
+    machine was too busy to say.
     """
     from farthing.load.units import fraction
     from farthing.render import terminal

@@ -1,4 +1,4 @@
-"""The commands ``farthing route calibrate``, ``attach`` and ``evaluate``: their options."""
+"""The commands ``farthing route calibrate``, ``attach``, ``plan-rate`` and ``evaluate``: their options."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ _DATA: tuple[Any, ...] = (
     click.option("--trust", is_flag=True, help="Load PyTorch programs that were not built on this machine."),
     click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
 )  # fmt: skip
+_PROMISE: tuple[Any, ...] = (
+    click.option("--p99", metavar="50ms", help="Promise: 99 % are answered within it. Plans the rate that is kept."),
+    click.option("--p999", metavar="50ms", help="The same for 99.9 % of them, which takes ten times more requests."),
+    click.option("--p95", metavar="50ms", help="The same for 95 %."),
+    click.option("--p90", metavar="50ms", help="The same for 90 %."),
+    click.option("--p50", metavar="50ms", help="The same for half of them."),
+)  # fmt: skip
 _CALIBRATE: tuple[Any, ...] = (
     click.option("--tier", "tiers", multiple=True, metavar="NAME=SOURCE",
                  help="A plan.yaml, ONNX file, model folder or http URL; once a tier, the reference last."),
@@ -72,6 +79,7 @@ _CALIBRATE: tuple[Any, ...] = (
     click.option("--audit-share", metavar="2%", help="Share of cheap answers to audit while the route is served."),
     click.option("--embedder", metavar="NAME",
                  help="Vectors of texts to route by: minilm (its pip package), or an ONNX encoder's folder."),
+    *_PROMISE,
     click.option("--name", metavar="NAME", help="Of the end point's model; default auto."),
     click.option("--out", "output_dir", type=click.Path(path_type=Path, file_okay=False), default=Path("route"),
                  show_default=True, help="Gets route.yaml, route.npz, outcomes.parquet, route.html."),
@@ -85,6 +93,17 @@ _EVALUATE: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+_PLAN_RATE: tuple[Any, ...] = (
+    *_PROMISE,
+    click.option("--data", metavar="FILE", help="Requests to send; default: those of the calibration."),
+    click.option("--labels", metavar="PATH", help="Their labels, where a folder of images needs them."),
+    click.option("--text-column", metavar="NAME", help="Column of the texts, where its name is unusual."),
+    click.option("--label-column", metavar="NAME", help="Column of the labels, likewise."),
+    click.option("--id-column", metavar="NAME", help="Column of the request ids, likewise."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
+    click.option("--trust", is_flag=True, help="Load PyTorch programs that were not built on this machine."),
+    click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
+)  # fmt: skip
 _ATTACH: tuple[Any, ...] = (
     click.option("--tiers", type=click.Path(path_type=Path), metavar="FILE",
                  help="A tiers.yaml with the places and more (prompt, replicas, batches …); PLACES win over it."),
@@ -145,7 +164,9 @@ def calibrate(
         click.echo(json.dumps(calibration_document(report), ensure_ascii=False, indent=1))
     else:
         print_calibration(report, output_dir)
-    sys.exit(0 if report.route.verdict.outcome == "met" else NOT_MET)
+    rate = report.route.planned_rate
+    kept = rate is None or rate.verdict.outcome == "met"
+    sys.exit(0 if kept and report.route.verdict.outcome == "met" else NOT_MET)
 
 
 @route.command()
@@ -194,3 +215,29 @@ def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any,
         return
     where = source.parent if output_dir is None else output_dir
     print_evaluation(report, [where / name for name in ("evaluation.html", "curve.svg", "curve.png")])
+
+
+@route.command("plan-rate")
+@click.argument("path", metavar="ROUTE", type=click.Path(path_type=Path))
+@_options(_PLAN_RATE)
+def plan_rate(path: Path, as_json: bool, seed: int, trust: bool, **given: Any) -> None:
+    """Find and prove the rate that a route keeps within a latency promise.
+
+    ROUTE is a route.yaml or its folder, all of whose tiers run on this machine. It is served as a child process, the
+    requests of its calibration are sent in their own mix at Poisson arrivals, and the rate is written into route.yaml.
+    """
+    from farthing.measure.workbench import Settings
+    from farthing.render.progress import TerminalProgress
+    from farthing.render.rate_screen import print_rate
+    from farthing.verbs.route_plan_rate import route_path, route_plan_rate
+
+    with TerminalProgress() as progress:
+        done = route_plan_rate(path, measure=Settings(seed=seed, trust=trust), on_progress=progress, **given)
+    assert done.planned_rate is not None
+    if as_json:
+        from farthing.render.route_json import rate_document
+
+        click.echo(json.dumps(rate_document(done.planned_rate), ensure_ascii=False, indent=1))
+    else:
+        print_rate(done, done.planned_rate, route_path(path))
+    sys.exit(0 if done.planned_rate.verdict.outcome == "met" else NOT_MET)

@@ -43,6 +43,10 @@ _OPTIONS: tuple[Any, ...] = (
     click.option("--memory-budget", metavar="4GiB", help="Of all workers; default: 80 % of this machine's."),
     click.option("--expose-cost", is_flag=True, help="Answers say in a header what they cost."),
     click.option("--admin-token-file", type=click.Path(path_type=Path), help="Who shows it may load, swap, unload."),
+    click.option(
+        "--api-key-file", type=click.Path(path_type=Path),
+        help="Clients must show a key of it (one a line); default: whoever reaches the address may ask.",
+    ),
     click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) of HTTP and gRPC."),
     click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM)."),
     click.option("--ledger", type=click.Path(path_type=Path, file_okay=False), help="Folder for the ledger."),
@@ -65,8 +69,20 @@ def _serve_options(f: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_serve_options
-@click.option("--trust", is_flag=True, help="Load PyTorch programs that were not built on this machine.")
-def serve(sources: tuple[str, ...], trust: bool, inline: Any, priced_as: str | None, **given: Any) -> None:
+@click.option(
+    "--key-env",
+    multiple=True,
+    metavar="NAME",
+    help="Environment variable that a route.yaml may send to its end points as a key.",
+)
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Load PyTorch programs that were not built on this machine; let routes send the keys that they name.",
+)
+def serve(
+    sources: tuple[str, ...], trust: bool, inline: Any, priced_as: str | None, key_env: tuple[str, ...], **given: Any
+) -> None:
     """Put plans and models behind an end point: Open Inference Protocol over HTTP and gRPC.
 
     SOURCE is a plan.yaml or a route.yaml or the folder of one, a serve.yaml, an ONNX file, a model folder as Optimum
@@ -83,5 +99,6 @@ def serve(sources: tuple[str, ...], trust: bool, inline: Any, priced_as: str | N
         trust=trust,
         inline=inline,
         priced_as=priced_as,
+        keys=key_env,
         say=lambda line: click.echo(line, err=True),
     )

@@ -70,6 +70,7 @@ Outcome = Literal["met", "not_met", "unproven"]
 Status = Literal["baseline", "chosen", "tied", "lost", "infeasible", "failed"]
 HOURS_PER_MONTH = 730.0
 """Hours in a month as the clouds bill them (8,760 / 12)."""
+Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow's names of the image formats that are opened; all others are refused."""
 NEVER_MS = 1e9
@@ -206,11 +207,11 @@ class PipelineSpec:
 
     Attributes:
         kind: ``image`` (encoded bytes), ``text`` (a string) or ``tensor`` (arrays, nothing to do).
-        resize: Short side in pixels after resizing, None for no resize.
-        squash: Resize to a square of side ``resize`` instead of keeping the aspect ratio.
-        crop: Side of the centre crop in pixels, None for no crop.
-        interpolation: ``bilinear`` or ``bicubic``.
-        mean: Per channel, subtracted after ``value × scale``.
+        resize: Short side in pixels after resizing, None for no resize; the height where ``squash`` is set.
+        squash: Resize to ``resize`` × ``resize_width`` pixels instead of keeping the aspect ratio.
+        crop: Height of the centre crop in pixels, None for no crop.
+        interpolation: Filter of resizing; all but ``nearest`` are antialiased.
+        mean: Per channel, subtracted after ``value × scale + offset``.
         std: Per channel, divided by after the mean; > 0.
         scale: Factor on the byte values before mean and std (1/255 or 1).
         channels: 3 (RGB) or 1 (grey).
@@ -221,13 +222,27 @@ class PipelineSpec:
         input_names: Model inputs that the pipeline fills, in order; empty means the model's own order.
         max_pixels: Larger images are refused before decoding.
         max_payload_bytes: Longer payloads (encoded image, UTF-8 text) are refused before anything reads them.
+        resize_width: Width in pixels of a squashed image, None when it is ``resize``.
+        longest: Bound in pixels on the long side of an image resized by its short side, None for no bound.
+        crop_width: Width of the centre crop in pixels, None when it is ``crop``.
+        crop_middle: Half a pixel beside the middle goes to the even side (``rounded``, torchvision) or up and to the
+            left (``floored``, transformers).
+        offset: Added to ``value × scale`` before the mean.
+        std_twice: Divide by ``std`` a second time, as EfficientNet's processor does for its classifiers.
+        bgr: Hand the channels over blue first; mean and std are in that order.
+        exif_rotation: Turn images upright by their EXIF orientation before all else.
+        padding_side: Where short texts are filled up, None as tokenizer.json says, else ``right``.
+        truncation_side: Where long texts are cut, None as tokenizer.json says, else ``right``.
+        pad_token: Token that fills short texts up, None as tokenizer.json says.
+        tokenizer_settings: How transformers' class changes what tokenizer.json says, by setting; ``class`` names it.
+            Empty: tokenizer.json as it stands.
     """
 
     kind: Literal["image", "text", "tensor"]
     resize: int | None = None
     squash: bool = False
     crop: int | None = None
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     scale: float = 1 / 255
@@ -239,12 +254,29 @@ class PipelineSpec:
     input_names: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
     max_payload_bytes: int = 32 * 2**20
+    resize_width: int | None = None
+    longest: int | None = None
+    crop_width: int | None = None
+    crop_middle: Literal["rounded", "floored"] = "rounded"
+    offset: float = 0.0
+    std_twice: bool = False
+    bgr: bool = False
+    exif_rotation: bool = False
+    padding_side: Literal["left", "right"] | None = None
+    truncation_side: Literal["left", "right"] | None = None
+    pad_token: str | None = None
+    tokenizer_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(all(s > 0 for s in self.std), self, "std must be > 0")
         _require(self.channels in (1, 3), self, "channels must be 1 or 3")
         _require(self.kind != "text" or self.tokenizer is not None, self, "a text pipeline needs a tokenizer")
         _require(self.max_length > 0, self, "max_length must be > 0")
+        for name in ("resize", "resize_width", "longest", "crop", "crop_width"):
+            pixels = getattr(self, name)
+            _require(pixels is None or pixels > 0, self, f"{name} must be > 0 pixels")
+        _require(self.resize_width is None or self.squash, self, "resize_width needs squash and resize")
+        _require(not (self.bgr and self.channels == 1), self, "bgr needs three channels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ def test_every_option_says_what_it_is(path: tuple[str, ...]) -> None:
 
 RARE = {
     "input_names", "max_pixels", "max_payload_bytes", "group_by_length", "confirm", "search", "images", "texts", "tensors", "name", "model",
+    "resize_width", "longest", "crop_width", "crop_middle", "offset", "std_twice",
 }  # fmt: skip
 """Keys of a workload that have no flag: rarely needed, or told from the path that --data names."""
 

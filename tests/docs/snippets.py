@@ -88,7 +88,14 @@ def _farthing(words: list[str], printed: list[str]) -> None:
     if path in (("optimize",), ("profile",)):
         _workload(given)
     for key, value in given.items():
-        if isinstance(value, Path) and key not in ("output_dir", "out", "bundle", "ledger", "admin_token_file"):
+        if isinstance(value, Path) and key not in (
+            "output_dir",
+            "out",
+            "bundle",
+            "ledger",
+            "admin_token_file",
+            "api_key_file",
+        ):
             assert value.exists(), f"{' '.join(words)}: no {value}"
     for made in MADE_BY_RUNS:
         if "output_dir" in given and not (given["output_dir"] / made).exists():

@@ -13,6 +13,7 @@ from exported_nets import Net
 from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.errors import EngineError, ModelError
+from farthing.models.onnx_files import check_external_data
 
 
 def load(path: Path, precision="fp32", threads=1, device="cpu"):
@@ -141,3 +142,59 @@ def test_external_data_cannot_leave_the_folder(tmp_path: Path, how: str) -> None
         os.link(secret, tmp_path / "m" / "w.bin")
     with pytest.raises(ModelError, match="external data"):
         load(path)
+
+
+def spelled_out(raw: bytes, path: tuple[int, ...], extra: int) -> bytes:
+    """A message whose field at the end of ``path`` has its tag and length written with ``extra`` bytes too many."""
+    out, at = bytearray(), 0
+    while at < len(raw):
+        begin = at
+        tag, at = _varint(raw, at)
+        if tag & 7 == 0:
+            _, at = _varint(raw, at)
+        elif tag & 7 == 2:
+            size, at = _varint(raw, at)
+            at += size
+            if tag >> 3 == path[0]:
+                inner = raw[at - size : at] if len(path) == 1 else spelled_out(raw[at - size : at], path[1:], extra)
+                more = extra if len(path) == 1 else 0
+                out += _long(tag, more) + _long(len(inner), more) + inner
+                continue
+        else:
+            at += {1: 8, 5: 4}[tag & 7]
+        out += raw[begin:at]
+    return bytes(out)
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (raw[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if raw[at - 1] < 0x80:
+            return value, at
+
+
+def _long(value: int, extra: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    if not extra:
+        return bytes([*out, value])
+    return bytes([*out, value | 0x80, *[0x80] * (extra - 1), 0])
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2, 3])
+@pytest.mark.parametrize("ahead", [0, 2**20 - 60, 2**20 - 10])
+def test_external_data_is_found_however_its_key_is_spelled(tmp_path: Path, extra: int, ahead: int) -> None:
+    """The scan looks at bytes, which numbers on the wire have more than one spelling of."""
+    path = external(tmp_path / "m", "../secret.bin")
+    graph, initializer, external_data, key = 7, 5, 13, 1
+    raw = spelled_out(path.read_bytes(), (graph, initializer, external_data, key), extra)
+    note = onnx.ModelProto(doc_string="d" * ahead).SerializeToString()  # so that the key lies where two pieces meet
+    path.write_bytes(note + raw)
+    read = onnx.load(path, load_external_data=False)
+    assert read.graph.initializer[0].external_data[0].key == "location"
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        check_external_data(path)

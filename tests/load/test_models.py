@@ -125,16 +125,20 @@ def test_pipelines_of_vit_and_convnext_processors(tmp_path: Path) -> None:
     }
     spec = guess_pipeline(folder_with(tmp_path, preprocessor_config=convnext), "image")
     assert (spec.resize, spec.crop, spec.scale) == (256, 224, 1)
-    with pytest.raises(ModelError, match="not a square"):
-        guess_pipeline(folder_with(tmp_path, preprocessor_config={**vit, "size": {"height": 2, "width": 3}}), "image")
+    spec = guess_pipeline(
+        folder_with(tmp_path, preprocessor_config={**vit, "size": {"height": 2, "width": 3}}), "image"
+    )
+    assert (spec.resize, spec.resize_width, spec.squash) == (2, 3, True)
 
 
 @pytest.mark.parametrize(
     ("config", "settings", "length"),
     [
-        ({}, {}, 128),
+        ({}, {}, 512),
         ({"max_position_embeddings": 256}, {}, 256),
-        ({"max_position_embeddings": 8192}, {"model_max_length": 10**30}, 512),
+        ({"max_position_embeddings": 8192}, {"model_max_length": 10**30}, 8192),
+        ({"max_position_embeddings": 8192}, {"model_max_length": 1024}, 1024),
+        ({"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 0}, {}, 513),
         ({"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 1}, {}, 512),
         ({"max_position_embeddings": 512}, {"model_max_length": 64}, 64),
     ],

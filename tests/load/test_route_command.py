@@ -17,13 +17,13 @@ from routes import cascade, margin_of, route_of, rung, tier
 from farthing.cli import cli
 from farthing.cli_route import calibrate, evaluate
 from farthing.core.route.routes import Route
-from farthing.load.route_command import as_given, calibrate_again, evaluate_again
+from farthing.load.route_command import as_given, calibrate_again, calibration_data, evaluate_again
 
 GIVEN: dict[str, Any] = {
     "max_loss": "0.7%", "confidence": "99%", "method": "lost_answers", "procedure": "bonferroni", "seed": 7,
     "choose_share": "40%", "min_saving": "5%", "audit_share": "1%", "name": "my-route", "reference": "large",
     "priced_as": "aws/m7i.large", "text_column": "the question", "label_column": "intent",
-    "id_column": "nr", "embedder": "minilm",
+    "id_column": "nr", "embedder": "minilm", "p99": "50ms",
 }  # fmt: skip
 """A value for every option but those of segments, files and tiers."""
 
@@ -62,7 +62,8 @@ def test_every_option_of_the_command_can_be_given_and_comes_back() -> None:
     """A new option of the command has to be in this test, or it would be lost on the way."""
     options = {str(p.name) for p in calibrate.params}
     elsewhere = {"source", "tiers", "prices", "columns", "as_of", "trust", "data", "labels", "output_dir", "as_json"}
-    assert options - elsewhere == {*GIVEN, "segment_column", "max_loss_of"}
+    levels = {"p50", "p90", "p95", "p999"}  # one of them in the place of p99
+    assert options - elsewhere - levels == {*GIVEN, "segment_column", "max_loss_of"}
 
 
 def test_a_sample_that_was_kept_has_columns_of_its_own(tmp_path: Path) -> None:
@@ -109,3 +110,22 @@ def test_a_route_of_outcomes_wants_another_table(tmp_path: Path) -> None:
     found = read_back(calibrate_again(replace(bare, quality="given"), tmp_path))
     assert (found["source"], dict(found["columns"])) == (Path("OUTCOMES"), columns)
     assert "data" not in found and "tiers" not in found
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_data_of_the_calibration_are_found_again(tmp_path: Path, asked: bool) -> None:
+    """From the flags, or from the tiers.yaml, whose paths start at its folder."""
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    (conf / "tiers.yaml").write_text(
+        "schema: farthing/tiers/1\ntiers: [{name: small, source: small/}, {name: large, source: large/}]\n"
+        "data: requests.csv\ntext_column: question\nmax_loss: 1%\n"
+    )
+    more = {"data": tmp_path / "mine.csv"} if asked else {}
+    route = route_with(
+        tmp_path / "out", source=conf / "tiers.yaml", tiers=(), settings={**more, "text_column": None, "seed": None}
+    )
+    found = calibration_data(route, tmp_path / "out")
+    assert found.data == (tmp_path / "mine.csv" if asked else conf / "requests.csv")
+    assert (found.text_column, found.label_column, found.id_column) == ("question", "intent", "nr")
+    assert calibration_data(replace(route, asked=()), tmp_path).data is None

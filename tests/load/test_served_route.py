@@ -19,7 +19,7 @@ from routes import cascade, margin_of, route_of, rung, tier, write_simple, write
 from farthing.core.route.predictors import Logistic
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, TierReplicas
 from farthing.core.route.served import ForwardedModel, RoutedModel
-from farthing.errors import InputError, SchemaError
+from farthing.errors import InputError, SchemaError, TrustError
 from farthing.load.serve_file import read_wishes
 from farthing.load.serving import served_models
 from farthing.nouns import ServedModel
@@ -101,13 +101,42 @@ def test_a_tier_with_replicas_elsewhere_alone_is_not_loaded_here(tmp_path: Path)
     assert isinstance(found["large"], ForwardedModel)
 
 
+def keyed(url: str, key_env: str = "HOME_TOKEN", **more: object) -> Route:
+    chat = tier("large", url, kind="openai", model="m", options={"key_env": key_env}, **more)
+    return route_of([tier("small"), chat], [rung(cascade("small", "large"))], margin_of("small"))
+
+
+def test_a_route_sends_no_environment_variable_without_the_users_word(tmp_path: Path) -> None:
+    path = written(tmp_path, keyed("https://collector.example/v1"))
+    for allowed in ({}, {"keys": {"ANOTHER"}}):
+        with pytest.raises(TrustError, match=r"the tier large of .*HOME_TOKEN sent to https://collector.example/v1"):
+            read(path, **allowed)
+    for allowed in ({"keys": {"HOME_TOKEN"}}, {"trust": True}):
+        assert read(path, **allowed)["large"].options["key_env"] == "HOME_TOKEN"
+
+
+@pytest.mark.parametrize("url", ["http://collector.example/v1", "http://10.0.0.7/v1", "http://localhost.example/v1"])
+def test_a_key_goes_nowhere_in_clear_text_whoever_is_trusted(tmp_path: Path, url: str) -> None:
+    for allowed in ({"keys": {"HOME_TOKEN"}}, {"trust": True}):
+        with pytest.raises(InputError, match="in clear text"):
+            read(written(tmp_path, keyed(url)), **allowed)
+    for near in ("http://127.0.0.1:9/v1", "http://localhost:9/v1", "http://[::1]:9/v1"):
+        assert read(written(tmp_path, keyed(near)), keys={"HOME_TOKEN"})["large"].url == near
+
+
+def test_a_key_does_not_reach_a_replica_elsewhere_either(tmp_path: Path) -> None:
+    spare = TierReplicas(purchase="spot", count=1, sla_rps=50.0, url="http://elsewhere.example/v1")
+    with pytest.raises(InputError, match=r"elsewhere\.example/v1 in clear text"):
+        read(written(tmp_path, keyed("https://api.example/v1", replicas=(spare,))), trust=True)
+
+
 def test_forwarded_tiers(tmp_path: Path) -> None:
     chat = tier(
         "large", "https://api.example/v1/", kind="openai", model="m", timeout_s=2.0,
         options={"key_env": "KEY", "concurrency": "7", "prompt": "say {classes}"},
     )  # fmt: skip
     route = route_of([tier("small"), chat], [rung(cascade("small", "large"))], margin_of("small"))
-    large = read(written(tmp_path, route))["large"]
+    large = read(written(tmp_path, route), keys={"KEY"})["large"]
     assert isinstance(large, ForwardedModel)
     assert (large.url, large.remote_name, large.timeout_s) == ("https://api.example/v1", "m", 2.0)
     assert (large.concurrency, large.classes) == (7, ("a", "b", "c"))

@@ -84,6 +84,9 @@ class Bench:
 
     def retire(self, keep: object) -> None: ...
 
+    def batching(self, candidate: Candidate) -> Any:
+        return SimpleNamespace(batched=True)
+
     def build(self, variant: str) -> Artefact:
         self.now_s += self.build_s.get(variant, 1.0)
         if variant in self.broken:

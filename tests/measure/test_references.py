@@ -12,6 +12,7 @@ import pytest
 from farthing.core.search import trials
 from farthing.measure import proof, screening
 from farthing.measure.state import RunState
+from farthing.models.batch_check import Batching
 from farthing.nouns import Artefact, Candidate, Estimate
 
 BASE = Candidate(engine="pytorch", variant="torch-module", precision="fp32", instances=2)
@@ -29,7 +30,12 @@ def artefact(variant: str, precision: Any) -> Artefact:
 def state() -> RunState:
     found = [artefact("fp32", "fp32"), artefact("torch-module", "fp32"), artefact("int8-nncf", "int8")]
     bench: Any = SimpleNamespace(
-        tell=lambda *_: None, retire=lambda _: None, artefacts={a.variant: a for a in found}, settings=None
+        tell=lambda *_: None,
+        retire=lambda _: None,
+        artefacts={a.variant: a for a in found},
+        settings=None,
+        batching=lambda _: Batching(sizes=(2, 3, 8), answers=13),
+        batch_of=lambda c, batch: replace(c, max_batch=batch),
     )
     return RunState(bench=bench, baseline=BASE)
 

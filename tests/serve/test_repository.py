@@ -126,7 +126,7 @@ def test_readiness_while_loading_failing_and_closing(spec: ServedModel) -> None:
         models = Repository(pool)
         assert models.not_ready() is not None
         models.open()
-        assert models.not_ready() is None
+        assert (models.not_ready().status, models.not_ready().message) == (503, "there is no model")
         pool.gate = asyncio.Event()
         loading = asyncio.create_task(models.load(spec))
         await asyncio.sleep(0.01)

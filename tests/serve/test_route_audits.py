@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
+import os
 import random
 import re
 import stat
@@ -239,6 +241,38 @@ def test_kept_requests_can_be_calibrated_on(tmp_path):
     found = read_requests(kept.path, classes=("yes", "no"))
     assert found.texts[3] == "text 3, with a comma"
     assert list(found.dataset.labels[:4]) == [0, 1, 0, 1]
+
+
+def test_what_is_kept_is_never_for_other_eyes_not_even_for_a_moment(tmp_path, monkeypatch):
+    kept = KeptRequests(tmp_path / "kept", ("yes", "no"), "auto", random.Random(0))
+    seen = set()
+
+    def look(event, args):
+        for path in (tmp_path / "kept").glob("**/*") if watching else ():
+            with contextlib.suppress(FileNotFoundError):
+                seen.add(stat.S_IMODE(path.stat().st_mode))
+
+    watching = True
+    old = os.umask(0)
+    try:
+        for name in ("open", "fdopen", "chmod", "replace", "rename", "fsync"):
+            real = getattr(os, name)
+
+            def watched(*args, _real=real, **more):
+                look("before", args)
+                try:
+                    return _real(*args, **more)
+                finally:
+                    look("after", args)
+
+            monkeypatch.setattr(os, name, watched)
+        for k in range(2):
+            kept.keep(texts(5), k, 0, 1.0)
+            kept.write(kept.content())
+    finally:
+        watching = False
+        os.umask(old)
+    assert seen == {0o600}
 
 
 def test_the_file_of_the_start_before_stays(tmp_path):

@@ -87,9 +87,12 @@ def test_a_fault_in_a_batch_is_its_culprit_s_alone() -> None:
 def test_an_answer_with_the_wrong_number_of_rows_is_nobody_s() -> None:
     async def main() -> None:
         async with pooled() as pool:
-            # The warm-up makes 4 + 4 + 1 + 4 calls of its sizes; what comes later is wrong.
-            model = await pool.start(fake(max_batch=2, options={"service_ms": 0.2, "fault": "shape", "fault_after": 8}))
-            outcome = await ask(model, mark(1.0))
+            # What is tried and warmed up takes some dozens of calls; what comes later is wrong.
+            options = {"service_ms": 0.2, "fault": "shape", "fault_after": 200}
+            model = await pool.start(fake(max_batch=2, options=options))
+            outcomes = [await ask(model, mark(1.0)) for _ in range(200)]
+            assert isinstance(outcomes[0], Answer)
+            outcome = outcomes[-1]
             assert isinstance(outcome, Problem)
             assert outcome.status == 500
             assert "output y has the shape (2, 2) for 1 rows" in outcome.message
@@ -207,7 +210,7 @@ def test_tiny_models_run_in_the_loop_thread_and_others_in_workers(tmp_path: Path
         ({"load_fault": "refuse"}, "fake cannot run test_worker.py"),
         ({"load_fault": "segfault"}, r"the worker died \(SIGSEGV\)"),
         ({"fault": "exception"}, "m fails on a batch of 1: RuntimeError: the kernel said no"),
-        ({"fault": "segfault", "fault_after": 6}, r"m fails on a batch of 2: the worker died \(SIGSEGV\)"),
+        ({"fault": "segfault", "fault_after": 2}, r"m fails on a batch of 1: the worker died \(SIGSEGV\)"),
         ({"load_fault": "hang"}, "did not answer within 1 s"),
     ],
 )
@@ -219,6 +222,17 @@ def test_a_model_that_cannot_start_says_why_and_leaves_nothing(options: dict[str
                 await pool.start(fake(path=Path(__file__), options=options))
             assert len(pool._seats) == 1
             assert value(await ask(healthy, mark(4.0))) == 8.0
+
+    run(main())
+
+
+def test_a_model_that_several_requests_end_is_asked_one_at_a_time() -> None:
+    async def main() -> None:
+        async with pooled() as pool:
+            model = await pool.start(fake(options={"service_ms": 0.0, "fault": "segfault", "fault_after": 6}))
+            assert not model.batched
+            assert "no requests could be tried together: the worker died (SIGSEGV)" in model.batching
+            assert value(await ask(model, mark(4.0))) == 8.0
 
     run(main())
 

@@ -251,6 +251,11 @@ def test_another_folder_gets_all_that_the_route_needs(route: Path, tmp_path: Pat
         ({SMALL: "http://a/v1/chat/completions", LARGE: "http://b"}, {}, r"is not named[\s\S]*--chat acme/small"),
         ({SMALL: "x.onnx", LARGE: "http://b"}, {"chat": {SMALL: "m"}}, "no URL of chat"),
         ({SMALL: "http://a", LARGE: "http://b"}, {"key_env": {SMALL: "K"}}, "no chat model"),
+        (
+            {SMALL: "http://a/v1", LARGE: "http://b"},
+            {"chat": {SMALL: "m"}, "key_env": {SMALL: "K"}},
+            "the key in K to http://a/v1 in clear text",
+        ),
         ({SMALL: "http://a", LARGE: "http://b"}, {"chat": {"who": "m"}}, "no tier 'who'"),
         ({SMALL: "http://a", LARGE: "http://b"}, {"timeout": {SMALL: "5 parsecs"}}, "--timeout"),
         ({SMALL: "nowhere.onnx", LARGE: "http://b"}, {}, "nowhere"),
@@ -388,11 +393,12 @@ def test_running_tiers_have_no_quality_of_a_table(route: Path, tmp_path: Path) -
 
 
 def test_the_command_says_where_and_what_is_assumed(route: Path) -> None:
-    words = ["route", "attach", str(route), f"{SMALL}=http://a/v1", f"{LARGE}=http://b:8000", "--chat", f"{SMALL}=m"]
+    words = ["route", "attach", str(route), f"{SMALL}=https://a/v1", f"{LARGE}=http://b:8000", "--chat", f"{SMALL}=m"]
     done = CliRunner().invoke(cli, [*words, "--key-env", f"{SMALL}=A_KEY"])
     assert done.exit_code == 0, done.output
     flat = " ".join(done.output.split())
-    assert "chat with m, key in A_KEY" in flat and "the model large" in flat and "farthing serve" in flat
+    assert "chat with m, key in A_KEY" in flat and "the model large" in flat
+    assert "farthing serve" in flat and "--key-env A_KEY" in flat
     assert "none of them was asked" in flat
     as_json = CliRunner().invoke(cli, [*words, "--json"])
     said = json.loads(as_json.stdout)
@@ -404,3 +410,20 @@ def test_a_route_without_places_says_how_it_gets_them(route: Path) -> None:
     with pytest.raises(InputError) as e:
         served_models([route], cores=1, check=check_artefact)
     assert "farthing route attach" in e.value.hint and f"{SMALL}=PLACE {LARGE}=PLACE" in e.value.hint
+
+
+def test_a_rate_that_was_planned_for_other_places_is_left_out(tmp_path: Path) -> None:
+    from farthing.core.route.attaching import attached
+    from farthing.core.route.planned_rate import PlannedRate
+    from farthing.core.route.routes import Tier
+    from farthing.nouns import LatencyBound, Verdict
+
+    tiers = tuple(Tier(name=name, source=f"{name}/", usd_per_request=1e-6) for name in ("small", "large"))
+    rate = PlannedRate(
+        bound=LatencyBound(ms=50.0), verdict=Verdict(outcome="not_met"), rate_rps=None, kept_rps=None, headroom=1.1
+    )
+    route = Route(
+        name="auto", verdict=Verdict(outcome="met"), tiers=tiers, scores=(), ladder=(), chosen=None,
+        reference="large", quality="given", max_loss_frac=0.01, confidence=0.95, planned_rate=rate,
+    )  # fmt: skip
+    assert attached(route, tiers, ["small"], ()).route.planned_rate is None

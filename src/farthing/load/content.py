@@ -20,9 +20,11 @@ __all__ = ["changes", "content_of", "settings_files", "without_paths"]
 _BESIDE = (
     "config.json",
     "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
 )
 """Files beside a model that decide how its inputs are made and what its classes are called."""

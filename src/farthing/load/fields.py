@@ -17,7 +17,7 @@ from typing import Any, get_args
 from farthing.core.traffic.shapes import SHAPES
 from farthing.errors import InputError
 from farthing.load import units
-from farthing.nouns import Precision, Term
+from farthing.nouns import Interpolation, Precision, Term
 
 __all__ = ["FLAGS", "LEVELS", "Located", "Origin", "merged", "parse", "sections"]
 
@@ -145,7 +145,7 @@ _PIPELINE: Mapping[str, Parser] = {
     "resize": _whole,
     "squash": _flag,
     "crop": _whole,
-    "interpolation": _one_of("bilinear", "bicubic"),
+    "interpolation": _one_of(*get_args(Interpolation)),
     "mean": _some(_number),
     "std": _some(_number),
     "scale": _number,
@@ -157,6 +157,17 @@ _PIPELINE: Mapping[str, Parser] = {
     "input_names": _some(_text),
     "max_pixels": _whole,
     "max_payload_bytes": _whole,
+    "resize_width": _whole,
+    "longest": _whole,
+    "crop_width": _whole,
+    "crop_middle": _one_of("rounded", "floored"),
+    "offset": _number,
+    "std_twice": _flag,
+    "bgr": _flag,
+    "exif_rotation": _flag,
+    "padding_side": _one_of("left", "right"),
+    "truncation_side": _one_of("left", "right"),
+    "pad_token": _text,
 }
 _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
     "": {"name": _text, "model": _located, "example_shape": _some(_whole), "priced_as": _text},

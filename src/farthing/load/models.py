@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from farthing.errors import ModelError, TrustError
+from farthing.load.image_processors import image_settings
+from farthing.load.json_files import json_object
 from farthing.load.signature import onnx_signature
+from farthing.load.tokenizer_settings import text_settings
 from farthing.nouns import ModelRef, PipelineSpec
 
 __all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "settings_folder"]
@@ -18,8 +20,6 @@ __all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "se
 _IMPORT_PATH = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"}
 _WEIGHTS_ONLY = {".safetensors", ".h5", ".keras", ".tflite", ".gguf", ".msgpack"}
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "longformer", "mpnet", "data2vec-text"}
-_DEFAULT_MAX_LENGTH, _LARGEST_MAX_LENGTH = 128, 512
 _IMPORT_HINT = "give file.py:function or package.module:function that returns the nn.Module with its weights"
 
 
@@ -100,19 +100,6 @@ def _nearest(path: Path) -> str:
     return f"looked in {parent.resolve()}" if parent.is_dir() else f"there is no folder {parent} either"
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    """Read a JSON object beside the model; empty when there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise ModelError(f"{path} is no readable JSON: {e}") from e
-    if not isinstance(data, dict):
-        raise ModelError(f"{path} holds {type(data).__name__}, not an object")
-    return data
-
-
 def model_classes(ref: ModelRef) -> tuple[str, ...]:
     """Names of the classes in index order as ``config.json`` beside the model has them, else empty.
 
@@ -121,7 +108,7 @@ def model_classes(ref: ModelRef) -> tuple[str, ...]:
     Raises:
         ModelError: when config.json cannot be read.
     """
-    names = _settings(settings_folder(ref) / "config.json").get("id2label")
+    names = json_object(settings_folder(ref) / "config.json").get("id2label")
     if not isinstance(names, Mapping) or not names or not all(str(k).isdigit() for k in names):
         return ()
     ordered = tuple(str(names[k]) for k in sorted(names, key=int))
@@ -142,8 +129,8 @@ def guess_pipeline(
 ) -> PipelineSpec:
     """Read the input pipeline that the files beside a model describe; what they do not say keeps its default.
 
-    Images: ``preprocessor_config.json`` as Hugging Face's image processors write it. Texts: ``tokenizer.json``,
-    cut at the model's longest sequence, at most 512 tokens.
+    Images: ``preprocessor_config.json`` as Hugging Face's image processors read it. Texts: ``tokenizer.json`` with
+    the settings beside it, as transformers' tokenizers read them.
 
     Args:
         ref: The model.
@@ -151,13 +138,13 @@ def guess_pipeline(
         tokenizer: The user's own tokenizer.json, None to look beside the model.
 
     Raises:
-        ModelError: when a file cannot be read, or there is no tokenizer for texts.
+        ModelError: when a file cannot be read, a setting in it cannot be followed, or there is no tokenizer for texts.
     """
     home = settings_folder(ref)
     if kind == "tensor":
         return PipelineSpec(kind="tensor")
     if kind == "image":
-        return PipelineSpec(kind="image", **_image_settings(_settings(home / "preprocessor_config.json")))
+        return PipelineSpec(kind="image", **image_settings(home))
     if tokenizer is not None and tokenizer.is_dir():
         tokenizer = tokenizer / "tokenizer.json"
     found = tokenizer or home / "tokenizer.json"
@@ -166,53 +153,4 @@ def guess_pipeline(
             f"there is no tokenizer {found}" if tokenizer else f"there is no tokenizer.json in {home} for texts",
             hint="give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
         )
-    return PipelineSpec(kind="text", tokenizer=str(found.absolute()), max_length=_max_length(home))
-
-
-def _max_length(home: Path) -> int:
-    """Longest sequence of a text model, in tokens."""
-    config = _settings(home / "config.json")
-    longest = [_settings(home / "tokenizer_config.json").get("model_max_length")]
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in _OFFSET_POSITIONS:
-        positions -= int(config.get("pad_token_id") or 1) + 1
-    longest.append(positions)
-    known = [int(n) for n in longest if isinstance(n, (int, float)) and 0 < n < 10**6]
-    return min([*known, _LARGEST_MAX_LENGTH]) if known else _DEFAULT_MAX_LENGTH
-
-
-def _side(size: Any) -> tuple[int | None, bool]:
-    """``(side, squash)`` of a Hugging Face size: a number, a shortest edge, or height and width."""
-    if isinstance(size, int):
-        return size, False
-    if isinstance(size, Mapping) and "shortest_edge" in size:
-        return int(size["shortest_edge"]), False
-    if isinstance(size, Mapping) and {"height", "width"} <= set(size):
-        if size["height"] != size["width"]:
-            raise ModelError(
-                f"preprocessor_config.json asks for {size['height']} × {size['width']} pixels, not a square"
-            )
-        return int(size["height"]), True
-    return None, False
-
-
-def _image_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of an image PipelineSpec from an image processor's settings."""
-    if not config:
-        return {}
-    spec: dict[str, Any] = {
-        "scale": float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
-    }
-    if config.get("do_resize"):
-        side, squash = _side(config.get("size"))
-        crop_share = config.get("crop_pct")
-        if side is not None and crop_share and side < 384:  # ConvNeXT resizes to size / crop_pct, then crops to size
-            spec |= {"resize": int(side / crop_share), "crop": side}
-        elif side is not None:
-            spec |= {"resize": side, "squash": squash}
-        spec["interpolation"] = "bicubic" if config.get("resample") == 3 else "bilinear"
-    if config.get("do_center_crop"):
-        spec["crop"] = _side(config.get("crop_size"))[0]
-    if config.get("do_normalize", True) and "image_mean" in config:
-        spec |= {"mean": tuple(map(float, config["image_mean"])), "std": tuple(map(float, config["image_std"]))}
-    return spec
+    return PipelineSpec(kind="text", tokenizer=str(found.absolute()), **text_settings(found, home))

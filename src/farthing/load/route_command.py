@@ -11,12 +11,14 @@ from typing import Any
 
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route
-from farthing.load.tiers import NamedTier
+from farthing.load.route_settings import RouteSettings, read_settings
+from farthing.load.tiers import NamedTier, read_tiers_file
 
-__all__ = ["as_given", "calibrate_again", "evaluate_again"]
+__all__ = ["as_given", "calibrate_again", "calibration_data", "evaluate_again"]
 
 _PATHS = ("--data", "--labels")
 _COLUMNS = ("--text-column", "--label-column", "--id-column", "--segment-column")
+_TIERS_FILES = (".yaml", ".yml", ".json")
 _URL = ("http://", "https://")
 
 
@@ -100,6 +102,22 @@ def evaluate_again(route: Route, path: Path) -> str:
     wanted = (*_COLUMNS, "--trust", *(("--columns",) if of_outcomes(route) else ()))
     more = [pair for pair in _asked(route, path.parent) if pair[0] in wanted]
     return _line("farthing route evaluate", [("", str(path)), ("--data", "TEST"), *more])
+
+
+def calibration_data(route: Route, folder: Path) -> RouteSettings:
+    """Where the requests are that a route was calibrated on, and their columns; ``data`` is None when unknown.
+
+    Args:
+        route: Which.
+        folder: Of route.yaml.
+    """
+    asked = dict(_asked(route, folder)) if route.asked else {}
+    flags = {option.removeprefix("--").replace("-", "_"): asked.get(option) for option in (*_PATHS, *_COLUMNS)}
+    source = Path(asked[""]) if "" in asked else None
+    if source is None or source.suffix.lower() not in _TIERS_FILES or not source.is_file():
+        return read_settings(flags)
+    in_file = read_tiers_file(source).settings
+    return read_settings(flags, {key: in_file[key] for key in flags if key in in_file}, source.parent)
 
 
 def _asked(route: Route, folder: Path) -> list[tuple[str, str]]:

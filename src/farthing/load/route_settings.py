@@ -11,10 +11,12 @@ from typing import Any, get_args
 from farthing.core.route.certification import Method, Procedure
 from farthing.errors import InputError
 from farthing.load import units
+from farthing.load.fields import LEVELS
 from farthing.load.serve_file import check_name
 from farthing.models.embedders import MINILM
+from farthing.nouns import LatencyBound
 
-__all__ = ["RouteSettings", "read_settings"]
+__all__ = ["RouteSettings", "latency_bound", "read_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class RouteSettings:
         name: Of the end point's one model.
         embedder: What makes vectors of texts for scores of content: ``minilm`` or an ONNX encoder's path; None for
             none.
+        latency: What is promised of the served route's latency, and its rate planned for; None for nothing.
     """
 
     data: Path | None = None
@@ -63,6 +66,7 @@ class RouteSettings:
     priced_as: str | None = None
     name: str = "auto"
     embedder: str | None = None
+    latency: LatencyBound | None = None
 
 
 def _wrong(value: object, key: str, wanted: str) -> InputError:
@@ -127,6 +131,10 @@ def _by_segment(value: object, key: str, folder: Path) -> dict[str, float]:
     return {name: _loss(share, f"{key} of {name}", folder) for name, share in pairs}
 
 
+def _promised(percentile: float) -> Callable[[object, str, Path], LatencyBound]:
+    return lambda value, key, _: LatencyBound(ms=units.duration_ms(value, key), percentile=percentile)
+
+
 _KEYS: Mapping[str, tuple[str, Callable[[Any, str, Path], Any]]] = {
     "data": ("data", _path),
     "labels": ("labels", _path),
@@ -147,6 +155,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any, str, Path], Any]]] = {
     "priced_as": ("priced_as", _text),
     "embedder": ("embedder", _embedder),
     "name": ("name", lambda value, key, _: check_name(value, key)),
+    **{level: ("latency", _promised(percentile)) for level, percentile in LEVELS.items()},
 }
 
 
@@ -165,6 +174,7 @@ def read_settings(
     """
     found: dict[str, Any] = {}
     for source, where, home in ((file or {}, "tiers.yaml", folder or Path()), (flags, "the flags", Path())):
+        _refuse_two_levels(source, where)
         for key, value in source.items():
             if key not in _KEYS:
                 close = difflib.get_close_matches(key, _KEYS, n=1)
@@ -175,3 +185,21 @@ def read_settings(
                 shown = f"--{key.replace('_', '-')}" if where == "the flags" else key
                 found[target] = read(value, shown, home)
     return RouteSettings(**found)
+
+
+def latency_bound(flags: Mapping[str, Any]) -> LatencyBound | None:
+    """The latency that is promised, None where nothing is.
+
+    Args:
+        flags: By level (``{"p99": "50ms"}``), others are left alone.
+
+    Raises:
+        InputError: for a time that cannot be read, or two levels.
+    """
+    return read_settings({level: flags.get(level) for level in LEVELS}).latency
+
+
+def _refuse_two_levels(source: Mapping[str, Any], where: str) -> None:
+    given = [level for level in LEVELS if source.get(level) is not None]
+    if len(given) > 1:
+        raise InputError(f"{where} promise {' and '.join(given)}; one latency bound is held", hint="leave one out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route, Tier, TierReplicas
 from farthing.core.route.served import ForwardedModel, Place, RoutedModel
 from farthing.errors import InputError
+from farthing.load.keys import check_allowed, check_encrypted
 from farthing.load.route_file import check_tier, read_predictor, read_route
 from farthing.load.serve_file import Wishes, as_name, check_name, check_tier_name, read_wishes
 from farthing.nouns import Candidate, PipelineSpec, ServedModel
@@ -31,20 +32,26 @@ Read = Callable[[Path, Wishes], Iterable[ServedModel]]
 """Finds and checks the models of one source."""
 
 
-def route_models(path: Path, wishes: Wishes, read: Read) -> tuple[ServedModel, ...]:
+def route_models(
+    path: Path, wishes: Wishes, read: Read, *, keys: Collection[str] = (), trust: bool = False
+) -> tuple[ServedModel, ...]:
     """Tiers of a route first, then the route itself.
 
     Args:
         path: Of ``route.yaml``; sources and weights are looked for from its folder.
         wishes: From the command line: the name is the route's, the deadline everyone's, the rest its tiers'.
         read: For tiers that are served here.
+        keys: Environment variables that the file may have sent to its end points.
+        trust: It may have any sent.
 
     Raises:
         InputError: when a tier cannot be served as the route says, or tiers take different things.
+        TrustError: when a tier wants an environment variable sent that was not allowed.
         SchemaError: when the file or its weights cannot be read.
     """
     route = read_route(path)
     _check(route, path)
+    _check_keys(route, path, keys, trust=trust)
     given = replace(wishes, name=None, version=None)
     served: list[ServedModel] = []
     places: dict[str, tuple[Place, ...]] = {}
@@ -97,6 +104,16 @@ def _check(route: Route, path: Path) -> None:
         check_tier_name(tier.name, f"the name of a tier of {path}")
         if as_name(tier.name) == route.name:
             raise InputError(f"{path}: the route and one of its tiers are both named {tier.name}")
+
+
+def _check_keys(route: Route, path: Path, keys: Collection[str], *, trust: bool) -> None:
+    """A file that came from elsewhere names variables of this environment: not without the user's word."""
+    for tier in route.tiers:
+        key_env, who = tier.options.get("key_env", ""), f"the tier {tier.name} of {path}"
+        for url in (tier.source, *(replica.url for replica in tier.replicas if replica.url)):
+            if tier.kind != "model" or url != tier.source:
+                check_allowed(key_env, url, who, keys, trust=trust)
+                check_encrypted(key_env, url, who)
 
 
 # — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————

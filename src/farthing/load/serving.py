@@ -7,12 +7,13 @@ artefacts that could run code pass only when they were built on this machine, or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
+from farthing.load.image_processors import has_image_processor
 from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.planned import Check, fitted, planned
 from farthing.load.schema import kind_of, read_noun
@@ -46,6 +47,7 @@ class _Setting:
     trust: bool
     inline: Literal["auto", "never", "always"]
     priced_as: Offer | None
+    keys: frozenset[str]
     route: Path | None = None
 
 
@@ -58,6 +60,7 @@ def served_models(
     trust: bool = False,
     inline: Literal["auto", "never", "always"] = "auto",
     priced_as: Offer | None = None,
+    keys: Collection[str] = (),
 ) -> tuple[ServedModel, ...]:
     """Find and check all models that a command names.
 
@@ -68,9 +71,10 @@ def served_models(
         cores: That this process may use, ≥ 1: plans' workers are fitted to them.
         check: Compares an artefact of a plan with its digest, and returns where it lies.
         wishes: From the command line; they win over plans and files.
-        trust: Allows native artefacts that were not built on this machine.
+        trust: Allows native artefacts that were not built on this machine, and routes to send what they name.
         inline: Whether models may run in the server's own thread.
         priced_as: What this machine costs, None to take it from the plan.
+        keys: Environment variables that routes may send to their end points as keys.
 
     Raises:
         InputError: when a source is missing, of an unknown kind, or two models have one name and version; a
@@ -79,7 +83,15 @@ def served_models(
         EngineMissingError: when an engine is not installed.
     """
     wishes = wishes or Wishes()
-    setting = _Setting(cores=cores, check=check, wishes=wishes, trust=trust, inline=inline, priced_as=priced_as)
+    setting = _Setting(
+        cores=cores,
+        check=check,
+        wishes=wishes,
+        trust=trust,
+        inline=inline,
+        priced_as=priced_as,
+        keys=frozenset(keys),
+    )
     found = [model for source in sources for model in _models(str(source), setting)]
     if not found:
         raise InputError("nothing to serve", hint="name a plan.yaml, an .onnx file, a model folder or a serve.yaml")
@@ -138,7 +150,13 @@ def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served
             if setting.route is not None:
                 raise InputError(f"{setting.route} has a tier that is itself a route, {path}: a tier is one model")
             inside = replace(setting, route=path)
-            yield from route_models(path, wishes, lambda source, given: _of_source(source, given, inside))
+            yield from route_models(
+                path,
+                wishes,
+                lambda source, given: _of_source(source, given, inside),
+                keys=setting.keys,
+                trust=setting.trust,
+            )
         else:
             yield _wished(planned(path, cores=setting.cores, check=setting.check), wishes, setting)
     elif path.is_dir():
@@ -190,7 +208,7 @@ def _of_version_folder(path: Path, setting: _Setting) -> ServedModel:
 def _of_model_folder(path: Path, setting: _Setting) -> ServedModel:
     ref = model_ref(str(path))
     home = Path(ref.path)
-    if (home / "preprocessor_config.json").is_file():
+    if has_image_processor(home):
         pipeline = guess_pipeline(ref, "image")
     elif (home / "tokenizer.json").is_file():
         pipeline = guess_pipeline(ref, "text")
@@ -217,11 +235,11 @@ def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting)
     file = Path(ref.onnx_path)
     check_external_data(file)
     signature = onnx_signature(file)
-    batched = all(spec.shape and spec.shape[0] is None for spec in (*signature.inputs, *signature.outputs))
+    free = all(spec.shape and spec.shape[0] is None for spec in signature.inputs)
     return ServedModel(
         name=name,
         path=file,
-        candidate=_layout("onnxruntime", "fp32", _BATCH if batched else 1, setting.cores),
+        candidate=_layout("onnxruntime", "fp32", _BATCH if free else 1, setting.cores),
         pipeline=pipeline,
         classes=model_classes(ref),
     )

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from farthing.core.route.routes import TierKind, TierReplicas
 from farthing.errors import InputError
 from farthing.load import units
+from farthing.load.keys import check_encrypted
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.schema import read_document
 from farthing.load.serve_file import check_name, read_wishes
@@ -161,7 +162,8 @@ def check_tiers(tiers: Sequence[NamedTier]) -> None:
     """Refuse what cannot be a route before any work starts.
 
     Raises:
-        InputError: for fewer than two tiers, names that come twice, or a tier behind a URL without a price.
+        InputError: for fewer than two tiers, names that come twice, a tier behind a URL without a price, or a key that
+            would go there in clear text.
     """
     names = [tier.name for tier in tiers]
     if len(tiers) < 2:
@@ -172,6 +174,8 @@ def check_tiers(tiers: Sequence[NamedTier]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"two tiers are named {twice!r}", hint="names within a route must differ")
+    for tier in tiers:
+        check_encrypted(tier.options.get("key_env", ""), tier.source, f"the tier {tier.name!r}")
     unpriced = next((tier for tier in tiers if tier.kind != "model" and not tier.price.given), None)
     if unpriced:
         raise InputError(

@@ -113,6 +113,7 @@ def fastest_layout(bench: Workbench, cores: int) -> Candidate:
 def _baseline(state: RunState) -> None:
     bench, c = state.bench, state.baseline
     bench.tell("baseline", 0, 3, c.label)
+    _check_batches(bench, c)
     look(state, c, sorted({1, c.max_batch}))
     _baseline_rate(state)
     bench.tell("baseline", 1, 3, "latency of single requests")
@@ -121,6 +122,16 @@ def _baseline(state: RunState) -> None:
     bench.tell("baseline", 2, 3, "answers on the search split")
     bench.answers(c, "search", bench.splits.search)
     bench.tell("baseline", 3, 3, f"{percentile_name(bench.level)} {state.latency[c].latency(bench.level).value:.1f} ms")
+
+
+def _check_batches(bench: Workbench, c: Candidate) -> None:
+    """Refuse a baseline in batches whose answers are not those of its requests."""
+    if c.max_batch > 1 and not (found := bench.batching(c)).batched:
+        raise InputError(
+            f"the baseline is in batches of {c.max_batch}, but this model answers one request at a time, because "
+            f"{found.alone}",
+            hint="baseline: {batch: 1}",
+        )
 
 
 def _check_level(state: RunState, c: Candidate) -> None:

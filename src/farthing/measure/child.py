@@ -18,6 +18,7 @@ from farthing.errors import MeasureError
 from farthing.measure.answering import Line, answer_commands
 from farthing.measure.array_files import new_array
 from farthing.measure.schedule import Schedule
+from farthing.models.batch_check import MOST_ALONE
 from farthing.nouns import Candidate, Dataset, PipelineSpec
 from farthing.plugins import find, import_callable
 
@@ -66,6 +67,7 @@ class Instance:
         self.pool = read(self.dataset, [int(k) for k in self.rng.permutation(self.dataset.n)[:POOL]])
         self._lengths = self.pipeline.lengths(self.pool)
         self._warm: set[int] = set()
+        self._artefact, self._precision = Path(spec["artefact"]), candidate.precision
         start = time.monotonic()
         self.session = find("engines", candidate.engine).load(
             Path(spec["artefact"]),
@@ -192,6 +194,22 @@ class Instance:
             return self._group(None, batch, len(rows))
         return self._group(self.pipeline.lengths(self._read(self.dataset, list(rows))), batch)
 
+    def batching(self, most: int, seed: int) -> dict[str, Any]:
+        """Whether requests may share a batch: samples and made-up requests answered alone and together."""
+        from farthing.pipelines.sharing import batching_of
+
+        found = batching_of(
+            self.session,
+            self.pipeline,
+            most=most,
+            path=self._artefact,
+            precision=self._precision,
+            now_s=time.monotonic,
+            payloads=self.pool[:MOST_ALONE],
+            seed=seed,
+        )
+        return {"batching": to_plain(found)}
+
     def operators(self, batch: int, repeats: int) -> dict[str, Any]:
         """Per-operator time of one batch of the middle length, and the shapes that went in."""
         groups = self.batches(batch)
@@ -242,7 +260,7 @@ def _commands(line: Line) -> Mapping[str, Command]:
 
     def load(spec: Mapping[str, Any]) -> dict[str, Any]:
         instance = Instance(spec, line)
-        names = ("warm", "offline", "single", "serve", "answers", "operators", "memory")
+        names = ("warm", "offline", "single", "serve", "answers", "batching", "operators", "memory")
         known.update({name: getattr(instance, name) for name in names})
         return instance.facts()
 

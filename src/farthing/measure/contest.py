@@ -45,7 +45,11 @@ def contenders_of(state: RunState, survivors: Sequence[Candidate], cores: int) -
 
 
 def useful_batches(state: RunState, c: Candidate) -> tuple[int, ...]:
-    """Batch sizes whose time alone fits the latency bound, judged from the sizes already measured."""
+    """Batch sizes whose time alone fits the latency bound, judged from the sizes already measured; 1 where requests may
+    not share a batch.
+    """
+    if not state.bench.batching(c).batched:
+        return (1,)
     bound = state.bench.workload.objective.latency
     sizes = state.bench.settings.batches
     known = state.curves.get(replace(c, max_batch=1))

@@ -22,6 +22,7 @@ from farthing.codec import to_plain
 from farthing.errors import MeasureError
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.hardware import usable_cpus
+from farthing.measure.load_generator import POOL
 from farthing.measure.wire import Child, ask, end
 from farthing.models.offline import QUIET
 from farthing.nouns import Dataset
@@ -85,6 +86,8 @@ class LiveServer:
         run_dir: For the logs.
         trust: Native artefacts may be loaded though they were not built here.
         seed: Of the choice of payloads.
+        pool: Different payloads, drawn from the data and sent in turn.
+        options: Further ones of ``farthing serve``.
         clock: Time, None for the real one.
 
     Raises:
@@ -101,6 +104,8 @@ class LiveServer:
         run_dir: Path,
         trust: bool = False,
         seed: int = 0,
+        pool: int = POOL,
+        options: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or MonotonicClock()
@@ -108,7 +113,7 @@ class LiveServer:
         self._log = run_dir / "live-server.log"
         spare = usable_cpus()[busy_cores:]
         self._generator: Child | None = None
-        self._process = self._start(source, trust)
+        self._process = self._start(source, trust, options)
         try:
             port = self._ready_port()
             self._generator = Child(
@@ -118,13 +123,13 @@ class LiveServer:
                 log=run_dir / "load-generator.log",
                 program=_GENERATOR,
             )
-            self._ask(do="load", port=port, model=name, dataset=to_plain(dataset), seed=seed)
+            self._ask(do="load", port=port, model=name, dataset=to_plain(dataset), seed=seed, pool=pool)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, source: Path, trust: bool) -> subprocess.Popen[bytes]:
-        options = ["--port", "0", "--grpc-port", "none", "--metrics-port", "none", "--notice", "0"]
+    def _start(self, source: Path, trust: bool, more: Sequence[str]) -> subprocess.Popen[bytes]:
+        options = [*more, "--port", "0", "--grpc-port", "none", "--metrics-port", "none", "--notice", "0"]
         options += ["--trust"] if trust else []
         program = [sys.executable, "-P", "-c", _PROGRAM, str(os.getpid()), "serve", str(source), *options]
         with self._log.open("wb") as sink:
@@ -200,6 +205,10 @@ class LiveServer:
         except psutil.Error as e:
             raise MeasureError(f"farthing serve ended: {_tail(self._log.read_text(errors='replace'))}") from e
         return float(times.user + times.system)
+
+    def said(self) -> str:
+        """What the server has printed so far."""
+        return self._log.read_text(errors="replace")
 
     def __enter__(self) -> LiveServer:
         return self

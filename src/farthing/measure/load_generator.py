@@ -25,10 +25,10 @@ from farthing.errors import MeasureError
 from farthing.measure.answering import Line, answer_commands
 from farthing.nouns import Dataset
 
-__all__ = ["Generator", "main", "request_bytes"]
+__all__ = ["POOL", "Generator", "main", "request_bytes"]
 
 POOL = 256
-"""Different requests, sent in turn."""
+"""Different requests, sent in turn, unless told otherwise."""
 MOST_CONNECTIONS = 512
 """Open at a time; an arrival beyond waits for one, and its latency counts from its scheduled time."""
 _LENGTH = re.compile(rb"\r\nContent-Length: *(\d+)", re.IGNORECASE)
@@ -117,16 +117,19 @@ class Generator:
         model: Name of the model there.
         dataset: What is sent.
         seed: Of the choice of payloads.
+        pool: Different payloads, sent in turn.
     """
 
-    def __init__(self, line: Line, port: int, model: str, dataset: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, line: Line, port: int, model: str, dataset: Mapping[str, Any], seed: int, pool: int = POOL
+    ) -> None:
         from farthing.pipelines.payloads import read
 
         self._line, self._port = line, port
         data = from_plain(Dataset, dataset)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/{model}", timeout=10) as reply:
             facts = json.loads(reply.read())
-        rows = np.random.default_rng(seed).permutation(data.n)[:POOL].tolist()
+        rows = np.random.default_rng(seed).permutation(data.n)[:pool].tolist()
         self._requests = [request_bytes(facts, payload) for payload in read(data, rows)]
         self._poll = select.epoll()
         self._wires: dict[int, _Wire] = {}

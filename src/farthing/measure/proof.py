@@ -9,6 +9,7 @@ from farthing.core.stats.intervals import mean_t, ratio_of_blocks
 from farthing.core.traffic.batch_queue import saturation_rps
 from farthing.measure.scenarios import Reading
 from farthing.measure.state import RunState, evidence_of, stable_rate
+from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Estimate
 
 __all__ = ["confirm", "measure_nearest", "prove"]
@@ -21,7 +22,7 @@ def prove(state: RunState, chosen: Candidate) -> None:
     """Fresh interleaved blocks of baseline, choice, choice without batching, the best full and half precision."""
     bench, base = state.bench, state.baseline
     references = [c for c in (state.best_fp32, state.best_half) if c]
-    others = [chosen, replace(chosen, max_batch=1), *(at for c in references for at in _both_batches(c))]
+    others = [chosen, replace(chosen, max_batch=1), *(at for c in references for at in _both_batches(bench, c))]
     lineup = list(dict.fromkeys([base, *others]))
     bench.retire(lineup)
     blocks: dict[Candidate, list[Reading]] = {c: [] for c in lineup}
@@ -38,16 +39,16 @@ def prove(state: RunState, chosen: Candidate) -> None:
     state.latency[chosen] = bench.single_stream(chosen, bench.enough(bench.settings.latency_n))
 
 
-def _both_batches(c: Candidate) -> tuple[Candidate, Candidate]:
+def _both_batches(bench: Workbench, c: Candidate) -> tuple[Candidate, Candidate]:
     """With batches and one request at a time: which of them serves more is seen in the proof rounds."""
-    return replace(c, max_batch=8), replace(c, max_batch=1)
+    return bench.batch_of(c, 8), replace(c, max_batch=1)
 
 
 def _reference(state: RunState, c: Candidate | None, chosen: Candidate) -> Candidate | None:
     """The better of its two batch sizes, rated like the baseline: its highest stable rate, whatever its latency."""
     if c is None:
         return None
-    best = max(_both_batches(c), key=lambda at: state.ratios[at].value)
+    best = max(_both_batches(state.bench, c), key=lambda at: state.ratios[at].value)
     if best != chosen:
         state.sla[best] = stable_rate(state, best)
     return best

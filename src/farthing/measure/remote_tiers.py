@@ -259,6 +259,16 @@ def _stacked(tier: RemoteTier, found: Sequence[_Answer]) -> NDArray[Any]:
     return np.array([answer.values for answer in found]).reshape(len(found), *shapes.pop())
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Sends a key nowhere but to the address that was checked."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Never: the redirect is an error that names its status."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def _post(tier: RemoteTier, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     if tier.key_env:
@@ -268,7 +278,7 @@ def _post(tier: RemoteTier, path: str, body: Mapping[str, Any] | None) -> dict[s
     for _ in range(TRIES):
         request = urllib.request.Request(tier.url + path, payload, headers)  # noqa: S310 - http(s) only, checked
         try:
-            with urllib.request.urlopen(request, timeout=tier.timeout_s) as reply:  # noqa: S310 - see above
+            with _OPENER.open(request, timeout=tier.timeout_s) as reply:
                 answer = json.loads(reply.read(_MAX_ANSWER_BYTES))
             if not isinstance(answer, dict):
                 raise ValueError(f"{type(answer).__name__} instead of an object")

@@ -21,6 +21,7 @@ from farthing.measure.array_files import joined
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.schedule import Schedule
 from farthing.measure.wire import Child, ask, end
+from farthing.models.batch_check import Batching
 from farthing.nouns import Candidate, Dataset, OperatorTime, PipelineSpec
 from farthing.ports import Clock
 from farthing.store.documents import full_disk
@@ -333,6 +334,19 @@ class Replica:
         finally:
             for path in (path for written in paths.values() for path in written):
                 path.unlink(missing_ok=True)
+
+    def batching(self, most: int, seed: int) -> Batching:
+        """Whether requests may share a batch of this candidate, shown on the first instance.
+
+        Args:
+            most: Largest batch that will be run.
+            seed: Of the made-up requests.
+
+        Raises:
+            MeasureError: when the child crashes, hangs or eats memory.
+        """
+        answer = self._ask(self.children[:1], PROFILING_S, do="batching", most=most, seed=seed)[0]
+        return from_plain(Batching, answer["batching"])
 
     def operators(self, batch: int, repeats: int) -> OperatorTimes:
         """Per-operator time of one batch on the first instance, averaged over ``repeats`` runs.

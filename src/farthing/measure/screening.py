@@ -50,6 +50,7 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
             state.failed[build] = e.message
         bench.retire([state.baseline, *builds])
     bench.tell("screening", len(builds), len(builds), f"{len(state.failed)} could not be run")
+    state.notes.extend(_one_at_a_time(state, [s.candidate for s in screens]))
     kept = trials.promising(screens)
     best = max((s.ratio.value for s in screens), default=0.0)
     for s in screens:
@@ -61,6 +62,18 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
     state.best_fp32 = _fastest(s for s in others if s.candidate.precision == "fp32")
     state.best_half = _fastest(s for s in others if _is_half(state, s.candidate))
     return kept
+
+
+def _one_at_a_time(state: RunState, builds: Sequence[Candidate]) -> list[str]:
+    """A sentence for each reason why builds do not share batches; where none does, one with the first reason."""
+    reasons: dict[str, list[str]] = {}
+    for build in builds:
+        found = state.bench.batching(build)
+        if not found.batched:
+            reasons.setdefault(found.alone, []).append(f"{build.build} {build.precision}")
+    if reasons and sum(map(len, reasons.values())) == len(builds):
+        return [f"this model answers one request at a time, because {next(iter(reasons))}"]
+    return [f"{', '.join(names)}: one request at a time, because {why}" for why, names in reasons.items()]
 
 
 def _fastest(screens: Iterable[trials.Screen]) -> Candidate | None:
@@ -77,14 +90,15 @@ def _is_half(state: RunState, c: Candidate) -> bool:
 def screen_one(state: RunState, build: Candidate) -> trials.Screen:
     """Blocks at batch 1 and 8, each beside one of the baseline, so that slow drift cancels.
 
-    The baseline's own build is one of them: in batches it may be the answer.
+    The baseline's own build is one of them: in batches it may be the answer. A build whose requests may not share a
+    batch is tried one request at a time.
     """
     bench = state.bench
-    small, large = build, replace(build, max_batch=8)
+    small, large = build, bench.batch_of(build, 8)
     lineup = list(dict.fromkeys([state.baseline, small, large]))
     first = bench.throughput(f"screen/{build.label}/{build.precision}", lineup)
     second = bench.throughput(f"screen2/{build.label}/{build.precision}", lineup[::-1])
-    look(state, build, (1, 8))
+    look(state, build, (1, large.max_batch))
     best = max((small, large), key=lambda c: first[c] + second[c])
     pair = [r[best] / r[state.baseline] for r in (first, second)]
     state.capacities[best] = _range([first[best], second[best]], "range of 2 blocks")

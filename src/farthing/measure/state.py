@@ -110,7 +110,7 @@ def evidence_of(state: RunState, build: Candidate, split: str, confidence: float
     labels = bench.workload.holdout.labels
     return gate.evidence(
         bench.answers(state.baseline, split, rows),
-        bench.answers(replace(build, max_batch=8), split, rows),
+        bench.answers(bench.batch_of(build, 8), split, rows),
         None if labels is None else [labels[k] for k in rows],
         split="search" if split == "search" else "confirm",
         metric=bench.metric,

@@ -172,7 +172,9 @@ def _answered(
 ) -> LocalRun:
     output = _embedding_output(model.name, replica, embedding)
     alone_s = dataset.n * service_ms.value / 1000 / len(replica.children)
-    batch = 1 if alone_s <= settings.one_by_one_s else model.candidate.max_batch
+    most = model.candidate.max_batch
+    alone = alone_s <= settings.one_by_one_s or not replica.batching(most, settings.seed).batched
+    batch = 1 if alone else most
     try:
         arrays = replica.outputs(range(dataset.n), batch, also=(output,) if output else ())
     except FarthingError as e:

@@ -28,6 +28,7 @@ from farthing.measure.hardware import usable_cpus
 from farthing.measure.open_loop import RunSeen, levels_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
+from farthing.models.batch_check import Batching
 from farthing.models.digests import digest, is_digest
 from farthing.nouns import Artefact, Candidate, Dataset, Hardware, Measurement, ModelRef, Splits, Workload
 from farthing.pipelines.metrics import custom_metric
@@ -323,6 +324,19 @@ class Workbench:
             )
 
         return self.keep(f"facts/{_layout(candidate).label}/{candidate.precision}", Facts, "measure", read)
+
+    def batching(self, candidate: Candidate) -> Batching:
+        """Whether requests may share a batch of a build, shown at the largest batch that the run tries."""
+        most = max(self.settings.batches)
+
+        def run() -> Batching:
+            return self.replica(candidate).batching(most, self.settings.seed)
+
+        return self.keep(f"batching/{candidate.build}/{candidate.precision}/{most}", Batching, "measure", run)
+
+    def batch_of(self, candidate: Candidate, batch: int) -> Candidate:
+        """A build at a batch size, or at 1 where its requests may not share a batch."""
+        return replace(candidate, max_batch=batch if self.batching(candidate).batched else 1)
 
     def round(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, Reading]:
         """One interleaved round: a block of each candidate in turn, the canary asked for each."""

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["PLACES", "QUIET", "THREADS", "child_environment", "go_offline", "quiet"]
+__all__ = ["PLACES", "QUIET", "THREADS", "child_environment", "go_offline", "muted", "quiet"]
 
 _OFFLINE = {
     "DO_NOT_TRACK": "1",
@@ -85,3 +85,17 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Hold back what libraries of any language write to the error stream, for a process with one thread."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(nowhere)
+        os.close(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "check_onnx",
     "input_specs",
     "model_file",
+    "operator_kinds",
     "output_specs",
     "stored_values",
     "summarize",
@@ -25,8 +27,12 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
-_LOCATION = b"\n\x08location"
-"""Key of an external tensor on the wire: field 1 (StringStringEntryProto.key), 8 bytes, the word itself."""
+_LOCATION = re.compile(rb"(?:\n|\x8a\x80{0,8}\x00)(?:\x08|\x88\x80{0,8}\x00)location")
+"""Key of an external tensor on the wire: field 1 (StringStringEntryProto.key), 8 bytes, the word itself.
+
+Both numbers may be written longer than need be, with up to ten bytes (protobuf.dev, *Encoding*, varints).
+"""
+_LONGEST_LOCATION = 2 * 10 + len("location")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +76,9 @@ def _mentions_external_data(path: Path) -> bool:
     tail = b""
     with path.open("rb") as f:
         while chunk := f.read(_CHUNK):
-            if _LOCATION in tail + chunk:
+            if _LOCATION.search(tail + chunk):
                 return True
-            tail = chunk[-len(_LOCATION) :]
+            tail = (tail + chunk)[-_LONGEST_LOCATION:]
     return False
 
 
@@ -244,3 +250,14 @@ def tensor_names(path: Path) -> frozenset[str]:
     """
     graph = _parse(path).graph
     return frozenset(name for node in graph.node for name in (node.name, *node.output) if name)
+
+
+def operator_kinds(path: Path) -> frozenset[str]:
+    """Operator types of a file, subgraphs and functions included, and ``float16`` where it stores such numbers.
+
+    Raises:
+        ModelError: when the file is no ONNX model.
+    """
+    model = _parse(path)
+    halves = any(tensor.data_type in (tensor.FLOAT16, tensor.BFLOAT16) for tensor in _tensors(model))
+    return frozenset(node.op_type for node in _nodes(model)) | (frozenset({"float16"}) if halves else frozenset())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import DataError, InputError
+from farthing.models.tokenizer_files import open_tokenizer
 from farthing.nouns import PipelineSpec, TensorSpec
 from farthing.pipelines.inputs import chosen_inputs, describe, numpy_dtype
 
@@ -36,14 +37,14 @@ class TextPipeline:
         """
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
-            from tokenizers import Tokenizer
+            import tokenizers  # noqa: F401  (the classes below import it when they are used)
         except ImportError as e:
             raise InputError("texts need the package tokenizers", hint="pip install 'farthing[text]'") from e
         path = Path(str(spec.tokenizer))
         if not path.is_file():
             raise DataError(f"there is no tokenizer {path}", hint="inputs.tokenizer names a tokenizer.json")
         try:
-            tokenizer = Tokenizer.from_file(str(path))
+            tokenizer = open_tokenizer(path, spec.tokenizer_settings)
         except Exception as e:  # the library raises bare Exception
             raise DataError(f"{path} is no readable tokenizer.json: {e}") from e
         return TextBatches(spec, tokenizer)
@@ -54,7 +55,7 @@ class TextBatches:
 
     Args:
         spec: How.
-        tokenizer: Opened; its own truncation and padding are replaced.
+        tokenizer: Opened; its own sides and padding token hold where the spec names none, its lengths are replaced.
 
     Attributes:
         kept: Tokens of short texts that were cut last, up to 256. Servers set it, the same one for all pipelines in one
@@ -65,11 +66,12 @@ class TextBatches:
     def __init__(self, spec: PipelineSpec, tokenizer: Tokenizer) -> None:
         self.spec = spec
         self.kept: dict[str, Encoding] | None = None
-        padding = tokenizer.padding
-        self._pad_id = _pad_id(tokenizer) if padding is None else int(padding["pad_id"])
-        self._pad_type_id = 0 if padding is None else int(padding["pad_type_id"])
+        padding, truncation = tokenizer.padding or {}, tokenizer.truncation or {}
+        self._pad_id = _pad_id(tokenizer, spec.pad_token, padding)
+        self._left = (spec.padding_side or padding.get("direction")) == "left"
         tokenizer.no_padding()
-        tokenizer.enable_truncation(spec.max_length)
+        side = spec.truncation_side or truncation.get("direction") or "right"
+        tokenizer.enable_truncation(spec.max_length, direction=side)
         self._tokenizer = tokenizer
 
     def lengths(self, payloads: Sequence[Any]) -> list[int] | None:
@@ -157,17 +159,34 @@ class TextBatches:
         return width
 
     def _tensor(self, spec: TensorSpec, role: str, encodings: Sequence[Encoding], width: int) -> NDArray[Any]:
-        fill = {"input_ids": self._pad_id, "token_type_ids": self._pad_type_id}.get(role, 0)
-        batch = np.full((len(encodings), width), fill, dtype=numpy_dtype(spec))
+        batch = np.full((len(encodings), width), self._pad_id if role == "input_ids" else 0, dtype=numpy_dtype(spec))
         for row, encoding in zip(batch, encodings, strict=True):
+            n = len(encoding)
+            own = row[width - n :] if self._left else row[:n]
             if role == "attention_mask":
-                row[: len(encoding)] = 1
+                own[:] = 1
             else:
-                row[: len(encoding)] = encoding.ids if role == "input_ids" else encoding.type_ids
+                own[:] = encoding.ids if role == "input_ids" else encoding.type_ids
         return batch
 
 
-def _pad_id(tokenizer: Tokenizer) -> int:
-    """Id of the padding token; 0 when it has none, since the attention mask hides it."""
-    found = (tokenizer.token_to_id(token) for token in _PAD_TOKENS)
+def _pad_id(tokenizer: Tokenizer, token: str | None, padding: Mapping[str, Any]) -> int:
+    """Id of the padding token: of the one that is named, else tokenizer.json's, else a usual one.
+
+    It is 0 when there is none, since the attention mask hides it.
+
+    Raises:
+        DataError: when the token that is named is none of the tokenizer's.
+    """
+    if token is not None:
+        named = tokenizer.token_to_id(token)
+        if named is None:
+            raise DataError(
+                f"the padding token {token!r} is none of the tokenizer's", hint="inputs.pad_token names one"
+            )
+        return int(named)
+    own = tokenizer.token_to_id(str(padding.get("pad_token")))
+    if own is not None or padding:
+        return int(padding["pad_id"] if own is None else own)
+    found = (tokenizer.token_to_id(usual) for usual in _PAD_TOKENS)
     return next((int(k) for k in found if k is not None), 0)

@@ -9,12 +9,13 @@ from farthing.codec import to_plain
 from farthing.core.route.attaching import Attached
 from farthing.core.route.controls import against_coin
 from farthing.core.route.evaluation import CurvePoint
+from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import written
 from farthing.nouns import Estimate
 
-__all__ = ["attached_document", "calibration_document", "evaluation_document"]
+__all__ = ["attached_document", "calibration_document", "evaluation_document", "rate_document"]
 
 
 def attached_document(done: Attached) -> dict[str, Any]:
@@ -44,6 +45,11 @@ def calibration_document(report: CalibrationReport) -> dict[str, Any]:
         ],
         "evaluation": _evaluation(report.judged),
     }
+
+
+def rate_document(rate: PlannedRate) -> dict[str, Any]:
+    """The planned rate as route.yaml holds it."""
+    return {"schema": "farthing/route-rate/1", **to_plain(rate)}
 
 
 def evaluation_document(report: EvaluationReport) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, policy_of
 from farthing.nouns import Estimate
 from farthing.render.numbers import count, interval, milliseconds, percent, points
+from farthing.render.rate_words import rate_facts, rate_line
 from farthing.render.report import page_of, pictured
 from farthing.render.route_chart import quality_and_cost
 from farthing.render.route_words import (
@@ -52,6 +53,7 @@ def calibration_html(report: CalibrationReport) -> str:
         route=_route_facts(route),
         compared=[_compared(c, report) for c in report.compared[:MOST_COMPARED]],
         left_out=max(0, len(report.compared) - MOST_COMPARED),
+        rate=_rate(route),
         **_judged(report.judged),
     )
 
@@ -72,6 +74,7 @@ def evaluation_html(report: EvaluationReport) -> str:
         route=None,
         compared=[],
         left_out=0,
+        rate=None,
         **_judged(report),
     )
 
@@ -136,6 +139,16 @@ def _route_facts(route: Route) -> dict[str, Any]:
             }
             for t in route.tiers
         ],
+    }
+
+
+def _rate(route: Route) -> dict[str, Any]:
+    planned = route.planned_rate
+    return {
+        "sentence": printable(rate_line(route)),
+        "facts": [(name, printable(value)) for name, value in rate_facts(planned)] if planned else [],
+        "hint": planned.verdict.hint if planned else "",
+        "assumptions": [printable(text) for text in planned.assumptions] if planned else [],
     }
 
 

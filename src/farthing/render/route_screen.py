@@ -15,9 +15,10 @@ from rich.text import Text
 from farthing.core.route.attaching import MARK, Attached
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
-from farthing.core.route.routes import Tier, policy_of
+from farthing.core.route.routes import Route, Tier, policy_of
 from farthing.load.route_command import calibrate_again, evaluate_again
 from farthing.render.numbers import count
+from farthing.render.rate_words import rate_facts, rate_line
 from farthing.render.route_words import (
     asked,
     calibration_headline,
@@ -62,8 +63,10 @@ def calibration_block(report: CalibrationReport, folder: Path) -> RenderableType
         lines.append(
             spoken(f"             {len(route.ladder)} certified policies, any may be followed at any time", "dim")
         )
+    lines.append(spoken(f"  rate       {rate_line(route)}"))
     lines += [Text(""), _table(report.judged)]
-    return Group(*lines, *_figures(report.judged), *_notes(report.judged.notes), Text(""), _files(report, folder))
+    notes = (*report.judged.notes, *(route.planned_rate.assumptions if route.planned_rate else ()))
+    return Group(*lines, *_rate(route), *_figures(report.judged), *_notes(notes), Text(""), _files(report, folder))
 
 
 def attached_block(done: Attached, folder: Path) -> RenderableType:
@@ -85,8 +88,14 @@ def attached_block(done: Attached, folder: Path) -> RenderableType:
     assumed += [f"left out, since a server cannot follow it: {text}" for text in done.left_out]
     files = grid()
     files.add_row(Text("route", style="dim"), spoken(str(folder / "route.yaml")))
-    files.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(folder / 'route.yaml'))}"))
+    files.add_row(Text("serve it", style="dim"), spoken(_serve(done.route, folder / "route.yaml")))
     return Group(*lines, *_notes(assumed), Text(""), files)
+
+
+def _serve(route: Route, path: Path) -> str:
+    """The command that serves a route, with the keys that it may send."""
+    keys = dict.fromkeys(tier.options["key_env"] for tier in route.tiers if tier.options.get("key_env"))
+    return shlex.join(["farthing", "serve", str(path), *(word for key in keys for word in ("--key-env", key))])
 
 
 def _place(tier: Tier, folder: Path) -> str:
@@ -138,6 +147,15 @@ def _table(report: EvaluationReport) -> Table:
     return table
 
 
+def _rate(route: Route) -> list[RenderableType]:
+    if route.planned_rate is None:
+        return []
+    table = grid()
+    for name, value in rate_facts(route.planned_rate):
+        table.add_row(spoken(name, "dim"), spoken(value))
+    return [Text(""), table]
+
+
 def _figures(report: EvaluationReport) -> list[RenderableType]:
     table = grid()
     for name, value in summary_figures(report.evaluation):
@@ -155,8 +173,10 @@ def _files(report: CalibrationReport, folder: Path) -> Table:
     table.add_row(Text("report", style="dim"), spoken(str(folder / "route.html")))
     route, path = report.route, folder / "route.yaml"
     if route.quality != "given":
-        table.add_row(Text("serve it", style="dim"), spoken(f"farthing serve {shlex.quote(str(path))}"))
+        table.add_row(Text("serve it", style="dim"), spoken(_serve(route, path)))
         table.add_row(Text("judge it", style="dim"), spoken(evaluate_again(route, path)))
+    if route.planned_rate is not None and route.planned_rate.rate_rps is not None:
+        table.add_row(Text("check it", style="dim"), spoken(f"farthing verify {shlex.quote(str(path))}"))
     if route.verdict.outcome != "met":
         again = calibrate_again(route, folder, out=str(folder))
         table.add_row(Text("again", style="dim"), spoken(f"with more or other requests: {again}"))
@@ -171,8 +191,10 @@ def print_attached(done: Attached, folder: Path) -> None:
 def print_calibration(report: CalibrationReport, folder: Path) -> None:
     """The calibration on stdout, what to do about it on stderr."""
     say(console(sys.stdout), calibration_block(report, folder))
-    if report.route.verdict.hint:
-        say(console(sys.stderr), hint(report.route.verdict.hint))
+    rate = report.route.planned_rate
+    for said in (report.route.verdict.hint, rate.verdict.hint if rate else ""):
+        if said:
+            say(console(sys.stderr), hint(said))
 
 
 def print_evaluation(report: EvaluationReport, files: Sequence[Path]) -> None:

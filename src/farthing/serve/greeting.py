@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farthing.core.route.policies import label
 from farthing.core.route.routes import policy_of
@@ -50,10 +50,14 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
         return _route_line(spec)
     if isinstance(spec, ForwardedModel):
         return f"{spec.name} {spec.version} · forwarded to {spec.remote_name} at {spec.url}"
+    if model.batching and not model.batched:
+        c = replace(c, max_batch=1)
     how = f"{c.engine} {c.variant} b{c.max_batch} in the server's thread" if inline else c.label
     parts = [f"{spec.name} {spec.version}", how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
         parts.append(f"{len(spec.classes):,} classes")
+    if model.batching and not model.batched:
+        parts.append(model.batching)
     if spec.deadline_s is not None:
         parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
     if spec.capacity_rps is not None:
@@ -72,4 +76,7 @@ def _route_line(spec: RoutedModel) -> str:
     else:
         parts.append(label(policy_of(route.ladder[route.chosen].policy)))
         parts.append(f"loses at most {route.max_loss_frac * 100:g} points ({route.confidence * 100:g} %)")
+    rate = route.planned_rate
+    if rate is not None and rate.rate_rps is not None and rate.kept:
+        parts.append(f"{rate.bound.name} ≤ {rate.bound.ms:g} ms up to {rate.rate_rps.value:,.0f} requests/s")
     return " · ".join(parts)

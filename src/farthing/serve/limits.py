@@ -16,6 +16,8 @@ class Limits:
         head_bytes: Request line and headers together.
         headers: Number of them.
         json_depth: Nesting of the JSON part.
+        values: Of the JSON part outside of lists of numbers, and elements of a BYTES tensor, where a body has more than
+            64 KiB.
         dims: Of one tensor.
         tensors: Inputs or requested outputs named in one request.
         text_bytes: Of one text.
@@ -35,6 +37,7 @@ class Limits:
     head_bytes: int = 16 * 2**10
     headers: int = 100
     json_depth: int = 32
+    values: int = 32 * 2**10
     dims: int = 8
     tensors: int = 64
     text_bytes: int = 64 * 2**10

@@ -156,9 +156,11 @@ class Repository:
         return (*self._live.values(), *self._leaving)
 
     def not_ready(self) -> Problem | None:
-        """None when the server takes requests and every model is ready, else the first reason."""
+        """None when the server takes requests, has models and every one is ready, else the first reason."""
         if self._closed is not None:
             return self._closed
+        if not self._live and not self._loading and not self._failed:
+            return Problem(503, "there is no model", retry_after_s=_RETRY_AFTER_S)
         for model in self._live.values():
             if model.state != "ready":
                 return _not_ready(model.spec.name, model.spec.version, model.state, model.reason)

@@ -24,12 +24,15 @@ class LiveModel:
         inputs: The engine's inputs, names and shapes as loaded; dtypes in NumPy's words (``float32``) plus
             ``bfloat16`` and ``bytes``; first dimension None where it can be batched.
         outputs: As above.
-        batched: Whether rows of several requests may share a batch (every input and output has a free first
-            dimension); if not, a request is one whole tensor set and ``rows`` counts 1.
+        batched: Whether requests may share a batch: answers together were shown to be those alone. If not, a request
+            of tensors is one whole set and ``rows`` counts 1, and payloads are answered one after the other.
         queue: In front of its workers.
         state: Only ``ready`` takes requests.
         reason: Why not ready, for people (``worker died 5 times in 60 s (SIGSEGV), next start in 8 s``).
         platform: ``onnxruntime_onnx``, ``openvino`` … as metadata shows it.
+        batching: How that was shown, or why requests are answered one at a time, in a sentence; empty where nothing is
+            run here.
+        one_row: Whether a request alone has one row in each output.
     """
 
     spec: ServedModel
@@ -40,8 +43,15 @@ class LiveModel:
     state: State = "loading"
     reason: str = ""
     platform: str = ""
+    batching: str = ""
+    one_row: bool = False
     cache: dict[Any, Any] = field(default_factory=dict)
     """For decoders: what they worked out about this model once (bounded by them)."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether an answer has a row for each row, or each payload, of its request."""
+        return self.batched or (self.one_row and self.spec.pipeline.kind != "tensor")
 
 
 class Models(Protocol):

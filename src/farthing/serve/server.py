@@ -19,11 +19,12 @@ from farthing.errors import EngineError, FarthingError, InputError
 from farthing.ports import Clock
 from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.http.door import HttpServer
+from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.repository import Repository
 from farthing.serve.requests import Problem
 from farthing.serve.routing.loader import Loader
 from farthing.serve.served import LiveModel, ServedModel
-from farthing.serve.settings import ServerSettings, tls_context
+from farthing.serve.settings import ServerSettings, read_api_keys, tls_context
 from farthing.serve.watch.watching import Watchers
 from farthing.serve.workers.pool import Pool
 from farthing.store.tenant_salt import tenant_salt
@@ -79,6 +80,7 @@ class Server:
         names = "+".join(sorted({spec.name for spec in specs}))
         self._watchers = Watchers(self.models, self._pool, settings, clock, deployment=names)
         salt = None if settings.ledger is None else tenant_salt()
+        self._api_keys = None if settings.api_key_file is None else ApiKeys(read_api_keys(settings.api_key_file))
         self._http = HttpServer(
             self.models,
             self._watchers.observer,
@@ -86,7 +88,9 @@ class Server:
             clock,
             tenant_salt=salt,
             expose_cost=settings.expose_cost,
+            api_keys=self._api_keys,
         )
+        self._turns = self._http.turns
         self._watchers.watch_connections(lambda: self._http.open_connections)
         self._clock, self._salt = clock, salt
         self._grpc: Any = None
@@ -159,6 +163,8 @@ class Server:
             self._clock,
             tenant_salt=self._salt,
             expose_cost=s.expose_cost,
+            turns=self._turns,
+            api_keys=self._api_keys,
         )
         port = await self._grpc.start(_netloc(s.host, s.grpc_port), credentials)
         return _netloc(s.host, port)
@@ -187,11 +193,16 @@ class Server:
         gc.set_threshold(_YOUNG, 10, 10)
         self.models.open()
         if not self._settings.is_loopback:
-            how = "without encryption" if self._tls is None else "by TLS"
-            self._say(f"{self._settings.host} can be reached from other machines, {how}")
+            self._say(f"{self._settings.host} can be reached from other machines, {self._how_open()}")
         models = [(model, self._inline(model)) for model in self.models.known()]
         for line in ready_lines(self.addresses, models):
             self._say(line)
+
+    def _how_open(self) -> str:
+        how = "without encryption" if self._tls is None else "by TLS"
+        if self._api_keys is None:
+            return f"{how} and without authentication: whoever reaches it may ask (--api-key-file, or a proxy in front)"
+        return f"{how}, with a key"
 
     def _inline(self, model: LiveModel) -> bool:
         return not self._pool.pids(model)
@@ -224,11 +235,19 @@ class Server:
             self._say("not reloaded: the server is starting or stopping")
             return
         try:
+            self._read_keys_again()
             done = await self.models.reload()
         except (FarthingError, Problem) as e:
             self._say(f"not reloaded, what was served is still served: {e.message}")
         else:
             self._say(f"reloaded: {'; '.join(done) or 'nothing has changed'}")
+
+    def _read_keys_again(self) -> None:
+        """Heads that were known by an old key are forgotten with it."""
+        file = self._settings.api_key_file
+        if self._api_keys is not None and file is not None:
+            self._api_keys.replace(read_api_keys(file))
+            self._http.heads.clear()
 
     # — stop ———————————————————————————————————————————————————————————————————————————————————————
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from farthing.errors import InputError
 from farthing.serve.limits import Limits
 
-__all__ = ["ServerSettings", "read_token", "tls_context"]
+__all__ = ["ServerSettings", "read_api_keys", "read_token", "tls_context"]
 
 _MOST_PORT = 65_535
 _SHORTEST_TOKEN = 16
@@ -33,6 +33,7 @@ class ServerSettings:
         memory_budget_mib: That all models' workers may take together, None for no bound.
         expose_cost: Answers tell what they cost.
         admin_token: Who shows it may load and unload models; None switches that off.
+        api_key_file: Of whose keys clients of the public listeners must show one; None: whoever reaches them may ask.
         ledger: Folder of the ledger, None for none.
         keep_audited: Folder for samples of requests to routes, each with the reference's answer, for a new calibration;
             None (nothing that a client sent is stored) unless the user asks for it.
@@ -52,6 +53,7 @@ class ServerSettings:
     memory_budget_mib: float | None = None
     expose_cost: bool = False
     admin_token: str | None = None
+    api_key_file: Path | None = None
     ledger: Path | None = None
     keep_audited: Path | None = None
     traces: str | None = None
@@ -112,16 +114,36 @@ def read_token(path: Path) -> str:
     Raises:
         InputError: when it cannot be read, others may read it, or it is shorter than 16 characters.
     """
+    return _checked_secret(_read_secret(path, "the admin token").strip(), "the admin token", path)
+
+
+def read_api_keys(path: Path) -> tuple[str, ...]:
+    """The keys of the public listeners: one a line of a file that only its owner may read.
+
+    Raises:
+        InputError: when it cannot be read, others may read it, or one is shorter than 16 characters.
+    """
+    lines = [line.strip() for line in _read_secret(path, "the API keys").splitlines()]
+    return tuple(_checked_secret(line, "an API key", path) for line in lines if line) or (
+        _checked_secret("", "an API key", path),
+    )
+
+
+def _read_secret(path: Path, what: str) -> str:
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise InputError(f"cannot read the admin token {path}: {e}") from e
+        raise InputError(f"cannot read {what} {path}: {e}") from e
     if mode & 0o077:
-        raise InputError(f"others may read the admin token {path} (mode {mode & 0o777:o})", hint=f"chmod 600 {path}")
+        raise InputError(f"others may read {what} {path} (mode {mode & 0o777:o})", hint=f"chmod 600 {path}")
+    return text
+
+
+def _checked_secret(text: str, what: str, path: Path) -> str:
     if len(text) < _SHORTEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
         raise InputError(
-            f"the admin token in {path} has {len(text)} characters; it must be one line of {_SHORTEST_TOKEN} or more "
+            f"{what} in {path} has {len(text)} characters; it must be one line of {_SHORTEST_TOKEN} or more "
             "printable ASCII characters",
             hint=f"openssl rand -hex 32 > {path}",
         )

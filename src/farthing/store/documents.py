@@ -68,13 +68,13 @@ def write_text(path: Path, text: str) -> Path:
     return write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write a file whole or not at all.
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
+    """Write a file whole or not at all; ``mode`` says who may read it from its first moment on.
 
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
     """
-    return write_whole(path, lambda f: f.write(content))
+    return write_whole(path, lambda f: f.write(content), mode=mode)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> Path:
@@ -86,8 +86,10 @@ def write_array(path: Path, array: NDArray[Any]) -> Path:
     return write_whole(path, lambda f: np.lib.format.write_array(f, array, allow_pickle=False))
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, mode: int = 0o644) -> Path:
     """Let ``write`` fill a file that takes the place of an older one when it is whole, or leaves no trace.
+
+    Until it is whole only its owner can read it; ``mode`` holds from then on.
 
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
@@ -100,7 +102,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
                 write(f)
                 f.flush()
                 os.fsync(f.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, mode)
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ MOST_LINES = 150
 """A plan of more lines says its figures alone, without the comments."""
 _WIDE = 140
 """Characters of a line."""
-_TOGETHER, _ONE_LINE = 420, 130
+_TOGETHER, _ONE_LINE = 900, 130
 """Characters up to which a mapping, and a list, is not taken apart into a line an item."""
 _ESTIMATE = ("value", "lo", "hi")
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.models.arithmetic import arithmetic_of
+from farthing.models.batch_check import MOST_ALONE, Trial, check_batching
 from farthing.models.onnx_files import input_specs, stored_values
 from farthing.nouns import TensorSpec
 from farthing.ports import Feeds
@@ -17,6 +19,8 @@ __all__ = ["fixed_batch", "free_batch", "run_onnx", "worst_difference"]
 
 TOLERANCE = 1e-3
 """Largest difference of two ways to the same answer, relative to the answer's largest value."""
+_LARGEST = 5
+"""Batch that is tried; engines try the larger ones when they load the model."""
 
 
 def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
@@ -51,7 +55,7 @@ def free_batch(model: Any, path: Path, examples: Sequence[Feeds]) -> bool:
     """Write ``model`` to ``path`` with a free batch dimension when its answers then stay what they were.
 
     The first dimension of inputs and outputs becomes free, and so does a leading 1 (the old batch size) in the
-    constant targets of Reshape. Answers to one batch of two samples must equal those to each alone.
+    constant targets of Reshape. Answers to batches of samples must equal those to each alone.
 
     Args:
         model: Exported for batches of one, weights included; it is changed.
@@ -66,28 +70,37 @@ def free_batch(model: Any, path: Path, examples: Sequence[Feeds]) -> bool:
     names = [s.name for s in input_specs(model)]
     if fixed_batch(input_specs(model)) != 1 or len(examples) < 2 or not all(n in e for e in examples for n in names):
         return False
-    singles = [{n: np.asarray(e[n])[:1] for n in names} for e in (examples[0], examples[-1])]
-    if any(singles[0][n].shape != singles[1][n].shape for n in names):
+    singles = [{n: np.asarray(e[n])[:1] for n in names} for e in examples[:MOST_ALONE]]
+    if any(single[n].shape != singles[0][n].shape for single in singles for n in names):
         return False
     onnx.save(model, str(path))
     alone = [run_onnx(path, feeds) for feeds in singles]
     _loosen(model)
     onnx.save(model, str(path))
-    if _same(path, singles, alone):
+    if _same(path, singles, alone, [o.name for o in model.graph.output]):
         return True
     path.unlink()
     return False
 
 
-def _same(path: Path, singles: Sequence[Mapping[str, Any]], alone: Sequence[Sequence[Any]]) -> bool:
-    both = {n: np.concatenate([s[n] for s in singles]) for n in singles[0]}
-    if any(np.ndim(a) == 0 for a in alone[0]):
-        return False
-    want = [np.concatenate(pair) for pair in zip(*alone, strict=True)]
+def _same(
+    path: Path, singles: Sequence[Mapping[str, Any]], alone: Sequence[Sequence[Any]], outputs: Sequence[str]
+) -> bool:
+    """Whether the freed model answers each sample as before, alone and in batches of 2, 3 and 5."""
+
+    def run(rows: Sequence[int]) -> list[NDArray[Any]]:
+        return run_onnx(path, {n: np.concatenate([singles[k][n] for k in rows]) for n in singles[0]})
+
     try:
-        return worst_difference(want, run_onnx(path, both)) <= TOLERANCE
+        if max(worst_difference(a, run([k])) for k, a in enumerate(alone)) > TOLERANCE:
+            return False
     except Exception:  # noqa: BLE001 - whatever ONNX Runtime says, the model keeps its batch size
         return False
+    trial = Trial(run=run, n=len(singles))
+    found = check_batching(
+        [trial], outputs, _LARGEST, arithmetic=lambda: arithmetic_of(path, "fp32"), now_s=lambda: 0.0
+    )
+    return found.batched
 
 
 def _loosen(model: Any) -> None:

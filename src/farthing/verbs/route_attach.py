@@ -12,6 +12,7 @@ from farthing.core.route.attaching import Attached, attached, of_outcomes, unser
 from farthing.core.route.policies import label
 from farthing.core.route.routes import Route, ScoreSpec, Tier, policy_of
 from farthing.errors import InputError
+from farthing.load.keys import check_encrypted
 from farthing.load.places import Wanted, read_places
 from farthing.load.route_file import check_tier, read_predictor, read_route, tier_digest
 from farthing.load.served_route import ROUTE_FILE, check_address
@@ -67,6 +68,7 @@ def route_attach(
     for tier in named:
         if tier.kind != "model":
             check_address(tier.source, f"the tier {tier.name!r}")
+            check_encrypted(tier.options.get("key_env", ""), tier.source, f"the tier {tier.name!r}")
     _refuse_unserved(found, path)
     out = path.parent if output_dir is None else Path(output_dir)
     done = _attached(found, named, path.parent, out, trust)

@@ -18,6 +18,7 @@ from farthing.core.route.evaluation import RouterEvaluation, evaluate
 from farthing.core.route.families import Family
 from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import label
+from farthing.core.route.rate_planning import answered_elsewhere
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.errors import DataError, InputError
 from farthing.load.route_command import as_given
@@ -26,12 +27,15 @@ from farthing.load.schema import kind_of
 from farthing.load.tables import TABLE_SUFFIXES
 from farthing.load.tiers import NamedTier, check_tiers, priced, read_tiers_file, tier_of_flag
 from farthing.measure.tier_answers import RunSettings
+from farthing.measure.workbench import Settings
+from farthing.ports import Progress
 from farthing.render.route_page import calibration_html
 from farthing.store.documents import write_text
 from farthing.store.routes import OUTCOMES, write_outcomes, write_route, write_weights
 from farthing.verbs._alone import alone_in
 from farthing.verbs._route_answers import forget_answers
 from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
+from farthing.verbs._route_rate import planned, refuse_unserved, sent
 from farthing.verbs._route_tiers import of_tiers
 from farthing.verbs._run import OnProgress
 
@@ -49,10 +53,13 @@ def route_calibrate(
     trust: bool = False,
     as_of: date | None = None,
     run: RunSettings | None = None,
+    rate: Settings | None = None,
     on_progress: OnProgress = None,
     **settings: Any,
 ) -> CalibrationReport:
     """Choose a policy on one part of the requests, prove it on the other, write route.yaml.
+
+    Where a latency is promised (``p99`` …) the route is served then, and the rate that it keeps is planned and proven.
 
     Args:
         source: A tiers.yaml, or a file of outcomes (then no tier is run); None when ``tiers`` says all.
@@ -64,14 +71,15 @@ def route_calibrate(
         trust: Allows native artefacts of tiers that were not built on this machine.
         as_of: Price with the prices of that day instead of today's.
         run: How much is measured.
+        rate: How much is measured of the served route; its seed and trust are those given here.
         on_progress: Called as ``(stage, done, total, note)``.
-        settings: Keys of :mod:`farthing.load.route_settings`: ``data max_loss confidence max_loss_of method`` …
+        settings: Keys of :mod:`farthing.load.route_settings`: ``data max_loss confidence max_loss_of method p99`` …
 
     Raises:
         InputError: for bad input, before any work starts.
         FarthingError: when a tier fails, or the disk is full.
     """
-    out = Path(output_dir)
+    out, tell = Path(output_dir), on_progress or (lambda *_: None)
     path = None if source is None else Path(source)
     if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
         asked = read_settings(settings)
@@ -79,13 +87,30 @@ def route_calibrate(
         material = of_outcomes(path, asked, columns)
     else:
         named, asked = _asked(path, tiers, prices, settings)
-        tell, measured = on_progress or (lambda *_: None), replace(run or RunSettings(), seed=asked.seed)
+        _refuse_far(named, asked)
+        measured = replace(run or RunSettings(), seed=asked.seed)
         material = of_tiers(named, asked, out, measured, tell, trust=trust, as_of=as_of)
     report = _concluded(material, asked)
     given = as_given(path, tiers, prices, columns, settings, as_of=as_of, trust=trust, out=out)
     report = replace(report, route=replace(report.route, asked=given))
     _write(out, material, report)
     forget_answers(out)
+    if asked.latency is not None:
+        report = _with_rate(report, out, asked, replace(rate or Settings(), seed=asked.seed, trust=trust), tell)
+    return report
+
+
+def _with_rate(
+    report: CalibrationReport, out: Path, asked: RouteSettings, settings: Settings, tell: Progress
+) -> CalibrationReport:
+    """The last step: the written route is served, its rate planned, proven and written."""
+    assert asked.latency is not None
+    route, path = report.route, out / "route.yaml"
+    requests = replace(sent(route, out, asked), calibrated=True)
+    found = planned(path, route, asked.latency, requests, settings, tell)
+    report = replace(report, route=replace(route, planned_rate=found))
+    write_text(out / "route.html", calibration_html(report))
+    write_route(report.route, path)
     return report
 
 
@@ -122,11 +147,30 @@ def _concluded(material: Material, asked: RouteSettings) -> CalibrationReport:
     return CalibrationReport(route=route, compared=found.compared, judged=judged, n_choose=choose.n)
 
 
+def _refuse_far(named: Sequence[NamedTier], asked: RouteSettings) -> None:
+    """Refuse a promise of latency that cannot be proven here, before any tier is asked."""
+    if asked.latency is None:
+        return
+    why = answered_elsewhere([t.name for t in named if t.kind != "model" or any(r.url for r in t.replicas)])
+    if why:
+        raise InputError(
+            f"{asked.latency.name} ≤ {asked.latency.ms:g} ms is promised, and {why}",
+            hint=f"leave {asked.latency.flag} out: the route is calibrated all the same, without a planned rate",
+        )
+    refuse_unserved()
+
+
 def _refuse_unused(path: Path, tiers: Sequence[object], prices: Sequence[str], asked: RouteSettings) -> None:
     if tiers or prices:
         raise InputError(f"{path} holds outcomes: tiers and prices are those of the file", hint="leave --tier out")
     if asked.data is not None:
         raise InputError(f"{path} holds outcomes: no tier is run, and --data has no use", hint="leave --data out")
+    if asked.latency is not None:
+        raise InputError(
+            f"{path} holds outcomes: there is nothing to serve, so that no rate can be planned",
+            hint=f"leave {asked.latency.flag} out; name places with `farthing route attach`, then "
+            f"`farthing route plan-rate {asked.latency.flag} {asked.latency.ms:g}ms`",
+        )
 
 
 def _asked(

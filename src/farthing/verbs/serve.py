@@ -35,6 +35,7 @@ def serve(
     trust: bool = False,
     inline: Literal["auto", "never", "always"] = "auto",
     priced_as: str | None = None,
+    keys: Sequence[str] = (),
     say: Callable[[str], object] = print,
 ) -> None:
     """Serve until SIGTERM or SIGINT; accepted requests are answered before it returns.
@@ -43,9 +44,10 @@ def serve(
         sources: As :func:`farthing.load.serving.served_models` takes them.
         settings: Addresses, limits, ledger.
         wishes: ``name max_batch max_delay deadline`` …, as in a ``serve.yaml``; they win over plans and files.
-        trust: Allows native artefacts that were not built on this machine.
+        trust: Allows native artefacts that were not built on this machine, and routes to send what they name.
         inline: Whether models may run in the server's own thread.
         priced_as: The offer that this machine is billed as, None to take the plan's.
+        keys: Environment variables that routes may send to their end points as keys.
         say: Told one line at a time what a person should know.
 
     Raises:
@@ -63,6 +65,7 @@ def serve(
         trust=trust,
         inline=inline,
         priced_as=offer,
+        keys=frozenset(keys),
     )
     _run(read, settings or ServerSettings(), say)
 

@@ -10,12 +10,14 @@ from farthing.core.search.holding import TOLERANCE_FRAC, held
 from farthing.load.content import changes
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.resolved import load_resolved_workload
+from farthing.load.schema import kind_of
 from farthing.load.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Verification
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
+from farthing.verbs._route_verify import verify_route
 from farthing.verbs._run import OnProgress, open_bench, say_machine
 
 __all__ = ["verify"]
@@ -30,10 +32,11 @@ def verify(
 ) -> Verification:
     """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
-    Only what is worse than planned is a failure: a faster machine never is.
+    Only what is worse than planned is a failure: a faster machine never is. Of a route the promised level at its
+    planned rate is measured.
 
     Args:
-        plan_path: A plan.yaml with its output folder beside it, or that folder.
+        plan_path: A plan.yaml with its output folder beside it, a route.yaml, or the folder of either.
         settings: How much is measured.
         tolerance_frac: By how much service time and capacity may be worse than planned, ≥ 0.
         on_progress: Called as ``(stage, done, total, note)``.
@@ -43,6 +46,8 @@ def verify(
         InputError: when the plan chose nothing, or its payloads are gone.
     """
     path = plan_file(plan_path)
+    if path.is_file() and kind_of(path) == "route":
+        return verify_route(path, settings=settings, on_progress=on_progress)
     plan = load_plan(path)
     workload = replace(load_resolved_workload(path.with_name("workload.json")), objective=plan.objective)
     settings = settings or Settings()

@@ -1,6 +1,7 @@
 """A route of outcomes alone gets places for its tiers: what of it can be served there, and what is assumed then.
 
-Its evidence does not change: qualities and costs stay those of the file. What changes is where requests go.
+Its evidence does not change: qualities and costs stay those of the file. What changes is where requests go, so that a
+rate which was planned for other places is left out.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def attached(route: Route, tiers: Sequence[Tier], named: Sequence[str], classes:
         scores=tuple(spec for spec in route.scores if spec.name in used),
         classes=tuple(classes),
         monitoring=_watched(route, used),
+        planned_rate=None,
     )
     said = tuple(MARK + text for text in _assumed(found, named))
     earlier = [text for text in route.assumptions if not text.startswith(MARK)]

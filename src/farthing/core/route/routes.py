@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.policies import Cascade, FixedTier, Policy, PreRoute, Simple, Split
 from farthing.nouns import Estimate, Offer, Verdict
 
@@ -232,6 +233,8 @@ class Route:
         currency: ``usd``; or ``cpu_s`` where no price was given and every ``usd`` above stands for CPU-seconds.
         asked: The arguments of the ``farthing route calibrate`` that wrote it, an option and its value each, the
             source without an option (``""``); paths relative to the route's folder. Empty when unknown.
+        planned_rate: The rate that it keeps within a latency promise where it was planned, None where none was asked
+            for.
     """
 
     name: str
@@ -255,6 +258,7 @@ class Route:
     classes: tuple[str, ...] = ()
     currency: Literal["usd", "cpu_s"] = "usd"
     asked: tuple[tuple[str, str], ...] = ()
+    planned_rate: PlannedRate | None = None
 
 
 def written(policy: Policy) -> RoutedPolicy:

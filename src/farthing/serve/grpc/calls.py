@@ -6,21 +6,25 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
 from farthing.ports import Clock
+from farthing.serve.grpc.long_messages import bulk_of
 from farthing.serve.grpc.messages import INFERENCE_SERVICE, METHODS, message
-from farthing.serve.grpc.tensors import answer_message, decode_message
+from farthing.serve.grpc.tensors import Values, answer_in_steps, decode_in_steps
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.protocol.documents import model_config, model_metadata, repository_index, server_metadata
-from farthing.serve.protocol.signatures import deadline_of
+from farthing.serve.protocol.long_answers import is_long
+from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import statistics, tally_of
 from farthing.serve.protocol.tenants import tenant_of
 from farthing.serve.requests import Answer, Observer, Problem, Request
 from farthing.serve.served import LiveModel, Models
+from farthing.serve.turns import LONG_BYTES, Steps, Turns, at_once
 
 __all__ = ["CANCELLED", "Caller", "Calls", "parsed"]
 
@@ -30,6 +34,8 @@ _RETRY_AFTER_S = 1.0
 _PROTOCOL = "grpc"
 _InferRequest = message(METHODS["ModelInfer"][0])
 _StreamResponse = message("inference.ModelStreamInferResponse")
+T = TypeVar("T")
+_OPEN = frozenset({"ServerLive", "ServerReady"})
 _WANTS_FINAL, _FINAL = "triton_enable_empty_final_response", "triton_final_response"
 
 
@@ -68,6 +74,8 @@ class Calls:
         clock: Time.
         tenant_salt: For the hash of a call's ``authorization`` in the ledger; None for no tenants.
         expose_cost: Answers of routes say what one more request costs.
+        turns: Do long work; None for its own.
+        api_keys: Of which clients must show one; None for none.
     """
 
     def __init__(
@@ -79,7 +87,10 @@ class Calls:
         tenant_salt: bytes | None,
         *,
         expose_cost: bool = False,
+        turns: Turns | None = None,
+        api_keys: ApiKeys | None = None,
     ) -> None:
+        self._turns, self._api_keys = turns or Turns(clock), api_keys
         self._expose_cost = expose_cost
         self._models, self._observer, self._limits, self._clock = models, observer, limits, clock
         self._tenant_salt = tenant_salt
@@ -105,6 +116,15 @@ class Calls:
         if service not in ("", INFERENCE_SERVICE):
             return None
         return not self.draining and self._models.not_ready() is None
+
+    def check_key(self, metadata: Mapping[str, str], method: str) -> None:
+        """Refuse a call without a key, but those that ask whether the server is alive and ready.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        if self._api_keys is not None and method not in _OPEN:
+            self._api_keys.check(metadata.get("authorization", "").encode())
 
     def describe(self, method: str, raw: bytes) -> bytes:
         """Answer a unary call other than an inference.
@@ -151,18 +171,24 @@ class Calls:
         Raises:
             Problem: why there is no answer.
         """
-        return await self._answered(self._parse(raw), len(raw), caller)
+        return await self._answered(*await self._parse(raw), len(raw), caller)
 
-    def _parse(self, raw: bytes) -> Any:
+    async def _parse(self, raw: bytes) -> tuple[Any, Values]:
+        """The message, and its values, which in a long one are not parsed."""
         try:
-            return parsed(_InferRequest, raw)
+            if len(raw) <= LONG_BYTES:
+                short = parsed(_InferRequest, raw)
+                return short, Values(short.raw_input_contents)
+            bulk = await self._turns.result(bulk_of(raw, self._limits))
+            return parsed(_InferRequest, bulk.rest), Values(bulk.raw, bulk.contents, len(raw))
         except Problem as problem:
             self._observer.failed(None, _PROTOCOL, problem, None)
             raise
 
-    async def _answered(self, message_: Any, size_bytes: int, caller: Caller) -> Any:
+    async def _answered(self, message_: Any, values: Values, size_bytes: int, caller: Caller) -> Any:
         done: asyncio.Future[Answer | Problem] = asyncio.get_running_loop().create_future()
-        request, raw_answer = self._asked(message_, size_bytes, caller, done)
+        request, raw_answer = await self._asked(message_, values, size_bytes, caller, done)
+        del message_, values
         request.model.queue.submit(request)
         self._held_bytes += size_bytes
         try:
@@ -172,10 +198,12 @@ class Calls:
             raise
         if isinstance(outcome, Problem):
             raise outcome
-        return answer_message(request.model, request, raw_answer, outcome, with_cost=self._expose_cost)
+        written = answer_in_steps(request.model, request, raw_answer, outcome, with_cost=self._expose_cost)
+        long = not raw_answer and is_long(signature_of(request.model).all_json, outcome.outputs)
+        return await self._turns.result(written) if long else at_once(written)
 
-    def _asked(
-        self, message_: Any, size_bytes: int, caller: Caller, done: asyncio.Future[Answer | Problem]
+    async def _asked(
+        self, message_: Any, values: Values, size_bytes: int, caller: Caller, done: asyncio.Future[Answer | Problem]
     ) -> tuple[Request, bool]:
         """Check a request; whatever is wrong with it is observed and raised. Also whether the answer is raw."""
         now_s = self._clock.monotonic_s()
@@ -183,7 +211,8 @@ class Calls:
         try:
             model = self._find(message_.model_name, message_.model_version)
             self._refuse(model, size_bytes, caller, now_s)
-            request, raw_answer = decode_message(model, message_, self._limits)
+            decoded = decode_in_steps(model, message_, values, self._limits)
+            request, raw_answer = (await self._held(decoded, size_bytes)) if values.size_bytes else at_once(decoded)
         except Problem as problem:
             self._failed(model, problem)
             raise
@@ -193,6 +222,14 @@ class Calls:
         request.tenant = tenant_of(caller.metadata.get("authorization", "").encode(), self._tenant_salt)
         request.trace = caller.metadata.get("traceparent")
         return request, raw_answer
+
+    async def _held(self, decoded: Steps[T], size_bytes: int) -> T:
+        """Decode a long message, whose bytes are held meanwhile."""
+        self._held_bytes += size_bytes
+        try:
+            return await self._turns.result(decoded)
+        finally:
+            self._held_bytes -= size_bytes
 
     def _refuse(self, model: LiveModel, size_bytes: int, caller: Caller, now_s: float) -> None:
         """Shed before tensors are looked at."""
@@ -233,8 +270,8 @@ class Calls:
         """Answer one request of a stream with a ``ModelStreamInferResponse``; problems become its message."""
         asked: Any = None
         try:
-            asked = self._parse(raw)
-            answer = await self._answered(asked, len(raw), caller)
+            asked, values = await self._parse(raw)
+            answer = await self._answered(asked, values, len(raw), caller)
         except Problem as problem:
             response = _StreamResponse(error_message=problem.message)
             if asked is not None:

@@ -20,8 +20,10 @@ from farthing.ports import Clock
 from farthing.serve.grpc.calls import CANCELLED, Caller, Calls, parsed
 from farthing.serve.grpc.messages import HEALTH_SERVICE, INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.requests import Observer, Problem
 from farthing.serve.served import Models
+from farthing.serve.turns import Turns
 
 __all__ = ["GrpcServer", "server_credentials", "status_code"]
 
@@ -72,6 +74,8 @@ class GrpcServer:
         clock: Time.
         tenant_salt: For the hash of a call's ``authorization`` in the ledger; None for no tenants.
         expose_cost: Answers of routes say what one more request costs.
+        turns: Do long work; None for its own.
+        api_keys: Of which clients must show one; None for none.
     """
 
     def __init__(
@@ -83,9 +87,20 @@ class GrpcServer:
         *,
         tenant_salt: bytes | None = None,
         expose_cost: bool = False,
+        turns: Turns | None = None,
+        api_keys: ApiKeys | None = None,
     ) -> None:
         self._limits = limits
-        self._calls = Calls(models, observer, limits, clock, tenant_salt, expose_cost=expose_cost)
+        self._calls = Calls(
+            models,
+            observer,
+            limits,
+            clock,
+            tenant_salt,
+            expose_cost=expose_cost,
+            turns=turns,
+            api_keys=api_keys,
+        )
         self._ended = asyncio.Event()
         self._server: grpc.aio.Server | None = None
 
@@ -140,13 +155,16 @@ class GrpcServer:
     def _described(self, name: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def answer(raw: bytes, context: Any) -> bytes:
             async with _ending(context):
+                self._calls.check_key(_metadata(context), name)
                 return self._calls.describe(name, raw)
 
         return answer
 
     async def _infer(self, raw: bytes, context: Any) -> bytes:
         async with _ending(context):
-            answer = await self._calls.infer(raw, _caller(context))
+            caller = _caller(context)
+            self._calls.check_key(caller.metadata, "ModelInfer")
+            answer = await self._calls.infer(raw, caller)
             return bytes(answer.SerializeToString())
 
     async def _stream(self, _: Any, context: Any) -> AsyncIterator[bytes]:
@@ -156,6 +174,7 @@ class GrpcServer:
 
         answers = self._calls.stream(received, lambda: _caller(context), self._ended)
         async with _ending(context), aclosing(answers):
+            self._calls.check_key(_metadata(context), "ModelStreamInfer")
             async for answer in answers:
                 yield answer.SerializeToString()
 
@@ -211,8 +230,11 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
 
 
 def _caller(context: Any) -> Caller:
-    metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-    return Caller(left_s=context.time_remaining(), metadata=metadata)
+    return Caller(left_s=context.time_remaining(), metadata=_metadata(context))
+
+
+def _metadata(context: Any) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
 
 
 @asynccontextmanager

@@ -8,17 +8,20 @@ payloads are checked by the same functions as over HTTP.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.serve.grpc.long_messages import Contents, array_of_packed
 from farthing.serve.grpc.messages import message
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, raw_array, raw_bytes
-from farthing.serve.protocol.oip import refuse_unoffered, request_parameters, wishes_of
+from farthing.serve.protocol.long_values import payloads_in_steps, raw_in_steps
 from farthing.serve.protocol.oip_answers import best_classes
+from farthing.serve.protocol.plans import refuse_unoffered, request_parameters, wishes_of
 from farthing.serve.protocol.route_words import parameters_of
 from farthing.serve.protocol.signatures import (
     Signature,
@@ -26,7 +29,6 @@ from farthing.serve.protocol.signatures import (
     Wish,
     check_datatype,
     check_id,
-    check_payloads,
     check_shape,
     gather,
     shown,
@@ -34,8 +36,11 @@ from farthing.serve.protocol.signatures import (
 )
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
+from farthing.serve.turns import Steps, at_once
 
-__all__ = ["answer_message", "decode_message", "plain_parameters"]
+__all__ = ["Values", "answer_in_steps", "answer_message", "decode_in_steps", "decode_message", "plain_parameters"]
+
+_VALUES_A_STEP = 4096
 
 _FIELDS: Mapping[str, str] = {
     "BOOL": "bool_contents",
@@ -85,6 +90,26 @@ def decode_message(model: LiveModel, message: Any, limits: Limits) -> tuple[Requ
     Raises:
         Problem: 400, or 413 for a payload over its limit.
     """
+    return at_once(decode_in_steps(model, message, Values(message.raw_input_contents), limits))
+
+
+@dataclass(slots=True)
+class Values:
+    """What a message holds beside what it says.
+
+    Attributes:
+        raw: ``raw_input_contents``.
+        contents: Typed ones that were not parsed, by the input's index.
+        size_bytes: Of a long message, whose values are read within bounds; 0 of a short one.
+    """
+
+    raw: Sequence[bytes | memoryview]
+    contents: Mapping[int, Contents] = field(default_factory=dict)
+    size_bytes: int = 0
+
+
+def decode_in_steps(model: LiveModel, message: Any, values: Values, limits: Limits) -> Steps[tuple[Request, bool]]:
+    """As :func:`decode_message`, with the message's values beside it."""
     signature = signature_of(model)
     named = plain_parameters(message.parameters, "parameters")
     raw_answer = named.get("binary_data_output", True)
@@ -97,7 +122,7 @@ def decode_message(model: LiveModel, message: Any, limits: Limits) -> tuple[Requ
         priority=priority,
         protocol="grpc",
     )
-    _fill(request, signature, message, limits)
+    yield from _fill(request, signature, message, values, limits)
     return request, raw_answer
 
 
@@ -109,9 +134,9 @@ def _wishes(signature: Signature, request: Any, limits: Limits) -> tuple[Wish, .
     return wishes_of(signature, outputs, True, limits)
 
 
-def _fill(request: Request, signature: Signature, message: Any, limits: Limits) -> None:
+def _fill(request: Request, signature: Signature, message: Any, values: Values, limits: Limits) -> Steps[None]:
     """Read all inputs into tensors or payloads."""
-    inputs, raw = message.inputs, message.raw_input_contents
+    inputs, raw = message.inputs, values.raw
     if not 1 <= len(inputs) <= limits.tensors:
         raise Problem(400, f"a request has 1 to {limits.tensors} inputs, got {len(inputs)}")
     if raw and len(raw) != len(inputs):
@@ -122,9 +147,10 @@ def _fill(request: Request, signature: Signature, message: Any, limits: Limits) 
         if slot.index < 0:
             if len(described) > 1:
                 raise Problem(400, f"input {slot.name} stands for all tensors; send it alone or send tensors")
-            array = _array(slot, shape, inputs[0], raw[0] if raw else None)
+            array = yield from _array(slot, shape, inputs[0], values, 0, limits)
             request.rows = shape[0]
-            request.payloads, request.length = check_payloads(signature, elements_of(array), limits)
+            steps = payloads_in_steps(signature, elements_of(array), limits)
+            request.payloads, request.length = yield from steps
             return
         if shapes[slot.index] is not None:
             raise Problem(400, f"input {slot.name} is there twice")
@@ -132,7 +158,7 @@ def _fill(request: Request, signature: Signature, message: Any, limits: Limits) 
     request.rows, request.shape_key = gather(signature, shapes)
     arrays: list[Any] = [None] * len(signature.inputs)
     for k, (slot, shape) in enumerate(described):
-        arrays[slot.index] = _array(slot, shape, inputs[k], raw[k] if raw else None)
+        arrays[slot.index] = yield from _array(slot, shape, inputs[k], values, k, limits)
     request.tensors = arrays
 
 
@@ -146,24 +172,47 @@ def _described(signature: Signature, tensor: Any, limits: Limits) -> tuple[Slot,
     return slot, shape
 
 
-def _array(slot: Slot, shape: tuple[int, ...], tensor: Any, raw: bytes | None) -> NDArray[Any]:
-    """Elements of one input; either raw or typed, never both."""
-    given = [field.name for field, _ in tensor.contents.ListFields()] if tensor.HasField("contents") else []
-    if raw is not None:
-        if given:
-            raise Problem(400, f"input {slot.name} has {given[0]} besides raw_input_contents; send one of them")
-        return raw_array(slot.datatype, shape, raw, slot.name)
+def _array(
+    slot: Slot, shape: tuple[int, ...], tensor: Any, given: Values, k: int, limits: Limits
+) -> Steps[NDArray[Any]]:
+    """Elements of input ``k``; either raw or typed, never both."""
+    names = [field.name for field, _ in tensor.contents.ListFields()] if tensor.HasField("contents") else []
+    contents = given.contents.get(k)
+    if contents is not None and contents.name:
+        names.append(contents.name)
+    if given.raw:
+        if names:
+            raise Problem(400, f"input {slot.name} has {names[0]} besides raw_input_contents; send one of them")
+        if not given.size_bytes:
+            return raw_array(slot.datatype, shape, given.raw[k], slot.name)
+        return (yield from raw_in_steps(slot.datatype, shape, memoryview(given.raw[k]), slot.name, limits.values))
     wanted = _FIELDS.get(slot.datatype.name)
     if wanted is None:
         raise Problem(400, f"input {slot.name}: {slot.datatype.name} has no typed contents; send raw_input_contents")
-    for name in given:
+    for name in names:
         if name != wanted:
             raise Problem(400, f"input {slot.name}: the elements of {slot.datatype.name} go into {wanted}, got {name}")
+    if contents is not None and contents.name:
+        if len(names) > 1:
+            raise Problem(400, f"input {slot.name}: {wanted} comes packed and in single values; send it packed")
+        return (yield from _unparsed(slot, shape, contents, given.size_bytes))
     values = getattr(tensor.contents, wanted)
     count = math.prod(shape)
     if len(values) != count:
         raise Problem(400, f"input {slot.name}: {list(shape)} needs {count:,} values in {wanted}, got {len(values):,}")
     return _typed(slot.datatype, values, count, slot.name).reshape(shape)
+
+
+def _unparsed(slot: Slot, shape: tuple[int, ...], contents: Contents, size_bytes: int) -> Steps[NDArray[Any]]:
+    """Typed elements that lie where they came."""
+    count = math.prod(shape)
+    if contents.spans:
+        array = yield from array_of_packed(contents, slot.datatype.dtype, count, slot.name, size_bytes)
+        return array.reshape(shape)
+    if len(contents.elements) != count:
+        n = len(contents.elements)
+        raise Problem(400, f"input {slot.name}: {list(shape)} needs {count:,} values in {contents.name}, got {n:,}")
+    return _typed(slot.datatype, contents.elements, count, slot.name).reshape(shape)
 
 
 def _typed(datatype: Datatype, values: Any, count: int, name: str) -> NDArray[Any]:
@@ -184,6 +233,13 @@ def _typed(datatype: Datatype, values: Any, count: int, name: str) -> NDArray[An
 def answer_message(
     model: LiveModel, request: Request, raw_answer: bool, answer: Answer, *, with_cost: bool = False
 ) -> Any:
+    """As :func:`answer_in_steps`, at once."""
+    return at_once(answer_in_steps(model, request, raw_answer, answer, with_cost=with_cost))
+
+
+def answer_in_steps(
+    model: LiveModel, request: Request, raw_answer: bool, answer: Answer, *, with_cost: bool = False
+) -> Steps[Any]:
     """A ``ModelInferResponse`` with the outputs that the client asked for, in its order; a route says how it went."""
     signature = signature_of(model)
     response = _InferResponse(model_name=model.spec.name, model_version=model.spec.version, id=request.id)
@@ -197,11 +253,20 @@ def answer_message(
             array = best_classes(signature, slot, array, wish.classes)
         output = response.outputs.add(name=slot.name, datatype=datatype.name, shape=array.shape)
         if typed:
-            elements = elements_of(array) if datatype.size_bytes == 0 else array.ravel().tolist()
-            getattr(output.contents, _FIELDS[datatype.name]).extend(elements)
+            yield from _extend(getattr(output.contents, _FIELDS[datatype.name]), datatype, array.reshape(-1))
         else:
             response.raw_output_contents.append(raw_bytes(datatype, array))
+            yield
     return response
+
+
+def _extend(values: Any, datatype: Datatype, flat: NDArray[Any]) -> Steps[None]:
+    """Add typed elements, some thousands in a step."""
+    for at in range(0, flat.size, _VALUES_A_STEP):
+        piece = flat[at : at + _VALUES_A_STEP]
+        values.extend(elements_of(piece) if datatype.size_bytes == 0 else piece.tolist())
+        if flat.size > _VALUES_A_STEP:
+            yield
 
 
 def _datatype(signature: Signature, wish: Wish) -> Datatype:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from farthing.serve.http.exchanges import Exchange
+from farthing.serve.http.feeding import HEADS_BYTES, Fed
 from farthing.serve.http.heads import Head, HeadLines, read_head
-from farthing.serve.http.pacing import Paced, Phase
+from farthing.serve.http.pacing import Phase
 from farthing.serve.http.replies import CONTINUE
 from farthing.serve.requests import Problem
 
@@ -31,7 +32,7 @@ _KEPT_HEAD_BYTES = 2048
 _FIRST_LETTERS = frozenset(b"GHP")
 
 
-class Connection(Paced):
+class Connection(Fed):
     """A client's connection.
 
     Args:
@@ -45,9 +46,8 @@ class Connection(Paced):
         self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
         self._parked: deque[Exchange] = deque()
-        self._corked = self._flushing = False
+        self._flushing = False
         self._unsent_bytes = 0
-        self._deaf = False
         self._left_bytes = 0
         self._candidate: bytes | None = None
 
@@ -75,11 +75,17 @@ class Connection(Paced):
         """Bytes of requests."""
         if self._closing or self._deaf:
             return
+        if self._unfed:  # what came after reading was to pause
+            self._unfed += data
+            return
         self._corked = True
         if self._left_bytes:
             data = self._rest_of_body(data)
         if data and not (self._phase is Phase.IDLE and self._repeated(data)):
-            self._feed(data)
+            if len(data) > HEADS_BYTES:
+                self._feed_in_steps(data)
+            else:
+                self._feed(data)
         self._corked = False
         if not self._waits():
             self._flush()
@@ -99,6 +105,9 @@ class Connection(Paced):
         """The client sends no more; what it asked before is still answered."""
         if self._closing:
             return False
+        if self._unfed:
+            data, self._unfed = self._unfed, bytearray()
+            self._feed(bytes(data))
         current, self._current = self._current, None
         if current is not None and current in self._exchanges:
             self._exchanges.remove(current)
@@ -203,6 +212,7 @@ class Connection(Paced):
             headers=self._lines.headers,
             limits=server.limits,
             tenant_salt=server.tenant_salt,
+            api_keys=server.api_keys,
         )
         if self._candidate is not None:
             if head.repeats:
@@ -286,7 +296,10 @@ class Connection(Paced):
             return False
         exchanges.clear()
         self._since_s = self.server.now_s
-        self._transport.write(only.out)
+        if only.rest:
+            self._transport.writelines([only.out, *only.rest])
+        else:
+            self._transport.write(only.out)
         return True
 
     # writing
@@ -314,19 +327,22 @@ class Connection(Paced):
 
     def _write_ready(self) -> None:
         exchanges = self._exchanges
-        ready: list[bytes] = []
-        last = False
+        ready: list[bytes | memoryview] = []
+        last = whole = False
         while exchanges and not last:
             out = exchanges[0].out
             if out is None:
                 break
-            last = exchanges.popleft().last
-            self._unsent_bytes -= len(out)
-            ready.append(out)
+            exchange = exchanges.popleft()
+            last, whole = exchange.last, whole or bool(exchange.rest)
+            self._unsent_bytes -= exchange.out_bytes
+            ready += (out, *exchange.rest)
         if exchanges and not last and exchanges[0].continue_due:
             exchanges[0].continue_due = False
             ready.append(CONTINUE)
-        if ready:
+        if whole:
+            self._transport.writelines(ready)
+        elif ready:
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
         if last:
             self._end()
@@ -340,7 +356,8 @@ class Connection(Paced):
         began = False
         limit = self.server.limits.pipelined
         while self._parked and self._stuck_at_s is None and self._unsent_bytes <= _UNSENT_BYTES:
-            if len(self._exchanges) - len(self._parked) >= limit:
+            unread = self._current is not None  # whose body is still being read, and waits for what is parked
+            if len(self._exchanges) - len(self._parked) - unread >= limit:
                 break
             exchange = self._parked.popleft()
             self._corked = True
@@ -352,10 +369,12 @@ class Connection(Paced):
     def _balance(self) -> None:
         """Read on only while answers get away."""
         if not self._closing:
-            full = len(self._exchanges) >= self.server.limits.pipelined
-            pause = full or bool(self._parked) or self._stuck_at_s is not None
+            pause = not self._may_feed() or bool(self._parked or self._unfed) or self._stuck_at_s is not None
             if pause is self._reading:
                 self._pause(pause)
+            if self._unfed and not self._planned and self._may_feed():
+                self._planned = True
+                asyncio.get_running_loop().call_soon(self._feed_rest)
 
     def _end(self) -> None:
         """Close after what was written; go on reading a moment, so that a client still sending gets the answer."""
@@ -371,5 +390,5 @@ class Connection(Paced):
 
     def drain(self) -> None:
         """End when idle; else after what was accepted."""
-        if not self._closing and not self._exchanges and self._phase is Phase.IDLE:
+        if not self._closing and not self._exchanges and self._phase is Phase.IDLE and not self._unfed:
             self._end()

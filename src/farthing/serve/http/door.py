@@ -9,8 +9,10 @@ from farthing.ports import Clock
 from farthing.serve.http.connection import Connection
 from farthing.serve.http.heads import Head
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.requests import Observer
 from farthing.serve.served import Models
+from farthing.serve.turns import Turns
 
 __all__ = ["HttpServer"]
 
@@ -30,8 +32,12 @@ class HttpServer:
         clock: Monotonic.
         tenant_salt: For the hash of ``Authorization`` in the ledger; None for no tenants.
         expose_cost: Answers say what they cost.
+        turns: Do long work; None for its own.
+        api_keys: Of which clients must show one; None for none.
 
     Attributes:
+        turns: As given.
+        api_keys: As given.
         draining: No connection is kept beyond what it has accepted.
         held_bytes: Of bodies in flight.
         heads: Heads known by their bytes.
@@ -48,7 +54,10 @@ class HttpServer:
         *,
         tenant_salt: bytes | None = None,
         expose_cost: bool = False,
+        turns: Turns | None = None,
+        api_keys: ApiKeys | None = None,
     ) -> None:
+        self.turns, self.api_keys = turns or Turns(clock), api_keys
         self.models, self.observer, self.limits, self.clock = models, observer, limits, clock
         self.tenant_salt, self.expose_cost = tenant_salt, expose_cost
         self.draining = False

@@ -1,23 +1,37 @@
-"""One request on its way: admitted by its head, its body gathered within bounds, answered once."""
+"""One request on its way: admitted by its head, its body gathered within bounds, answered once.
+
+A body of up to 64 KiB is decoded at once, a longer or compressed one in steps (:mod:`farthing.serve.turns`), and so are
+answers written.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from farthing.serve.http.heads import Head
-from farthing.serve.http.inflating import Inflater
+from farthing.serve.http.inflating import inflated
 from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_reply
 from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
+from farthing.serve.protocol.csv_answers import CSV, csv_in_steps
+from farthing.serve.protocol.long_answers import FEWEST_VALUES, answer_in_steps, is_long, predictions_in_steps
+from farthing.serve.protocol.long_requests import infer_in_steps
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.route_words import header_lines, parameters_of
-from farthing.serve.protocol.sagemaker import chosen_model, decode_invocation, encode_predictions
+from farthing.serve.protocol.sagemaker import (
+    chosen_model,
+    decode_invocation,
+    encode_predictions,
+    invocation_in_steps,
+)
 from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import tally_of
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel
+from farthing.serve.turns import LONG_BYTES, Steps, Work, at_once
 
 if TYPE_CHECKING:
     from farthing.serve.http.connection import Connection
@@ -36,6 +50,8 @@ class Exchange:
 
     Attributes:
         out: The answer's bytes, None until there is one.
+        rest: What follows them, of a long answer.
+        out_bytes: Of both together.
         last: The connection ends after the answer.
         continue_due: The client waits for ``100 Continue``.
         discarding: Nothing more of the body is wanted.
@@ -43,12 +59,15 @@ class Exchange:
     """
 
     out: bytes | None = None
+    rest: Sequence[bytes | memoryview] = ()
+    out_bytes = 0
     continue_due = False
     discarding = False
     received_bytes = 0
-    _chunks: list[bytes] | None = None
+    _body: bytes | bytearray = b""
     _held_bytes = 0
-    _inflater: Inflater | None = None
+    _work: Work | None = None
+    _answering: tuple[Request, Answer] | None = None
     _model: LiveModel | None = None
     _plain = False
     _request: Request | None = None
@@ -58,8 +77,6 @@ class Exchange:
         self.last = head.fatal or not head.keep_alive
         self._connection = connection
         self._server = connection.server
-        if head.encoding:
-            self._inflater = Inflater(head.encoding, self._server.limits.body_bytes)
 
     def admit(self) -> None:
         """Decide by the head alone: the problem it has, the model's state, a full queue."""
@@ -96,55 +113,63 @@ class Exchange:
         if self.received_bytes > limits.body_bytes:
             self.refuse(Problem(413, f"the body is longer than the limit of {limits.body_bytes:,} bytes"))
             return
-        if self._inflater is not None:
-            try:
-                chunk = self._inflater.feed(chunk)
-            except Problem as problem:
-                self.refuse(problem)
-                return
-        self._hold(len(chunk))
-        if self._chunks is None:
-            self._chunks = [chunk]
+        try:
+            self._hold(len(chunk))
+        except Problem as problem:
+            self.refuse(problem)
+            return
+        if not self._body:
+            self._body = chunk
+        elif isinstance(self._body, bytes):
+            self._body = bytearray(self._body)
+            self._body += chunk
         else:
-            self._chunks.append(chunk)
+            self._body += chunk
 
     def _hold(self, size: int) -> None:
         server = self._server
         self._held_bytes += size
         server.held_bytes += size
         if server.held_bytes > server.limits.in_flight_bytes:
-            self.refuse(Problem(503, "the server holds as many bytes of requests as it may", retry_after_s=1.0))
+            raise Problem(503, "the server holds as many bytes of requests as it may", retry_after_s=1.0)
 
     def finish(self) -> bool:
         """The body has ended; False when the answer is there already."""
         self.continue_due = False
-        if self.out is not None:
-            return False
-        if self._inflater is not None:
-            try:
-                self._inflater.finish()
-            except Problem as problem:
-                self.refuse(problem)
-                return False
-        return True
+        return self.out is None
 
     def run(self) -> None:
         """Decode the body and hand it to the model's queue, or answer at once."""
         if self.out is not None:
             return
-        chunks, self._chunks = self._chunks or [], None
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body, self._body = self._body, b""
         try:
             self._begin(body)
         except Problem as problem:
             self.refuse(problem)
 
-    def _begin(self, body: bytes) -> None:
+    def _begin(self, body: bytes | bytearray) -> None:
         if self._model is None:
-            assert self.head.route is not None
-            self.answer(page(self.head.route, self._server.models, body, self._server.limits))
+            self._page(body)
+        elif len(body) > LONG_BYTES or self.head.encoding:
+            server = self._server
+            arrived_s = server.clock.monotonic_s()
+            self._work = server.turns.begin(
+                self._decoded(self._model, body), lambda request: self._read(request, arrived_s), self._unread
+            )
         else:
-            self.infer(self._model, body)
+            short = body if type(body) is bytes else bytes(body)
+            self._submit(self._model, self._short(self._model, short), self._server.clock.monotonic_s())
+
+    def _page(self, body: bytes | bytearray) -> None:
+        """Answer what needs no model; such requests are short."""
+        route, server = self.head.route, self._server
+        assert route is not None
+        if self.head.encoding:
+            body = at_once(inflated(body, self.head.encoding, LONG_BYTES, self._hold))
+        if len(body) > LONG_BYTES:
+            raise Problem(413, f"the body has {len(body):,} bytes; the limit is {LONG_BYTES:,} here")
+        self.answer(page(route, server.models, bytes(body), server.limits))
 
     def whole(self, body: bytes) -> None:
         """Take a request whose body came with its head: ``admit``, ``take``, ``finish`` and ``run`` in one.
@@ -154,7 +179,7 @@ class Exchange:
         """
         server, size = self._server, len(body)
         limits = server.limits
-        if self._inflater is not None or size > limits.body_bytes or server.held_bytes + size > limits.in_flight_bytes:
+        if self.head.encoding or size > limits.body_bytes or server.held_bytes + size > limits.in_flight_bytes:
             self._piecemeal(body)
             return
         self.received_bytes = self._held_bytes = size
@@ -171,24 +196,56 @@ class Exchange:
         if self.finish():
             self.run()
 
-    def infer(self, model: LiveModel, body: bytes) -> None:
-        """Decode a request for a model and submit it.
+    def _short(self, model: LiveModel, body: bytes) -> Request:
+        """Decode a short body.
 
         Raises:
             Problem: when it is malformed.
         """
-        head, server = self.head, self._server
-        limits = server.limits
+        head, limits = self.head, self._server.limits
         assert head.route is not None
         if head.route.model:
             request = decode_infer(model, body, head.json_bytes, limits)
         else:
             request, self._plain = decode_invocation(model, body, head.media_type, head.json_bytes, limits)
+        request.size_bytes = len(body)
+        return request
+
+    def _decoded(self, model: LiveModel, body: bytes | bytearray) -> Steps[Request]:
+        """Decode a long or compressed body."""
+        head, limits = self.head, self._server.limits
+        if head.encoding:
+            body = yield from inflated(body, head.encoding, limits.body_bytes, self._hold)
+        if len(body) <= LONG_BYTES:
+            return self._short(model, bytes(body))
+        assert head.route is not None
+        if head.route.model:
+            request = yield from infer_in_steps(model, body, head.json_bytes, limits)
+        else:
+            steps = invocation_in_steps(model, body, head.media_type, head.json_bytes, limits)
+            request, self._plain = yield from steps
+        request.size_bytes = len(body)
+        return request
+
+    def _read(self, request: Request, arrived_s: float) -> None:
+        self._work = None
+        self._submit(request.model, request, arrived_s)
+
+    def _unread(self, error: Exception) -> None:
+        self._work = None
+        if not isinstance(error, Problem):
+            self._server.report(error)
+            error = Problem(500, "the server failed on this request")
+        self.refuse(error)
+
+    def _submit(self, model: LiveModel, request: Request, arrived_s: float) -> None:
+        head = self.head
+        assert head.route is not None
+        if not head.route.model:
             request.protocol = "sagemaker"
-        now_s = server.clock.monotonic_s()
         request.reply = self.reply
-        request.size_bytes, request.arrived_s = len(body), now_s
-        request.deadline_s = deadline_of(model, request.timeout_s, now_s)
+        request.arrived_s = arrived_s
+        request.deadline_s = deadline_of(model, request.timeout_s, arrived_s)
         request.tenant, request.trace = head.tenant, head.trace
         self._request = request
         model.queue.submit(request)
@@ -200,7 +257,11 @@ class Exchange:
             self.refuse(result, request)
             return
         server = self._server
+        outputs = result.outputs
         try:
+            if (len(outputs) != 1 or outputs[0].size > FEWEST_VALUES) and is_long(request.wishes, outputs):
+                self._encode_in_steps(request, result)
+                return
             self._encode(request, result)
         except Problem as problem:
             self.refuse(problem, request)
@@ -212,23 +273,66 @@ class Exchange:
         server.observer.answered(request, result)
 
     def _encode(self, request: Request, result: Answer) -> None:
-        model = self._model
-        assert model is not None
-        signature = signature_of(model)
-        expose_cost = self._server.expose_cost
-        extra = cost_line(request, result) if expose_cost else b""
-        said = None
-        if result.route is not None:
-            said = parameters_of(result.route, with_cost=expose_cost)
-            extra += header_lines(said)
+        assert self._model is not None
+        signature = signature_of(self._model)
+        told = result.route is not None or self._server.expose_cost
+        said, extra = self._said(request, result) if told else (None, b"")
+        if self.head.csv:
+            self.answer(b"".join(at_once(csv_in_steps(signature, request.wishes, result.outputs))), CSV, extra=extra)
+            return
         if self._plain:
             self.answer(encode_predictions(signature, result.outputs), extra=extra)
             return
         body, json_bytes = encode_answer(signature, request.wishes, request.id, result.outputs, said)
         self.answer(body, JSON if json_bytes is None else OCTETS, json_bytes, extra)
 
-    def answer(self, body: bytes, media_type: bytes = JSON, json_bytes: int | None = None, extra: bytes = b"") -> None:
-        """The answer is there."""
+    def _said(self, request: Request, result: Answer) -> tuple[dict[str, str] | None, bytes]:
+        """What an answer says beside its outputs: parameters, header lines."""
+        expose_cost = self._server.expose_cost
+        extra = cost_line(request, result) if expose_cost else b""
+        if result.route is None:
+            return None, extra
+        said = parameters_of(result.route, with_cost=expose_cost)
+        return said, extra + header_lines(said)
+
+    def _encode_in_steps(self, request: Request, result: Answer) -> None:
+        assert self._model is not None
+        signature = signature_of(self._model)
+        said, extra = self._said(request, result)
+
+        def written() -> Steps[tuple[Sequence[bytes | memoryview], int | None]]:
+            if self.head.csv:
+                return (yield from csv_in_steps(signature, request.wishes, result.outputs)), None
+            if self._plain:
+                return (yield from predictions_in_steps(signature, result.outputs)), None
+            return (yield from answer_in_steps(signature, request.wishes, request.id, result.outputs, said))
+
+        def done(found: tuple[Sequence[bytes | memoryview], int | None]) -> None:
+            parts, json_bytes = found
+            self._work = self._answering = None
+            media_type = CSV if self.head.csv else JSON if json_bytes is None else OCTETS
+            self.answer(b"", media_type, json_bytes, extra, rest=parts)
+            self._server.observer.answered(request, result)
+
+        def failed(error: Exception) -> None:
+            self._work = self._answering = None
+            if not isinstance(error, Problem):
+                self._server.report(error)
+                error = Problem(500, "the model's answer cannot be encoded")
+            self.refuse(error, request)
+
+        self._answering = request, result
+        self._work = self._server.turns.begin(written(), done, failed)
+
+    def answer(
+        self,
+        body: bytes,
+        media_type: bytes = JSON,
+        json_bytes: int | None = None,
+        extra: bytes = b"",
+        rest: Sequence[bytes | memoryview] = (),
+    ) -> None:
+        """The answer is there: its body, or of a long one the beginning and the rest."""
         head = self.head
         self.last = self.last or self._connection.ends_with(self)
         self._done(
@@ -241,7 +345,9 @@ class Exchange:
                 old=head.old,
                 extra=extra,
                 head_only=head.method == "HEAD",
-            )
+                body_bytes=len(body) + sum(map(len, rest)) if rest else None,
+            ),
+            rest,
         )
 
     def refuse(self, problem: Problem, request: Request | None = None) -> None:
@@ -278,20 +384,27 @@ class Exchange:
         protocol = "http" if route is None or route.model else "sagemaker"
         server.observer.failed(self._model, protocol, problem, request)
 
-    def _done(self, out: bytes) -> None:
-        self.out = out
+    def _done(self, out: bytes, rest: Sequence[bytes | memoryview] = ()) -> None:
+        self.out, self.rest = out, rest
+        self.out_bytes = len(out) + sum(map(len, rest)) if rest else len(out)
         self.release()
-        self._connection.answered(len(out))
+        self._connection.answered(self.out_bytes)
 
     def abandon(self) -> None:
         """The client is gone: nobody wants the answer any more."""
         if self._request is not None:
             self._request.deadline_s = -math.inf
             self._request = None
+        if self._work is not None:
+            self._work.cancel()
+            self._work = None
+        if self._answering is not None:
+            self._server.observer.answered(*self._answering)
+            self._answering = None
         self.release()
 
     def release(self) -> None:
         """Give back what the body held."""
         self._server.held_bytes -= self._held_bytes
         self._held_bytes = 0
-        self._chunks = None
+        self._body = b""

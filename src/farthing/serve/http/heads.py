@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farthing.serve.http.routes import Route, match
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.api_keys import ApiKeys
+from farthing.serve.protocol.csv_answers import prefers_csv
 from farthing.serve.protocol.tenants import tenant_of
 from farthing.serve.requests import Problem
 
@@ -31,6 +33,8 @@ _FORM = "application/x-www-form-urlencoded"
 """What ``curl -d`` says of any body; read as JSON, as other servers do."""
 _INFER_TYPES = frozenset({"", "application/json", "application/octet-stream", _FORM})
 _INVOKE_TYPES = frozenset({"", "application/json", "application/octet-stream", "text/csv", "text/plain"})
+_OPEN = frozenset({"live", "ready"})
+"""Routes that load balancers ask without a key."""
 _MAX_DIGITS = 18
 _MAX_PATH = 512
 
@@ -56,6 +60,7 @@ class Head:
         target_model: SageMaker's choice of a model, empty when none.
         tenant: Salted hash of the caller's credentials, empty when none.
         trace: ``traceparent``.
+        csv: The answer is wanted as ``text/csv`` (only of ``/invocations``).
     """
 
     method: str
@@ -74,6 +79,7 @@ class Head:
     target_model: str = ""
     tenant: str = ""
     trace: str | None = None
+    csv: bool = False
 
     @property
     def repeats(self) -> bool:
@@ -139,6 +145,7 @@ def read_head(
     headers: Sequence[tuple[bytes, bytes]],
     limits: Limits,
     tenant_salt: bytes | None,
+    api_keys: ApiKeys | None = None,
 ) -> Head:
     """Judge a head.
 
@@ -150,6 +157,7 @@ def read_head(
         headers: Names in any case, values.
         limits: Bounds.
         tenant_salt: For the hash of ``Authorization``; None for no tenants.
+        api_keys: Of which one must be shown, but to ask whether the server is alive and ready; None for none.
     """
     route = None
     allow, length_bytes, chunked = "", None, False
@@ -159,10 +167,13 @@ def read_head(
         chunked = _is_chunked(found, version)
         length_bytes = int(found[b"content-length"]) if b"content-length" in found else None
         route = _route(target)
+        if api_keys is not None and route.name not in _OPEN:
+            api_keys.check(found.get(b"authorization", b""))
         if method not in route.methods:
             allow = ", ".join(route.methods)
             raise Problem(405, f"{method[:20]} is not allowed here; {allow} is")
-        return _wanted(method, route, version, keep_alive, length_bytes, chunked, found, limits, tenant_salt)
+        wanted = _wanted(method, route, version, keep_alive, length_bytes, chunked, found, limits, tenant_salt)
+        return replace(wanted, csv=True) if route.name == "invocations" and _wants_csv(headers) else wanted
     except Problem as problem:
         fatal = problem.status in (400, 501, 505) and route is None
         return Head(
@@ -212,6 +223,11 @@ def _wanted(
         tenant=tenant_of(caller, tenant_salt),
         trace=None if trace is None else trace.decode("latin-1"),
     )
+
+
+def _wants_csv(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    accept = b",".join(value for name, value in headers if name.lower() == b"accept")
+    return bool(accept) and prefers_csv(accept.decode("latin-1"))
 
 
 def _once(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -27,6 +27,7 @@ def encode_reply(
     old: bool = False,
     extra: bytes = b"",
     head_only: bool = False,
+    body_bytes: int | None = None,
 ) -> bytes:
     """One answer.
 
@@ -40,6 +41,7 @@ def encode_reply(
         old: The client speaks HTTP/1.0, so that going on must be said.
         extra: More header lines.
         head_only: Answer to HEAD, without the body.
+        body_bytes: Of the whole body when ``body`` is only its beginning.
     """
     if json_bytes is not None:
         extra += b"Inference-Header-Content-Length: %d\r\n" % json_bytes
@@ -52,7 +54,7 @@ def encode_reply(
         date,
         media_type,
         extra,
-        len(body),
+        len(body) if body_bytes is None else body_bytes,
         b"" if head_only else body,
     )
 
@@ -62,6 +64,8 @@ def encode_problem(
 ) -> bytes:
     """A problem as ``{"error": message}``."""
     extra = b"Allow: %b\r\n" % allow.encode() if allow else b""
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        extra += b"WWW-Authenticate: Bearer\r\n"
     if problem.retry_after_s is not None:
         extra += b"Retry-After: %d\r\n" % max(1, round(problem.retry_after_s))
     body = orjson.dumps({"error": problem.message.encode("utf-8", "replace").decode()})

@@ -31,6 +31,12 @@ _POST = ("POST",)
 _NAME = r"(?P<model>[A-Za-z0-9._-]{1,128})"
 _VERSION = r"(?:/versions/(?P<version>[A-Za-z0-9._-]{1,128}))?"
 _MODEL = re.compile(rf"/v2/models/{_NAME}{_VERSION}(?P<rest>/ready|/infer|/stats|/config)?")
+_UNOFFERED = re.compile(
+    rf"/v2/(?:models/{_NAME}/(?:trace/setting|generate|generate_stream)|logging|trace/setting"
+    rf"|(?:system|cuda)sharedmemory(?:/region/[^/]+)?/(?:status|register|unregister)"
+    rf"|repository/models/[^/]+/(?:load|unload))"
+)
+"""Extensions of the protocol that this server has not, of the model repository all but the index."""
 _FIXED: dict[str, tuple[str, tuple[str, ...]]] = {
     "/v2": ("server", _GET),
     "/v2/": ("server", _GET),
@@ -51,7 +57,8 @@ class Route:
 
     Attributes:
         name: ``server``, ``live``, ``ready``, ``metadata``, ``model_ready``, ``infer``, ``stats``, ``all_stats``,
-            ``config``, ``index``, ``invocations`` or ``openapi``.
+            ``config``, ``index``, ``invocations``, ``openapi``, or ``unoffered`` for what the protocol has and this
+            server has not.
         methods: Allowed here.
         model: Named in the address, empty when none is.
         version: Named in the address.
@@ -75,7 +82,7 @@ def match(path: str) -> Route | None:
         return Route(name=fixed[0], methods=fixed[1], infers=fixed[0] == "invocations")
     found = _MODEL.fullmatch(path)
     if found is None:
-        return None
+        return Route(name="unoffered", methods=(*_GET, *_POST)) if _UNOFFERED.fullmatch(path) else None
     rest = (found["rest"] or "/metadata")[1:]
     return Route(
         name="model_ready" if rest == "ready" else rest,
@@ -90,7 +97,8 @@ def page(route: Route, models: Models, body: bytes, limits: Limits) -> bytes:
     """The JSON of a route that runs no model.
 
     Raises:
-        Problem: 404 for a model that there is not, 503 when it or the server is not ready, 400 for a wrong body.
+        Problem: 404 for a model that there is not, 503 when it or the server is not ready, 400 for a wrong body, 501
+            for what is not offered.
     """
     if route.name in _MODEL_PAGES:
         return orjson.dumps(_MODEL_PAGES[route.name](models.find(route.model, route.version), models))
@@ -98,6 +106,8 @@ def page(route: Route, models: Models, body: bytes, limits: Limits) -> bytes:
 
 
 def _server_page(name: str, models: Models, body: bytes, limits: Limits) -> object:
+    if name == "unoffered":
+        raise Problem(501, "this part of the protocol is not offered by this server")
     if name == "ready":
         problem = models.not_ready()
         if problem is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +28,13 @@ _STATES = {"ready": "READY", "loading": "LOADING", "unloading": "UNLOADING"}
 
 def server_metadata() -> dict[str, Any]:
     """Name, version and extensions."""
-    return {"name": "farthing", "version": version("farthing"), "extensions": list(EXTENSIONS)}
+    return {"name": "farthing", "version": _own_version(), "extensions": list(EXTENSIONS)}
+
+
+@cache
+def _own_version() -> str:
+    """Looked up once: it reads a file."""
+    return version("farthing")
 
 
 def described_inputs(signature: Signature) -> list[dict[str, Any]]:
@@ -57,7 +64,7 @@ def model_metadata(model: LiveModel, models: Models) -> dict[str, Any]:
         "platform": model.platform,
         "inputs": described_inputs(signature),
         "outputs": described_outputs(signature),
-    }
+    } | ({"properties": {"batching": model.batching}} if model.batching else {})
 
 
 def _version_order(version: str) -> tuple[int, str]:
@@ -93,6 +100,7 @@ def model_config(model: LiveModel) -> dict[str, Any]:
             "precision": {"string_value": candidate.precision},
             "threads": {"string_value": str(candidate.threads)},
             "pipeline": {"string_value": spec.pipeline.kind},
+            "batching": {"string_value": model.batching},
         },
     }
 

@@ -13,7 +13,7 @@ from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, flo
 from farthing.serve.protocol.signatures import Signature, Slot, Wish
 from farthing.serve.requests import Problem
 
-__all__ = ["best_classes", "encode_answer", "json_values"]
+__all__ = ["best_classes", "encode_answer", "json_values", "opening", "output_head"]
 
 _HEADS = 1024
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -48,22 +48,27 @@ def encode_answer(
         array, datatype = outputs[wish.index], slot.datatype
         if wish.classes:
             array, datatype = best_classes(signature, slot, array, wish.classes), DATATYPES["BYTES"]
-        head = _head(signature, slot, datatype, array.shape)
+        head = output_head(signature, slot, datatype, array.shape)
         if wish.binary:
             raw.append(raw_bytes(datatype, array))
             described.append(b'%b"parameters":{"binary_data_size":%d}}' % (head, len(raw[-1])))
         else:
             described.append(b'%b"data":%b}' % (head, json_values(datatype, array, slot.name)))
-    said = b'"id":%b,' % orjson.dumps(request_id) if request_id else b""
-    if parameters:
-        said += b'"parameters":%b,' % orjson.dumps(parameters)
-    document = b'%b%b"outputs":[%b]}' % (signature.opening, said, b",".join(described))
+    document = b"%b%b]}" % (opening(signature, request_id, parameters), b",".join(described))
     if not raw:
         return document, None
     return b"".join([document, *raw]), len(document)
 
 
-def _head(signature: Signature, slot: Slot, datatype: Datatype, shape: tuple[int, ...]) -> bytes:
+def opening(signature: Signature, request_id: str, parameters: Mapping[str, str] | None) -> bytes:
+    """An answer up to its first output."""
+    said = b'"id":%b,' % orjson.dumps(request_id) if request_id else b""
+    if parameters:
+        said += b'"parameters":%b,' % orjson.dumps(parameters)
+    return b'%b%b"outputs":[' % (signature.opening, said)
+
+
+def output_head(signature: Signature, slot: Slot, datatype: Datatype, shape: tuple[int, ...]) -> bytes:
     """Name, type and shape of one output as an object's beginning; kept, since shapes repeat."""
     key = (slot.index, datatype.name, shape)
     found = signature.heads.get(key)
@@ -108,7 +113,7 @@ def best_classes(signature: Signature, slot: Slot, array: NDArray[Any], count: i
     """
     if slot.datatype.name == "BF16":
         array = float32_from_bf16(array)
-    batched = signature.model.batched and array.ndim > 0
+    batched = signature.model.has_rows and array.ndim > 0
     scores = array.reshape(array.shape[0] if batched else 1, -1)
     count = min(count, scores.shape[1])
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :count]

@@ -71,8 +71,10 @@ def _problem() -> _Schema:
     return {"description": "Why not.", "content": {"application/json": {"schema": _ref("Error")}}}
 
 
-def _responses(schema: _Schema, *, binary: bool = False) -> _Schema:
+def _responses(schema: _Schema, *, binary: bool = False, csv: bool = False) -> _Schema:
     content: _Schema = {"application/json": {"schema": schema}}
+    if csv:
+        content["text/csv"] = {"schema": _TEXT}
     answer: _Schema = {"description": "The answer.", "content": content}
     if binary:
         content["application/octet-stream"] = {
@@ -86,7 +88,7 @@ def _responses(schema: _Schema, *, binary: bool = False) -> _Schema:
             **{name: {"description": f"Of a route: {said}", "schema": _TEXT} for name, said in _ROUTE_HEADERS.items()},
         }
     problem = {"$ref": "#/components/responses/Problem"}
-    return {"200": answer, "4XX": problem, "500": problem, "503": problem, "504": problem}
+    return {"200": answer, "4XX": problem, **dict.fromkeys(("500", "501", "503", "504"), problem)}
 
 
 def _get(name: str, summary: str, schema: _Schema, parameters: list[_Schema] | None = None) -> _Schema:
@@ -211,7 +213,7 @@ def _invocations() -> _Schema:
                 "text/plain": {"schema": _TEXT},
             },
         },
-        "responses": _responses({"anyOf": [plain, _ref("InferResponse")]}, binary=True),
+        "responses": _responses({"anyOf": [plain, _ref("InferResponse")]}, binary=True, csv=True),
     }
 
 
@@ -307,6 +309,7 @@ def _answer_schemas() -> _Schema:
                 "platform": _TEXT,
                 "inputs": _list(_ref("Tensor")),
                 "outputs": _list(_ref("Tensor")),
+                "properties": _object({"batching": _TEXT}),
             },
             ("name", "platform", "inputs", "outputs"),
         ),

@@ -8,23 +8,27 @@ a row.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.csv_numbers import measured_csv, number
+from farthing.serve.protocol.long_json import read_long
+from farthing.serve.protocol.long_requests import document_in_steps, infer_in_steps
+from farthing.serve.protocol.number_lists import NumberList
 from farthing.serve.protocol.oip import decode_document, decode_infer
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, shown, signature_of
 from farthing.serve.protocol.strict_json import check_depth, check_keys, read_json
 from farthing.serve.requests import Problem, Request
 from farthing.serve.served import LiveModel, Models
+from farthing.serve.turns import Steps
 
-__all__ = ["chosen_model", "decode_invocation", "encode_predictions"]
+__all__ = ["best_of", "chosen_model", "decode_invocation", "encode_predictions", "invocation_in_steps", "named_classes"]
 
 _PLAIN_KEYS = frozenset({"inputs", "instances", "parameters"})
 _TOP = 5
@@ -74,20 +78,55 @@ def decode_invocation(
     signature = signature_of(model)
     kind = model.spec.pipeline.kind
     if media_type in ("", "application/json"):
-        return _json(signature, read_json(body, limits.json_depth), limits)
+        document = read_json(body, limits.json_depth)
+        plain = not _is_protocol(document)
+        if plain:
+            check_depth(document, limits.json_depth)
+            document = _protocol(signature, document)
+        return decode_document(signature, document, limits), plain
     if media_type == "text/csv" and kind == "tensor":
         return decode_document(signature, _numbers(signature, body), limits), True
-    taken = {"text": ("text/plain", "application/octet-stream"), "image": ("application/octet-stream",)}.get(kind, ())
-    if media_type not in taken and not (kind == "image" and media_type.startswith("image/")):
-        raise Problem(415, f"model {model.spec.name} ({kind}) does not take {media_type[:80]}")
+    _check_taken(model, media_type)
     payloads, length = check_payloads(signature, [body], limits)
     return Request(model=model, payloads=payloads, length=length, wishes=signature.all_json), True
 
 
-def _json(signature: Signature, document: Any, limits: Limits) -> tuple[Request, bool]:
-    if _is_protocol(document):
-        return decode_document(signature, document, limits), False
-    check_depth(document, limits.json_depth)
+def invocation_in_steps(
+    model: LiveModel, body: bytes | bytearray, media_type: str, json_bytes: int | None, limits: Limits
+) -> Steps[tuple[Request, bool]]:
+    """As :func:`decode_invocation` for a long body: in steps, and in memory bounded by a few times the body.
+
+    Raises:
+        Problem: as there, and 413 when its JSON would take too much memory.
+    """
+    if json_bytes is not None:
+        return (yield from infer_in_steps(model, body, json_bytes, limits)), False
+    signature = signature_of(model)
+    if media_type in ("", "application/json"):
+        document = yield from read_long(body, limits.json_depth, limits.values)
+        plain = not _is_protocol(document)
+        if plain:
+            document = _protocol(signature, document)
+        return (yield from document_in_steps(signature, document, len(body), limits)), plain
+    if media_type == "text/csv" and model.spec.pipeline.kind == "tensor":
+        slot = _numeric(signature)
+        table = yield from measured_csv(body, whole=float not in slot.datatype.json_types)
+        described = {"inputs": [_input(slot, list(table.shape), table)]}
+        return (yield from document_in_steps(signature, described, len(body), limits)), True
+    _check_taken(model, media_type)
+    payloads, length = check_payloads(signature, [cast(bytes, body)], limits)
+    return Request(model=model, payloads=payloads, length=length, wishes=signature.all_json), True
+
+
+def _check_taken(model: LiveModel, media_type: str) -> None:
+    kind = model.spec.pipeline.kind
+    taken = {"text": ("text/plain", "application/octet-stream"), "image": ("application/octet-stream",)}.get(kind, ())
+    if media_type not in taken and not (kind == "image" and media_type.startswith("image/")):
+        raise Problem(415, f"model {model.spec.name} ({kind}) does not take {media_type[:80]}")
+
+
+def _protocol(signature: Signature, document: Any) -> dict[str, Any]:
+    """A plain request in the protocol's words."""
     found = check_keys(document, _PLAIN_KEYS, "the request")
     if ("instances" in found) == ("inputs" in found):
         raise Problem(400, "a plain request has either instances or inputs")
@@ -98,7 +137,7 @@ def _json(signature: Signature, document: Any, limits: Limits) -> tuple[Request,
     request: dict[str, Any] = {"inputs": inputs}
     if "parameters" in found:
         request["parameters"] = found["parameters"]
-    return decode_document(signature, request, limits), True
+    return request
 
 
 def _is_protocol(document: Any) -> bool:
@@ -111,8 +150,11 @@ def _is_protocol(document: Any) -> bool:
 
 def _from_instances(signature: Signature, instances: object) -> list[dict[str, Any]]:
     """One entry a row: a value, or an object of the inputs' values."""
+    if isinstance(instances, NumberList):
+        return [_described(_only(signature), instances)]
     if type(instances) is not list or not instances:
         raise Problem(400, f"instances is a list with one entry a row, got {shown(instances)}")
+    _check_rows(signature, len(instances))
     if type(instances[0]) is not dict or signature.payload is not None:
         return [_described(_only(signature), [_unwrapped(entry) for entry in instances])]
     names = instances[0].keys()
@@ -128,8 +170,15 @@ def _from_inputs(signature: Signature, inputs: object) -> list[dict[str, Any]]:
     if signature.payload is not None and type(inputs) is str:
         return [_described(signature.payload, [inputs])]
     if signature.payload is not None and type(inputs) is list:
+        _check_rows(signature, len(inputs))
         return [_described(signature.payload, [_unwrapped(entry) for entry in inputs])]
     return [_described(_only(signature), inputs)]
+
+
+def _check_rows(signature: Signature, rows: int) -> None:
+    """Raise a 400 for more rows than a request may have, before each of them is looked at."""
+    if (signature.model.batched or signature.payload is not None) and rows > signature.max_rows:
+        raise Problem(400, f"{rows:,} rows; a request has at most {signature.max_rows:,}")
 
 
 def _unwrapped(entry: object) -> object:
@@ -156,44 +205,56 @@ def _described(slot: Slot, values: object) -> dict[str, Any]:
     while type(inner) is list:
         shape.append(len(inner))
         inner = inner[0] if inner else None
+    if isinstance(inner, NumberList):
+        if inner.shape is None:
+            raise Problem(400, f"input {slot.name}: lists of one level are not equally long")
+        shape += inner.shape
+    return _input(slot, shape, values)
+
+
+def _input(slot: Slot, shape: list[int], values: object) -> dict[str, Any]:
     return {"name": slot.name, "shape": shape, "datatype": slot.datatype.name, "data": values}
+
+
+def _numeric(signature: Signature) -> Slot:
+    """The only input, which takes numbers."""
+    slot = _only(signature)
+    if slot.datatype.name in ("BYTES", "BOOL"):
+        raise Problem(415, f"input {slot.name} is {slot.datatype.name}; text/csv holds numbers")
+    return slot
 
 
 def _numbers(signature: Signature, body: bytes) -> dict[str, Any]:
     """Lines of comma-separated numbers as one input; whole numbers where the model wants them."""
-    slot = _only(signature)
-    if slot.datatype.name in ("BYTES", "BOOL"):
-        raise Problem(415, f"input {slot.name} is {slot.datatype.name}; text/csv holds numbers")
+    slot = _numeric(signature)
     whole = float not in slot.datatype.json_types
     try:
         lines = body.decode("ascii").split("\n")
-        rows = [[_number(cell, whole) for cell in line.split(",")] for line in lines if line.strip()]
+        rows = [[number(cell, whole=whole) for cell in line.split(",")] for line in lines if line.strip()]
     except (UnicodeDecodeError, ValueError) as e:
         raise Problem(400, f"text/csv holds numbers: {str(e)[:200]}") from e
     return {"inputs": [_described(slot, rows)]}
 
 
-def _number(cell: str, whole: bool) -> int | float:
-    if "_" in cell:
-        raise ValueError(f"{cell!r} is no number")
-    value = int(cell) if whole else float(cell)
-    if not math.isfinite(value):
-        raise ValueError(f"{cell!r} is not finite")
-    return value
+def named_classes(signature: Signature, outputs: Sequence[NDArray[Any]]) -> Sequence[str] | None:
+    """Names of the classes that the first output scores; None when it is no classifier's."""
+    names, first = signature.model.spec.classes, outputs[0]
+    scores = signature.model.has_rows and first.ndim == 2 and first.dtype.kind == "f"
+    return names if names and scores and first.shape[1] == len(names) else None
 
 
 def encode_predictions(signature: Signature, outputs: Sequence[NDArray[Any]]) -> bytes:
     """One prediction a row: the best classes of a classifier, else its outputs."""
-    batched = signature.model.batched
-    names = signature.model.spec.classes
-    first = outputs[0]
-    if batched and names and first.ndim == 2 and first.shape[1] == len(names) and first.dtype.kind == "f":
-        return orjson.dumps({"predictions": [_best(row, names) for row in first]}, option=orjson.OPT_SERIALIZE_NUMPY)
+    batched = signature.model.has_rows
+    names = named_classes(signature, outputs)
+    if names is not None:
+        predictions = [best_of(row, names) for row in outputs[0]]
+        return orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
     values = {slot.name: _nested(slot, array) for slot, array in zip(signature.outputs, outputs)}
     rows = _rows(values) if batched else [values]
     single = len(signature.outputs) == 1
-    predictions = [next(iter(row.values())) if single else row for row in rows]
-    return orjson.dumps({"predictions": predictions})
+    plain = [next(iter(row.values())) if single else row for row in rows]
+    return orjson.dumps({"predictions": plain})
 
 
 def _rows(values: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
@@ -206,7 +267,8 @@ def _nested(slot: Slot, array: NDArray[Any]) -> Any:
     return flat.reshape(array.shape).tolist()
 
 
-def _best(scores: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+def best_of(scores: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    """The best class of a row: label, index, score, and those behind it as ``top``."""
     order = np.argsort(-scores.astype(np.float64), kind="stable")[:_TOP].tolist()
     top = [{"label": names[k], "index": k, "score": scores[k]} for k in order]
     return {**top[0], "top": top}

@@ -12,6 +12,7 @@ import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from farthing.nouns import TensorSpec
@@ -44,7 +45,19 @@ _MAX_DIM = 2**31 - 1
 _PIECES = re.compile(r"\w{1,8}|[^\w\s]")
 _TOKEN_CHARACTERS = 16
 _SHOWN_CHARACTERS = 80
-_SHORT = reprlib.Repr()
+
+
+class _Short(reprlib.Repr):
+    """Values in few characters and little time, however many there are."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """The first members as they come: all keys of a large object are not sorted."""
+        first = dict(islice(x.items(), self.maxdict))
+        text = super().repr_dict(first, level)
+        return text if len(first) == len(x) else f"{text[:-1]}, ...}}"
+
+
+_SHORT = _Short()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +243,10 @@ def gather(signature: Signature, shapes: Sequence[tuple[int, ...] | None]) -> tu
     return rows, tuple(shape[1:] for shape in known)
 
 
-def checked_texts(elements: Sequence[bytes | str], limits: Limits) -> list[str]:
+def checked_texts(elements: Sequence[bytes | str], limits: Limits, first: int = 0) -> list[str]:
     """Texts of a text model, those in bytes read as UTF-8; a 400 or 413 when one is none or too long."""
     most, texts = limits.text_bytes, []
-    for k, element in enumerate(elements):
+    for k, element in enumerate(elements, first):
         size = len(element)
         if isinstance(element, str) and 4 * size > most:
             size = len(element.encode())
@@ -255,7 +268,7 @@ def images_from_base64(texts: Sequence[str]) -> list[bytes]:
 
 
 def check_payloads(
-    signature: Signature, elements: Sequence[bytes | str], limits: Limits
+    signature: Signature, elements: Sequence[bytes | str], limits: Limits, first: int = 0
 ) -> tuple[list[bytes | str], int]:
     """Payloads of an image or text model, and the length estimate of the longest.
 
@@ -263,16 +276,17 @@ def check_payloads(
         signature: Of a model with a payload.
         elements: Encoded images, or texts, as they are or in UTF-8.
         limits: Bytes of one are held before anything is decoded.
+        first: Index of the first of them in its request, for messages.
 
     Raises:
         Problem: 400 or 413.
     """
     spec = signature.model.spec.pipeline
     if spec.kind == "text":
-        texts = checked_texts(elements, limits)
+        texts = checked_texts(elements, limits, first)
         return list(texts), max(estimate_tokens(text, spec.max_length) for text in texts)
     most = min(limits.image_bytes, spec.max_payload_bytes)
-    for k, element in enumerate(elements):
+    for k, element in enumerate(elements, first):
         if not element:
             raise Problem(400, f"image {k} is empty")
         if len(element) > most:

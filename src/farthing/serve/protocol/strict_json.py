@@ -19,6 +19,8 @@ from farthing.serve.requests import Problem
 
 __all__ = ["check_depth", "check_keys", "check_scalars", "read_json"]
 
+_PARAMETERS = 256
+
 
 def read_json(raw: bytes | memoryview, depth: int) -> Any:
     """Parse a document.
@@ -119,6 +121,8 @@ def check_scalars(found: object, what: str) -> dict[str, Any]:
     """Parameters: an object of texts, numbers and booleans; a 400 else."""
     if type(found) is not dict:
         raise Problem(400, f"{what} is an object, got {shown(found)}")
+    if len(found) > _PARAMETERS:
+        raise Problem(400, f"{what}: {len(found):,} members; the limit is {_PARAMETERS}")
     for key, value in found.items():
         if type(value) not in (str, int, float, bool):
             raise Problem(400, f"{what}: {shown(key)} is a text, a number or a boolean, got {shown(value)}")

@@ -278,6 +278,13 @@ class RouteAuditor:
         """Begin a new watch: the route is followed again."""
         self._begin()
 
+    def adopt(self, state: WatchState) -> None:
+        """Go on with the evidence of an earlier watch of the same route."""
+        self.state = state
+        if self.watching:
+            self.audit_frac = audit_frac_of(self.watch, state) if state.alarm is None else 0.0
+            self._block = _BLOCK if self.audit_frac <= self.watch.audit_frac else _CLOSE_BLOCK
+
     @property
     def advice(self) -> str:
         """The command that calibrates anew, with all that the first one was given."""

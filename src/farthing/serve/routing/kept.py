@@ -113,5 +113,4 @@ class KeptRequests:
             if self._first and path.exists():
                 path.replace(path.with_stem(f"{path.stem}.previous"))
         self._first = False
-        write_bytes(path, content)
-        path.chmod(0o600)
+        write_bytes(path, content, mode=0o600)

@@ -161,6 +161,7 @@ class Loader:
             queue=router,
             state="ready",
             platform="farthing_route",
+            one_row=all(tier.has_rows for tier in tiers.values()),
         )
         self._routes[model] = router, watched
         watched.started(router)

@@ -13,6 +13,7 @@ from farthing.core.route.loss_watch import loss_evidence
 from farthing.core.route.score_watch import score_evidence
 from farthing.serve.routing.audits import RouteAuditor
 from farthing.serve.routing.router import Router
+from farthing.serve.watch.kept_evidence import KeptEvidence
 from farthing.serve.watch.metrics import Metrics, Samples
 
 __all__ = ["FIGURES", "LiveRoute", "route_document", "saving_document", "saving_of"]
@@ -29,11 +30,13 @@ class LiveRoute:
         name: Of its model.
         router: That follows it.
         auditor: That looks after it.
+        evidence: Keeps what it has seen, None where nothing is watched or it cannot be kept.
     """
 
     name: str
     router: Router
     auditor: RouteAuditor
+    evidence: KeptEvidence | None = None
 
 
 def route_document(metrics: Metrics, live: LiveRoute) -> dict[str, Any]:

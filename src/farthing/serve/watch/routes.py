@@ -15,6 +15,7 @@ from farthing.serve.routing.audits import RouteAuditor
 from farthing.serve.routing.kept import KeptRequests
 from farthing.serve.routing.loader import Watched
 from farthing.serve.routing.router import Router
+from farthing.serve.watch.kept_evidence import open_evidence
 from farthing.serve.watch.metrics import Metrics, Samples
 from farthing.serve.watch.route_figures import FIGURES, LiveRoute, route_document, saving_document
 
@@ -22,6 +23,7 @@ __all__ = ["Routes"]
 
 _LOG = logging.getLogger("farthing.serve.watch.routes")
 _KEEP_EVERY_S = 30
+_KEEP_EVIDENCE_EVERY_S = 5
 
 
 class Routes:
@@ -49,20 +51,57 @@ class Routes:
         kept = None
         if self._keep is not None:
             kept = KeptRequests(self._keep, spec.route.classes, spec.name)
-        mine: list[Router] = []
-        auditor = RouteAuditor(spec.route, lambda reason: mine[0].fall_back(reason), folder=spec.path.parent, kept=kept)
+        mine: list[LiveRoute] = []
+
+        def fall_back(reason: str) -> None:
+            mine[0].router.fall_back(reason)
+            self._keep_evidence(mine[0])
+
+        auditor = RouteAuditor(spec.route, fall_back, folder=spec.path.parent, kept=kept)
 
         def started(router: Router) -> None:
-            mine.append(router)
-            self._live[spec.name] = LiveRoute(spec.name, router, auditor)
+            mine.append(self._begun(spec, router, auditor))
 
         def stopped() -> None:
-            found = self._live.get(spec.name)
-            if found is not None and found.auditor is auditor:
+            live = mine[0]
+            self._keep_evidence(live)
+            if live.evidence is not None:
+                self._in_thread(live.evidence.close)
+            if self._live.get(spec.name) is live:
                 del self._live[spec.name]
             self._write(auditor)
 
         return Watched(observer=auditor, auditor=auditor, started=started, stopped=stopped)
+
+    def _begun(self, spec: RoutedModel, router: Router, auditor: RouteAuditor) -> LiveRoute:
+        """A route goes on where it, or the server before, had left off."""
+        before = self._live.get(spec.name)
+        evidence = open_evidence(spec, None if before is None else before.evidence) if auditor.watching else None
+        live = self._live[spec.name] = LiveRoute(spec.name, router, auditor, evidence)
+        fallen: str | None = None
+        if before is not None and before.evidence is not None and before.evidence is evidence:
+            before.auditor.take_in()
+            auditor.adopt(before.auditor.state)
+            fallen, before.evidence = before.router.fallen, None
+        elif evidence is not None:
+            state, fallen = evidence.read(auditor.watch)
+            if state is not None:
+                auditor.adopt(state)
+        if fallen is not None:
+            router.fall_back(fallen)
+        return live
+
+    def _keep_evidence(self, live: LiveRoute) -> None:
+        if live.evidence is None:
+            return
+        write = live.evidence.due(live.auditor.state, live.router.fallen)
+        if write is not None:
+            self._in_thread(write)
+
+    def _in_thread(self, write: Callable[[], object]) -> None:
+        task = asyncio.ensure_future(asyncio.to_thread(_written, write))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
 
     def known(self) -> tuple[LiveRoute, ...]:
         """All of them."""
@@ -73,20 +112,19 @@ class Routes:
         self._ticks += 1
         for live in self._live.values():
             live.auditor.take_in()
+            if self._ticks % _KEEP_EVIDENCE_EVERY_S == 0:
+                self._keep_evidence(live)
             if self._ticks % _KEEP_EVERY_S == 0:
                 self._write(live.auditor)
 
     def _write(self, auditor: RouteAuditor) -> None:
         kept = auditor.kept
         content = None if kept is None else kept.content()
-        if kept is None or content is None:
-            return
-        task = asyncio.ensure_future(asyncio.to_thread(_written, kept, content))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        if kept is not None and content is not None:
+            self._in_thread(lambda: kept.write(content))
 
     async def finish(self) -> None:
-        """Wait until samples are on disk."""
+        """Wait until samples and evidence are on disk."""
         await asyncio.gather(*self._writing)
 
     # — admin ——————————————————————————————————————————————————————————————————————————————————————
@@ -102,6 +140,7 @@ class Routes:
             raise Problem(409, f"the route {name} has not fallen back")
         live.auditor.renew()
         live.router.resume()
+        self._keep_evidence(live)
         return {"route": name, "rung": live.router.rung}
 
     def fall_back(self, name: str, reason: str) -> dict[str, Any]:
@@ -114,6 +153,7 @@ class Routes:
         if live.router.fallen is not None:
             raise Problem(409, f"the route {name} has fallen back already: {live.router.fallen}")
         live.router.fall_back(reason)
+        self._keep_evidence(live)
         return {"route": name, "reason": reason}
 
     def _find(self, name: str) -> LiveRoute:
@@ -141,8 +181,8 @@ def _reader(routes: Routes, read: Callable[[LiveRoute], Samples]) -> Callable[[]
     return samples
 
 
-def _written(kept: KeptRequests, content: bytes) -> None:
+def _written(write: Callable[[], object]) -> None:
     try:
-        kept.write(content)
+        write()
     except FarthingError as e:
-        _LOG.error("requests for a calibration are not kept: %s", e.message)
+        _LOG.error("what is kept of a route is not written: %s", e.message)

@@ -9,6 +9,7 @@ from typing import Any
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import EngineError, FarthingError
+from farthing.models.batch_check import Batching
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.served import ServedModel
@@ -54,14 +55,18 @@ class Facts:
     Attributes:
         inputs: Of the engine, types in the server's words.
         outputs: As above.
-        batched: Rows of several requests may share a batch.
+        batching: Whether requests may share a batch, and how that was shown.
         seconds: Service time by batch size.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    batched: bool
+    batching: Batching
     seconds: dict[int, float]
+
+
+class _TriedInVain(Exception):
+    """A worker has ended while requests were tried together."""
 
 
 class Crew:
@@ -96,6 +101,7 @@ class Crew:
         self._starting: set[RemoteWorker] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._start_s = 0.0
+        self._batching: Batching | None = None
         self._resident_mib = 0.0
 
     @property
@@ -211,6 +217,13 @@ class Crew:
             self.queue.fail_waiting(reason, retry_after_s=delay_s)
 
     async def _launch(self, slot: int, *, timed: bool = False, again: bool = False) -> tuple[RemoteWorker, Facts]:
+        """Fork, load and warm up one worker, once more where trying requests together has ended the first."""
+        try:
+            return await self._launch_one(slot, timed=timed, again=again)
+        except _TriedInVain:
+            return await self._launch_one(slot, timed=timed, again=again)
+
+    async def _launch_one(self, slot: int, *, timed: bool, again: bool) -> tuple[RemoteWorker, Facts]:
         """Fork, load and warm up one worker; one that is started again warms up with fewer batch sizes."""
         start_s = self._terms.clock.monotonic_s()
         candidate = self.spec.candidate
@@ -238,27 +251,46 @@ class Crew:
         loaded = await worker.ask(Kind.LOAD, self._order(slot), limit_s=self._terms.load_limit_s)
         inputs = from_plain(tuple[TensorSpec, ...], loaded.header["inputs"])
         outputs = from_plain(tuple[TensorSpec, ...], loaded.header["outputs"])
-        batched = all(spec.shape[:1] == (None,) for spec in (*inputs, *outputs))
-        return Facts(inputs=inputs, outputs=outputs, batched=batched, seconds={})
+        if self._batching is None:
+            self._batching = await self._check(worker)
+        if self._batching.batched:  # some exporters write 1 where there is a row for each request
+            outputs = tuple(replace(spec, shape=(None, *spec.shape[1:])) for spec in outputs)
+        return Facts(inputs=inputs, outputs=outputs, batching=self._batching, seconds={})
+
+    async def _check(self, worker: RemoteWorker) -> Batching:
+        """Whether requests may share a batch, found out once by the first worker.
+
+        Raises:
+            _TriedInVain: when that was the end of it; requests are then answered one at a time.
+        """
+        try:
+            checked = await worker.ask(Kind.CHECK, {}, limit_s=self._terms.load_limit_s)
+        except EngineError as e:
+            self._batching = Batching(alone=f"no requests could be tried together: {e.message}", one_row=False)
+            raise _TriedInVain from e
+        return from_plain(Batching, checked.header)
 
     async def _warm(self, worker: RemoteWorker, facts: Facts, *, timed: bool, again: bool) -> Facts:
-        """Run every batch size; a model whose outputs have another number of rows turns out not to be batched."""
-        max_rows = self.spec.candidate.max_batch if facts.batched else 1
+        """Run every batch size; a model whose outputs have another number of rows at some size is not batched."""
+        max_rows = self.spec.candidate.max_batch if facts.batching.batched else 1
         timed_sizes = sizes_to_time(max_rows)
         enough_s = TIMED_S if may_run_inline(self.spec) else 0.0
         seconds: dict[int, float] = {}
-        batched = facts.batched
+        batching = facts.batching
         for rows in timed_sizes if again else range(1, max_rows + 1):
             repeats = REPEATS if timed and rows in timed_sizes else 0
             took, batched = await self._run_made_up(worker, rows, 1 + repeats, enough_s if repeats else 0.0)
-            if not took or not batched:
+            if batching.batched and not batched:
+                batching = self._batching = Batching(alone=f"{rows} requests together have another number of rows")
+                break
+            if not took:
                 break
             if repeats:
                 seconds[rows] = min(took[1:])
-        worker.batched, worker.is_ready = batched and facts.batched, True
+        worker.batched, worker.is_ready = batching.batched, True
         self._resident_mib = max(self._resident_mib, resident_mib(worker.pid))
         worker.memory_limit_mib = worker_limit_mib(self.spec, self._resident_mib, self._terms.budget_mib)
-        return replace(facts, batched=worker.batched, seconds=seconds)
+        return replace(facts, batching=batching, seconds=seconds)
 
     async def _run_made_up(
         self, worker: RemoteWorker, rows: int, repeats: int, enough_s: float
@@ -279,4 +311,5 @@ class Crew:
             "pipeline": to_plain(spec.pipeline),
             "options": options,
             "cpus": self.cores[slot],
+            "batched": None if self._batching is None else self._batching.batched,
         }

@@ -56,6 +56,8 @@ class Kind(IntEnum):
     BATCH = 5
     RESULT = 6
     FAILED = 7
+    CHECK = 8
+    CHECKED = 9
 
 
 _KINDS = {kind.value: kind for kind in Kind}

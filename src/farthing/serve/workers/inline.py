@@ -1,6 +1,7 @@
 """Tiny models in the loop thread: no process, no socket, one turn of the loop is one batch.
 
-Batches with long texts, which take longer to cut into tokens than the loop may stand still, run on another thread.
+Batches with long texts, which take longer to cut into tokens than the loop may stand still, and those of large
+tensors run on another thread.
 """
 
 from __future__ import annotations
@@ -26,17 +27,22 @@ __all__ = ["InlineRunner", "KeptTokens"]
 LONGEST_TEXTS = 4096
 """Characters of one batch that the loop thread itself cuts into tokens: about 1 ms."""
 
+LONGEST_BODY = 256 * 2**10
+"""Bytes of a request for tensors that the loop thread itself runs."""
+
 
 class KeptTokens:
     """Tokens of the last texts, shared by all models in the loop thread that cut texts alike (tiers of a route)."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], dict[str, Any]] = {}
+        self._kept: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def share(self, pipeline: Pipeline | None) -> None:
         """Let a pipeline keep and find tokens, if it cuts texts."""
         if isinstance(pipeline, TextBatches):
-            key = digest(Path(str(pipeline.spec.tokenizer))), pipeline.spec.max_length
+            spec = pipeline.spec
+            cut = (spec.max_length, spec.truncation_side, sorted(spec.tokenizer_settings.items()))
+            key = digest(Path(str(spec.tokenizer))), repr(cut)
             pipeline.kept = self._kept.setdefault(key, {})
 
 
@@ -55,27 +61,31 @@ class InlineRunner:
         self._loop = asyncio.get_running_loop()
 
     @classmethod
-    async def load(cls, spec: ServedModel, queue: BatchQueue, kept: KeptTokens) -> InlineRunner:
+    async def load(cls, spec: ServedModel, queue: BatchQueue, kept: KeptTokens, *, batched: bool) -> InlineRunner:
         """Load a model on another thread, so that the loop goes on; a worker must have loaded it before.
 
         Args:
             spec: Of the model.
             queue: In front of it.
             kept: Shares tokens with the other models of this process.
+            batched: Whether requests may share a batch, as that worker found.
 
         Raises:
             FarthingError: when the engine refuses it.
         """
         options = {**spec.options, "trust": True} if spec.trust else spec.options
-        model = await asyncio.to_thread(Model, spec.path, spec.candidate, options, spec.pipeline)
+        model = await asyncio.to_thread(Model, spec.path, spec.candidate, options, spec.pipeline, batched)
         kept.share(model.pipeline)
         return cls(model, queue)
 
     def run(self, batch: Batch) -> None:
-        """Answer a batch, at once unless its texts are long."""
+        """Answer a batch, at once unless its texts are long or a request is large."""
         requests = batch.requests
-        texts = [] if requests[0].payloads is None else [p for request in requests for p in request.payloads or ()]
-        if texts and sum(map(len, texts)) > LONGEST_TEXTS:
+        if requests[0].payloads is None:
+            long = max(request.size_bytes for request in requests) > LONGEST_BODY
+        else:
+            long = sum(len(p) for request in requests for p in request.payloads or ()) > LONGEST_TEXTS
+        if long:
             self._loop.run_in_executor(None, self._apart, batch)
         else:
             self._queue.finished(self, self._outcome(requests))

@@ -176,7 +176,7 @@ class Pool:
         first, facts = await seat.crew.probe()
         if facts.seconds:
             seat.queue.curve.measured(facts.seconds)
-        if not facts.batched:
+        if not facts.batching.batched:
             seat.queue.limit_rows(1)
         if runs_inline(seat.spec, seat.queue.curve):
             seat.held_mib = proportional_mib(first.pid)
@@ -189,16 +189,19 @@ class Pool:
             spec=seat.spec,
             inputs=facts.inputs,
             outputs=facts.outputs,
-            batched=facts.batched,
+            batched=facts.batching.batched,
             queue=seat.queue,
+            batching=facts.batching.sentence,
+            one_row=facts.batching.one_row,
             state="ready",
             platform=PLATFORMS.get(seat.spec.candidate.engine, seat.spec.candidate.engine),
         )
         self._evict(0.0, seat)
 
     async def _open_inline(self, seat: _Seat, facts: Facts) -> None:
-        seat.inline = await InlineRunner.load(seat.spec, seat.queue, self._kept)
-        if facts.batched:
+        batched = facts.batching.batched
+        seat.inline = await InlineRunner.load(seat.spec, seat.queue, self._kept, batched=batched)
+        if batched:
             seat.queue.limit_rows(inline_rows(seat.queue.curve, seat.spec.candidate.max_batch))
         seat.queue.attach(seat.inline)
 

@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import DataError, FarthingError
+from farthing.models.batch_check import Batching
+from farthing.models.offline import muted
 from farthing.nouns import Candidate, PipelineSpec, TensorSpec
+from farthing.pipelines.sharing import batching_of
 from farthing.plugins import find
 from farthing.ports import Feeds, Pipeline, Session
 from farthing.serve.protocol.dtypes import bf16_from_float32, float32_from_bf16
@@ -49,19 +52,31 @@ class Model:
         candidate: Engine, precision, threads, device.
         options: For the engine.
         pipeline: For payloads; kind ``tensor`` when there are none.
+        batched: Whether requests were shown to share batches (see :meth:`check`); None where that is not known yet.
+
+    Attributes:
+        batched: As above; until it is known no row is counted.
 
     Raises:
         FarthingError: when the engine or the pipeline refuses.
     """
 
-    def __init__(self, path: Path, candidate: Candidate, options: Mapping[str, Any], pipeline: PipelineSpec) -> None:
+    def __init__(
+        self,
+        path: Path,
+        candidate: Candidate,
+        options: Mapping[str, Any],
+        pipeline: PipelineSpec,
+        batched: bool | None = None,
+    ) -> None:
+        self._path, self._candidate = path, candidate
         self.session: Session = find("engines", candidate.engine).load(
             path, precision=candidate.precision, threads=candidate.threads, device=candidate.device, options=options
         )
         self.inputs, self.outputs = _in_words(self.session.inputs), _in_words(self.session.outputs)
         self.input_names = tuple(spec.name for spec in self.inputs)
         specs = (*self.inputs, *self.outputs)
-        self.batched = all(spec.shape[:1] == (None,) for spec in specs)
+        self.batched = bool(batched)
         self.pipeline: Pipeline | None = None
         if pipeline.kind != "tensor":
             self.pipeline = find("pipelines", pipeline.kind).open(pipeline)
@@ -94,6 +109,21 @@ class Model:
                 if array.shape[:1] != (rows,):
                     raise ModelFault(f"output {spec.name} has the shape {array.shape} for {rows:,} rows")
         return outputs
+
+    def check(self, seed: int = 0) -> Batching:
+        """Find out whether requests may share a batch, by answering some alone and together."""
+        with muted():  # what a made-up request does to an engine is nobody's business
+            found = batching_of(
+                self.session,
+                self.pipeline,
+                most=self._candidate.max_batch,
+                path=self._path,
+                precision=self._candidate.precision,
+                now_s=time.monotonic,
+                seed=seed,
+            )
+        self.batched = found.batched
+        return found
 
     def _given(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
         if name in self._halves and array.dtype == np.uint16:
@@ -172,7 +202,7 @@ class Job:
         """Outputs of the requests that went well, joined, and ``[request, status, message]`` of the others."""
         everyone = range(len(self._rows))
         try:
-            return self._model.run(self._feeds(everyone), sum(self._rows)), []
+            return self._run(everyone), []
         except DataError as e:
             if len(everyone) == 1:
                 return None, [[0, 400, e.message]]
@@ -211,7 +241,24 @@ class Job:
         return [np.concatenate(pieces) for pieces in zip(*answers)], bad
 
     def _run(self, requests: Sequence[int]) -> Outputs:
+        if self._payloads is not None and len(self._payloads) > 1 and not self._model.batched:
+            return self._each_alone(self._payloads)
         return self._model.run(self._feeds(requests), sum(self._rows[k] for k in requests))
+
+    def _each_alone(self, payloads: Sequence[bytes | str]) -> Outputs:
+        """Answers to the payloads of one request for a model whose answers depend on what else is in the batch."""
+        model, answers = self._model, []
+        if model.pipeline is None:
+            raise DataError("this model takes tensors only")
+        for payload in payloads:
+            answers.append([np.array(a) for a in model.run(model.pipeline([payload], model.session.inputs), 1)])
+        for spec, pieces in zip(model.outputs, zip(*answers)):
+            if any(piece.shape[:1] != (1,) or piece.shape != pieces[0].shape for piece in pieces):
+                raise DataError(
+                    f"a request has one {model.pipeline.spec.kind} for this model: its output {spec.name} has another "
+                    "shape for each"
+                )
+        return [np.concatenate(pieces) for pieces in zip(*answers)]
 
     def _feeds(self, requests: Sequence[int]) -> Feeds:
         if self._payloads is None and len(requests) == len(self._rows):
@@ -256,6 +303,7 @@ def _load(received: Frame) -> tuple[Model, dict[str, Any]]:
         from_plain(Candidate, order["candidate"]),
         order["options"],
         from_plain(PipelineSpec, order["pipeline"]),
+        order["batched"],
     )
     return model, {"inputs": to_plain(model.inputs), "outputs": to_plain(model.outputs)}
 
@@ -297,6 +345,8 @@ class _Desk:
         if received.kind is Kind.WARM and self._model is not None:
             took = self._model.warm(*(received.header[name] for name in ("rows", "repeats", "enough_s")))
             return frame(Kind.WARMED, received.number, {"seconds": took, "batched": self._model.batched})
+        if received.kind is Kind.CHECK and self._model is not None:
+            return frame(Kind.CHECKED, received.number, to_plain(self._model.check()))
         raise FrameError(f"a frame of kind {received.kind.name} before the model was loaded")
 
 

@@ -1,0 +1,1 @@
+"""Cases from the field: what people bring, each tried as they would."""

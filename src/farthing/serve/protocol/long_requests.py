@@ -1,0 +1,113 @@
+"""Long requests of the Open Inference Protocol over HTTP: the same checks in steps, and in bounded memory.
+
+A body of more than 64 KiB takes at most three times its bytes when it is refused and six times when it is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numpy.typing import NDArray
+
+from farthing.serve.limits import Limits
+from farthing.serve.protocol.dtypes import elements_of
+from farthing.serve.protocol.long_json import read_long
+from farthing.serve.protocol.long_values import (
+    array_in_steps,
+    check_in_steps,
+    elements_in_steps,
+    payloads_in_steps,
+    raw_in_steps,
+)
+from farthing.serve.protocol.oip import check_binary, check_header, keep_plan, tensor_of, without_values
+from farthing.serve.protocol.plans import Given, Plan, plan_of
+from farthing.serve.protocol.signatures import Signature, signature_of
+from farthing.serve.protocol.strict_json import read_json
+from farthing.serve.requests import Problem, Request
+from farthing.serve.served import LiveModel
+from farthing.serve.turns import LONG_BYTES, Steps
+
+__all__ = ["document_in_steps", "infer_in_steps"]
+
+_CHECKED_FIRST = 1.5
+"""Where arrays take more than so many times the body all values are checked before any of them is made."""
+
+
+def infer_in_steps(
+    model: LiveModel, body: bytes | bytearray, header_bytes: int | None, limits: Limits
+) -> Steps[Request]:
+    """As :func:`decode_infer` for a long body: in steps, and in memory bounded by a few times the body.
+
+    Raises:
+        Problem: as there, and 413 when the JSON part would take too much memory.
+    """
+    signature = signature_of(model)
+    if header_bytes is None:
+        document = yield from read_long(body, limits.json_depth, limits.values)
+        return (yield from document_in_steps(signature, document, len(body), limits))
+    check_header(header_bytes, body)
+    head = bytes(memoryview(body)[:header_bytes])
+    plan = signature.plans.get(head)
+    if plan is None:
+        long = header_bytes > LONG_BYTES
+        document = (
+            (yield from read_long(head, limits.json_depth, limits.values))
+            if long
+            else read_json(head, limits.json_depth)
+        )
+        plan = plan_of(signature, document, limits)
+        keep_plan(signature, head, plan)
+    check_binary(plan, header_bytes, body)
+    return (yield from _request(signature, plan, body, header_bytes, limits))
+
+
+def document_in_steps(signature: Signature, document: Any, size_bytes: int, limits: Limits) -> Steps[Request]:
+    """As :func:`decode_document` for what was read of a long body of ``size_bytes``.
+
+    Raises:
+        Problem: 400 or 413.
+    """
+    plan = plan_of(signature, document, limits)
+    if plan.binary_bytes:
+        raise Problem(400, "binary_data_size without the header Inference-Header-Content-Length")
+    tensors = () if plan.payload else plan.given
+    taken = sum(math.prod(one.shape) * one.slot.datatype.size_bytes for one in tensors)
+    if taken > _CHECKED_FIRST * size_bytes:
+        for one in tensors:
+            yield from check_in_steps(one.slot.datatype, one.data, one.shape, one.slot.name)
+    return (yield from _request(signature, plan, b"", 0, limits))
+
+
+def _request(
+    signature: Signature, plan: Plan, body: bytes | bytearray, raw_from: int, limits: Limits
+) -> Steps[Request]:
+    """As :func:`_request`."""
+    request = without_values(signature, plan)
+    raw = memoryview(body)[raw_from:]
+    if plan.payload:
+        elements = yield from _elements(signature, plan.given[0], raw, limits)
+        request.payloads, request.length = yield from payloads_in_steps(signature, elements, limits)
+        return request
+    tensors: list[NDArray[Any]] = []
+    for one in plan.given:
+        slot = one.slot
+        if one.count:
+            tensors.append(tensor_of(one, body, raw_from))
+        elif one.start < 0:
+            tensors.append((yield from array_in_steps(slot.datatype, one.data, one.shape, slot.name)))
+        else:
+            part = raw[one.start : one.stop]
+            tensors.append((yield from raw_in_steps(slot.datatype, one.shape, part, slot.name, limits.values)))
+    request.tensors = tensors
+    return request
+
+
+def _elements(signature: Signature, given: Given, raw: memoryview, limits: Limits) -> Steps[list[Any]]:
+    """As :func:`_payload_elements`."""
+    slot, image = given.slot, signature.model.spec.pipeline.kind == "image"
+    if given.start < 0:
+        return (yield from elements_in_steps(slot, given.data, given.shape, limits, image=image))
+    part = raw[given.start : given.stop]
+    array = yield from raw_in_steps(slot.datatype, given.shape, part, slot.name, limits.values)
+    return elements_of(array)

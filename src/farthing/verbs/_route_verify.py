@@ -1,0 +1,87 @@
+"""``farthing verify route.yaml``: is the planned rate of a route still kept?"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from farthing.core.route.planned_rate import PlannedRate
+from farthing.core.route.routes import Route
+from farthing.errors import InputError
+from farthing.load.route_file import read_route
+from farthing.load.route_settings import RouteSettings
+from farthing.measure.route_rate import Proof, prove_rate
+from farthing.measure.workbench import Settings
+from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification
+from farthing.verbs._route_rate import load_of, refuse_unplannable, sent
+from farthing.verbs._run import OnProgress
+
+__all__ = ["verify_route"]
+
+
+def verify_route(path: Path, *, settings: Settings | None = None, on_progress: OnProgress = None) -> Verification:
+    """Repeat the proof of a route's planned rate on a server of its own, with other arrivals.
+
+    Args:
+        path: A route.yaml.
+        settings: Runs, seed.
+        on_progress: Called as ``(stage, done, total, note)``.
+
+    Raises:
+        InputError: when it plans no rate, or its requests are gone.
+        FarthingError: when it cannot be served.
+    """
+    route = read_route(path)
+    plan = route.planned_rate
+    if plan is None or plan.rate_rps is None:
+        raise InputError(
+            f"{path} plans no rate that could be verified", hint=f"farthing route plan-rate {path} --p99 50ms"
+        )
+    refuse_unplannable(route, path)
+    requests, settings = sent(route, path.parent, RouteSettings()), settings or Settings()
+    tell = on_progress or (lambda *_: None)
+    with tempfile.TemporaryDirectory(prefix="farthing-route-verify-") as work:
+        load = load_of(path, route, plan.bound, requests, settings, tell, Path(work))
+        proof = prove_rate(load, plan.rate_rps.value, plan.requests, plan.clients, "verify")
+    return _verified(route, plan, proof, load.hardware)
+
+
+def _verified(route: Route, plan: PlannedRate, proof: Proof, hardware: str) -> Verification:
+    tail, seen_ms = _tail(plan, proof), proof.latency(plan.bound).value
+    speed = proof.capacity_rps / plan.capacity_rps if plan.capacity_rps > 0 else 1.0
+    met = tail.outcome == "met"
+    reason = "the planned rate is kept" if met else f"{tail.name}: {seen_ms:.4g} ms ({tail.limit})"
+    hint = "" if met else "run it again on a quiet machine, or `farthing route plan-rate` anew"
+    return Verification(
+        workload=route.name,
+        candidate=proof.measurement.candidate,
+        verdict=Verdict(outcome=tail.outcome, reasons=(reason,), hint=hint),
+        checks=(tail,),
+        machine_speed=Estimate(value=speed, lo=speed, hi=speed, n=0, method="clients that never rest, now over then"),
+        hardware=hardware,
+    )
+
+
+def _tail(plan: PlannedRate, proof: Proof) -> Check:
+    """The promised level at the planned rate; as in the plan's own verification its value decides."""
+    assert plan.rate_rps is not None
+    bound, seen = plan.bound, proof.latency(plan.bound)
+    outcome: Outcome = "met"
+    if seen.value > bound.ms:
+        outcome = "unproven" if proof.measurement.contended or seen.lo <= bound.ms else "not_met"
+    notes = ["cores busy during the run"] if proof.measurement.contended else []
+    if proof.fallen:
+        outcome = "unproven"
+        notes.append(f"the route fell back to its reference: {proof.fallen}")
+    answered = proof.measurement.metrics.get("answered_frac")
+    if answered is not None and answered.value < 1:
+        notes.append(f"{1 - answered.value:.1%} of the requests were not answered in time")
+    return Check(
+        name=f"{bound.name} at {plan.rate_rps.value:.4g} requests/s",
+        unit="ms",
+        planned=plan.latency_ms,
+        seen=seen,
+        limit=f"at most {bound.ms:g} ms",
+        outcome=outcome,
+        note="; ".join(notes),
+    )
