@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Verification,
         Workload,
     )
+    from farthing.verbs.first_look import first_look
     from farthing.verbs.optimize import optimize
     from farthing.verbs.profile import profile
     from farthing.verbs.report import report
@@ -60,6 +61,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Workload",
+    "first_look",
     "load_plan",
     "load_workload",
     "optimize",
@@ -76,6 +78,7 @@ __all__ = [
 
 _HOMES = {
     "Settings": "farthing.measure.workbench",
+    "first_look": "farthing.verbs.first_look",
     "load_plan": "farthing.load.plans",
     "load_workload": "farthing.load.workload",
     "optimize": "farthing.verbs.optimize",

@@ -169,15 +169,23 @@ def _settings(seed: int, trust: bool, given: Mapping[str, Any]) -> Any:
     )
 
 
-def _measured(verb: Callable[..., Any], model: str, seed: int, trust: bool, out: Path, given: Mapping[str, Any]) -> Any:
+def _measured(
+    verb: Callable[..., Any], model: str, seed: int, trust: bool, out: Path, given: Mapping[str, Any], steps: str
+) -> Any:
     """What a verb that measures a workload returns, its progress on stderr."""
     from farthing.load.workload import workload_of
     from farthing.render import terminal
+    from farthing.render.first_look import first_look_block
     from farthing.render.progress import TerminalProgress
+    from farthing.render.remaining import TYPICAL_S
 
     workload = workload_of(model, _flags({k: v for k, v in given.items() if k not in _RUN_KEYS}), trust=trust)
     settings = _settings(seed, trust, given)
-    with TerminalProgress() as progress:
+    terminal.print_understood(workload)
+    with TerminalProgress(typical_s=TYPICAL_S[steps]) as progress:
+        more: dict[str, Any] = {}
+        if steps == "optimize":
+            more["on_first_look"] = lambda found: progress.show(first_look_block(found))
         return verb(
             workload,
             output_dir=out,
@@ -187,28 +195,41 @@ def _measured(verb: Callable[..., Any], model: str, seed: int, trust: bool, out:
             fresh=given["fresh"],
             command=terminal.command_line(sys.argv),
             on_progress=progress,
+            **more,
         )
 
 
-_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "as_of", "max_price_age", "fresh")
+_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "quick", "as_of", "max_price_age", "fresh")
 
 
 @cli.command()
 @workload_options
 @run_options
+@click.option("--quick", is_flag=True, help="Stop at the first look: a wide answer within 3 minutes, nothing proven.")
 @seed_option
 @trust_option
 @output_option
 @json_option
-def optimize(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
+def optimize(
+    model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, quick: bool, **given: Any
+) -> NoReturn:
     """Find and prove the cheapest way to serve MODEL.
 
-    MODEL is a workload.yaml, an ONNX file, a folder as Optimum writes it, or file.py:callable.
+    MODEL is a workload.yaml, an ONNX file, a folder as Optimum writes it, or file.py:callable. A first, wide answer
+    comes within 3 minutes; the search goes on from there.
     """
     from farthing.render import terminal
+    from farthing.verbs.first_look import first_look
     from farthing.verbs.optimize import optimize as run
 
-    plan = _measured(run, model, seed, trust, output_dir, given)
+    if quick:
+        look = _measured(first_look, model, seed, trust, output_dir, given, "quick")
+        if as_json:
+            _print_json("first-look", look)
+        else:
+            terminal.print_first_look(look)
+        sys.exit(_status(look.verdict.outcome))
+    plan = _measured(run, model, seed, trust, output_dir, given, "optimize")
     if as_json:
         _print_json("plan", plan)
     else:
@@ -228,7 +249,7 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
     from farthing.render import terminal
     from farthing.verbs.profile import profile as run
 
-    result = _measured(run, model, seed, trust, output_dir, given)
+    result = _measured(run, model, seed, trust, output_dir, given, "profile")
     if as_json:
         _print_json("baseline", result)
     else:
@@ -238,20 +259,29 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 
 @cli.command()
 @click.argument("plan", type=click.Path(path_type=Path))
+@click.option(
+    "--tolerance", metavar="10%", default="10%", show_default=True,
+    help="By how much service time and capacity may be worse than planned; better is no failure.",
+)  # fmt: skip
 @seed_option
 @trust_option
 @json_option
-def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
-    """Measure a plan.yaml or a route.yaml again.
+def verify(plan: Path, tolerance: str, seed: int, trust: bool, as_json: bool) -> NoReturn:
+    """Measure a plan or a route again.
 
-    Of a plan service time, capacity, and latency at its peak rate; of a route latency at its planned rate.
+    Of a plan service time, capacity, and latency at its peak rate; of a route latency at its planned rate. PLAN is a
+    plan.yaml, a route.yaml or the folder of one. Exit status 0: nothing is worse than planned; 3: something is, or the
+    machine was too busy to say.
     """
+    from farthing.load.units import fraction
     from farthing.render import terminal
     from farthing.render.progress import TerminalProgress
+    from farthing.render.remaining import TYPICAL_S
     from farthing.verbs.verify import verify as run
 
-    with TerminalProgress() as progress:
-        result = run(plan, settings=_settings(seed, trust, {}), on_progress=progress)
+    worse_frac = fraction(tolerance, "--tolerance")
+    with TerminalProgress(typical_s=TYPICAL_S["verify"]) as progress:
+        result = run(plan, settings=_settings(seed, trust, {}), tolerance_frac=worse_frac, on_progress=progress)
     if as_json:
         _print_json("verification", result)
     else:
@@ -269,9 +299,10 @@ def verify(plan: Path, seed: int, trust: bool, as_json: bool) -> NoReturn:
 def report(
     plan: Path, out: Path | None, as_of: date | None, max_price_age: int, as_json: bool, **asked: Any
 ) -> NoReturn:
-    """Write the page of a plan.yaml again: at another day's prices, other traffic, another bill or promise.
+    """Write the page of a plan again: at another day's prices, other traffic, another bill or promise.
 
-    Nothing is measured: rates come from what the plan's run measured, with its intervals.
+    PLAN is a plan.yaml or the folder that it lies in. Nothing is measured: rates come from what the plan's run
+    measured, with its intervals.
     """
     from farthing.render import terminal
     from farthing.verbs.report import files_of
@@ -283,7 +314,7 @@ def report(
         _print_json("plan", priced)
     else:
         if as_of is not None or given:
-            terminal.print_plan(priced, plan.parent, files_of(plan, out, as_of=as_of, asked=given))
+            terminal.print_plan(priced, page.parent, files_of(plan, out, as_of=as_of, asked=given))
         click.echo(page)
     sys.exit(_status(priced.verdict.outcome) if given else OK)
 

@@ -11,9 +11,9 @@ import numpy as np
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
 
-from farthing.nouns import Trace
+from farthing.nouns import Candidate, LatencyBound, Objective, PipelineSpec, Trace
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["from_plain", "to_plain", "to_sparse"]
 
 T = TypeVar("T")
 
@@ -23,9 +23,20 @@ def _float(value: float) -> float | str:
     return value + 0.0 if math.isfinite(value) else str(value)
 
 
-def _converter() -> Converter:
-    c = Converter(forbid_extra_keys=True)
-    c.register_unstructure_hook(float, _float)
+DIGITS = 10
+"""Significant digits of a float for readers: half a millionth of a dollar in $10,000."""
+_EXPLICIT = (Candidate, LatencyBound, Objective, PipelineSpec)
+"""Nouns that a reader sees whole: what they say may not hang on a default."""
+
+
+def _short(value: float) -> float | str:
+    """A float for readers."""
+    return _float(float(f"{value:.{DIGITS}g}"))
+
+
+def _converter(*, sparse: bool = False) -> Converter:
+    c = Converter(forbid_extra_keys=True, omit_if_default=sparse)
+    c.register_unstructure_hook(float, _short if sparse else _float)
     c.register_structure_hook(float, lambda v, _: float(v))
     c.register_unstructure_hook(Path, str)
     for stamp in (datetime, date):
@@ -38,15 +49,25 @@ def _converter() -> Converter:
         lambda t: getattr(t, "__origin__", None) is np.ndarray or t is np.ndarray,
         lambda v, _: np.asarray(v, dtype=np.float64),
     )
+    for noun in _EXPLICIT if sparse else ():
+        c.register_unstructure_hook(noun, make_dict_unstructure_fn(noun, c, _cattrs_omit_if_default=False))
     return c
 
 
-_CONVERTER = _converter()
+_CONVERTER, _SPARSE = _converter(), _converter(sparse=True)
 
 
 def to_plain(noun: Any) -> Any:
     """A noun as dicts, lists, strings and numbers."""
     return _CONVERTER.unstructure(noun)
+
+
+def to_sparse(noun: Any) -> Any:
+    """The same for readers: floats with ten digits, without fields that have their default.
+
+    :func:`from_plain` reads it; what is promised, planned and prepared keeps every field.
+    """
+    return _SPARSE.unstructure(noun)
 
 
 def from_plain(kind: type[T], data: Any) -> T:

@@ -26,6 +26,7 @@ __all__ = [
     "Bill",
     "Candidate",
     "Check",
+    "Contention",
     "Dataset",
     "Estimate",
     "Evaluation",
@@ -81,6 +82,8 @@ NEVER_MS = 1e9
 """Stands for a latency without a limit: beyond all bounds, and finite in every file format."""
 HIGHEST_LEVEL = 0.999
 """Highest latency percentile that can be promised: p99.99 would take 40,000 single requests and 200,000 served ones."""
+BUSY_FRAC = 0.25
+"""From this share of contended blocks on a machine was busy: what was measured there proves no promise missed."""
 MAX_PIXELS = 50_000_000
 """Default limit on the pixels of one image, checked before decoding."""
 
@@ -944,6 +947,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contention:
+    """How often others used the cores while something was measured.
+
+    Attributes:
+        contended: Blocks and runs during which the cores were busy in spite of retries.
+        of: All of them.
+    """
+
+    contended: int
+    of: int
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.contended <= self.of, self, "0 ≤ contended ≤ of does not hold")
+
+    @property
+    def busy(self) -> bool:
+        """Whether so many were contended that nothing is proven missed."""
+        return self.contended > 0 and self.contended >= BUSY_FRAC * self.of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """All that is known of one Candidate at the end of a run.
 
@@ -1248,6 +1272,7 @@ class Plan:
         without_promise: The nearest candidate's cost where nothing keeps the promise; None where something does.
         idle_options: Where one replica idles, cheaper ways to buy it, the cheapest first.
         fixed_fleet: How many replicas of a fleet that does not scale can go; None for one that does.
+        contention: Of the blocks and runs on which the verdict rests, None in plans that did not count them.
     """
 
     workload: str
@@ -1288,6 +1313,7 @@ class Plan:
     without_promise: WithoutPromise | None = None
     idle_options: tuple[IdleOption, ...] = ()
     fixed_fleet: FixedFleet | None = None
+    contention: Contention | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1302,6 +1328,9 @@ class Check:
         limit: The rule in words (``within 10 %``).
         outcome: ``met``, ``not_met``, or ``unproven`` when the machine was too busy to say.
         note: One sentence more, empty when there is nothing to add.
+        worse_frac: By how much it is worse than planned, corrected for the machine's speed, as a share of the plan's
+            figure; negative where it is better. None where it is held against a bound.
+        limit_frac: The most that ``worse_frac`` may be, None likewise.
     """
 
     name: str
@@ -1311,6 +1340,8 @@ class Check:
     limit: str
     outcome: Outcome
     note: str = ""
+    worse_frac: Estimate | None = None
+    limit_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

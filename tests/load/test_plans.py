@@ -21,7 +21,7 @@ def plain() -> dict[str, Any]:
     return found
 
 
-def write(folder: Path, content: dict[str, Any], line: str = "farthing/plan/2") -> Path:
+def write(folder: Path, content: dict[str, Any], line: str = "farthing/plan/3") -> Path:
     path = folder / "plan.yaml"
     path.write_text(yaml.safe_dump({"schema": line, **content}))
     return path
@@ -32,8 +32,8 @@ def test_a_plan_comes_back_as_it_was(tmp_path: Path, plain: dict[str, Any]) -> N
 
 
 def test_a_changed_plan_names_what_is_wrong(tmp_path: Path, plain: dict[str, Any]) -> None:
-    with pytest.raises(SchemaError, match="version 3 of farthing/plan"):
-        load_plan(write(tmp_path, plain, "farthing/plan/3"))
+    with pytest.raises(SchemaError, match="version 4 of farthing/plan"):
+        load_plan(write(tmp_path, plain, "farthing/plan/4"))
     with pytest.raises(SchemaError, match="surprise"):
         load_plan(write(tmp_path, {**plain, "surprise": 1}))
     with pytest.raises(SchemaError, match=r"is no valid plan: .*verdict"):

@@ -37,7 +37,7 @@ def test_yaml_and_json_say_the_same(doc: Doc) -> None:
 
 
 def test_a_newer_version_names_both(doc: Doc) -> None:
-    with pytest.raises(SchemaError, match=r"version 7 of farthing/plan; this farthing reads up to version 2"):
+    with pytest.raises(SchemaError, match=r"version 7 of farthing/plan; this farthing reads up to version 3"):
         read_document(doc("schema: farthing/plan/7"), "plan")
 
 
@@ -98,7 +98,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 
 
 def test_stamp() -> None:
-    assert stamp("plan") == "farthing/plan/2"
+    assert stamp("plan") == "farthing/plan/3"
 
 
 def test_golden_workload_of_version_1_still_reads() -> None:

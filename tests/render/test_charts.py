@@ -11,6 +11,8 @@ from example_plan import HOSTILE, est, hostile_plan, met_plan, not_met_plan, pro
 
 from farthing.nouns import HourlyPlan, Latency, LatencyBound
 from farthing.render import charts
+from farthing.render.drawing import AXIS_PX
+from farthing.render.frontier import LETTER_PX, label_place
 from farthing.render.palette import DARK, LIGHT, svg_rules
 
 OF_PLAN = {
@@ -76,6 +78,35 @@ def test_frontier_names_the_nearest_when_nothing_is_chosen():
     text = charts.svg(charts.frontier(not_met_plan()))
     assert "nearest: openvino int8-nncf b1 2×1" in text
     assert "promised 5 ms" in text
+
+
+@pytest.mark.parametrize("at", [0.0, 3.0, 90.0, 140.0, 200.0, 280.0])
+@pytest.mark.parametrize(
+    "text", ["now: x", "nearest: openvino int8-nncf b1 2×1", "onnxruntime int8-dynamic b32 2×1 + 12 like it"]
+)
+def test_a_label_is_never_cut_off_on_a_phone(text, at):
+    """At 390 px the name of the nearest was cut at the right edge."""
+    width = 343 - AXIS_PX - 16
+    shown, left = label_place(text, at, width)
+    assert left >= -AXIS_PX
+    assert left + LETTER_PX * len(shown) <= width + 0.01
+    assert shown == text or shown.endswith("…")
+    if len(text) < 10 and 10 < at < width - 10:
+        assert abs(left - at) <= LETTER_PX * len(text) + 5  # beside its point
+
+
+def test_an_endless_queue_stretches_no_axis():
+    plan = met_plan()
+    endless = est(1e9, 0.0)
+    rows = tuple(
+        replace(e, at_peak=Latency(percentile=0.99, ms=endless)) if e.status == "chosen" else e
+        for e in plan.evaluations
+    )
+    text = charts.svg(charts.frontier(replace(plan, evaluations=rows)))
+    assert "000000" not in re.sub(r"#[0-9a-f]{6}", "", text)
+    every = tuple(replace(e, at_peak=Latency(percentile=0.99, ms=endless)) for e in plan.evaluations)
+    alone = charts.svg(charts.frontier(replace(plan, evaluations=every)))
+    assert "cost a month" in alone  # the axis stands below the panel that is left
 
 
 def test_frontier_without_costs_is_refused():

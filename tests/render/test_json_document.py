@@ -14,7 +14,7 @@ from farthing.render.json import document, plan_json
 def test_a_plan_survives_json(name):
     plan = PLANS[name]()
     data = json.loads(json.dumps(plan_json(plan), allow_nan=False))
-    assert data.pop("schema") == "farthing/plan/2"
+    assert data.pop("schema") == "farthing/plan/3"
     assert from_plain(Plan, data) == plan
 
 

@@ -64,6 +64,20 @@ def test_milliseconds(value, text):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
+        (est(0.3, 0.04, 26.0), "0.3 ms [0.0, 26.0]"),
+        (est(0.04, 0.01, 90.0), "0.04 ms [0.01, 90.00]"),
+        (est(12.3, 0.1, 26.0), "12 ms [0, 26]"),
+        (est(0.0, 0.0, 26.0), "0 ms [0, 26]"),
+    ],
+)
+def test_a_time_is_never_written_as_nothing(value, text):
+    """p99 read “0 ms [0, 26]” where 0.3 ms had been seen."""
+    assert n.milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
         (0.762, "76 %"),
         (0.994, "99.4 %"),
         (0.0312, "3.1 %"),

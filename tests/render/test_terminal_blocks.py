@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from example_plan import HOSTILE, PLANS, est, measurements, met_plan, offers, profile
 
+from farthing.core.search.first_look import FirstLook
 from farthing.errors import StalePriceError
 from farthing.load.prices import PriceProblem, PriceRow
-from farthing.nouns import Baseline, Check, SavingPart, StandIn, Verdict, Verification
+from farthing.nouns import Baseline, Check, Contention, Estimate, SavingPart, StandIn, Verdict, Verification
 from farthing.render import charts, terminal
+from farthing.render.first_look import first_look_block
 from farthing.render.json import document
 from farthing.render.screen import console, say
 
@@ -52,6 +54,55 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "terminal"
 
 def test_met_block():
     assert text(terminal.plan_block(met_plan(), FOLDER)) == (GOLDEN / "met.txt").read_text(encoding="utf-8")
+
+
+def test_the_files_that_are_named_are_those_that_were_written():
+    """`report --out` named a report.html that nobody had written."""
+    said = text(terminal.plan_block(met_plan(), FOLDER, (Path("a/plan-2026-07-20.yaml"), Path("b/own page.html"))))
+    assert "plan         a/plan-2026-07-20.yaml\n" in said
+    assert "report       b/own page.html\n" in said
+    assert "check it     farthing verify a/plan-2026-07-20.yaml" in said
+    assert str(FOLDER) not in said
+
+
+def test_a_busy_machine_is_on_the_screen():
+    busy = replace(met_plan(), contention=Contention(contended=12, of=40))
+    assert "busy           others used the cores in 12 of 40 blocks and runs: their intervals are widened" in text(
+        terminal.plan_block(busy, FOLDER)
+    )
+    assert "others used" not in text(terminal.plan_block(met_plan(), FOLDER))
+
+
+def test_the_first_look_says_what_it_is_not():
+    look = FirstLook(
+        workload="w",
+        objective=met_plan().objective,
+        baseline=met_plan().baseline.candidate,
+        candidate=met_plan().chosen.candidate,
+        baseline_rps=83.2,
+        rate_rps=est(1500.0, 0.3),
+        baseline_usd_per_month=est(9000.0),
+        planned_usd_per_month=est(700.0, 0.3),
+        saving_frac=Estimate(value=0.41, lo=0.28, hi=0.52, n=2, method="first look"),
+        accuracy=None,
+        tried=7,
+        left_out=("int8-nncf",),
+        seconds=110.0,
+        contention=Contention(contended=1, of=4),
+        verdict=Verdict(outcome="unproven", reasons=("a first look",), hint="go on"),
+    )
+    assert text(first_look_block(look)).splitlines() == [
+        "first look  1:50  ≈ 41 % cheaper [28, 52] with openvino int8-nncf b8 2×1",
+        "  $9,000 → $700 [490, 910] a month · a replica 83 → 1,500 requests/s within p99 50 ms by the queue model · "
+        "25 % of the blocks contended",
+        "  a first look",
+        "  not built yet, since that takes longer: int8-nncf",
+    ]
+    nothing = replace(look, candidate=None, saving_frac=None, rate_rps=None, left_out=())
+    assert text(first_look_block(nothing)).splitlines() == [
+        "first look  1:50  no answer yet from 7 builds",
+        "  a first look",
+    ]
 
 
 def test_a_bill_without_traffic_is_not_split():

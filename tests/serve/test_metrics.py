@@ -200,6 +200,29 @@ def test_rates_of_the_last_seconds(metrics, clock):
     assert shown["cost"]["usd_per_thousand"] == pytest.approx(0.1008 / 3600 / 50 * 1000, rel=1e-3)
     assert shown["cost"]["model_usd_per_hour"] == pytest.approx(0.1008, rel=1e-3)
     assert shown["batches"] == {"4": 1625}
+    used = shown["cost"]["usage_usd_per_thousand"] * 50 * 3600 / 1000
+    assert 0 < used < 0.1008
+    assert shown["cost"]["idle_usd_per_hour"] == pytest.approx(0.1008 - used, rel=1e-3)
+
+
+def test_a_replica_that_nobody_asks_costs_what_it_costs(metrics, clock):
+    """Two models share it: what one uses is not idle for the other."""
+    one, other = live_model(), live_model("other")
+    for model in (one, other):
+        metrics.of(model)
+    metrics.tick()
+    first = live_document(metrics, [one, other], None, lambda m: (), None)["models"]
+    assert [m["cost"]["idle_usd_per_hour"] for m in first] == [None, None]
+    for _ in range(5):
+        clock.now_s += 1.0
+        metrics.tick()
+    quiet = live_document(metrics, [one, other], None, lambda m: (), None)["models"]
+    assert [m["cost"]["idle_usd_per_hour"] for m in quiet] == pytest.approx([0.1008, 0.1008])
+    for _ in range(60):
+        run(metrics, clock, one, seconds=1.0, n=50)
+        metrics.tick()
+    busy = live_document(metrics, [one, other], None, lambda m: (), None)["models"]
+    assert busy[0]["cost"]["idle_usd_per_hour"] == busy[1]["cost"]["idle_usd_per_hour"] < 0.1008
 
 
 def test_how_the_ledger_goes_is_told(metrics):

@@ -6,6 +6,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from farthing.codec import from_plain
 from farthing.load.plans import load_plan
 from farthing.load.schema import read_document
@@ -14,7 +16,7 @@ from farthing.render.report import report_html
 from farthing.store.journal import Journal
 from farthing.store.measurements import read_measurements
 
-V1, V2 = (Path(__file__).parents[1] / "golden" / version for version in ("v1", "v2"))
+V1, V2, V3 = (Path(__file__).parents[1] / "golden" / version for version in ("v1", "v2", "v3"))
 
 
 def test_plan() -> None:
@@ -61,6 +63,18 @@ def test_plan_2() -> None:
     assert plan.chosen.at_peak is not None
     assert (plan.chosen.at_peak.name, plan.chosen.at_peak.ms.value) == ("p99.9", 40)
     assert [x.name for x in plan.chosen.single] == ["p50", "p90", "p99", "p99.9"]
+    assert "p99.9 at peak" in report_html(plan)
+
+
+def test_plan_3() -> None:
+    """The plan of version 2, its evidence in files beside it."""
+    plan, before = load_plan(V3), load_plan(V2 / "plan.yaml")
+    assert [e.candidate for e in plan.evaluations] == [e.candidate for e in before.evaluations]
+    assert plan.chosen is not None
+    assert before.chosen is not None
+    assert plan.chosen.quantiles_ms == pytest.approx(before.chosen.quantiles_ms)
+    assert plan.hourly.planned_replicas == before.hourly.planned_replicas
+    assert plan.objective.latency == LatencyBound(ms=100, percentile=0.999)
     assert "p99.9 at peak" in report_html(plan)
 
 

@@ -52,6 +52,46 @@ def test_the_verdict_is_on_stdout_and_the_status_says_the_same(
     assert "not priced" in said
     assert "screening" in done.stderr
     assert "screening" not in done.stdout
+    first, *rest = done.stderr.splitlines()
+    assert first.split()[0] == "model"  # what was understood comes first
+    machine, look, search = (
+        next(k for k, x in enumerate(rest) if x.startswith(w)) for w in ("machine", "first look  ", "accuracy")
+    )
+    assert machine < look < search
+    assert "nothing was served under load or confirmed" in done.stderr
+    assert "left in all" in done.stderr
+
+
+def test_the_plan_is_short_and_its_folder_whole(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out = finished[0]
+    assert len((out / "plan.yaml").read_text().splitlines()) <= 150
+    assert {f.name for f in (out / "evidence").iterdir()} == {
+        "candidates.json", "elsewhere.json", "hours.json", "profiles.json",
+    }  # fmt: skip
+    assert ft.load_plan(out) == ft.load_plan(out / "plan.yaml")
+
+
+def test_a_quick_look_is_taken_up_by_the_search(small_model: Path, tmp_path: Path) -> None:
+    command = [
+        "optimize", small_model / "model.onnx", "--labels", small_model / "holdout.npz", *BILL, "--p99", "500ms",
+        "--engines", "onnxruntime", "--variants", "fp32,int8-dynamic", "--rounds", "8", "--output-dir", tmp_path,
+    ]  # fmt: skip
+    started_s = time.monotonic()
+    done = run(*command, "--quick", "--json")
+    assert time.monotonic() - started_s <= 180
+    assert done.returncode == 3, done.stderr
+    look = json.loads(done.stdout)
+    assert look["schema"] == "farthing/first-look/1"
+    assert look["verdict"]["outcome"] == "unproven"
+    assert look["saving_frac"]["lo"] < look["saving_frac"]["value"] < look["saving_frac"]["hi"]
+    assert not (tmp_path / "plan.yaml").exists()
+    before = (tmp_path / "work" / "journal.jsonl").read_text()
+    whole = run(*command)
+    assert whole.returncode in (0, 3), whole.stderr
+    after = (tmp_path / "work" / "journal.jsonl").read_text()
+    assert after.startswith(before)  # nothing that was looked at is measured again
+    keys = [json.loads(line)["key"] for line in after.splitlines()[1:]]
+    assert len(keys) == len(set(keys))
 
 
 def test_the_plan_adds_up_and_names_its_sources(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

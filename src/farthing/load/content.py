@@ -15,7 +15,7 @@ from farthing.models.onnx_files import check_external_data
 from farthing.models.python_sources import sources_of
 from farthing.nouns import Dataset, ModelRef, Workload
 
-__all__ = ["changes", "content_of", "without_paths"]
+__all__ = ["changes", "content_of", "settings_files", "without_paths"]
 
 _BESIDE = (
     "config.json",
@@ -68,6 +68,13 @@ def _beside(workload: Workload) -> Iterable[Path]:
     found = [home / name for name in _BESIDE if (home / name).is_file()]
     tokenizer = workload.pipeline.tokenizer
     return [*found, Path(tokenizer)] if tokenizer and Path(tokenizer) not in found else found
+
+
+def settings_files(workload: Workload) -> tuple[Path, ...]:
+    """What says how inputs are made and what classes are called: the tokenizer, files beside it, files of the model."""
+    tokenizer = workload.pipeline.tokenizer
+    own = [] if tokenizer is None else [Path(tokenizer), *(Path(tokenizer).with_name(name) for name in _BESIDE)]
+    return tuple(dict.fromkeys(file for file in (*own, *_beside(workload)) if file.is_file()))
 
 
 def _digest(path: Path) -> str:

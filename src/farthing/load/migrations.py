@@ -84,9 +84,21 @@ def _kept(chosen: Any, ms: float) -> bool:
     return isinstance(value, (int, float)) and value <= ms
 
 
+def _plan_3(data: Plain) -> Plain:
+    """Version 3 keeps its evidence in files beside it; a plan of version 2 holds all of it, which is read as well."""
+    return data
+
+
+def _verification_2(data: Plain) -> Plain:
+    """Version 2 says of each check how much worse the figure is; version 1 held both sides against the limit."""
+    return data
+
+
 MIGRATIONS: Mapping[tuple[str, int], Callable[[Plain], Plain]] = {
     ("baseline", 1): _baseline_2,
     ("plan", 1): _plan_2,
+    ("plan", 2): _plan_3,
+    ("verification", 1): _verification_2,
     ("workload-resolved", 1): _workload_2,
 }
 """``(kind, n)`` → turns version n of a kind into version n + 1; every version below the newest has one."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from farthing.core.money.stand_in import price_of_machine
 from farthing.errors import InputError, ModelError
-from farthing.load.plans import load_plan
+from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import read_document
 from farthing.load.serve_file import as_name
 from farthing.nouns import Artefact, Candidate, Evaluation, Objective, Offer, PipelineSpec, Plan, ServedModel
@@ -47,6 +47,7 @@ def planned(path: Path, *, cores: int, check: Check) -> ServedModel:
         InputError: when the plan cannot be read, or chose nothing.
         StoreError: when the artefact is missing or was changed.
     """
+    path = plan_file(path)
     plan = load_plan(path)
     if plan.chosen is None:
         raise InputError(

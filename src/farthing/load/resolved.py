@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cattrs
@@ -31,6 +32,10 @@ def load_resolved_workload(path: Path, *, payloads: bool = True) -> Workload:
     except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as e:
         problems = cattrs.transform_error(e, path="workload")
         raise SchemaError(f"{path} is no resolved workload: {'; '.join(problems[:5])}") from e
+    tokenizer = workload.pipeline.tokenizer
+    if tokenizer is not None and not Path(tokenizer).is_absolute():
+        found = (path.parent / tokenizer).absolute()
+        workload = replace(workload, pipeline=replace(workload.pipeline, tokenizer=str(found)))
     data = workload.holdout
     if not payloads:
         return workload

@@ -19,20 +19,22 @@ from farthing.errors import InputError, SchemaError
 from farthing.load.migrations import MIGRATIONS
 from farthing.load.nearest import nearest
 
-__all__ = ["MIGRATIONS", "VERSIONS", "kind_of", "read_document", "read_noun", "stamp"]
+__all__ = ["MIGRATIONS", "VERSIONS", "as_noun", "kind_of", "read_document", "read_noun", "stamp"]
 
 T = TypeVar("T")
 
 VERSIONS: Mapping[str, int] = {
     "baseline": 2,
-    "plan": 2,
+    "evidence": 1,
+    "first-look": 1,
+    "plan": 3,
     "prices": 1,
     "profile": 1,
     "route": 1,
     "serve": 1,
     "served-model": 1,
     "tiers": 1,
-    "verification": 1,
+    "verification": 2,
     "workload": 1,
     "workload-resolved": 2,
 }
@@ -76,7 +78,7 @@ for _tag in ("int", "float"):
 
 
 def stamp(kind: str) -> str:
-    """Make the schema line of the newest version of a kind: ``farthing/plan/2``."""
+    """Make the schema line of the newest version of a kind: ``farthing/plan/3``."""
     return f"farthing/{kind}/{VERSIONS[kind]}"
 
 
@@ -159,7 +161,22 @@ def read_noun(path: Path, kind: str, noun: type[T], *, written_by: str) -> T:
         InputError: when the file is missing or unreadable.
         SchemaError: when it is of another kind or newer, or keys are missing, unknown or of the wrong type.
     """
-    data = read_document(path, kind)
+    return as_noun(path, kind, noun, read_document(path, kind), written_by=written_by)
+
+
+def as_noun(path: Path, kind: str, noun: type[T], data: Mapping[str, Any], *, written_by: str) -> T:
+    """What a document holds as the noun that it is made of.
+
+    Args:
+        path: Where it was read, for the message.
+        kind: One of :data:`VERSIONS`.
+        noun: What the document is made of.
+        data: Migrated to the newest version.
+        written_by: The command that writes it, for the hint.
+
+    Raises:
+        SchemaError: when keys are missing, unknown or of the wrong type.
+    """
     try:
         return from_plain(noun, data)
     except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as e:

@@ -17,7 +17,7 @@ from farthing.measure.under_load import beside_server, under_load
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Estimate, percentile_name
 
-__all__ = ["baseline_score", "measure_baseline", "run"]
+__all__ = ["baseline_score", "fastest_layout", "measure_baseline", "run"]
 
 LONGEST_SINGLE_S = 600.0
 """Longest run of single requests that a level above p99 may cause; p99 itself takes as long as it takes."""
@@ -36,7 +36,7 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
         FarthingError: when the baseline itself cannot be built or measured.
     """
     cores = int(bench.hardware.vcpus or 1)
-    state = RunState(bench=bench, baseline=_fastest_layout(bench, cores))
+    state = RunState(bench=bench, baseline=fastest_layout(bench, cores))
     _baseline(state)
     builds = build_all(state, cores)
     survivors = pass_gate(state, screen(state, builds))
@@ -71,7 +71,7 @@ def measure_baseline(bench: Workbench) -> Findings:
     Raises:
         FarthingError: when it cannot be built or measured.
     """
-    state = RunState(bench=bench, baseline=_fastest_layout(bench, int(bench.hardware.vcpus or 1)))
+    state = RunState(bench=bench, baseline=fastest_layout(bench, int(bench.hardware.vcpus or 1)))
     c = state.baseline
     _baseline(state)
     blocks = []
@@ -96,7 +96,7 @@ def baseline_score(bench: Workbench, baseline: Candidate) -> Estimate | None:
     return gate.score(bench.answers(baseline, "search", bench.splits.search), truth, bench.metric)
 
 
-def _fastest_layout(bench: Workbench, cores: int) -> Candidate:
+def fastest_layout(bench: Workbench, cores: int) -> Candidate:
     """The baseline in the layout that serves it best here: a saving against a handicapped one would be none."""
     layouts = space.baseline_candidates(bench.workload.baseline, cores)
     bench.tell("baseline", 0, 3, f"building {layouts[0].build}")

@@ -13,7 +13,7 @@ from farthing.measure.scenarios import Reading
 from farthing.measure.state import RunState, look, rate_all
 from farthing.nouns import Candidate
 
-__all__ = ["contenders_of", "run_race"]
+__all__ = ["contenders_of", "run_race", "useful_batches"]
 
 CONTENDERS = 5
 """At most so many run the race, chosen by interval first."""
@@ -28,7 +28,7 @@ def contenders_of(state: RunState, survivors: Sequence[Candidate], cores: int) -
         c = replace(build, instances=instances, threads=threads)
         bench.tell("batch sizes", k, len(todo), f"{c.build} {instances}×{threads}")
         try:
-            look(state, c, _useful_batches(state, c))
+            look(state, c, useful_batches(state, c))
         except (EngineError, MeasureError) as e:
             state.failed[c] = e.message
             continue
@@ -44,7 +44,7 @@ def contenders_of(state: RunState, survivors: Sequence[Candidate], cores: int) -
     return tuple(near[:CONTENDERS])
 
 
-def _useful_batches(state: RunState, c: Candidate) -> tuple[int, ...]:
+def useful_batches(state: RunState, c: Candidate) -> tuple[int, ...]:
     """Batch sizes whose time alone fits the latency bound, judged from the sizes already measured; 1 where requests may
     not share a batch.
     """

@@ -12,7 +12,7 @@ from farthing.measure.state import RunState, evidence_of, look
 from farthing.nouns import Candidate, Estimate
 from farthing.plugins import find
 
-__all__ = ["build_all", "pass_gate", "screen"]
+__all__ = ["build_all", "pass_gate", "screen", "screen_one"]
 
 
 def build_all(state: RunState, cores: int) -> tuple[Candidate, ...]:
@@ -46,7 +46,7 @@ def screen(state: RunState, builds: Sequence[Candidate]) -> tuple[Candidate, ...
     for k, build in enumerate(builds):
         bench.tell("screening", k, len(builds), build.build)
         try:
-            screens.append(_screen_one(state, build))
+            screens.append(screen_one(state, build))
         except (EngineError, MeasureError) as e:
             state.failed[build] = e.message
         bench.retire([state.baseline, *builds])
@@ -88,7 +88,7 @@ def _is_half(state: RunState, c: Candidate) -> bool:
     return c.precision in ("bf16", "fp16") and artefact is not None and artefact.precision != "int8"
 
 
-def _screen_one(state: RunState, build: Candidate) -> trials.Screen:
+def screen_one(state: RunState, build: Candidate) -> trials.Screen:
     """Blocks at batch 1 and 8, each beside one of the baseline, so that slow drift cancels.
 
     The baseline's own build is one of them: in batches it may be the answer. A build whose requests may not share a

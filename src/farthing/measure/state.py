@@ -171,4 +171,5 @@ def findings_of(state: RunState, chosen: Candidate | None) -> Findings:
         rate_ratio=state.rate_ratio,
         shares_frac=state.shares,
         measurements=tuple(bench.measurements),
+        contention=bench.contention.total(),
     )

@@ -22,6 +22,7 @@ from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure import builder, scenarios
 from farthing.measure.canary import Canary
+from farthing.measure.contention import ContentionCount
 from farthing.measure.exported import ARTEFACTS, Resolved, free_folder
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.open_loop import RunSeen, levels_of
@@ -102,6 +103,7 @@ class Workbench:
         notes: What cannot be reused of an earlier run and why, in sentences.
         seconds: Wall time by item.
         measurements: Everything measured, in order.
+        contention: Which blocks and runs were contended.
         drifts: How the speed of each candidate, over the canary's, differed between stages of the work.
     """
 
@@ -119,6 +121,7 @@ class Workbench:
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
+    contention: ContentionCount = field(default_factory=ContentionCount)
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     model: ModelRef | None = None
     root: Path | None = None
@@ -196,7 +199,9 @@ class Workbench:
             with self.timed(item):
                 return compute()
 
-        return self.journal.once(key, kind, run, still=still)
+        found = self.journal.once(key, kind, run, still=still)
+        self.contention.see(key, found)
+        return found
 
     # — building ———————————————————————————————————————————————————————————————————————————————————
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from farthing.nouns import Evaluation, Plan, percentile_name
+from farthing.nouns import NEVER_MS, Evaluation, Plan, percentile_name
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.numbers import milliseconds, money, number
 from farthing.render.palette import LIGHT
@@ -13,7 +14,10 @@ from farthing.render.sentences import accuracy_change, printable, shown_bound, s
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["describe", "frontier"]
+__all__ = ["describe", "frontier", "label_place"]
+
+LETTER_PX = 6.7
+"""Width of a letter of a label, on the wide side: fonts differ from system to system."""
 
 _LOOK = {
     # kind: colour, size, shape, filled
@@ -46,8 +50,11 @@ def frontier(plan: Plan, *, width: int = 720) -> alt.VConcatChart:
     ticks = round_ticks(low, high, most=7 if width > 500 else 4)
     x_scale = alt.Scale(type="log", domain=[low, high], nice=False)
     inner = width - AXIS_PX - 16
-    top = _accuracy_panel(plan, [r for r in rows if r["change"] is not None], x_scale, ticks, inner)
-    bottom = _latency_panel(plan, [r for r in rows if r["tail"] is not None], x_scale, ticks, inner)
+    cost_axis = alt.Axis(values=ticks, format="$,.6~r", title="cost a month, logarithmic")
+    bottom = _latency_panel(plan, [r for r in rows if r["tail"] is not None], x_scale, cost_axis, inner)
+    bare = alt.Axis(values=ticks, labels=False, title=None)
+    judged = [r for r in rows if r["change"] is not None]
+    top = _accuracy_panel(plan, judged, x_scale, bare if bottom else cost_axis, inner)
     panels = [panel for panel in (top, bottom) if panel]
     return styled(
         alt.vconcat(*panels), f"Cost against {plan.objective.metric} and tail latency of {len(rows)} candidates"
@@ -118,12 +125,13 @@ def _place(e: Evaluation, kind: str, level: float) -> Row:
         row |= {"change": -100 * e.accuracy.drop_frac.value, "change_lo": -100 * e.accuracy.drop_frac.hi}
     elif kind == "baseline":
         row |= {"change": 0.0, "change_lo": 0.0}
-    if tail is not None:
-        row |= {"tail": tail.ms.value, "tail_lo": tail.ms.lo, "tail_hi": tail.ms.hi}
+    if tail is not None and tail.ms.value < NEVER_MS:  # an endless queue has no place on the axis; the table says it
+        top = tail.ms.hi if tail.ms.hi < NEVER_MS else tail.ms.value * 1.4
+        row |= {"tail": tail.ms.value, "tail_lo": tail.ms.lo, "tail_hi": top}
     return row
 
 
-def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float], width: int) -> Any:
+def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, x_axis: alt.Axis, width: int) -> Any:
     import altair as alt
 
     if not rows:
@@ -141,15 +149,15 @@ def _accuracy_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list
         words(promise, colour="muted", align="right", baseline="top", dy=4).encode(
             y=alt.Y("y:Q", scale=scale), x=alt.value("width")
         ),
-        *_marks(rows, "change", x_scale, scale, y_axis, alt.Axis(values=ticks, labels=False, title=None)),
-        *_names(rows, x_scale, scale),
+        *_marks(rows, "change", x_scale, scale, y_axis, x_axis),
+        *_names(rows, x_scale, scale, width),
         title=panel_title(f"{printable(plan.objective.metric)}, change in points"),
         width=width,
         height=230,
     )
 
 
-def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[float], width: int) -> Any:
+def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, x_axis: alt.Axis, width: int) -> Any:
     import altair as alt
 
     if not rows:
@@ -159,7 +167,6 @@ def _latency_panel(plan: Plan, rows: list[Row], x_scale: alt.Scale, ticks: list[
     low, high = min(values) * 0.75, max(values) * 1.5
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     y_axis = alt.Axis(values=round_ticks(low, high, most=5), format="~g", title=None)
-    x_axis = alt.Axis(values=ticks, format="$,.6~r", title="cost a month, logarithmic")
     promise = [{"y": bound, "text": f"promised {milliseconds(bound)}"}] if bound else []
     labels = words_on_ground(promise, colour="muted", align="left", baseline="bottom", dy=-4)
     return alt.layer(
@@ -219,18 +226,35 @@ def _band(rows: list[Row], name: str, x_scale: Any, y_scale: Any) -> Any:
     return stroke.encode(x=alt.X("x:Q", scale=x_scale), x2="x2:Q", y=alt.Y("y:Q", scale=y_scale), y2="y2:Q")
 
 
-def _names(rows: list[Row], x_scale: Any, y_scale: Any) -> list[Any]:
-    """Names of the points that matter: the chosen one at the upper edge, today's below its point."""
+def _names(rows: list[Row], x_scale: Any, y_scale: Any, width: int) -> list[Any]:
+    """Names of the points that matter: the chosen one at the upper edge, today's below its point; none is cut off."""
     import altair as alt
 
     layers: list[Any] = []
+    low, high = x_scale.domain
     for row in (r for r in rows if r["kind"] in _NAMED):
-        left = row["cost"] ** 2 < x_scale.domain[0] * x_scale.domain[1]
+        text, left = label_place(row["label"], width * math.log(row["cost"] / low) / math.log(high / low), width)
         below = row["kind"] == "baseline"
-        side: dict[str, Any] = {"align": "left", "dx": -5} if left else {"align": "right", "dx": 5}
-        texts = words_on_ground(
-            [{**row, "text": row["label"]}], colour=_LOOK[row["kind"]][0], dy=18 if below else 0, fontWeight=600, **side
+        drawn = words_on_ground(
+            [{**row, "text": text}], colour=_LOOK[row["kind"]][0], dy=18 if below else 0, fontWeight=600, align="left"
         )
         place = alt.Y("change:Q", scale=y_scale) if below else alt.value(8)
-        layers.extend(text.encode(x=alt.X("cost:Q", scale=x_scale), y=place) for text in texts)
+        layers.extend(mark.encode(x=alt.value(left), y=place) for mark in drawn)
     return layers
+
+
+def label_place(text: str, at: float, width: float) -> tuple[str, float]:
+    """A label, shortened to what fits, and its left edge: beside its point where there is room, else further in.
+
+    Args:
+        text: As long as it is.
+        at: Its point, in pixels from the left of the plot.
+        width: Of the plot in pixels; left of it there is room for axis labels.
+    """
+    room = AXIS_PX - 4
+    most = int((width + room) / LETTER_PX)
+    if len(text) > most:
+        text = text[: most - 1].rstrip() + "…"
+    long = LETTER_PX * len(text)
+    beside = at - 5 if 2 * at < width else at + 5 - long
+    return text, max(-room, min(beside, width - long))

@@ -88,6 +88,7 @@ def _likeness(stand_in: StandIn, every: bool) -> str:
 
 
 TESTED = "the promise was tested "
+WIDENED = "their intervals are widened"
 COVERED = "that of the saving is meant for repeats of this command on this machine; other machines are not claimed"
 
 
@@ -102,6 +103,9 @@ def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
         lines += [("fleet", fleet_sentence(found.fixed_fleet))] if found.fixed_fleet else []
         lines += idle_lines(found)
     lines += [("assumed" if k == 0 else "", text) for k, text in enumerate(assumed)]
+    if isinstance(found, Plan) and found.contention is not None and found.contention.contended:
+        seen = found.contention
+        lines.append(("busy", f"others used the cores in {seen.contended} of {seen.of} blocks and runs: {WIDENED}"))
     if isinstance(found, Plan) and found.chosen is not None:
         lines += [("tested", printable(a.removeprefix(TESTED))) for a in found.assumptions if a.startswith(TESTED)]
         lines.append(("intervals", COVERED))

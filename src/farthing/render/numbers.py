@@ -111,7 +111,8 @@ def milliseconds(value: float | Estimate, *, bounds: bool = True) -> str:
         value = replace(value, hi=math.inf)
     scale, unit = (1e-3, "s") if abs(middle) >= 1e4 else (1e3, "µs") if 0 < abs(middle) < 0.01 else (1.0, "ms")
     if isinstance(value, Estimate):
-        places = min(decimals_for(value, scale=scale), significant_decimals(middle * scale, digits=4))
+        fewest = significant_decimals(middle * scale, digits=1)  # a time is never written as nothing
+        places = min(max(decimals_for(value, scale=scale), fewest), significant_decimals(middle * scale, digits=4))
         ends = interval(value, decimals=places, scale=scale) if bounds else ""
         return _joined(f"{number(middle * scale, places)} {unit}", ends)
     places = significant_decimals(middle * scale)

@@ -35,6 +35,7 @@ from farthing.render.sentences import (
     peaks_sentence,
     printable,
     promise,
+    replica_rates,
     summary_rows,
     term_name,
 )
@@ -210,6 +211,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "parts": _parts(plan),
         "at_peak": plan.chosen.at_peak.name if plan.chosen and plan.chosen.at_peak else "",
         "arrivals": arrivals(plan),
+        "replica_rates": replica_rates(plan),
         "hours_shown": HOURS_SHOWN,
         "hours_total": count(hours),
         "hours_hidden": hours > HOURS_SHOWN,

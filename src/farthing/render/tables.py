@@ -54,7 +54,7 @@ def candidate_columns(plan: Plan) -> tuple[Column, ...]:
         "per million",
         f"{printable(plan.objective.metric)} change",
         f"{percentile_name(shown_level(plan))} at peak",
-        "capacity",
+        "flat out",
         "against now",
         "memory",
     )

@@ -5,19 +5,21 @@ The ``…_block`` functions return what is shown; the ``print_…`` functions sh
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from farthing.errors import FarthingError
-from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification, percentile_name
+from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification, Workload, percentile_name
 from farthing.render import numbers
+from farthing.render.first_look import first_look_block
 from farthing.render.fleet_words import fleet_rows, without_promise_rows
 from farthing.render.money_words import beside, references
 from farthing.render.offers import offer_list, offer_page, problem_list
@@ -34,10 +36,13 @@ from farthing.render.sentences import (
     price_sentence,
     printable,
     promise,
+    replica_rates,
     summary_rows,
 )
+from farthing.render.understood import understood
 
 if TYPE_CHECKING:
+    from farthing.core.search.first_look import FirstLook
     from farthing.load.prices import PriceProblem, PriceRow
 
 __all__ = [
@@ -45,13 +50,16 @@ __all__ = [
     "command_line",
     "error_block",
     "plan_block",
+    "plan_text",
     "print_baseline",
     "print_error",
+    "print_first_look",
     "print_import",
     "print_offer",
     "print_offers",
     "print_plan",
     "print_problems",
+    "print_understood",
     "print_verification",
     "verification_block",
 ]
@@ -83,6 +91,19 @@ def plan_block(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None)
         folder: Where plan.yaml and report.html lie.
         files: Plan and page where they have other names.
     """
+    named = files or (folder / "plan.yaml", folder / "report.html")
+    return Group(*_said(plan), Text(""), labelled(beside(plan)), Text(""), _files(plan, *named))
+
+
+def plan_text(plan: Plan, width: int = 118) -> str:
+    """Verdict, now and planned without colour: what stands above the figures in plan.yaml."""
+    page = Console(file=io.StringIO(), width=width, no_color=True, markup=False, emoji=False, highlight=False)
+    with page.capture() as captured:
+        page.print(Group(*_said(plan)))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _said(plan: Plan) -> list[RenderableType]:
     outcome = plan.verdict.outcome
     lines: list[RenderableType] = [*_asked(plan), Text(""), verdict_line(outcome, headline(plan))]
     if outcome != "met":
@@ -92,13 +113,13 @@ def plan_block(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None)
         lines.append(spoken(f"  nearest: {near}"))
     if plan.chosen is not None:
         lines += [Text(""), _summary(summary_rows(plan), "planned"), spoken(f"  chosen: {plan.chosen.candidate.label}")]
+        lines += [spoken(f"  one replica of it here: {rates}") for rates in [replica_rates(plan)] if rates]
     else:
         lines += [Text(""), _summary(without_promise_rows(plan), "nearest")]
     lines += [spoken(f"  {text}") for text in references(plan)]
     if plan.fixed_fleet is not None:
         lines += [Text(""), _fleet(plan)]
-    named = files or (folder / "plan.yaml", folder / "report.html")
-    return Group(*lines, Text(""), labelled(beside(plan)), Text(""), _files(plan, *named))
+    return lines
 
 
 def _asked(plan: Plan) -> list[RenderableType]:
@@ -148,6 +169,17 @@ def print_plan(plan: Plan, folder: Path, files: tuple[Path, Path] | None = None)
     """The plan on stdout, what to do about it on stderr; arguments as :func:`plan_block` takes them."""
     say(console(sys.stdout), plan_block(plan, folder, files))
     _print_hint(plan.verdict.hint)
+
+
+def print_first_look(look: FirstLook) -> None:
+    """The first look on stdout, what to do about it on stderr."""
+    say(console(sys.stdout), first_look_block(look))
+    _print_hint(look.verdict.hint)
+
+
+def print_understood(workload: Workload) -> None:
+    """What was understood, on stderr, before anything is done about it."""
+    say(console(sys.stderr), labelled(understood(workload)))
 
 
 def print_baseline(baseline: Baseline, folder: Path) -> None:

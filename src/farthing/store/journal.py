@@ -141,6 +141,10 @@ class Journal:
     def __contains__(self, key: str) -> bool:
         return key in self._steps
 
+    def holds(self, prefix: str) -> bool:
+        """Whether a step whose key begins so is there."""
+        return any(key.startswith(prefix) for key in self._steps)
+
     def get(self, key: str, kind: type[T]) -> T | None:
         """The step's result when it is there."""
         return from_plain(kind, self._steps[key]) if key in self._steps else None

@@ -18,7 +18,8 @@ from farthing.measure.builder import module_digest
 from farthing.measure.child import peak_memory_mib
 from farthing.measure.clock import MonotonicClock
 from farthing.measure.first_sample import check_first_sample
-from farthing.measure.hardware import fingerprint, this_machine, versions
+from farthing.measure.hardware import fingerprint, this_machine, usable_cpus, versions
+from farthing.measure.quiet import look_at_machine
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
 from farthing.plugins import find, plugin_versions
@@ -27,7 +28,7 @@ from farthing.store.journal import Journal
 from farthing.verbs._market import Arrived, market_of, trace_of
 from farthing.verbs._unexpected import Known, keeping
 
-__all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of"]
+__all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
 
 _SHOWN = 4
 
@@ -213,7 +214,14 @@ def opened(
         open_bench(workload, splits, settings, out, fresh, on_progress) as bench,
         keeping(bench) as known,
     ):
+        say_machine(bench)
         yield Opened(bench=bench, market=market, arrivals=arrivals, splits=splits, out=out, known=known)
+
+
+def say_machine(bench: Workbench) -> None:
+    """Say whether others use the machine, before minutes are spent on it."""
+    bench.tell("machine", 0, 1, "looking whether others use it")
+    bench.tell("machine", 1, 1, look_at_machine(bench.canary, usable_cpus()).words)
 
 
 def _check_installed(engine: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from farthing.core.search.assemble import assemble
+from farthing.core.search.first_look import FirstLook
 from farthing.errors import EngineMissingError
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
@@ -14,6 +16,7 @@ from farthing.nouns import Plan, Workload
 from farthing.plugins import Kind, find
 from farthing.verbs._outputs import write_run
 from farthing.verbs._run import OnProgress, opened, provenance_of
+from farthing.verbs.first_look import look
 
 __all__ = ["optimize", "settings_of"]
 
@@ -73,6 +76,7 @@ def optimize(
     fresh: bool = False,
     command: str = "farthing.optimize(…)",
     on_progress: OnProgress = None,
+    on_first_look: Callable[[FirstLook], object] | None = None,
 ) -> Plan:
     """Measure the baseline, search, prove on untouched data, price at the workload's arrivals, write the plan.
 
@@ -85,6 +89,8 @@ def optimize(
         fresh: Measure everything again instead of resuming.
         command: What to print under “how to reproduce”.
         on_progress: Called as ``(stage, done, total, note)``.
+        on_first_look: Told the first, wide answer before the long search goes on; None to leave it out. A run that
+            resumes in its later stages leaves it out too.
 
     Raises:
         FarthingError: for bad input, before any work starts, when another run is at work in ``output_dir``, and when
@@ -99,6 +105,8 @@ def optimize(
         fresh=fresh,
         on_progress=on_progress,
     ) as run:
+        if on_first_look is not None and not run.bench.journal.holds("round/race/"):
+            on_first_look(look(run, workload))
         found = run.known.found = campaign.run(run.bench, run.arrivals.at)
         rate = found.sla_rps[found.baseline] or 0.0
         sizes = {"calibrate": run.splits.calibrate, "search": run.splits.search, "confirm": run.splits.confirm}
@@ -113,5 +121,4 @@ def optimize(
             description=run.bench.description(),
             by_utilisation=run.arrivals.by_utilisation(rate),
         )
-        write_run(run.out, plan, found.measurements, workload)
-    return plan
+        return write_run(run.out, plan, found.measurements, workload)

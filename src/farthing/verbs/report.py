@@ -10,7 +10,7 @@ from typing import Any
 from farthing.core.search.replanning import found_at, replanned
 from farthing.core.search.repricing import reprice
 from farthing.errors import InputError
-from farthing.load.plans import load_plan
+from farthing.load.plans import load_plan, plan_file
 from farthing.load.prices import find_offer, load_offers, terms_of
 from farthing.load.resolved import load_resolved_workload
 from farthing.load.workload import asked_again
@@ -34,8 +34,8 @@ def report(
     """Write the self-contained page of a plan; nothing is measured.
 
     Args:
-        plan_path: A plan.yaml, of this version or an older one.
-        out: Where to write; default is report.html beside the plan, report-DATE.html with ``as_of``, and
+        plan_path: A plan.yaml, of this version or an older one, or the folder that it lies in.
+        out: The page, or a folder for it; default is report.html beside the plan, report-DATE.html with ``as_of``, and
             report-again.html with ``asked``.
         as_of: Price the plan again with the prices of that day; plan-DATE.yaml is written too.
         max_price_age_days: Older prices raise.
@@ -48,7 +48,7 @@ def report(
         PriceError: when there is no price for that day.
         InputError: when something that is asked for cannot be read, or was not measured.
     """
-    path, given = Path(plan_path), {k: v for k, v in (asked or {}).items() if v is not None}
+    path, given = plan_file(plan_path), {k: v for k, v in (asked or {}).items() if v is not None}
     plan = load_plan(path)
     if given:
         plan = _asked_again(plan, path, given, as_of, max_price_age_days)
@@ -61,18 +61,19 @@ def report(
 
 
 def files_of(
-    plan_path: Path, out: Path | str | None, *, as_of: date | None, asked: Mapping[str, Any] | None
+    plan_path: Path | str, out: Path | str | None, *, as_of: date | None, asked: Mapping[str, Any] | None
 ) -> tuple[Path, Path]:
     """Where the plan and its page are after :func:`report` with the same arguments.
 
     A plan that was priced again lies in the folder of the one that was read, since its artefacts lie there.
     """
     suffix = "-again" if asked else "" if as_of is None else f"-{as_of.isoformat()}"
-    page = Path(out) if out is not None else plan_path.with_name(f"report{suffix}.html")
+    path, name = plan_file(plan_path), f"report{suffix}.html"
+    page = path.with_name(name) if out is None else Path(out) / name if Path(out).is_dir() else Path(out)
     if not suffix:
-        return plan_path, page
-    stem = f"plan{suffix}" if out is None or not asked else page.stem
-    return plan_path.with_name(f"{stem}{suffix}.yaml" if f"{stem}.yaml" == plan_path.name else f"{stem}.yaml"), page
+        return path, page
+    stem = f"{path.stem}{suffix}" if out is None or not asked or page.name == name else page.stem
+    return path.with_name(f"{stem}{suffix}.yaml" if f"{stem}.yaml" == path.name else f"{stem}.yaml"), page
 
 
 def _at_day(plan: Plan, as_of: date, max_age_days: int) -> Plan:

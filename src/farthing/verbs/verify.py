@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from farthing.core.search.holding import held
+from farthing.core.search.holding import TOLERANCE_FRAC, held
 from farthing.load.content import changes
-from farthing.load.plans import load_plan
+from farthing.load.plans import load_plan, plan_file
 from farthing.load.resolved import load_resolved_workload
 from farthing.load.schema import kind_of
 from farthing.load.splits import make_splits
@@ -18,7 +18,7 @@ from farthing.nouns import Verification
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
 from farthing.verbs._route_verify import verify_route
-from farthing.verbs._run import OnProgress, open_bench
+from farthing.verbs._run import OnProgress, open_bench, say_machine
 
 __all__ = ["verify"]
 
@@ -27,22 +27,25 @@ def verify(
     plan_path: Path | str,
     *,
     settings: Settings | None = None,
+    tolerance_frac: float = TOLERANCE_FRAC,
     on_progress: OnProgress = None,
 ) -> Verification:
     """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
-    Of a route the promised level at its planned rate.
+    Only what is worse than planned is a failure: a faster machine never is. Of a route the promised level at its
+    planned rate is measured.
 
     Args:
-        plan_path: A plan.yaml with its output folder beside it, or a route.yaml.
+        plan_path: A plan.yaml with its output folder beside it, a route.yaml, or the folder of either.
         settings: How much is measured.
+        tolerance_frac: By how much service time and capacity may be worse than planned, ≥ 0.
         on_progress: Called as ``(stage, done, total, note)``.
 
     Raises:
         StoreError: when an artefact is missing or was changed.
         InputError: when the plan chose nothing, or its payloads are gone.
     """
-    path = Path(plan_path)
+    path = plan_file(plan_path)
     if path.is_file() and kind_of(path) == "route":
         return verify_route(path, settings=settings, on_progress=on_progress)
     plan = load_plan(path)
@@ -56,7 +59,8 @@ def verify(
     out = path.parent / "verify"
     with only_run_in(out), open_bench(workload, splits, settings, out, True, on_progress) as bench:
         say_changes(plan.provenance.content, bench)
-        return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint)
+        say_machine(bench)
+        return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint, tolerance_frac)
 
 
 def say_changes(planned: Mapping[str, str], bench: Workbench) -> None:

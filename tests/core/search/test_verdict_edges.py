@@ -9,7 +9,7 @@ import pytest
 from search_examples import BASE, FP32, INT8, est, evaluated, evidence, nearest_at_p99, objective
 
 from farthing.core.search.verdicts import decide
-from farthing.nouns import Estimate, Verdict
+from farthing.nouns import Contention, Estimate, Verdict
 
 GOOD = evaluated(
     INT8, status="chosen", accuracy=evidence(), at_peak_ms=est(40.0, 38.0, 42.0), cost_usd_per_month=est(500.0)
@@ -189,3 +189,38 @@ def test_latency_at_the_peak_is_held_with_its_whole_interval(bound_ms: float | N
 def test_a_plan_that_was_not_served_is_not_judged_by_its_latency() -> None:
     unserved = evaluated(INT8, status="chosen", accuracy=evidence(), cost_usd_per_month=est(500.0))
     assert decide(objective(1.0), unserved, None, SAVED).outcome == "met"
+
+
+# --- a busy machine -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("contended", "outcome"), [(0, "not_met"), (2, "not_met"), (3, "unproven"), (12, "unproven")])
+@pytest.mark.parametrize("why", ["latency", "saving", "no saving", "budget", "out of reach"])
+def test_what_was_timed_on_a_busy_machine_is_never_not_met(why: str, contended: int, outcome: str) -> None:
+    """MiniLM, 12 of 12 blocks contended, was “not met: nothing is cheaper than the baseline”."""
+    seen, slow = Contention(contended=contended, of=12), replace(GOOD, at_peak=None)
+    late = evaluated(
+        INT8, status="chosen", accuracy=evidence(), at_peak_ms=est(80.0, 70.0, 90.0), cost_usd_per_month=est(500.0)
+    )
+    verdict = {
+        "latency": decide(objective(), late, None, SAVED, contention=seen),
+        "saving": decide(objective(min_saving_frac=0.9), GOOD, None, SAVED, contention=seen),
+        "no saving": decide(objective(), GOOD, None, est(-0.2, -0.3, -0.1), contention=seen),
+        "budget": decide(objective(None, budget_usd_per_month=1.0), slow, None, SAVED, contention=seen),
+        "out of reach": decide(objective(5.0), None, evaluated(INT8, alone_ms=est(7.2)), None, contention=seen),
+    }[why]
+    assert verdict.outcome == outcome
+    busy = f"the machine was busy: others used its cores in {contended} of 12 blocks and runs"
+    assert (verdict.reasons[0] == busy) == (outcome == "unproven")
+    assert len(verdict.reasons) > (outcome == "unproven")  # what was found stands below
+
+
+def test_what_does_not_hang_on_time_is_judged_on_a_busy_machine_too() -> None:
+    seen = Contention(contended=12, of=12)
+    assert decide(objective(), GOOD, None, SAVED, contention=seen).outcome == "met"
+    assert decide(objective(), None, None, None, contention=seen).reasons == ("no candidate could be run",)
+    for said in ("not_met", "unproven"):
+        lossy = replace(GOOD, accuracy=evidence(said, est(0.02, -1.0, 0.03), n_needed=900))
+        verdict = decide(objective(), lossy, None, SAVED, contention=seen)
+        assert verdict.outcome == said
+        assert "busy" not in verdict.reasons[0]

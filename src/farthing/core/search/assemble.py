@@ -56,7 +56,7 @@ def assemble(
     return Plan(
         workload=workload.name,
         description=description,
-        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving, around),
+        verdict=verdicts.decide(workload.objective, chosen, nearest, money.saving, around, contention=found.contention),
         objective=workload.objective,
         pipeline=workload.pipeline,
         bill_usd_per_month=market.bill_usd_per_month,
@@ -92,6 +92,7 @@ def assemble(
         without_promise=around.without_promise,
         idle_options=around.idle_options,
         fixed_fleet=fixed_fleet(p),
+        contention=found.contention,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.nouns import AccuracyEvidence, Artefact, Candidate, Estimate, Measurement, Profile
+from farthing.nouns import AccuracyEvidence, Artefact, Candidate, Contention, Estimate, Measurement, Profile
 
 __all__ = ["Facts", "Findings"]
 
@@ -62,6 +62,7 @@ class Findings:
         shares_frac: Of the machine, what the server's own process and the load generator took at the plan's peak rate;
             None when nothing was served.
         measurements: Everything measured, for the table.
+        contention: Of the blocks and runs that decide, None when they were not counted.
     """
 
     baseline: Candidate
@@ -89,3 +90,4 @@ class Findings:
     rate_ratio: Estimate | None = None
     shares_frac: tuple[float, float] | None = None
     measurements: tuple[Measurement, ...] = ()
+    contention: Contention | None = None

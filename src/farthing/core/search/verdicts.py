@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farthing.core.numerals import change, ends, loses, number
 from farthing.nouns import (
     NEVER_MS,
     AccuracyEvidence,
+    Contention,
     Estimate,
     Evaluation,
     HeldBaseline,
@@ -53,8 +54,13 @@ def decide(
     nearest_one: Evaluation | None,
     saving_frac: Estimate | None,
     around: Around = _NOTHING_AROUND,
+    *,
+    contention: Contention | None = None,
 ) -> Verdict:
     """Judge a plan.
+
+    On a busy machine nothing that was timed proves a promise missed: the verdict is *unproven* then, and says why.
+    What was answered does not hang on time: an accuracy that was lost is lost.
 
     Args:
         objective: The promise.
@@ -63,7 +69,27 @@ def decide(
         nearest_one: The candidate closest to the bound, for the hint.
         saving_frac: Saving at equal offer and term of the chosen candidate.
         around: What stands beside the money; it chooses the words where nothing is saved.
+        contention: Of the blocks and runs that decide, None when they were not counted.
     """
+    verdict = _judged(objective, chosen, nearest_one, saving_frac, around)
+    too_slow = nearest_one is not None and objective.latency is not None
+    timed = too_slow if chosen is None else chosen.accuracy is not None
+    lossy = chosen is not None and chosen.accuracy is not None and chosen.accuracy.verdict != "met"
+    if contention is None or not contention.busy or verdict.outcome == "met" or lossy or not timed:
+        return verdict
+    busy = f"the machine was busy: others used its cores in {contention.contended} of {contention.of} blocks and runs"
+    hint = "run the same command with --fresh when nothing else uses the machine"
+    return replace(verdict, outcome="unproven", reasons=(busy, *verdict.reasons), hint=hint)
+
+
+def _judged(
+    objective: Objective,
+    chosen: Evaluation | None,
+    nearest_one: Evaluation | None,
+    saving_frac: Estimate | None,
+    around: Around,
+) -> Verdict:
+    """As if the machine had been quiet."""
     if chosen is None:
         return _out_of_reach(objective, nearest_one)
     evidence = chosen.accuracy

@@ -57,8 +57,30 @@ def live_document(
         "refused": sum(metrics.refused.values()),
         "ledger": None if ledger is None else asdict(ledger),
         "figures": _figures(metrics),
-        "models": [_model(metrics, model, workers(model)) for model in models],
+        "models": _with_idle([_model(metrics, model, workers(model)) for model in models], metrics, models),
     }
+
+
+def _with_idle(documents: list[dict[str, Any]], metrics: Metrics, models: Sequence[LiveModel]) -> list[dict[str, Any]]:
+    """Beside each model's price what of the replica nobody uses: all models of an offer share it."""
+    used: dict[str, float] = {}
+    for said, model in zip(documents, models, strict=True):
+        if said["cost"] is not None:
+            used[said["cost"]["offer"]] = used.get(said["cost"]["offer"], 0.0) + _used_usd_per_hour(metrics, model)
+    for cost in (said["cost"] for said in documents if said["cost"] is not None):
+        busy = used[cost["offer"]]
+        cost["idle_usd_per_hour"] = None if math.isnan(busy) else max(0.0, cost["usd_per_hour"] - busy)
+    return documents
+
+
+def _used_usd_per_hour(metrics: Metrics, model: LiveModel) -> float:
+    """Of the last minute on the usage basis, 0 for a model that nobody asked; NaN before the second look."""
+    history = metrics.history(model)
+    if len(history) < 2:
+        return math.nan
+    last, before = history[-1], history[max(0, len(history) - 1 - COSTS_OVER_S)]
+    seconds = last.at_s - before.at_s
+    return _usd(last.usage_nusd - before.usage_nusd) / seconds * 3600 if seconds > 0 else math.nan
 
 
 def _figures(metrics: Metrics) -> dict[str, float]:
