@@ -13,6 +13,8 @@ sys.path.append(str(Path(__file__).parent))
 import golden_files
 from small_disk import SmallDisk, small_disk_at
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers; pipes see whole lines
+
 
 @pytest.fixture(scope="session")
 def golden_error() -> Callable[[str, Exception, Path], None]:

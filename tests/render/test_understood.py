@@ -91,6 +91,6 @@ def test_it_is_the_first_thing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_one_replica_serves_is_said_in_one_place() -> None:
     plan = met_plan()
     assert replica_rates(plan) == (
-        "1,838 requests/s flat out · planned at 1,654, within p99 50 ms and with headroom · 1,645 in its busiest hour"
+        "1,838 requests/s flat out · planned at 1,654, within p99 ≤ 50 ms and with headroom · 1,645 in its busiest hour"
     )
     assert replica_rates(replace(plan, chosen=None)) == ""

@@ -235,13 +235,13 @@ def replicas(hourly: HourlyPlan) -> tuple[str, str]:
 def replica_rates(plan: Plan) -> str:
     """What one replica serves here, in the three ways that a plan knows; empty when nothing is planned.
 
-    ``427 requests/s flat out · planned at 126, within p99 30 ms and with headroom · 118 in its busiest hour``
+    ``427 requests/s flat out · planned at 126, within p99 ≤ 30 ms and with headroom · 118 in its busiest hour``
     """
     chosen = plan.chosen
     if chosen is None or chosen.capacity_rps is None or chosen.sla_rps is None:
         return ""
     full, rate, bound = chosen.capacity_rps.value, chosen.sla_rps.value, plan.objective.latency
-    within = "with headroom" if bound is None else f"within {bound.name} {milliseconds(bound.ms)} and with headroom"
+    within = "with headroom" if bound is None else f"within {bound.name} ≤ {milliseconds(bound.ms)} and with headroom"
     said = [f"{_rps(full)} requests/s flat out", f"planned at {_rps(rate)}, {within}"]
     pairs = zip(plan.hourly.peak_rps, plan.hourly.planned_replicas, strict=False)
     peak = max((rps / n for rps, n in pairs if n), default=None)
