@@ -37,7 +37,13 @@ def write_plan(folder: Path, **changes: Any) -> Path:
     plan = example_plan()
     assert plan.chosen is not None
     candidate = replace(
-        plan.chosen.candidate, engine="onnxruntime", variant="fp32", max_batch=4, instances=2, threads=1
+        plan.chosen.candidate,
+        engine="onnxruntime",
+        variant="fp32",
+        precision="fp32",
+        max_batch=4,
+        instances=2,
+        threads=1,
     )
     chosen = replace(plan.chosen, candidate=candidate, artefact=artefact, peak_memory_mib=300.0)
     plan = replace(plan, workload="digits of hand", chosen=chosen, **changes)

@@ -37,8 +37,12 @@ def measured(**more: object) -> Workload:
 
 
 def test_any_word_on_the_volume_replaces_all_of_them(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("timestamp,count\n" + "".join(f"2026-11-02T{h:02}:00:00,{7 * h % 24}\n" for h in range(24)))
-    (tmp_path / "u.csv").write_text("timestamp,cpu\n" + "".join(f"2026-11-02T{h:02}:00:00,{7 * h % 24}\n" for h in range(24)))
+    (tmp_path / "t.csv").write_text(
+        "timestamp,count\n" + "".join(f"2026-11-02T{h:02}:00:00,{7 * h % 24}\n" for h in range(24))
+    )
+    (tmp_path / "u.csv").write_text(
+        "timestamp,cpu\n" + "".join(f"2026-11-02T{h:02}:00:00,{7 * h % 24}\n" for h in range(24))
+    )
     busy = measured(utilisation_frac=0.3, shape="flat")
     cases = {
         "trace": (str(tmp_path / "t.csv"), (True, None, None, False)),
@@ -94,7 +98,9 @@ def test_what_cannot_be_read_is_refused(flags: dict[str, object]) -> None:
 
 def test_what_prices_alone_hang_on_is_not_part_of_what_was_measured(tmp_path: Path) -> None:
     """Adding a trace, another bill or another offer measures nothing anew; another promised latency does."""
-    (tmp_path / "t.csv").write_text("timestamp,count\n" + "".join(f"2026-11-02T{h:02}:00:00,{7 * h % 24}\n" for h in range(24)))
+    (tmp_path / "t.csv").write_text(
+        "timestamp,count\n" + "".join(f"2026-11-02T{h:02}:00:00,{7 * h % 24}\n" for h in range(24))
+    )
     before = without_paths(measured())
     for flags in (
         {"trace": str(tmp_path / "t.csv")}, {"per_month": "1B"}, {"utilisation": "40%"}, {"shape": "flat"}, {"bill": 5},

@@ -13,7 +13,7 @@ import pytest
 
 from farthing.errors import InputError
 from farthing.measure.campaign import _check_batches
-from farthing.measure.contest import _useful_batches
+from farthing.measure.contest import useful_batches
 from farthing.measure.proof import _both_batches
 from farthing.measure.replica import Replica
 from farthing.measure.screening import _one_at_a_time
@@ -79,8 +79,8 @@ def candidate(variant: str, **more: Any) -> Candidate:
 
 def test_batches_are_tried_where_they_are_right_and_nowhere_else() -> None:
     found = state(mixed=MIXED, apart=Batching(sizes=(2, 3, 8), answers=13))
-    assert _useful_batches(found, candidate("mixed")) == (1,)
-    assert _useful_batches(found, candidate("apart")) == (1, 2, 4, 8)
+    assert useful_batches(found, candidate("mixed")) == (1,)
+    assert useful_batches(found, candidate("apart")) == (1, 2, 4, 8)
     assert [c.max_batch for c in _both_batches(found.bench, candidate("mixed"))] == [1, 1]
     assert [c.max_batch for c in _both_batches(found.bench, candidate("apart"))] == [8, 1]
 

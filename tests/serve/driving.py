@@ -35,7 +35,7 @@ def run(main: Coroutine[Any, Any, Any], limit_s: float = 60.0) -> Any:
 def fake(name: str = "m", *, max_batch: int = 8, instances: int = 1, threads: int = 1, **more: Any) -> ServedModel:
     options = more.pop("options", {"service_ms": 0.2})
     candidate = Candidate(
-        engine=more.pop("engine", "fake"), variant="fp32", precision="fp32",
+        engine=more.pop("engine", "fake"), variant="fp32", precision=more.pop("precision", "fp32"),
         max_batch=max_batch, instances=instances, threads=threads,
     )  # fmt: skip
     return ServedModel(name=name, path=more.pop("path", Path(__file__)), candidate=candidate, options=options, **more)

@@ -42,8 +42,6 @@ TRIES = 3
 BASELINE_RUNS = 3
 WORTH_SAYING_FRAC = 0.02
 """Share of the baseline's time for a request from which on the server's is mentioned."""
-EASY_FRAC = 0.3
-"""Share of the server's capacity at which next to nobody waits."""
 REPEAT_FRAC = 0.03
 """Standard deviation of the logarithm of the rate kept over the baseline's between whole runs of one command, beyond
 what one run sees: choices among near-ties, processes that start faster or slower (``make bench ONLY=repeat``). Where
@@ -170,7 +168,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
 
 def _aside_s(state: RunState, path: ServedPath, curve: LatencyRate, full_rps: float) -> float:
     """What a request waits for beside the queue (protocol, the system's scheduler), from a run at an easy rate."""
-    rate, level = EASY_FRAC * full_rps, state.percentile
+    rate, level = sustained.EASY_FRAC * full_rps, state.percentile
     n = max(fewest_requests(level), round(rate * RUN_S / 2))
     seen = path.run(rate, min(n, MOST_REQUESTS), seed_of(state.bench.settings.seed, "easy", 0))
     tail_s = seen.tail_s(level)

@@ -16,10 +16,11 @@ from typing import Protocol
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.rate_planning import CLIENTS, enough_clients, rate_verdict, served_curve, spread
 from farthing.core.search import sustained
+from farthing.core.search.sustained import EASY_FRAC
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps, sla_rps
 from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.measure.as_planned import EASY_FRAC, TRIES, repeatable
+from farthing.measure.as_planned import TRIES, repeatable
 from farthing.measure.canary import Canary
 from farthing.measure.live_server import LoadedRun
 from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, requests_at, seen_of

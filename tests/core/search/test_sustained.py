@@ -123,3 +123,12 @@ def test_the_best_is_found_within_two_per_cent(slowness: dict[Candidate, float])
 def test_bad_rates_are_refused(modelled: dict[Candidate, float], first: list[Candidate]) -> None:
     with pytest.raises(ValueError, match="rates must be"):
         sustained.start(modelled, first, bound_s=BOUND_S)
+
+
+def test_a_promise_that_is_kept_at_no_rate_does_not_send_the_runs_to_a_standstill() -> None:
+    """A bound of 1 µs halved the rate from run to run, down to one request in minutes."""
+    found, runs = curve(), [(0.8 * curve().saturation_rps, seen_s(0.8 * curve().saturation_rps, 0.0))]
+    for _ in range(12):
+        rate = sustained.next_rate(found, runs, 1e-6)
+        runs.append((rate, seen_s(rate, 0.0)))
+    assert runs[-1][0] == pytest.approx(sustained.EASY_FRAC * found.saturation_rps, rel=0.05)

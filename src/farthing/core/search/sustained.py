@@ -9,6 +9,7 @@ modelled rate does not exceed the best rate already kept cannot win and is not s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,8 @@ CLEAR = 1.02
 """A challenger must keep a rate that is higher by this factor, else it is no better for a user."""
 MOST_DOWN, MOST_UP = 0.5, 1.3
 """A run is tried at no less and no more than these times the rate of the one before."""
+EASY_FRAC = 0.3
+"""Share of a replica's capacity at which next to nobody waits: a run at a lower rate says no more and takes longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +107,16 @@ def turn(trials: Trials) -> tuple[Candidate, float] | None:
 def next_rate(curve: LatencyRate, runs: Sequence[tuple[float, float]], bound_s: float) -> float:
     """Rate of the next run: the one that is kept as far as is known, within a step of the last.
 
+    Where the promise is kept at no rate, the runs do not go on to ever lower ones.
+
     Args:
         curve: Of the candidate.
         runs: Rate and percentile of each run, at least one.
         bound_s: The promise in seconds.
     """
-    last = runs[-1][0]
-    return min(max(curve.kept_rps(bound_s, curve.middle(runs)), last * MOST_DOWN), last * MOST_UP)
+    last, slowness = runs[-1][0], curve.middle(runs)
+    easy = EASY_FRAC * curve.saturation_rps * math.exp(-slowness)
+    return min(max(curve.kept_rps(bound_s, slowness), last * MOST_DOWN, easy), last * MOST_UP)
 
 
 def step(trials: Trials, c: Candidate, curve: LatencyRate, rate_rps: float, seen_s: float) -> Trials:

@@ -106,6 +106,7 @@ def test_calibrating_with_a_promise_plans_the_rate_that_the_server_keeps(tiers: 
     assert "load generator" in page
 
 
+@pytest.mark.slow
 def test_planning_a_route_that_is_there_and_verifying_it(report: CalibrationReport, out: Path) -> None:
     before = report.route
     assert before.planned_rate is None
@@ -124,6 +125,7 @@ def test_planning_a_route_that_is_there_and_verifying_it(report: CalibrationRepo
     assert again.machine_speed.value > 0
 
 
+@pytest.mark.slow
 def test_a_promise_that_no_server_keeps_is_not_met_and_written(out: Path) -> None:
     done = CliRunner().invoke(cli, ["route", "plan-rate", str(out), "--p99", "1us", "--json"])
     assert done.exit_code == 3, done.output
