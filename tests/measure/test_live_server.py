@@ -127,5 +127,6 @@ def test_tensors_go_in_binary_with_the_types_that_the_model_wants() -> None:
 
 
 def test_inputs_that_the_data_lacks_are_named() -> None:
-    with pytest.raises(MeasureError, match=r"wants the input mask \(INT64\); the data has x"):
-        request_bytes({"name": "m", "inputs": [{"name": "mask", "datatype": "INT64"}]}, {"x": np.zeros(1)})
+    two = [{"name": "ids", "datatype": "INT64"}, {"name": "mask", "datatype": "INT64"}]
+    with pytest.raises(MeasureError, match=r"wants the input mask \(INT64\); the data has ids, x"):
+        request_bytes({"name": "m", "inputs": two}, {"ids": np.zeros(1), "x": np.zeros(1)})

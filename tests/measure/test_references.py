@@ -45,7 +45,7 @@ def screened(monkeypatch: pytest.MonkeyPatch, ratios: Mapping[Candidate, float])
         ratio = Estimate(value=ratios[c], lo=ratios[c] * 0.98, hi=ratios[c] * 1.02, n=2, method="range")
         return trials.Screen(candidate=c, ratio=ratio)
 
-    monkeypatch.setattr(screening, "_screen_one", one)
+    monkeypatch.setattr(screening, "screen_one", one)
     run = state()
     screening.screen(run, tuple(ratios))
     return run
