@@ -42,7 +42,7 @@ def test_a_trace_gives_the_split_that_the_bill_alone_does_not(folder: Path) -> N
     alone = again(folder, bill=10_000)
     assert [p.name for p in alone.parts] == ["saving", "purchase terms"]
     assert len(alone.utilisations) == 7
-    rows = "".join(f"2026-11-02T{h:02}:00:00,{2e9 * (1 + h % 12)}\n" for h in range(24))
+    rows = "".join(f"2026-11-02T{h:02}:00:00,{2e9 * (1 + 5 * h % 12)}\n" for h in range(24))
     (folder / "trace.csv").write_text("timestamp,count\n" + rows)
     plan = again(folder, trace=str(folder / "trace.csv"))
     assert plan.trace_name == "trace.csv"

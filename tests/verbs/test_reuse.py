@@ -81,7 +81,7 @@ def test_the_same_content_is_reused_and_another_is_not_and_both_are_said(folder:
 
 def test_other_prices_and_traffic_measure_nothing_anew(folder: Path) -> None:
     """A trace, another bill, offer or fleet: every step is taken up; another promised latency measures anew."""
-    rows = "".join(f"2026-11-02T{h:02}:00:00,{100 * h}\n" for h in range(24))
+    rows = "".join(f"2026-11-02T{h:02}:00:00,{700 * h % 2400}\n" for h in range(24))
     (folder / "trace.csv").write_text("timestamp,count\n" + rows)
     first = workload(folder)
     splits, said = make_splits(first.holdout, None, None, None, seed=0), list[str]()
