@@ -38,7 +38,9 @@ __all__ = ["model_of", "provable_rps", "serve_as_planned", "slower_by", "through
 SEEKING = 2
 """First runs, which only look for the rate and do not count."""
 TRIES = 3
-"""Rates at which the proof is tried, each lower by the headroom."""
+"""Rates at which the proof is tried."""
+LEAST_CUT, MOST_CUT = 1.03, 1.25
+"""A proof that failed lowers the plan's rate by no less and no more than these factors."""
 BASELINE_RUNS = 3
 WORTH_SAYING_FRAC = 0.02
 """Share of the baseline's time for a request from which on the server's is mentioned."""
@@ -260,13 +262,23 @@ def _prove_at_peak(
         state.server[chosen] = found
         if bound is None or found.latency(state.percentile).hi <= bound.ms:
             break
-        rate /= sustained.HEADROOM
+        rate /= _cut(state, chosen, at, slower, bound.ms / 1000)
     else:
         state.notes.append(
-            f"{chosen.label} missed the promise at the plan's peak rate in {TRIES} proofs, each at a planned rate "
-            f"{sustained.HEADROOM:g} times lower than the one before"
+            f"{chosen.label} missed the promise at the plan's peak rate in {TRIES} proofs, the last at a planned rate "
+            f"of {state.sla[chosen]:.0f} requests/s"
         )
     bench.retire([])
+
+
+def _cut(state: RunState, c: Candidate, at_rps: float, slower: float, bound_s: float) -> float:
+    """Factor by which a failed proof lowers the planned rate: to what the upper end of its own interval keeps."""
+    known, level = state.curves[replace(c, max_batch=1)], state.percentile
+    curve = rates_of(state.bench, known, c, requests_at(at_rps, level), slower)[level]
+    hi_ms = state.server[c].latency(level).hi
+    slowness = curve.slowness_at(at_rps, math.inf if hi_ms >= NEVER_MS else hi_ms / 1000)
+    kept_rps = curve.kept_rps(bound_s, slowness)
+    return min(MOST_CUT, max(LEAST_CUT, at_rps / kept_rps)) if kept_rps > 0 else MOST_CUT
 
 
 def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:

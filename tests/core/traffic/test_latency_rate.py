@@ -135,3 +135,14 @@ def test_levels_outside_their_domain_are_refused(percentiles: tuple[float, ...])
 def test_one_run_has_no_interval(p99: LatencyRate) -> None:
     with pytest.raises(ValueError, match="at least two, got 1"):
         p99.fit([(10.0, 0.05)])
+
+
+@pytest.mark.parametrize("slowness", [-0.5, 0.0, 0.3])
+def test_the_slowness_behind_a_percentile_at_a_rate(p99: LatencyRate, slowness: float) -> None:
+    rate = 0.5 * p99.saturation_rps
+    assert p99.slowness_at(rate, p99.latency_s(rate, slowness)) == pytest.approx(slowness, abs=2e-3)
+
+
+def test_an_endless_percentile_is_that_of_a_replica_without_rest(p99: LatencyRate) -> None:
+    rate = 0.5 * p99.saturation_rps
+    assert p99.slowness_at(rate, math.inf) == pytest.approx(math.log(MOST_UTILISATION / 0.5), abs=2e-3)

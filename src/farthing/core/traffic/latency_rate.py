@@ -50,6 +50,7 @@ MOST_UTILISATION = 0.985
 _UTILISATIONS = np.concatenate([np.linspace(0.02, 0.7, 14), np.linspace(0.73, 0.97, 13), np.linspace(0.985, 1.4, 12)])
 _REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 12, 8, 1_200_000
 _MOST_QUICKER, _MOST_SLOWER = math.log(4.0), math.log(64.0)
+_SLOWNESS_STEP = 1e-4
 _GRID = np.linspace(-_MOST_QUICKER, _MOST_SLOWER, 3201)
 _FEWEST_BEYOND = 1.0
 _LEAST_FRAC = 0.35
@@ -180,6 +181,20 @@ class LatencyRate:
         if load > steady[-1]:
             return math.inf
         return math.exp(slowness + float(np.interp(load, steady, self.steady_log_s)))
+
+    def slowness_at(self, rate_rps: float, latency_s: float) -> float:
+        """Slowness at which the long-run percentile at a rate is a given one, within what is tried at all.
+
+        Args:
+            rate_rps: > 0.
+            latency_s: In seconds, > 0; where it is infinite, the least slowness at which no percentile is worked out.
+        """
+        low, high = -_MOST_QUICKER, _MOST_SLOWER
+        while high - low > _SLOWNESS_STEP:
+            middle = (low + high) / 2
+            seen_s = self.latency_s(rate_rps, middle)
+            low, high = (low, middle) if seen_s >= latency_s else (middle, high)
+        return high
 
     def kept_rps(self, bound_s: float, slowness: float) -> float:
         """Highest rate whose long-run percentile keeps a bound, 0 when none does.
