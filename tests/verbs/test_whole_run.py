@@ -22,7 +22,8 @@ BILL = ["--bill", "10000", "--offer", "aws/m7i.large", "--as-of", "2026-11-24"]
 
 def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [*FARTHING, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=900)
+    environment = dict(os.environ)  # as Python knows it: readline writes COLUMNS behind its back
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=900, env=environment)
 
 
 @pytest.fixture(scope="module")
