@@ -212,7 +212,9 @@ def test_what_is_not_kept_in_the_last_run_stays_the_evidence(state: RunState, mo
     (said,) = [note for note in state.notes if "missed the promise" in note]
     assert f"in 3 proofs, the last at a planned rate of {state.sla[CHOSEN]:.0f} requests/s" in said
     tried = [path.asked[-1][0] for path in made[1:]]
-    assert [a / b for a, b in itertools.pairwise(tried)] == pytest.approx([as_planned.MOST_CUT] * 2, rel=0.05)  # whole replicas
+    assert [a / b for a, b in itertools.pairwise(tried)] == pytest.approx(
+        [as_planned.MOST_CUT] * 2, rel=0.05
+    )  # whole replicas
 
 
 def test_a_choice_that_keeps_the_promise_at_no_rate_is_none(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
