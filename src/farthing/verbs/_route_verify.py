@@ -75,7 +75,7 @@ def _tail(plan: PlannedRate, proof: Proof) -> Check:
         notes.append(f"the route fell back to its reference: {proof.fallen}")
     answered = proof.measurement.metrics.get("answered_frac")
     if answered is not None and answered.value < 1:
-        notes.append(f"{1 - answered.value:.1%} of the requests were not answered in time")
+        notes.append(f"{100 * (1 - answered.value):.1f} % of the requests were not answered in time")
     return Check(
         name=f"{bound.name} at {plan.rate_rps.value:.4g} requests/s",
         unit="ms",

@@ -239,7 +239,7 @@ def test_the_bound_itself_is_kept(value: float, lo: float, outcome: str) -> None
 
 @pytest.mark.parametrize(
     ("answered", "note"),
-    [(None, ""), (1.0, ""), (0.995, "0.5% of the requests were not answered in time")],
+    [(None, ""), (1.0, ""), (0.995, "0.5 % of the requests were not answered in time")],
 )
 def test_requests_without_an_answer_in_time_are_said(answered: float | None, note: str) -> None:
     assert checks(again(server=server(40.0, 39.0, answered=answered)))[2].note == note

@@ -233,7 +233,7 @@ def _tail(plan: Plan, server: Measurement) -> Check:
     answered = server.metrics.get("answered_frac")
     notes = ["cores busy during the run"] if server.contended else []
     if answered is not None and answered.value < 1:
-        notes.append(f"{1 - answered.value:.1%} of the requests were not answered in time")
+        notes.append(f"{100 * (1 - answered.value):.1f} % of the requests were not answered in time")
     return Check(
         name=f"{percentile_name(level)} at the peak rate",
         unit="ms",
