@@ -154,7 +154,7 @@ def test_p99_is_held_against_the_bound(plan: Plan, value: float, lo: float, busy
     check = held(bound, seen(server=server), "abc").checks[2]
     assert check.outcome == outcome
     assert ("cores busy during the run" in check.note) == busy
-    assert "10.0% of the requests" in check.note
+    assert "10.0 % of the requests" in check.note
 
 
 def test_a_plan_that_chose_nothing_cannot_be_verified(plan: Plan) -> None:
