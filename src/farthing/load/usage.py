@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from datetime import UTC
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
-from farthing.load.traces.cells import moment_of
+from farthing.load.traces.cells import Cells, moment_of, read_cells
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Trace
 
@@ -37,11 +36,11 @@ def read_usage(path: Path) -> Trace:
     Raises:
         TraceError: when it cannot be read, is not sorted, has gaps, or a value lies outside [0 %, 100 %].
     """
-    header, rows = _rows(Path(path))
-    time, value = _columns(Path(path), header, rows)
-    times_s = _times(Path(path), [row[time] for row in rows])
-    shares = _shares(Path(path), [row[value] for row in rows])
-    return _on_grid(Path(path), times_s, shares)
+    cells = read_cells(Path(path), "utilisation", hint=_SAMPLE)
+    if len(cells.rows) < 2:
+        raise TraceError(f"the utilisation {path} has {len(cells.rows)} rows; at least 2 are needed", hint=_SAMPLE)
+    time, value = _columns(cells)
+    return _on_grid(cells.path, _times(cells.path, cells.column(time)), _shares(cells.path, cells.column(value)))
 
 
 def usage_frac(usage: Trace) -> float:
@@ -49,31 +48,17 @@ def usage_frac(usage: Trace) -> float:
     return float(usage.counts.mean() / usage.step_s)
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as f:
-            cells = [[cell.strip() for cell in row] for row in csv.reader(f) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise TraceError(f"cannot read the utilisation {path}: {e}") from e
-    header = cells.pop(0) if cells and all(_share(c) is None and _seconds(c) is None for c in cells[0]) else []
-    if len(cells) < 2:
-        raise TraceError(f"the utilisation {path} has {len(cells)} rows; at least 2 are needed", hint=_SAMPLE)
-    width = len(header) or len(cells[0])
-    k = next((k for k, row in enumerate(cells) if len(row) != width), None)
-    if k is not None:
-        raise TraceError(f"{path} row {k + 1} of the data: {len(cells[k])} values for {width} columns")
-    return header, cells
-
-
-def _columns(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[int, int]:
-    first = rows[0]
+def _columns(cells: Cells) -> tuple[int, int]:
+    first, header = cells.rows[0], cells.header
     time = next((k for k, cell in enumerate(first) if _seconds(cell) is not None), None)
     numbers = [k for k, cell in enumerate(first) if k != time and _share(cell) is not None]
     named = [k for k in numbers if header and _NAMED.search(header[k])]
     found = named if len(named) == 1 else numbers
     if time is None or len(found) != 1:
         what = "no column of times" if time is None else f"{len(found)} columns that may be the utilisation"
-        raise TraceError(f"the utilisation {path} has {what}: {', '.join(header or first)}", hint=f"like\n{_SAMPLE}")
+        raise TraceError(
+            f"the utilisation {cells.path} has {what}: {', '.join(header or first)}", hint=f"like\n{_SAMPLE}"
+        )
     return time, found[0]
 
 

@@ -16,6 +16,7 @@ from farthing.load.written_numbers import cell_number
 __all__ = ["Cells", "moment_of", "read_cells"]
 
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*")
+_WANTED = "it needs a row a step (timestamp,count) or a row a request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +57,24 @@ def moment_of(cell: str) -> datetime | None:
         return None
 
 
-def read_cells(path: Path) -> Cells:
+def read_cells(path: Path, what: str = "trace", hint: str = _WANTED) -> Cells:
     """Read a file separated by commas, or where its first line has none, by semicolons or tabs.
+
+    Args:
+        path: Of the file.
+        what: It holds, for messages.
+        hint: What an empty file should have held.
 
     Raises:
         TraceError: when it is missing, unreadable, empty, or its rows differ in length.
     """
-    found = _read(path)
+    found = _read(path, what)
     header: tuple[str, ...] = ()
     if found and all(cell_number(cell) is None and moment_of(cell) is None for cell in found[0][1]):
         header = tuple(found[0][1])
         found = found[1:]
     if not found:
-        raise TraceError(
-            f"the trace {path} is empty", hint="it needs a row a step (timestamp,count) or a row a request"
-        )
+        raise TraceError(f"the {what} {path} is empty", hint=hint)
     width = len(header) or len(found[0][1])
     for line, row in found:
         if len(row) != width:
@@ -79,7 +83,7 @@ def read_cells(path: Path) -> Cells:
     return Cells(path=path, header=header, rows=[row for _, row in found], lines=[line for line, _ in found])
 
 
-def _read(path: Path) -> list[tuple[int, list[str]]]:
+def _read(path: Path, what: str) -> list[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as f:
             first = f.readline()
@@ -91,7 +95,7 @@ def _read(path: Path) -> list[tuple[int, list[str]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         hint = nearest(path) if isinstance(e, FileNotFoundError) else None
         why = e.strerror or e if isinstance(e, OSError) else e
-        raise TraceError(f"cannot read the trace {path}: {why}", hint=hint) from e
+        raise TraceError(f"cannot read the {what} {path}: {why}", hint=hint) from e
 
 
 def _separator(line: str) -> str:
