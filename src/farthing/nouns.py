@@ -84,6 +84,7 @@ HIGHEST_LEVEL = 0.999
 """Highest latency percentile that can be promised: p99.99 would take 40,000 single requests and 200,000 served ones."""
 BUSY_FRAC = 0.25
 """From this share of contended blocks on a machine was busy: what was measured there proves no promise missed."""
+_ROUNDING = 1e-14
 MAX_PIXELS = 50_000_000
 """Default limit on the pixels of one image, checked before decoding."""
 
@@ -99,8 +100,9 @@ class Estimate:
 
     Attributes:
         value: Point estimate, in the unit of the field that holds it.
-        lo: Lower end of the interval, ≤ value (−inf when the interval is one-sided).
-        hi: Upper end of the interval, ≥ value (+inf when the interval is one-sided).
+        lo: Lower end of the interval, ≤ value (−inf when the interval is one-sided). An end that lies past the value by
+            no more than the rounding of a few multiplications is the value.
+        hi: Upper end of the interval, ≥ value (+inf when the interval is one-sided), as ``lo``.
         n: Number of independent observations (blocks, requests, images) behind it; 0 for a quoted fact.
         method: How the interval was made, for example ``"t on 12 log ratios"``.
         source: Where the number comes from (a measurement's key, a price list, a formula).
@@ -117,6 +119,9 @@ class Estimate:
 
     def __post_init__(self) -> None:
         _require(not any(math.isnan(x) for x in (self.value, self.lo, self.hi)), self, "NaN is no estimate")
+        for end in ("lo", "hi"):
+            if math.isclose(getattr(self, end), self.value, rel_tol=_ROUNDING):
+                object.__setattr__(self, end, self.value)
         _require(self.lo <= self.value <= self.hi, self, "lo ≤ value ≤ hi does not hold")
         _require(self.n >= 0, self, "n must be ≥ 0")
         _require(0 < self.confidence < 1, self, "confidence must lie in (0, 1)")
