@@ -11,7 +11,7 @@ WORKERS ?= 3
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: install demo example route-demo test test-long soak golden mutation recording check format bench clean
+.PHONY: install demo example route-demo test test-long explore soak golden mutation recording check format bench clean
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,10 @@ test: install ## everything but the long suites, within 10 minutes on 2 cores
 
 test-long: install ## the long suites
 	$(BIN)/python -m pytest -m slow
+
+explore: install ## the properties at examples drawn anew, not at those of `make test`
+	FARTHING_PROPERTIES=random $(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile \
+	  $$(grep -rl "^from hypothesis" tests --include="test_*.py")
 
 soak: install ## the server's faults at length: 1,000 kills, 10⁶ marked, 10⁶ of all kinds, 10⁶ fuzzed requests, swaps, restarts, overload
 	$(BIN)/python benchmarks/serve_faults.py --fuzzed 1000000 --no-peers

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.append(str(Path(__file__).parent))
 import golden_files
 from small_disk import SmallDisk, small_disk_at
 
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("random")
+settings.load_profile(os.environ.get("FARTHING_PROPERTIES", "fixed"))  # ``random`` looks for new examples
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers; pipes see whole lines
 
 
