@@ -59,7 +59,7 @@ baseline: {engine: pytorch, precision: fp32, batch: 1}
 traffic: {per_month: 2B, shape: day-night}
 bill: {usd_per_month: 10000, offer: aws/m7i.large}
 objective: {p99: 30ms, max_drop: 2pt, confidence: 95%}
-splits: {search: 500, confirm: 1500}
+splits: {search: 300, confirm: 1000}
 """,
 }
 
@@ -152,7 +152,19 @@ def run(folder: Path, k: int) -> Seen:
         shutil.rmtree(work, ignore_errors=True)
         start_s = time.monotonic()
         command = [Path(sys.executable).with_name("farthing"), "optimize", folder / "workload.yaml"]
-        more = ["--output-dir", work, "--seed", str(k), "--fresh", "--trust", "--rounds", "8", "--as-of", "2026-11-24"]
+        more = [
+            "--output-dir",
+            work,
+            "--seed",
+            str(k),
+            "--fresh",
+            "--trust",
+            "--rounds",
+            "8",
+            "--no-profiles",
+            "--as-of",
+            "2026-11-24",
+        ]
         done = subprocess.run([*map(str, command), *map(str, more)], check=False, capture_output=True, text=True)
         seconds = time.monotonic() - start_s
         if done.returncode not in (0, 3):

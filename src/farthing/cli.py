@@ -134,6 +134,7 @@ run_options = _options(
     click.option("--variants", metavar="A,B", help="Variants to build; default: all that fit the model."),
     click.option("--rounds", type=click.IntRange(min=8), help="Rounds of the final comparison; default 12."),
     click.option("--mlperf", is_flag=True, help="MLPerf's sample counts (much longer)."),
+    click.option("--no-profiles", is_flag=True, help="Leave out the profiles by operator, which take ½ minute."),
     click.option("--as-of", type=_Date(), help="Price with the prices of that day."),
     click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused."),
     click.option("--fresh", is_flag=True, help="Measure everything again instead of resuming."),
@@ -166,6 +167,7 @@ def _settings(seed: int, trust: bool, given: Mapping[str, Any]) -> Any:
         variants=given.get("variants"),
         rounds=given.get("rounds"),
         mlperf=bool(given.get("mlperf")),
+        profiles=not given.get("no_profiles"),
     )
 
 
@@ -199,7 +201,7 @@ def _measured(
         )
 
 
-_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "quick", "as_of", "max_price_age", "fresh")
+_RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "no_profiles", "quick", "as_of", "max_price_age", "fresh")
 
 
 @cli.command()

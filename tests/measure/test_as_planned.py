@@ -196,9 +196,12 @@ def test_a_proof_that_fails_cuts_the_plan_and_what_it_is_compared_with(
     planned, rate = state.kept[CHOSEN].value / sustained.HEADROOM, state.sla[CHOSEN]
     assert rate is not None
     cut = planned / rate
-    assert as_planned.LEAST_CUT < cut < as_planned.MOST_CUT  # as its own runs say
+    assert sustained.LEAST_CUT < cut < sustained.MOST_CUT  # as its own runs say
     assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
     assert state.sla[other] == pytest.approx(250.0 * rate / 400.0)
+    method = "what failed proofs took off"
+    assert method in state.kept[CHOSEN].method
+    assert state.rate_ratio is not None and method in state.rate_ratio.method
     assert state.sla[BASE] == 200.0
 
 
@@ -206,14 +209,14 @@ def test_what_is_not_kept_in_the_last_run_stays_the_evidence(state: RunState, mo
     """A plan whose promise broke at each rate tried says so; no earlier run at another rate takes its place."""
     made = paths(monkeypatch, 1.0, 3.0).made
     assert as_planned.serve_as_planned(state, CHOSEN, trace)
-    assert len(made) == 1 + as_planned.TRIES
+    assert len(made) == 1 + sustained.TRIES
     assert state.server[CHOSEN].latency(0.99).hi > BOUND_MS
     assert state.server[CHOSEN].metrics["offered_rps"].value == made[-1].asked[-1][0]
     (said,) = [note for note in state.notes if "missed the promise" in note]
     assert f"in 3 proofs, the last at a planned rate of {state.sla[CHOSEN]:.0f} requests/s" in said
     tried = [path.asked[-1][0] for path in made[1:]]
     assert [a / b for a, b in itertools.pairwise(tried)] == pytest.approx(
-        [as_planned.MOST_CUT] * 2, rel=0.05
+        [sustained.MOST_CUT] * 2, rel=0.05
     )  # whole replicas
 
 
@@ -303,7 +306,8 @@ def test_without_a_server_here_the_runs_are_beside_it_and_said_so(
     path = Queue(state.bench, CHOSEN, 1.0)
 
     def beside(state: RunState, c: Candidate, rate: float, runs: int, stage: str) -> object:
-        return as_planned.through(path, CURVE, rate, 1.0, stage)  # type: ignore[arg-type]
+        curves = rates_of(state.bench, CURVE, CHOSEN, as_planned.proof_requests(state.bench, rate))
+        return as_planned.through(path, curves, rate, stage)  # type: ignore[arg-type]
 
     monkeypatch.setattr(as_planned, "beside_server", beside)
     assert as_planned.serve_as_planned(state, CHOSEN, trace)
@@ -357,7 +361,9 @@ def test_a_baseline_that_drifted_between_stages_is_said_and_widens_the_saving(
     assert any("the baseline's own speed differed by" in note for note in state.notes)
     assert not any("the baseline's own speed differed by" in note for note in quiet.notes)
     assert state.rate_ratio is not None and quiet.rate_ratio is not None
-    assert state.rate_ratio.hi / state.rate_ratio.lo > 2 * quiet.rate_ratio.hi / quiet.rate_ratio.lo
+    assert state.rate_ratio.hi / state.rate_ratio.lo > 1.5 * quiet.rate_ratio.hi / quiet.rate_ratio.lo
+    # what counts as the baseline's rate is the mean of the stages, not that of the proof rounds
+    assert state.sla[BASE] == pytest.approx(200.0 * math.exp(0.2))
 
 
 @pytest.mark.parametrize(("rate", "n"), [(50.0, 112), (14.0, 112), (8.0, 64), (2.0, 40), (0.1, 40), (30_000.0, 60_000)])

@@ -80,6 +80,7 @@ class BesideServer:
     name: str
     key: str
     deadline_ms: float | None = None
+    batch_s: float = 0.0
 
     def __enter__(self) -> BesideServer:
         return self

@@ -7,6 +7,7 @@ both; each run has arrivals of its own. The proof is run on a server that was st
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,16 +32,13 @@ from farthing.measure.open_loop import (
 from farthing.measure.served_path import NAME, ServedPath, served_model
 from farthing.measure.state import RunState, TraceOf, sla_of
 from farthing.measure.under_load import beside_server, rates_of, seed_of
+from farthing.measure.workbench import Workbench
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, ServedModel, Trace, percentile_name
 
-__all__ = ["model_of", "provable_rps", "serve_as_planned", "slower_by", "through"]
+__all__ = ["model_of", "proof_requests", "provable_rps", "serve_as_planned", "slower_by", "through"]
 
 SEEKING = 2
 """First runs, which only look for the rate and do not count."""
-TRIES = 3
-"""Rates at which the proof is tried."""
-LEAST_CUT, MOST_CUT = 1.03, 1.25
-"""A proof that failed lowers the plan's rate by no less and no more than these factors."""
 BASELINE_RUNS = 3
 WORTH_SAYING_FRAC = 0.02
 """Share of the baseline's time for a request from which on the server's is mentioned."""
@@ -81,6 +79,7 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     slower, taken_s, kept = _rate_kept(state, chosen) if why is None else (1.0, 0.0, None)
     _charge_server(state, taken_s)
     before = state.sla.get(chosen)
+    _pool_baseline(state)
     if kept is not None:
         if kept.rate.value > 0:
             state.kept[chosen], state.rate_ratio = kept.rate, kept.over_baseline
@@ -213,17 +212,29 @@ def _by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> list[float]:
     return [middle * math.exp(slope * (f - fit.value)) for f in fit.by_run]
 
 
+def _pool_baseline(state: RunState) -> None:
+    """The baseline's rate is that of all stages of this run, since no stage's blocks are the typical ones.
+
+    Its rate came from the blocks of the proof rounds.
+    """
+    rate, drift = state.sla[state.baseline], state.bench.drifts.get(state.baseline)
+    if rate is not None and drift is not None:
+        state.sla[state.baseline] = rate * drift.typical_over("proof")
+
+
 def _drift(state: RunState) -> float:
-    """Standard deviation of the logarithm of the baseline's speed between the stages of this run."""
+    """Standard error of the logarithm of the baseline's speed as the mean over the stages of this run."""
     drift = state.bench.drifts.get(state.baseline)
-    found = 0.0 if drift is None else drift.between_stages()
+    if drift is None:
+        return 0.0
+    found = drift.between_stages()
     if found > DRIFT_WORTH_SAYING_FRAC:
         state.notes.append(
             f"the baseline's own speed differed by {100 * found:.0f} % (standard deviation) between the stages of this "
             "run while the cores' did not, as memory and caches shared with others do: the saving's interval allows "
             "for it"
         )
-    return found
+    return drift.error()
 
 
 def repeatable(found: Estimate, drift_frac: float = 0.0) -> Estimate:
@@ -255,30 +266,30 @@ def _prove_at_peak(
     trace = trace_of(state.sla[state.baseline] or 0.0)
     rate = state.sla[chosen]
     assert rate is not None
-    for k in range(TRIES):
+    first = rate
+    for k in range(sustained.TRIES):
         state.sla[chosen] = rate
         at = provable_rps(_peak_of_one(state, trace, rate), rate, state.percentile)
-        found = _served_at(state, chosen, at, slower, k, through_server=through_server)
+        found, curve = _served_at(state, chosen, at, slower, k, through_server=through_server)
         state.server[chosen] = found
-        if bound is None or found.latency(state.percentile).hi <= bound.ms:
+        hi_ms = found.latency(state.percentile).hi
+        if bound is None or hi_ms <= bound.ms:
             break
-        rate /= _cut(state, chosen, at, slower, bound.ms / 1000)
+        rate /= sustained.cut(curve, at, math.inf if hi_ms >= NEVER_MS else hi_ms / 1000, bound.ms / 1000)
     else:
         state.notes.append(
-            f"{chosen.label} missed the promise at the plan's peak rate in {TRIES} proofs, the last at a planned rate "
-            f"of {state.sla[chosen]:.0f} requests/s"
+            f"{chosen.label} missed the promise at the plan's peak rate in {sustained.TRIES} proofs, the last at a "
+            f"planned rate of {state.sla[chosen]:.0f} requests/s"
         )
+    _allow_for_cuts(state, chosen, first / (state.sla[chosen] or first))
     bench.retire([])
 
 
-def _cut(state: RunState, c: Candidate, at_rps: float, slower: float, bound_s: float) -> float:
-    """Factor by which a failed proof lowers the planned rate: to what the upper end of its own interval keeps."""
-    known, level = state.curves[replace(c, max_batch=1)], state.percentile
-    curve = rates_of(state.bench, known, c, requests_at(at_rps, level), slower)[level]
-    hi_ms = state.server[c].latency(level).hi
-    slowness = curve.slowness_at(at_rps, math.inf if hi_ms >= NEVER_MS else hi_ms / 1000)
-    kept_rps = curve.kept_rps(bound_s, slowness)
-    return min(MOST_CUT, max(LEAST_CUT, at_rps / kept_rps)) if kept_rps > 0 else MOST_CUT
+def _allow_for_cuts(state: RunState, c: Candidate, factor: float) -> None:
+    if c in state.kept:
+        state.kept[c] = sustained.allowing_for_cuts(state.kept[c], factor)
+    if state.rate_ratio is not None:
+        state.rate_ratio = sustained.allowing_for_cuts(state.rate_ratio, factor)
 
 
 def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
@@ -289,39 +300,48 @@ def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
 
 def _served_at(
     state: RunState, c: Candidate, rate: float, slower: float, k: int, *, through_server: bool
-) -> Measurement:
-    bench = state.bench
+) -> tuple[Measurement, LatencyRate]:
+    """One proof, and the latency–rate curve that it was read with."""
+    bench, known = state.bench, state.curves[replace(c, max_batch=1)]
+    curves = rates_of(bench, known, c, proof_requests(bench, rate), slower)
     if not through_server:
-        return beside_server(state, c, rate, bench.settings.proof_runs, f"proof {k}")
+        return beside_server(state, c, rate, bench.settings.proof_runs, f"proof {k}"), curves[state.percentile]
     deadline = deadline_s(bench.workload.objective)
     with served_model(bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}") as path:
-        found = through(path, state.curves[replace(c, max_batch=1)], rate, slower, f"proof {k}")
+        found = through(path, curves, rate, f"proof {k}")
     metrics = found.metrics
     state.shares = metrics["front_frac"].value, metrics["generator_frac"].value
-    return found
+    return found, curves[state.percentile]
 
 
-def through(path: ServedPath, known: ServiceCurve, rate_rps: float, slower: float, stage: str) -> Measurement:
+def proof_requests(bench: Workbench, rate_rps: float) -> int:
+    """Requests of one of a proof's runs.
+
+    Args:
+        bench: With the settings.
+        rate_rps: Of the proof, > 0.
+    """
+    return requests_at(rate_rps, bench.level, fewest=-(-bench.settings.server_n // bench.settings.proof_runs))
+
+
+def through(path: ServedPath, curves: Mapping[float, LatencyRate], rate_rps: float, stage: str) -> Measurement:
     """The Server scenario through a server's port: several runs with seeds of their own.
 
     Args:
         path: To the server.
-        known: Service times of what it serves.
+        curves: Latency by rate of what it serves at each level, of runs of as many requests as these.
         rate_rps: > 0.
-        slower: Factor on them that the server's capacity says.
         stage: Of the work, for the seeds.
     """
     bench, c = path.bench, path.candidate
-    runs, level = bench.settings.proof_runs, bench.level
-    n = requests_at(rate_rps, level, fewest=-(-bench.settings.server_n // runs))
+    runs, level, n = bench.settings.proof_runs, bench.level, proof_requests(bench, rate_rps)
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = []
     for k in range(runs):
         bench.tell("proving", k, runs, f"{c.label} at {rate_rps:.0f} requests/s through farthing serve")
         seen.append(path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k)))
     seconds = bench.clock.monotonic_s() - start_s
-    rates = rates_of(bench, known, c, n, slower)
-    found = bench.note(as_measurement(seen, rates, c, hardware=bench.fingerprint, seconds=seconds))
+    found = bench.note(as_measurement(seen, curves, c, hardware=bench.fingerprint, seconds=seconds))
     bench.tell("proving", runs, runs, f"{_tail_in_words(found, level)} at {rate_rps:.0f} requests/s")
     return found
 

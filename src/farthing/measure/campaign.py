@@ -50,7 +50,8 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
         prove(state, chosen)
         chosen = confirm(state, chosen, contenders)
         if serve_as_planned(state, chosen, trace_of):
-            _profiles(state, chosen)
+            if bench.settings.profiles:
+                _profiles(state, chosen)
         else:
             chosen = None
             measure_nearest(state)

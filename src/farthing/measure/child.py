@@ -26,6 +26,8 @@ __all__ = ["Instance", "main", "peak_memory_mib"]
 
 POOL = 512
 """Payloads kept in memory, so that reading files is not measured: a server gets its payloads over the network."""
+WARM_S = 0.5
+"""How long a batch size is run before it is measured for the first time, where the samples have many shapes."""
 FEWEST = 3
 """Batches of an Offline block, however short it is."""
 
@@ -124,10 +126,16 @@ class Instance:
     # — commands ———————————————————————————————————————————————————————————————————————————————————
 
     def warm(self, batch: int) -> dict[str, Any]:
-        """Run a batch size a few times before it is measured for the first time."""
+        """Run a batch size a few times before it is measured for the first time.
+
+        Where lengths differ it goes on for a while: an engine's first batch of each shape takes a multiple of the next.
+        """
         if batch not in self._warm:
-            for rows in self.batches(batch)[:FEWEST]:
-                self.run([self.pool[k] for k in rows])
+            until_s = time.monotonic() + (0.0 if self._lengths is None else WARM_S)
+            for k, rows in enumerate(self.batches(batch)):
+                if k >= FEWEST and time.monotonic() >= until_s:
+                    break
+                self.run([self.pool[row] for row in rows])
                 self._line.beat()
             self._warm.add(batch)
         return {}

@@ -20,7 +20,7 @@ from farthing.core.search.sustained import EASY_FRAC
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps, sla_rps
 from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.measure.as_planned import TRIES, repeatable
+from farthing.measure.as_planned import repeatable
 from farthing.measure.canary import Canary
 from farthing.measure.live_server import LoadedRun
 from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, requests_at, seen_of
@@ -168,11 +168,15 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
         fallen = _fallen(server)
     if kept is None or fallen:
         return _none(load, kept, shape, busy, fallen)
-    for k in range(TRIES):
-        planned = kept.scaled(sustained.HEADROOM ** -(k + 1))
-        proof = prove_rate(load, planned.value, n, shape.clients, f"proof {k}", rates)
-        if proof.fallen or proof.latency(load.bound).hi <= load.bound.ms:
+    first = rate = kept.value / sustained.HEADROOM
+    for k in range(sustained.TRIES):
+        proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates)
+        hi_ms = proof.latency(load.bound).hi
+        if proof.fallen or hi_ms <= load.bound.ms or k == sustained.TRIES - 1:
             break
+        hi_s = math.inf if hi_ms >= NEVER_MS else hi_ms / 1000
+        rate /= sustained.cut(rates[load.bound.percentile], rate, hi_s, load.bound.ms / 1000)
+    planned = sustained.allowing_for_cuts(kept, first / rate).scaled(rate / kept.value)
     return _planned(load, planned, kept, proof, k + 1)
 
 

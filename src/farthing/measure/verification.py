@@ -9,11 +9,11 @@ from farthing.core.search.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
 from farthing.load.planned import deadline_s
 from farthing.load.serve_file import as_name
-from farthing.measure.as_planned import provable_rps, slower_by, through
+from farthing.measure.as_planned import proof_requests, provable_rps, slower_by, through
 from farthing.measure.live_server import missing
 from farthing.measure.scenarios import Reading
 from farthing.measure.served_path import ServedPath
-from farthing.measure.under_load import poisson_runs
+from farthing.measure.under_load import poisson_runs, rates_of
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Measurement, Plan, percentile_name
 
@@ -77,9 +77,11 @@ def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
         name=as_name(plan.workload),
         key="verify",
         deadline_ms=None if deadline is None else 1000 * deadline,
+        batch_s=known.service_ms[-1].value / 1000,
     ) as path:
         slower, _ = slower_by(path, known)
-        return through(path, known, rate, slower, "verify")
+        curves = rates_of(bench, known, c, proof_requests(bench, rate), slower)
+        return through(path, curves, rate, "verify")
 
 
 def _rounds(bench: Workbench, lineup: Sequence[Candidate]) -> dict[Candidate, list[Reading]]:

@@ -60,6 +60,7 @@ class Settings:
         trial_runs: Runs under Poisson arrivals of each contender.
         rate_runs: Runs of the choice through its server, from which the rate that it keeps is worked out, ≥ 8.
         proof_runs: Runs of the choice through its server at the plan's peak rate.
+        profiles: Whether the baseline and the choice are taken apart by operator in the end.
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
         memory_limit_mib: Of one replica.
@@ -78,6 +79,7 @@ class Settings:
     trial_runs: int = 3
     rate_runs: int = 8
     proof_runs: int = 6
+    profiles: bool = True
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
     memory_limit_mib: float = 8192.0
@@ -348,7 +350,7 @@ class Workbench:
         found = dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
         for c, reading in found.items():
             if not reading.contended:
-                self.drifts.setdefault(c, Drift()).take_in(key.partition("/")[0], reading.rps * reading.canary_ms)
+                self.drifts.setdefault(c, Drift()).take_in(_stage(key), reading.rps * reading.canary_ms)
         return found
 
     def throughput(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, float]:
@@ -447,6 +449,11 @@ def _reading(block: Block) -> Reading:
         contended=block.contended,
         canary_ms=block.canary_ms,
     )
+
+
+def _stage(key: str) -> str:
+    """Stage of the work that a round belongs to: rounds that follow each other at once have one stage."""
+    return key.partition("/")[0].rstrip("0123456789")
 
 
 def _layout(c: Candidate) -> Candidate:

@@ -32,6 +32,7 @@ def settings_of(
     variants: str | None = None,
     rounds: int | None = None,
     mlperf: bool = False,
+    profiles: bool = True,
 ) -> Settings:
     """Settings from short forms.
 
@@ -42,6 +43,7 @@ def settings_of(
         variants: As above.
         rounds: Of the final comparison, ≥ 8.
         mlperf: MLPerf's sample counts.
+        profiles: Whether the baseline and the choice are taken apart by operator in the end.
 
     Raises:
         InputError: when an engine or variant is unknown.
@@ -53,6 +55,7 @@ def settings_of(
         engines=_known("engines", engines, usual.engines),
         variants=_known("variants", variants, usual.variants),
         proof_rounds=rounds or usual.proof_rounds,
+        profiles=profiles,
     )
     return replace(chosen, latency_n=MLPERF_SINGLE_STREAM, server_n=MLPERF_SERVER) if mlperf else chosen
 

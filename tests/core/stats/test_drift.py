@@ -54,3 +54,21 @@ def test_it_estimates_the_standard_deviation_of_the_logarithm() -> None:
         for _ in range(2_000)
     ]
     assert math.sqrt(float(np.mean(found))) == pytest.approx(0.05, rel=0.05)
+
+
+def test_the_mean_of_all_stages_over_one_of_them() -> None:
+    drift = drift_of({"layout": [100.0], "screen": [100.0, 400.0, 100.0], "proof": [800.0]})
+    assert drift.typical_over("proof") == pytest.approx(0.25)
+    assert drift.typical_over("layout") == pytest.approx(2.0)
+    assert drift.typical_over("unknown") == 1.0
+    assert drift_of({"layout": [100.0], "proof": [800.0]}).typical_over("proof") == 1.0
+    assert drift.error() == pytest.approx(drift.between_stages() / math.sqrt(3))
+    assert Drift().error() == 0.0
+
+
+def test_the_standard_error_is_that_of_a_repeat() -> None:
+    """Means over four stages scatter as the error of one of them says."""
+    rng = np.random.default_rng(5)
+    runs = [drift_of({f"stage {k}": [math.exp(rng.normal(0, 0.1))] for k in range(4)}) for _ in range(2000)]
+    seen = np.std([math.log(d.typical_over("stage 0")) + d.logs["stage 0"][0] for d in runs])
+    assert seen == pytest.approx(math.sqrt(np.mean([d.error() ** 2 for d in runs])), rel=0.05)

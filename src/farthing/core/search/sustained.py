@@ -14,9 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from farthing.core.traffic.latency_rate import LatencyRate
-from farthing.nouns import Candidate
+from farthing.nouns import Candidate, Estimate
 
-__all__ = ["HEADROOM", "RUNS", "Trials", "best", "kept_rps", "next_rate", "start", "step", "turn"]
+__all__ = [
+    "HEADROOM",
+    "RUNS",
+    "TRIES",
+    "Trials",
+    "allowing_for_cuts",
+    "best",
+    "cut",
+    "kept_rps",
+    "next_rate",
+    "start",
+    "step",
+    "turn",
+]
 
 HEADROOM = 1.1
 """A replica is planned at the rate that kept the promise divided by this: close to its limit the tail doubles when the
@@ -27,6 +40,10 @@ CLEAR = 1.02
 """A challenger must keep a rate that is higher by this factor, else it is no better for a user."""
 MOST_DOWN, MOST_UP = 0.5, 1.3
 """A run is tried at no less and no more than these times the rate of the one before."""
+TRIES = 3
+"""Rates at which a proof is tried."""
+LEAST_CUT, MOST_CUT = 1.03, 1.25
+"""A proof that failed lowers the planned rate by no less and no more than these factors."""
 EASY_FRAC = 0.3
 """Share of a replica's capacity at which next to nobody waits: a run at a lower rate says no more and takes longer."""
 
@@ -131,3 +148,31 @@ def step(trials: Trials, c: Candidate, curve: LatencyRate, rate_rps: float, seen
     """
     runs = (*trials.runs.get(c, ()), (rate_rps, seen_s))
     return replace(trials, curves={**trials.curves, c: curve}, runs={**trials.runs, c: runs})
+
+
+def cut(curve: LatencyRate, at_rps: float, hi_s: float, bound_s: float) -> float:
+    """Factor, > 1, by which a failed proof lowers the planned rate: to what the upper end of its own interval keeps.
+
+    Args:
+        curve: Latency by rate, of runs as the proof's.
+        at_rps: Rate of the proof, > 0.
+        hi_s: Upper end of the promised percentile there in seconds, infinite where there was none.
+        bound_s: The promise in seconds, > 0.
+    """
+    kept = curve.kept_rps(bound_s, curve.slowness_at(at_rps, hi_s))
+    return min(MOST_CUT, max(LEAST_CUT, at_rps / kept)) if kept > 0 else MOST_CUT
+
+
+def allowing_for_cuts(found: Estimate, factor: float) -> Estimate:
+    """An estimate that is going to be scaled to a planned rate that failed proofs lowered.
+
+    Another run of the same command may find the first rate proven: its upper end stays where it was.
+
+    Args:
+        found: The rate kept, or its ratio to another.
+        factor: By which proofs lowered the plan, ≥ 1.
+    """
+    if factor <= 1:
+        return found
+    method = f"{found.method}; and what failed proofs took off"
+    return replace(found, hi=found.hi * factor, method=method)

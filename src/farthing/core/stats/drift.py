@@ -8,7 +8,7 @@ run of the same command sees.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import log
+from math import exp, log, sqrt
 
 import numpy as np
 
@@ -42,3 +42,18 @@ class Drift:
         if len(self.logs) < FEWEST_STAGES:
             return 0.0
         return float(np.std([np.median(blocks) for blocks in self.logs.values()], ddof=1))
+
+    def error(self) -> float:
+        """Standard error of the logarithm of the mean speed over all stages, ≥ 0; 0 of fewer than three stages."""
+        return self.between_stages() / sqrt(max(1, len(self.logs)))
+
+    def typical_over(self, stage: str) -> float:
+        """Geometric mean of the stages' speeds over the speed in one of them, > 0.
+
+        Args:
+            stage: One that was taken in; 1 is the answer for any other, and of fewer than three stages.
+        """
+        if len(self.logs) < FEWEST_STAGES or stage not in self.logs:
+            return 1.0
+        mean = float(np.mean([np.median(blocks) for blocks in self.logs.values()]))
+        return exp(mean - float(np.median(self.logs[stage])))
