@@ -16,8 +16,8 @@ import yaml
 __all__ = ["optimised", "repriced"]
 
 _FARTHING = [sys.executable, "-c", "from farthing.cli import main; main()"]
-_FIRST = re.compile(r"^\s*(quick|✔|✘|\?)\s", re.MULTILINE)
-"""A line that gives a verdict: the quick one, or the last."""
+_FIRST = re.compile(r"^\s*(first look\s+\d+:\d\d|✔|✘|\?)\s", re.MULTILINE)
+"""A line that gives a verdict: the first, wide one (``first look  1:02  ≈ …``, not the progress of it), or the last."""
 _LONGEST_S = 3600.0
 _TRACE_HOURS = 48
 
