@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +18,6 @@ import onnx
 import orjson
 import pytest
 from echo_models import Reader, ask, echo_model, image_model, many_types, request_bytes, running, text_model
-from long_bodies import (
-    LIMITS,
-    MIB,
-    MOST_REFUSED,
-    MOST_TAKEN,
-    REFUSED,
-    STALL_S,
-    TAKEN,
-    document,
-    longest_step_s,
-    outcome,
-    peak_of,
-    read,
-    wide_model,
-)
 from onnx import TensorProto, helper
 
 from farthing.nouns import TensorSpec
@@ -51,6 +36,21 @@ from farthing.serve.protocol.signatures import signature_of
 from farthing.serve.protocol.strict_json import read_json
 from farthing.serve.requests import Problem
 from farthing.serve.turns import at_once
+from long_bodies import (
+    LIMITS,
+    MIB,
+    MOST_REFUSED,
+    MOST_TAKEN,
+    REFUSED,
+    STALL_S,
+    TAKEN,
+    document,
+    longest_step_s,
+    outcome,
+    peak_of,
+    read,
+    wide_model,
+)
 
 # — the same as for short bodies ———————————————————————————————————————————————————————————————————————————————————————
 
@@ -263,6 +263,7 @@ def test_inflating_in_steps():
 
 
 # — memory and stalls ——————————————————————————————————————————————————————————————————————————————————————————————————
+
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refused_body_takes_three_times_its_bytes_at_most(name):
