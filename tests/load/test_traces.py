@@ -224,7 +224,7 @@ RATES = [200.5, 201.25, 199.75, 203.0, 202.5]
 def test_rates_are_counted_by_their_period(tmp_path: Path, name: str, per_s: float) -> None:
     trace = read(tmp_path, at_minutes(RATES, f"Time,{name}"))
     assert trace.counts == pytest.approx(np.array(RATES) * 60 / per_s)
-    assert trace.read_as.startswith("rates a ")
+    assert trace.read_as.startswith(("rates a ", "rates an "))
 
 
 @pytest.mark.parametrize("name", ["requests", "value", "count", "Value #A"])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
-from farthing.load.traces.asked import PERIODS, asks
+from farthing.load.traces.asked import asks
 from farthing.load.traces.cells import Cells
 from farthing.load.traces.columns import Chosen
 from farthing.load.written_numbers import cell_number, plainly
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _LIKE_A_COUNTER_FROM, _SOME, _LEVEL = 10, 3, 10.0
 _RESTARTS_FRAC, _RESTART_TO_FRAC = 0.05, 0.1
+_A_PERIOD = {1.0: "rates a second", 60.0: "rates a minute", 3600.0: "rates an hour", 86_400.0: "rates a day"}
 _WORD = {"counts": "count", "rates": "rate", "counter": "total"}
 
 
@@ -121,9 +122,9 @@ def requests_in(cells: Cells, chosen: Chosen, values: Floats, step_s: float) -> 
     """
     named = f" (column {cells.name(chosen.column)})" if chosen.column is not None and cells.header else ""
     if chosen.kind == "rates":
-        assert chosen.per is not None
-        per = {"s": "second", "min": "minute", "h": "hour"}[chosen.per]
-        return Series(requests=values * step_s / PERIODS[chosen.per], said=f"rates a {per} each {step_s:g} s{named}")
+        assert chosen.per_s is not None
+        per = _A_PERIOD.get(chosen.per_s, f"rates per {chosen.per_s:g} s")
+        return Series(requests=values * step_s / chosen.per_s, said=f"{per} each {step_s:g} s{named}")
     if chosen.kind == "counter":
         return _differences(cells, values, step_s, named)
     return Series(requests=values, said=f"counts by step of {step_s:g} s{named}")

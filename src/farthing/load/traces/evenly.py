@@ -1,0 +1,95 @@
+"""Whether rows stand at even steps, as those of one series or of several do, and not as requests arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farthing.load.traces.cells import Cells
+from farthing.load.traces.times import Times
+
+__all__ = ["Evenly", "apart_evenly"]
+
+Floats = NDArray[np.float64]
+
+_EVEN_FRAC, _ALIKE_FRAC = 0.75, 0.1
+_LEAST_STEP_S = 0.5
+_LEAST_ROWS = 3
+"""Of each series on average, so that its steps say something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evenly:
+    """How rows stand evenly apart.
+
+    Attributes:
+        said: In words.
+        label: Column that tells the series apart, None where there is one series or none does.
+    """
+
+    said: str
+    label: int | None = None
+
+
+def apart_evenly(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
+    """How rows with numbers beside the time stand evenly apart; None where they do not.
+
+    One series stands at an even step. Several (``timestamp,pod,load``) have equally many rows at each moment, most of
+    them where some are missing, or each its own even step where a column names it.
+
+    Args:
+        cells: Of the file.
+        times: Read from it.
+        numbers: Columns with numbers, without that of the times.
+    """
+    if not numbers:
+        return None
+    step_s = _step_s(np.diff(times.seconds))
+    if step_s is not None:
+        return Evenly(said=f"rows stand {step_s:g} s apart")
+    return _by_moment(times) or _by_label(cells, times, numbers)
+
+
+def _step_s(apart_s: Floats) -> float | None:
+    """The usual distance of two rows where most are that far apart and it is no rounding to whole seconds."""
+    if apart_s.size == 0:
+        return None
+    step_s = float(np.median(apart_s))
+    even = step_s >= _LEAST_STEP_S and (np.abs(apart_s - step_s) <= _ALIKE_FRAC * step_s).mean() >= _EVEN_FRAC
+    return step_s if even else None
+
+
+def _by_moment(times: Times) -> Evenly | None:
+    """Rows of several series at the same moments; the rows of a log that rounds its times are not equally many."""
+    moments, rows = np.unique(times.seconds, return_counts=True)
+    usual = int(np.median(rows))
+    step_s = _step_s(np.diff(moments))
+    if step_s is None or usual < 2 or (rows == usual).mean() < _EVEN_FRAC:
+        return None
+    return Evenly(said=f"{usual} rows stand at each moment, {step_s:g} s apart, as of {usual} series")
+
+
+def _by_label(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
+    """Rows of several series that a column names, at one moment or not."""
+    for k in range(cells.width):
+        if k != times.column and numbers != [k]:
+            found = _of_label(cells, times, k)
+            if found is not None:
+                return found
+    return None
+
+
+def _of_label(cells: Cells, times: Times, label: int) -> Evenly | None:
+    names, place = np.unique(np.array(cells.column(label)), return_inverse=True)
+    if not 2 <= names.size <= len(cells.rows) / _LEAST_ROWS:
+        return None
+    order = np.argsort(place, kind="stable")
+    apart_s = np.diff(times.seconds[order])[np.diff(place[order]) == 0]
+    step_s = _step_s(apart_s)
+    if step_s is None:
+        return None
+    return Evenly(
+        said=f"rows stand {step_s:g} s apart in each of {names.size} series ({cells.name(label)})", label=label
+    )
