@@ -159,6 +159,19 @@ def test_several_series_that_no_column_names(tmp_path: Path, missing: int) -> No
         CsvArrivals().trace(log_of(tmp_path, rows))
 
 
+@pytest.mark.parametrize("apart_s", [30.0, 20.0, 0.0])
+def test_rates_of_series_that_take_turns(tmp_path: Path, apart_s: float) -> None:
+    path = log_of(tmp_path, long(apart_s=apart_s), "timestamp,pod,rps")
+    with pytest.raises(TraceError, match=r"60 s apart in each of 2 series \(“pod”\)"):
+        CsvArrivals().trace(path)
+
+
+def test_rates_with_a_day_beside_them(tmp_path: Path) -> None:
+    rows = [(3600.0 * k, f"{('Mon', 'Tue', 'Wed')[k // 24 % 3]},{40 + k}") for k in range(144)]
+    trace = CsvArrivals().trace(log_of(tmp_path, rows, "timestamp,weekday,rps"))
+    assert (trace.step_s, trace.counts[0]) == (3600, 40 * 3600)
+
+
 @pytest.mark.parametrize(("per_s", "round_s"), [(0.5, 1), (5.0, 1), (30.0, 1), (0.2, 60), (2.0, 60), (20.0, 0)])
 def test_a_log_stays_a_log(tmp_path: Path, per_s: float, round_s: int) -> None:
     """Poisson arrivals of two hosts with latencies, times rounded to seconds or minutes, are a row a request."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from farthing.errors import TraceError
 from farthing.load.traces.asked import PERIODS, TraceAsked, TraceKind, asks
 from farthing.load.traces.cells import Cells, moment_of
-from farthing.load.traces.evenly import apart_evenly
+from farthing.load.traces.evenly import apart_evenly, taking_turns
 from farthing.load.traces.names import Named, is_time, named, not_the_arrivals
 from farthing.load.traces.times import Times
 from farthing.load.written_numbers import cell_number
@@ -100,7 +100,17 @@ def choose(cells: Cells, time: int | None, times: Times | None, asked: TraceAske
             _refuse_part_of_requests(cells, others)
             return Chosen(column=None, kind="timestamps", guessed=True)
         raise asks(cells.path, "no column holds numbers", "kind: timestamps")
-    return _kind_of(cells, column, asked)
+    chosen = _kind_of(cells, column, asked)
+    if chosen.kind == "rates" and times is not None:
+        _refuse_turns(cells, others, times)
+    return chosen
+
+
+def _refuse_turns(cells: Cells, others: list[int], times: Times) -> None:
+    """Refuse rates of several series whose rows take turns: each holds for longer than until the next row."""
+    turns = taking_turns(cells, times, [k for k in others if _numeric(cells, k)])
+    if turns is not None:
+        raise TraceError(f"the trace {cells.path}: {turns.said}", hint="add the series up, one row a step")
 
 
 def _rows_are_requests(cells: Cells, time: int | None) -> Chosen:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from farthing.load.traces.cells import Cells
 from farthing.load.traces.times import Times
 
-__all__ = ["Evenly", "apart_evenly"]
+__all__ = ["Evenly", "apart_evenly", "taking_turns"]
 
 Floats = NDArray[np.float64]
 
 _EVEN_FRAC, _ALIKE_FRAC = 0.75, 0.1
 _LEAST_STEP_S = 0.5
+_TURNS = 1.5
 _LEAST_ROWS = 3
 """Of each series on average, so that its steps say something."""
 
@@ -25,10 +26,12 @@ class Evenly:
     """How rows stand evenly apart.
 
     Attributes:
+        step_s: Of one series, in seconds.
         said: In words.
         label: Column that tells the series apart, None where there is one series or none does.
     """
 
+    step_s: float
     said: str
     label: int | None = None
 
@@ -48,8 +51,21 @@ def apart_evenly(cells: Cells, times: Times, numbers: list[int]) -> Evenly | Non
         return None
     step_s = _step_s(np.diff(times.seconds))
     if step_s is not None:
-        return Evenly(said=f"rows stand {step_s:g} s apart")
+        return Evenly(step_s=step_s, said=f"rows stand {step_s:g} s apart")
     return _by_moment(times) or _by_label(cells, times, numbers)
+
+
+def taking_turns(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
+    """How rows of several series take turns (pod a at each minute, pod b half a minute later); None where none do.
+
+    Each series then has a longer step than the rows have, and a rate holds for that longer step.
+    """
+    apart_s = float(np.median(np.diff(times.seconds))) if times.seconds.size > 1 else 0.0
+    for k in range(cells.width):
+        found = None if k == times.column or k in numbers else _of_label(cells, times, k)
+        if found is not None and found.step_s > _TURNS * apart_s:
+            return found
+    return None
 
 
 def _step_s(apart_s: Floats) -> float | None:
@@ -68,7 +84,7 @@ def _by_moment(times: Times) -> Evenly | None:
     step_s = _step_s(np.diff(moments))
     if step_s is None or usual < 2 or (rows == usual).mean() < _EVEN_FRAC:
         return None
-    return Evenly(said=f"{usual} rows stand at each moment, {step_s:g} s apart, as of {usual} series")
+    return Evenly(step_s=step_s, said=f"{usual} rows stand at each moment, {step_s:g} s apart, as of {usual} series")
 
 
 def _by_label(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
@@ -91,5 +107,7 @@ def _of_label(cells: Cells, times: Times, label: int) -> Evenly | None:
     if step_s is None:
         return None
     return Evenly(
-        said=f"rows stand {step_s:g} s apart in each of {names.size} series ({cells.name(label)})", label=label
+        step_s=step_s,
+        said=f"rows stand {step_s:g} s apart in each of {names.size} series ({cells.name(label)})",
+        label=label,
     )
