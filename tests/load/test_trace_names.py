@@ -56,7 +56,8 @@ def test_rates_of_any_period(tmp_path: Path, name: str, per_s: float) -> None:
         "current requests", "open_requests", "requests_deferred", "throttled_requests", "rejected_requests",
         "RequestsDropped", "blocked requests", "retried requests", "cache_hits", "requests_4xx", "requests_404",
         "HTTPCode_Target_2XX_Count", "requests_pod_1", "pod1 requests", "instance_requests", "requests replica 2",
-        "web host requests", 'http_requests_total{instance=""10.0.0.1:9090""}', "http.requests{pod:intents-1}",
+        "web host requests", "server2 requests", "requests/sec/server", "req_s",
+        "rolling requests", "backend-1 rps", 'http_requests_total{instance=""10.0.0.1:9090""}', "http.requests{pod:intents-1}",
         "avg_requests", "Requests (Avg)", "requests per second per target", "requests today",
     ],
 )  # fmt: skip
@@ -156,6 +157,12 @@ def test_several_series_below_each_other_are_no_log(tmp_path: Path, rows: list[t
 def test_several_series_that_no_column_names(tmp_path: Path, missing: int) -> None:
     rows = [(t, rest.split(",")[1]) for t, rest in long(missing)]
     with pytest.raises(TraceError, match="2 rows stand at each moment, 60 s apart, as of 2 series"):
+        CsvArrivals().trace(log_of(tmp_path, rows))
+
+
+def test_several_series_that_come_and_go(tmp_path: Path) -> None:
+    rows = [(60.0 * k, f"{40 + p}") for k in range(60) for p in range(2 + k // 20)]
+    with pytest.raises(TraceError, match="3 rows stand at each moment"):
         CsvArrivals().trace(log_of(tmp_path, rows))
 
 

@@ -335,6 +335,14 @@ def test_what_is_unclear_is_never_read(tmp_path: Path, text: str, says: str) -> 
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize("thousands", ["1.234", "12.000"])
+def test_points_between_thousands_of_counts(tmp_path: Path, thousands: str) -> None:
+    text = f"time;requests\n2026-01-01T00:00;950\n2026-01-01T00:01;{thousands}\n2026-01-01T00:02;870\n"
+    with pytest.raises(TraceError, match=f"line 3: the count is '{thousands}', which may be .* or {thousands[:-4]}"):
+        read(tmp_path, text)
+    assert list(read(tmp_path, text.replace("950", "950.000").replace("870", "0.000").replace("1.234", "1.000")).counts)
+
+
 def test_semicolons_and_a_separator_line(tmp_path: Path) -> None:
     rows = "2026-01-01T00:00{0}1\n2026-01-01T00:01{0}2\n"
     for text in ("time;count\n" + rows.format(";"), "sep=,\ntime,count\n" + rows.format(",")):

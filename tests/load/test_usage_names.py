@@ -31,7 +31,12 @@ LITTLE = ("0.4", "0.5", "0.6")
         ("instance/cpu/utilization", LITTLE, 0.5), ("cpu_percent", ("0.4%", "0.5", "0.6"), 0.005),
         ("cpu", ("40", "50", "60"), 0.5), ("value", ("0.5", "0.5", "20"), 0.07), ("web-1", ("40", "50", "60"), 0.5),
         ("cpu_limit_utilization", LITTLE, 0.5), ("cpu_avg_5min", ("40", "50", "60"), 0.5),
-        ("gpu_util", ("40", "50", "60"), 0.5), ("cpu_load", ("40", "50", "60"), 0.5),
+        ("gpu_util", ("40", "50", "60"), 0.5), ("cpu_load", ("40", "50", "60"), 0.5), ("cpu_time_percent", LITTLE, 0.005),
+        ("not idle", ("40", "50", "60"), 0.5), ("100 - cpu_idle", LITTLE, 0.005), ("1 - idle", LITTLE, 0.5),
+        ('"100 - (avg(rate(node_cpu_seconds_total{mode=""idle""}[5m])) * 100)"', LITTLE, 0.005),
+        ('"avg(rate(container_cpu_usage_seconds_total{pod=~""intents.*""}[5m])) / 2"', LITTLE, 0.5),
+        ('"sum(rate(node_cpu_seconds_total{mode!=""idle""}[5m])) / count(node_cpu)"', LITTLE, 0.5),
+        ("cpu per cent", LITTLE, 0.005), ("Auslastung in %", LITTLE, 0.005),
     ],
 )  # fmt: skip
 def test_the_name_decides(tmp_path: Path, header: str, values: tuple[str, ...], frac: float) -> None:
@@ -56,7 +61,17 @@ def test_per_cent_signs_stand_everywhere_or_nowhere(tmp_path: Path) -> None:
         read_usage(written(tmp_path, "cpu", ("40%", "41%", "0.4")))
 
 
-@pytest.mark.parametrize("header", ["cpu_idle", "system.cpu.idle", "% Idle Time", "available_cpu", "CPU free"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "cpu_idle",
+        '"rate(node_cpu_seconds_total{mode=""idle""}[5m])"',
+        "system.cpu.idle",
+        "% Idle Time",
+        "available_cpu",
+        "CPU free",
+    ],
+)
 def test_what_idled_is_not_what_was_busy(tmp_path: Path, header: str) -> None:
     with pytest.raises(TraceError, match="says how idle the fleet was, not how busy") as e:
         read_usage(written(tmp_path, header, ("60", "70", "80")))
@@ -85,3 +100,11 @@ def test_the_utilisation_beside_other_things_is_found(tmp_path: Path) -> None:
     usage = read_usage(path)
     assert usage_frac(usage) == pytest.approx(0.5)
     assert usage.read_as == "per cent in “cpu_percent”"
+
+
+def test_several_hosts_are_to_be_averaged(tmp_path: Path) -> None:
+    path = tmp_path / "u.csv"
+    path.write_text("time,host,cpu_percent\n" + "".join(f"2026-11-02T0{k}:00,{h},40\n" for k in range(3) for h in "ab"))
+    with pytest.raises(TraceError, match=r"row 2 of the data: .* does not come after") as e:
+        read_usage(path)
+    assert e.value.hint == "one row a step, the mean over all replicas"

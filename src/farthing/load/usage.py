@@ -116,7 +116,8 @@ def _times(path: Path, cells: Sequence[str]) -> NDArray[np.float64]:
         before = found[k - 1] if k else None
         if at is None or (before is not None and at <= before):
             problem = "is no time" if at is None else f"does not come after {cells[k - 1]}"
-            raise TraceError(f"{path} row {k + 1} of the data: {cell!r} {problem}", hint="sort it by time")
+            hint = "one row a step, the mean over all replicas" if at == before else "sort it by time"
+            raise TraceError(f"{path} row {k + 1} of the data: {cell!r} {problem}", hint=hint)
     return np.array(found, dtype=np.float64)
 
 

@@ -27,10 +27,14 @@ _UTILISATION, _PER_CENT, _FRACTION, _IDLE, _NOT_BUSY = (
     frozenset(group.split())
     for group in (_UTILISATION_WORDS, _PER_CENT_WORDS, _FRACTION_WORDS, _IDLE_WORDS, _NOT_BUSY_WORDS)
 )
-_OF_TIME = re.compile(
-    r"\b\d+[ _-]?min\b|(?<=processor)[ _]time|(?<=busy)[ _]time|(?<=cpu)[ _]time(?=.*%)", re.IGNORECASE
+_NO_MATTER = re.compile(
+    r"\b\d+[ _-]?min\b|(?<=processor)[ _]time|(?<=busy)[ _]time|(?<=cpu)[ _]time(?=.*(?:%|perc|pct))|(?<=cpu)(?:_usage)?_seconds"
+    r"|(?:\bnon|\bnot)[ _-]*idle|\bcount(?= ?\()|!=\W*idle",
+    re.IGNORECASE,
 )
-"""Minutes of a mean, and shares of time (Windows' ``% Processor Time``)."""
+"""Minutes of a mean, shares of time (Windows' ``% Processor Time``), what was not idle, Prometheus' functions."""
+_LESS_IDLE = re.compile(r"\s*\(?\s*(1|100)\s*[-−–]\s*")
+"""``100 - (avg(rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100)``, as dashboards have it."""
 
 
 def called_utilisation(name: str) -> bool:
@@ -41,7 +45,8 @@ def called_utilisation(name: str) -> bool:
 
 def not_busy(name: str) -> str | None:
     """The word by which a column is no utilisation (``memory_percent``, ``cpu_idle``, ``requests``), None for none."""
-    found = words(_OF_TIME.sub(" ", name))
+    less = _LESS_IDLE.match(name) is not None
+    found = [word for word in words(_NO_MATTER.sub(" ", name)) if not (less and word in _IDLE)]
     if "load" in found and not {"cpu", "gpu", "processor"} & set(found):
         return "load"  # average of runnable processes
     if "limit" in found and not called_utilisation(name.lower().replace("cpu", "")):
@@ -51,12 +56,20 @@ def not_busy(name: str) -> str | None:
 
 def says_idle(name: str) -> bool:
     """Whether a name speaks of what is left (``cpu_idle``)."""
-    return bool(_IDLE & set(words(name)))
+    return not_busy(name) in _IDLE
 
 
 def says_per_cent(name: str) -> bool | None:
     """True where a name says per cent, False where it says a fraction, None where neither."""
     found = set(words(name))
-    if "%" in name or found & _PER_CENT or _ALWAYS_PER_CENT.search(name):
+    less = _LESS_IDLE.match(name)
+    if less is not None:
+        return less[1] == "100"
+    if (
+        "%" in name
+        or re.search(r"\bper[ -]cent", name, re.IGNORECASE)
+        or found & _PER_CENT
+        or _ALWAYS_PER_CENT.search(name)
+    ):
         return True
     return False if found & _FRACTION else None

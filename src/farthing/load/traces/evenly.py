@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 _EVEN_FRAC, _ALIKE_FRAC = 0.75, 0.1
 _LEAST_STEP_S = 0.5
 _TURNS = 1.5
+_DISPERSION, _MANY = 0.3, 20
+"""Variance by mean of rows at a moment, of Poisson arrivals 1; and the moments from which it says something."""
 _LEAST_ROWS = 3
 """Of each series on average, so that its steps say something."""
 
@@ -78,11 +80,15 @@ def _step_s(apart_s: Floats) -> float | None:
 
 
 def _by_moment(times: Times) -> Evenly | None:
-    """Rows of several series at the same moments; the rows of a log that rounds its times are not equally many."""
+    """Rows of several series at the same moments; the rows of a log that rounds its times are not equally many.
+
+    Series that come and go (pods of a fleet that scales) vary far less than arrivals do, whose variance is their mean.
+    """
     moments, rows = np.unique(times.seconds, return_counts=True)
     usual = int(np.median(rows))
     step_s = _step_s(np.diff(moments))
-    if step_s is None or usual < 2 or (rows == usual).mean() < _EVEN_FRAC:
+    alike = (rows == usual).mean() >= _EVEN_FRAC or (moments.size >= _MANY and rows.var() < _DISPERSION * rows.mean())
+    if step_s is None or usual < 2 or not alike:
         return None
     return Evenly(step_s=step_s, said=f"{usual} rows stand at each moment, {step_s:g} s apart, as of {usual} series")
 

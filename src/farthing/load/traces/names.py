@@ -58,8 +58,10 @@ _THINGS_WORDS = (
     "instances replicas pods hosts nodes containers workers shards partitions vms machines regions zones tenants "
     "targets"
 )
+_NUMBERED_WORDS = "server backend upstream target endpoint member"
+"""Words for a whole that mean a part with a number behind them (``server2``)."""
 _LABELS_WORDS = "path paths handler route uri url method endpoint quantile customer client statuscode backend"
-_AVERAGED_WORDS = "mean avg average averaged"
+_AVERAGED_WORDS = "mean avg average averaged rolling moving trailing sliding"
 _GROWING_WORDS = "cumulative cumulated accumulated lifetime"
 _SINCE_WORDS = "today since"
 _TIMES, _REQUESTS, _NOUNS, _COUNTS, _NEUTRAL, _OTHER, _PART, _THINGS, _AVERAGED, _GROWING = (
@@ -70,6 +72,7 @@ _TIMES, _REQUESTS, _NOUNS, _COUNTS, _NEUTRAL, _OTHER, _PART, _THINGS, _AVERAGED,
     )
 )  # fmt: skip
 _NOT_ALL = frozenset(f"{_STATE_WORDS} {_UNSERVED_WORDS} {_SINCE_WORDS}".split())
+_NUMBERED = frozenset(_NUMBERED_WORDS.split())
 _LABELLED = _PART | frozenset(_LABELS_WORDS.split()) | _OTHER
 _COUNTED = _REQUESTS | _NOUNS | frozenset(_RATES)
 _RATELIKE = _COUNTS | _NEUTRAL
@@ -150,7 +153,12 @@ def _within(of: Phrases) -> Named:
 def _is_other(name: str, of: Phrases) -> bool:
     """Whether a name has a word for something that is no number of requests."""
     known = set(of.words)
-    if "%" in name or known & _OTHER or any(_PERCENTILE.fullmatch(word) for word in of.words):
+    if (
+        "%" in name
+        or name.lower().endswith("_s")
+        or known & _OTHER
+        or any(_PERCENTILE.fullmatch(word) for word in of.words)
+    ):
         return True
     return bool(known & _THINGS) and not known & _REQUESTS
 
@@ -173,6 +181,8 @@ def _not_plain(of: Phrases) -> Iterator[str]:
     for word, after in zip(of.words, (*of.words[1:], "")):
         if word == "open" and (not after or after in _COUNTED):  # and not OpenAI, OpenVINO
             yield word
+        if word in _NUMBERED and after.isdigit():
+            yield f"{word} {after}"
         if word in _NOT_ALL or word in _PART or _THOUSANDS.fullmatch(word) or _OF_A_STATUS.fullmatch(word):
             yield word
     yield from (word for word in of.labels if word in _LABELLED)

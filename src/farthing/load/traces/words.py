@@ -111,7 +111,7 @@ def _parts_names(text: str, found: re.Match[str], counted: frozenset[str]) -> bo
     """Whether a stroke stands between parts of a metric's name."""
     before = _WORD.findall(text[: found.start()])
     attached = found[1] == "/" and text[: found.start()][-1:].isalnum()
-    return attached and (before[-1] not in counted or found[3] in counted)
+    return attached and ((before[-1] not in counted and before[-1] not in _UNITS_S) or found[3] in counted)
 
 
 def _window(text: str) -> tuple[str, float | None]:
