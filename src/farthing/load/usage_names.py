@@ -28,8 +28,8 @@ _UTILISATION, _PER_CENT, _FRACTION, _IDLE, _NOT_BUSY = (
     for group in (_UTILISATION_WORDS, _PER_CENT_WORDS, _FRACTION_WORDS, _IDLE_WORDS, _NOT_BUSY_WORDS)
 )
 _NO_MATTER = re.compile(
-    r"\b\d+[ _-]?min\b|(?<=processor)[ _]time|(?<=busy)[ _]time|(?<=cpu)[ _]time(?=.*(?:%|perc|pct))|(?<=cpu)(?:_usage)?_seconds"
-    r"|(?:\bnon|\bnot)[ _-]*idle|\bcount(?= ?\()|!=\W*idle",
+    r"\b\d+[ _-]?min\b|(?<=processor)[ _]time|(?<=busy)[ _]time|(?<=cpu)[ _]time(?=.*(?:%|perc|pct))"
+    r"|(?<=cpu)(?:_usage)?_seconds|(?:\bnon|\bnot)[ _-]*idle|\bcount(?= ?\()|!=\W*idle",
     re.IGNORECASE,
 )
 """Minutes of a mean, shares of time (Windows' ``% Processor Time``), what was not idle, Prometheus' functions."""

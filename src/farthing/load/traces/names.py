@@ -153,12 +153,8 @@ def _within(of: Phrases) -> Named:
 def _is_other(name: str, of: Phrases) -> bool:
     """Whether a name has a word for something that is no number of requests."""
     known = set(of.words)
-    if (
-        "%" in name
-        or name.lower().endswith("_s")
-        or known & _OTHER
-        or any(_PERCENTILE.fullmatch(word) for word in of.words)
-    ):
+    seconds = name.endswith("_s") and of.words[-1:] == ("s",)
+    if "%" in name or seconds or known & _OTHER or any(_PERCENTILE.fullmatch(word) for word in of.words):
         return True
     return bool(known & _THINGS) and not known & _REQUESTS
 
