@@ -156,8 +156,9 @@ def test_several_series_below_each_other_are_no_log(tmp_path: Path, rows: list[t
 @pytest.mark.parametrize("missing", [0, 11])
 def test_several_series_that_no_column_names(tmp_path: Path, missing: int) -> None:
     rows = [(t, rest.split(",")[1]) for t, rest in long(missing)]
-    with pytest.raises(TraceError, match="2 rows stand at each moment, 60 s apart, as of 2 series"):
+    with pytest.raises(TraceError, match="2 rows stand at each moment, 60 s apart, as of 2 series") as e:
         CsvArrivals().trace(log_of(tmp_path, rows))
+    assert str(e.value.hint).startswith("add the series up, one row a step")
 
 
 def test_several_series_that_come_and_go(tmp_path: Path) -> None:

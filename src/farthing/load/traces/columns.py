@@ -206,12 +206,17 @@ def _refuse_numbers_at_even_steps(cells: Cells, others: list[int], times: Times)
         return
     numbers = [k for k in numbers if k != apart.label]
     names = ", ".join(cells.name(k) for k in numbers[:_SHOWN])
+    said = f"{apart.said}, and {names} {'hold' if len(numbers) > 1 else 'holds'} numbers of an unknown kind"
+    if apart.several:
+        raise TraceError(
+            f"the trace {cells.path}: {said}",
+            hint="add the series up, one row a step (timestamp,requests); a row a request: --trace-kind timestamps",
+        )
     column = () if len(numbers) == 1 or not cells.header else (f"column: {cells.header[numbers[0]]}",)
     why = next((w for k in numbers if cells.header and (w := not_the_arrivals(cells.header[k]))), None)
     raise asks(
         cells.path,
-        f"{apart.said}, and {names} {'hold' if len(numbers) > 1 else 'holds'} numbers of an unknown kind"
-        f"{f'; {_of(why)}' if why else ''}",
+        f"{said}; {_of(why)}" if why else said,
         *_ALL_KINDS,
         *column,
         "kind: timestamps (a row a request)",

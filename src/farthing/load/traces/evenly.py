@@ -30,11 +30,13 @@ class Evenly:
     Attributes:
         step_s: Of one series, in seconds.
         said: In words.
+        several: Whether the rows are of several series.
         label: Column that tells the series apart, None where there is one series or none does.
     """
 
     step_s: float
     said: str
+    several: bool = False
     label: int | None = None
 
 
@@ -90,7 +92,9 @@ def _by_moment(times: Times) -> Evenly | None:
     alike = (rows == usual).mean() >= _EVEN_FRAC or (moments.size >= _MANY and rows.var() < _DISPERSION * rows.mean())
     if step_s is None or usual < 2 or not alike:
         return None
-    return Evenly(step_s=step_s, said=f"{usual} rows stand at each moment, {step_s:g} s apart, as of {usual} series")
+    return Evenly(
+        step_s=step_s, said=f"{usual} rows stand at each moment, {step_s:g} s apart, as of {usual} series", several=True
+    )
 
 
 def _by_label(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
@@ -115,5 +119,6 @@ def _of_label(cells: Cells, times: Times, label: int) -> Evenly | None:
     return Evenly(
         step_s=step_s,
         said=f"rows stand {step_s:g} s apart in each of {names.size} series ({cells.name(label)})",
+        several=True,
         label=label,
     )
