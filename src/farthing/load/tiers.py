@@ -271,7 +271,7 @@ def _url(text: str, name: str) -> str:
 
 
 _REPLICA_KEYS = ("purchase", "count", "sla_rps", "offer", "region", "term", "url")
-_READ: Mapping[str, Callable[[object, str], float]] = {"count": units.count, "sla_rps": units.count}
+_READ: Mapping[str, Callable[[object, str], float]] = {"count": units.count, "sla_rps": units.rate}
 
 
 def _replicas(item: object, where: str) -> TierReplicas:
