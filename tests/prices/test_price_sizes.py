@@ -165,7 +165,9 @@ def test_an_effective_price_is_never_below_its_up_front_part(
         import_prices(written(hourly))
     assert f"usd_per_hour is {float(hourly):g}, and the up-front part alone is {share}" in e.value.message
     assert "1 more" not in e.value.message
-    assert f"write {whole} ({float(hourly):g} + {share}) if {float(hourly):g} is what is paid by the hour" in str(e.value.hint)
+    assert f"write {whole} ({float(hourly):g} + {share}) if {float(hourly):g} is what is paid by the hour" in str(
+        e.value.hint
+    )
     (bought,) = import_prices(written(whole))
     assert bought.usd_per_hour == float(whole)
 
