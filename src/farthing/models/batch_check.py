@@ -4,9 +4,9 @@ A free first dimension proves nothing: a detector's is the number of boxes, a se
 model may normalise or rank over its whole batch. So requests are answered alone first, then in batches of several
 sizes; rows and values must be the same. An output that no request has changed shows nothing: a detector that finds no
 box in made-up images answers zeros alone and together. Exactly the same values cannot be: sums of floating-point
-numbers depend on their order, which kernels choose by the batch's size. How far two answers may lie apart is a :class:`Margin`. Where numbers of few
-bits make it wide, the same request must get the same answer beside other mates too, to the margin of FP32: in a batch
-of the same size the kernels are the same.
+numbers depend on their order, which kernels choose by the batch's size. How far two answers may lie apart is a
+:class:`Margin`. Where numbers of few bits make it wide, the same request must get the same answer beside other mates
+too, to the margin of FP32: in a batch of the same size the kernels are the same.
 
 Activations that are quantized as they come (``DynamicQuantizeLinear``) take one step for a whole tensor, so that every
 row of a batch moves every other a little. That step depends on the smallest and largest value alone, not on how often
