@@ -66,7 +66,7 @@ def test_a_fault_in_working_out_the_plan(
     assert type(error).__name__ in raised.value.message
     assert "working out the costs of what was measured" in raised.value.message
     assert raised.value.hint is not None
-    assert "the same command goes on from there" in raised.value.hint
+    assert "the same command (without --fresh) goes on from there" in raised.value.hint
     assert "2 finished steps" in raised.value.hint
     assert len(read_measurements(out / "measurements.parquet")) == 1
     known = json.loads((out / "measured.json").read_text())
