@@ -278,7 +278,7 @@ def test_a_promise_that_p99_keeps_and_a_higher_level_breaks_is_not_met(
     if outcome != "met":
         assert plan.chosen is None
         assert plan.verdict.reasons[0] == "no candidate answers within 30 ms at p99.9"
-        assert "comes nearest; under load: p99.9 40 ms at " in plan.verdict.reasons[1]
+        assert " comes nearest; " in plan.verdict.reasons[1]
         assert "p99.9 12.0 ms" in nearest_sentence(plan)
         assert any(e.reason.startswith("under load: p99.9 40 ms at ") for e in plan.evaluations)
         assert plan.verdict.hint.startswith("--p999 ")
