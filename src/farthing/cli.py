@@ -121,7 +121,9 @@ workload_options = _options(
     click.option("--example-shape", metavar="3,224,224", help="One sample's shape, for a PyTorch module."),
     click.option("--baseline-engine", metavar="NAME", help="What serves today: pytorch, onnxruntime, openvino."),
     click.option(
-        "--baseline-precision", metavar="NAME", help="Of today's arithmetic: fp32 (default), bf16, fp16, int8."
+        "--baseline-precision",
+        metavar="NAME",
+        help="Precision of what serves today: fp32, bf16, fp16 or int8; default: as read from the model's file.",
     ),
     click.option("--baseline-batch", type=int, help="Largest batch today."),
     *traffic_options,
@@ -403,7 +405,7 @@ def _print_json(kind: str, noun: Any) -> None:
     click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))
 
 
-_RESUMES = "finished measurements are kept, the same command resumes"
+_RESUMES = "finished measurements are kept; the same command (without --fresh) resumes"
 _KEPT = {
     "optimize": _RESUMES,
     "profile": _RESUMES,

@@ -13,7 +13,7 @@ from exported_nets import Net
 from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.errors import EngineError, ModelError
-from farthing.models.onnx_files import check_external_data
+from farthing.models.onnx_files import check_external_data, operator_kinds
 
 
 def load(path: Path, precision="fp32", threads=1, device="cpu"):
@@ -142,6 +142,88 @@ def test_external_data_cannot_leave_the_folder(tmp_path: Path, how: str) -> None
         os.link(secret, tmp_path / "m" / "w.bin")
     with pytest.raises(ModelError, match="external data"):
         load(path)
+
+
+def stored_elsewhere(name: str = "w", dims: tuple[int, ...] = (4, 4)) -> onnx.TensorProto:
+    """A tensor that lies in a file outside the model's folder."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=dims)
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../secret.bin")
+    return tensor
+
+
+def sparse(side: str) -> onnx.SparseTensorProto:
+    """A sparse tensor one of whose halves lies elsewhere."""
+    halves = {
+        "values": numpy_helper.from_array(np.ones(1, np.float32), "v"),
+        "indices": numpy_helper.from_array(np.zeros(1, np.int64), "i"),
+    }
+    return onnx.SparseTensorProto(**halves | {side: stored_elsewhere(side, (1,))}, dims=[4])
+
+
+def constant(**attribute: object) -> onnx.NodeProto:
+    node = helper.make_node("Constant", [], ["c"])
+    node.attribute.add(**attribute)
+    return node
+
+
+def one() -> onnx.NodeProto:
+    return constant(name="value", t=stored_elsewhere(), type="TENSOR")
+
+
+def graph(*nodes: onnx.NodeProto, initializers: tuple[onnx.TensorProto, ...] = ()) -> onnx.GraphProto:
+    return onnx.GraphProto(name="g", node=nodes, initializer=initializers)
+
+
+def holding(inner: onnx.GraphProto) -> onnx.NodeProto:
+    node = helper.make_node("If", ["b"], ["r"])
+    node.attribute.add(name="then_branch", g=inner, type="GRAPH")
+    return node
+
+
+def function(*nodes: onnx.NodeProto, **more: object) -> onnx.FunctionProto:
+    return onnx.FunctionProto(name="f", domain="d", node=nodes, **more)
+
+
+def default(**attribute: object) -> list[onnx.AttributeProto]:
+    return [onnx.AttributeProto(name="a", **attribute)]
+
+
+PLACES = {
+    "initializer": {"graph": graph(initializers=(stored_elsewhere(),))},
+    "sparse initializer": {"graph": onnx.GraphProto(sparse_initializer=[sparse("values")])},
+    "attribute": {"graph": graph(one())},
+    "attribute's list": {"graph": graph(constant(name="x", tensors=[stored_elsewhere()], type="TENSORS"))},
+    "sparse values": {"graph": graph(constant(name="x", sparse_tensor=sparse("values"), type="SPARSE_TENSOR"))},
+    "sparse indices": {"graph": graph(constant(name="x", sparse_tensor=sparse("indices"), type="SPARSE_TENSOR"))},
+    "sparse list": {"graph": graph(constant(name="x", sparse_tensors=[sparse("values")], type="SPARSE_TENSORS"))},
+    "subgraph": {"graph": graph(holding(graph(holding(graph(one())))))},
+    "subgraph's initializer": {"graph": graph(holding(graph(initializers=(stored_elsewhere(),))))},
+    "function": {"functions": [function(one())]},
+    "function's subgraph": {"functions": [function(holding(graph(one())))]},
+    "function's subgraph's initializer": {"functions": [function(holding(graph(initializers=(stored_elsewhere(),))))]},
+    "function's default": {"functions": [function(attribute_proto=default(t=stored_elsewhere(), type="TENSOR"))]},
+    "function's default graph": {"functions": [function(attribute_proto=default(g=graph(one()), type="GRAPH"))]},
+    "training": {"training_info": [onnx.TrainingInfoProto(algorithm=graph(one()))]},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_external_data_is_refused_wherever_a_tensor_may_lie(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "m" / "m.onnx"
+    path.parent.mkdir()
+    path.write_bytes(onnx.ModelProto(ir_version=10, **PLACES[place]).SerializeToString())
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        check_external_data(path)
+
+
+def test_operators_are_told_wherever_a_node_may_lie(tmp_path: Path) -> None:
+    """An operator that quantizes inside a function's loop decides the margin of a batch, too."""
+    inner = graph(helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]))
+    for k, fields in enumerate(({"graph": graph(holding(inner))}, {"functions": [function(holding(inner))]})):
+        path = tmp_path / f"{k}.onnx"
+        path.write_bytes(onnx.ModelProto(ir_version=10, **fields).SerializeToString())
+        assert operator_kinds(path) == {"If", "DynamicQuantizeLinear"}
 
 
 def spelled_out(raw: bytes, path: tuple[int, ...], extra: int) -> bytes:

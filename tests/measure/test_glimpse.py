@@ -50,6 +50,8 @@ class Bench:
     service_ms: float = 10.0
     lossy: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    mute: tuple[str, ...] = ()
+    answers_s: float = 3.0
     now_s: float = 100.0
     done: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -122,8 +124,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(candidate=build, ratio=est(SPEED[build.variant]))
 
     def evidence(state: Any, build: Candidate, split: str, confidence: float) -> AccuracyEvidence:
-        state.bench.now_s += 3.0
+        state.bench.now_s += state.bench.answers_s
         state.bench.done.append(f"answers {build.variant}")
+        if build.variant in state.bench.mute:
+            raise EngineError(f"{build.variant} gives no answers")
         drop = 0.2 if build.variant in state.bench.lossy else 0.0
         upper = Estimate(value=drop, lo=-1.0, hi=drop + 0.01, n=9, method="exact")
         return AccuracyEvidence(
@@ -171,6 +175,25 @@ class TestTheLook:
         seen = glimpse(bench)  # type: ignore[arg-type]
         assert seen.seconds <= 180
         assert seen.findings.chosen is not None
+
+    def test_answers_without_an_end_do_not_take_the_whole_run(self) -> None:
+        """Of builds that all lose, or whose answers fail, no more are compared once the time is over."""
+        for bench in (Bench(build_s={}, lossy=VARIANTS), Bench(build_s={}, mute=VARIANTS)):
+            bench.answers_s = 100.0
+            seen = glimpse(bench)  # type: ignore[arg-type]
+            assert seen.findings.chosen is None
+            assert sum(step.startswith("answers") for step in bench.done) == 2
+            assert seen.seconds < 2 * FIRST_LOOK_S
+
+    def test_what_goes_wrong_leaves_no_blocks_counted_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(state: Any, chosen: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(first_look, "_charge_server", fail)
+        bench = Bench(build_s={}, drifts={BASE: "seen"})
+        with pytest.raises(ZeroDivisionError):
+            glimpse(bench)  # type: ignore[arg-type]
+        assert bench.drifts == {}
 
     def test_what_the_journal_has_is_always_looked_at(self) -> None:
         bench = Bench(build_s={}, service_ms=200.0, journal=("build/int8-qdq",))

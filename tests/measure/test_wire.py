@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from farthing.errors import (
     MeasureError,
 )
 from farthing.measure.replica import Replica
+from farthing.measure.wire import Child
 from farthing.nouns import Dataset
 
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core only")
@@ -94,6 +96,29 @@ def test_faults_are_named_and_leave_no_process(
     ):
         replica.offline_block(1, 0.2)
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
+
+
+@pytest.mark.parametrize(
+    ("program", "noise", "how", "hint"),
+    [
+        ("farthing.measure.child", b"", r"\); it said nothing$", "leave it out: --engines"),
+        ("farthing.measure.child", b"one\ntwo\n", r"\): one \| two$", "its output is in "),
+        ("platform", b"", r"\); it said nothing$", None),
+    ],
+)
+def test_how_to_go_on_without_one_that_died(
+    tmp_path: Path, program: str, noise: bytes, how: str, hint: str | None
+) -> None:
+    """What said nothing has no output to read; only a candidate can be left out."""
+    child = Child("it", cpus=(), threads=1, log=tmp_path / "it.log", program=program)
+    os.kill(child.process.pid, signal.SIGTERM)
+    child.process.wait()
+    child.log.write_bytes(noise)
+    error = child.crashed()
+    child.dismiss()
+    assert re.search(how, error.message)
+    assert (error.hint is None) == (hint is None)
+    assert hint is None or str(error.hint).startswith(hint)
 
 
 @TWO_CORES

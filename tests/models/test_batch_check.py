@@ -132,6 +132,49 @@ def test_answers_that_are_all_alike_show_nothing():
     assert "all alike" in found.alone or "alike, which shows nothing" in found.alone
 
 
+def only_where_large(x: NDArray[Any]) -> NDArray[Any]:
+    """Zero for all made-up rows; for larger ones the batch's mean is in it."""
+    return np.where(np.abs(x) > 1e3, x - x.mean(0), 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("still", [only_where_large, np.zeros_like, lambda x: x * 1e-6 + 1])
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_output_that_varies_does_not_vouch_for_one_that_does_not(still, at):
+    outputs = (lambda x: [still(x), x]) if at == 0 else (lambda x: [x, still(x)])
+    found = checked(outputs, names=("a", "b"))
+    assert not found.batched
+    assert found.alone == f"output {'ab'[at]} is alike for all made-up requests, which shows nothing"
+    assert found.one_row
+
+
+LABELS: dict[str, Function] = {
+    "label": lambda x: [np.zeros(len(x), dtype=np.int64), x],
+    "text": lambda x: [x, np.full(len(x), "anomaly", dtype=object)],
+    "whole numbers alone": lambda x: [np.zeros(len(x), dtype=np.int64), x.argmax(1)],
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_a_label_may_stay_the_same_beside_what_varies(kind):
+    assert checked(LABELS[kind], names=("a", "b")).batched
+
+
+def test_an_output_that_only_a_later_trial_varies_has_varied():
+    """The second trial's rows are larger; the time is up before, and trials go on."""
+
+    def trial(scale: float) -> Trial:
+        rows = np.random.default_rng(0).standard_normal((16, 6)).astype(np.float32) * np.float32(scale)
+        return Trial(run=lambda k: [rows[list(k)], np.maximum(rows[list(k)] - 50, 0)], n=16)
+
+    def check(*scales: float) -> Batching:
+        now = iter(range(1000))
+        settings: dict[str, Any] = {"arithmetic": lambda: "float", "now_s": lambda: float(next(now))}
+        return check_batching(map(trial, scales), ("a", "b"), 8, **settings)
+
+    assert "output b" in check(1, 1, 1).alone
+    assert check(1, 1, 100).batched
+
+
 def test_requests_that_are_refused_are_left_out_and_none_at_all_shows_nothing():
     def refused(rows: Sequence[int]) -> Sequence[NDArray[Any]]:
         raise RuntimeError("indices element out of data bounds\nsecond line")

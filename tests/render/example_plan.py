@@ -471,7 +471,7 @@ def not_met_plan() -> Plan:
     rows = tuple(
         e
         if e.status in ("baseline", "failed")
-        else replace(e, status="infeasible", reason="p99 is above 5 ms at every rate", sla_rps=None)
+        else replace(e, status="infeasible", reason="does not keep the latency bound at any rate", sla_rps=None)
         for e in plan.evaluations
     )
     nearest = next(e for e in rows if e.candidate.build == "openvino/int8-nncf" and e.candidate.max_batch == 1)

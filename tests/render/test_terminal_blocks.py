@@ -88,21 +88,26 @@ def test_the_first_look_says_what_it_is_not():
         tried=7,
         left_out=("int8-nncf",),
         seconds=110.0,
-        contention=Contention(contended=1, of=4),
+        contention=Contention(contended=1, of=8),
         verdict=Verdict(outcome="unproven", reasons=("a first look",), hint="go on"),
     )
     assert text(first_look_block(look)).splitlines() == [
         "first look  1:50  ≈ 41 % cheaper [28, 52] with openvino int8-nncf b8 2×1",
-        "  $9,000 → $700 [490, 910] a month · a replica 83 → 1,500 requests/s within p99 50 ms by the queue model · "
-        "25 % of the blocks contended",
+        "  $9,000 → $700 [490, 910] a month · a replica: 83 requests/s at most today, whatever the latency → 1,500 within "
+        "p99 ≤ 50 ms by the queue model · 12 % of the blocks contended",
         "  a first look",
         "  not built yet, since that takes longer: int8-nncf",
     ]
+    unbounded = replace(look, objective=replace(look.objective, latency=None))
+    assert "a replica: 83 requests/s at most today → 1,500 by the queue model · " in text(first_look_block(unbounded))
+    busy = replace(look, contention=Contention(contended=2, of=8))  # which the verdict says
+    assert "contended" not in text(first_look_block(busy))
     nothing = replace(look, candidate=None, saving_frac=None, rate_rps=None, left_out=())
-    assert text(first_look_block(nothing)).splitlines() == [
-        "first look  1:50  no answer yet from 7 builds",
-        "  a first look",
-    ]
+    for tried, said in ((7, " from 7 builds"), (1, " from 1 build"), (0, "")):
+        assert text(first_look_block(replace(nothing, tried=tried))).splitlines() == [
+            f"first look  1:50  no answer yet{said}",
+            "  a first look",
+        ]
 
 
 def test_a_bill_without_traffic_is_not_split():

@@ -53,13 +53,51 @@ def test_a_text_folder() -> None:
 def test_images_and_arrays() -> None:
     photo = PipelineSpec(kind="image", resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     assert said(pipeline=photo)["inputs"] == (
-        "short side to 256 pixels, centre 224 × 224 cut out, bilinear, RGB, NCHW, × 0.003922, "
+        "short side to 256 pixels, centre of 224 × 224 pixels cut out, bilinear, RGB, NCHW, × 0.003922, "
         "mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
     )
     arrays = Dataset(kind="tensor", items=("/d/x.npz", "x", "mask"), n=9, labels=(0.0,) * 9, source="/d/x.npz")
     lines = said(pipeline=PipelineSpec(kind="tensor"), holdout=arrays)
     assert lines["inputs"] == "the arrays x, mask as they are"
     assert lines["data"] == "/d/x.npz: 9 samples · labels 0 to 0 · judged by accuracy"
+
+
+IMAGE = PipelineSpec(kind="image", resize=224)
+SETTINGS = {
+    "bgr": ({"bgr": True}, ", BGR, "),
+    "grey": ({"channels": 1}, ", grey, "),
+    "squash": ({"squash": True}, "squashed to 224 × 224 pixels, "),
+    "resize_width": ({"squash": True, "resize_width": 320}, "squashed to 224 pixels in height × 320 in width, "),
+    "longest": ({"longest": 1333}, "short side to 224 pixels, long side to 1333 at most, "),
+    "crop": ({"crop": 200}, "centre of 200 × 200 pixels cut out, "),
+    "crop_width": ({"crop": 200, "crop_width": 180}, "centre of 200 pixels in height × 180 in width cut out, "),
+    "offset": ({"scale": 1 / 127.5, "offset": -1.0}, ", × 0.007843 − 1, mean "),
+    "offset above 0": ({"offset": 0.5}, ", × 0.003922 + 0.5, mean "),
+    "std_twice": ({"std_twice": True}, ", std 1 (divided by twice)"),
+    "exif_rotation": ({"exif_rotation": True}, "turned upright by EXIF, short side"),
+    "layout": ({"layout": "NHWC"}, ", NHWC, "),
+    "interpolation": ({"interpolation": "bicubic"}, ", bicubic, "),
+}
+SIDES = {
+    "truncation_side": ({"truncation_side": "left"}, ", cut on the left at 128 tokens"),
+    "padding_side": ({"padding_side": "left"}, ", cut at 128 tokens, padded on the left"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_is_done_to_an_image_is_said(name: str) -> None:
+    settings, words = SETTINGS[name]
+    plain = said(pipeline=IMAGE)["inputs"]
+    assert words in said(pipeline=replace(IMAGE, **settings))["inputs"]
+    assert words not in plain
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_which_side_of_a_text_is_cut_or_filled_up_is_said_where_it_is_the_left(name: str) -> None:
+    settings, words = SIDES[name]
+    usual = PipelineSpec(kind="text", tokenizer="/t/tokenizer.json")
+    assert said(pipeline=replace(usual, **settings))["inputs"].endswith(words)
+    assert "left" not in said(pipeline=replace(usual, **{name: "right"}))["inputs"]
 
 
 def test_no_labels_is_said() -> None:

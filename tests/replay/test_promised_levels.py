@@ -37,6 +37,7 @@ from farthing.measure.workbench import Workbench
 from farthing.nouns import Baseline, Candidate, LatencyBound, Measurement, Plan, ServedModel, Workload, percentile_name
 from farthing.render.profiles import baseline_page
 from farthing.render.report import report_html
+from farthing.render.sentences import nearest_sentence
 from farthing.render.terminal import plan_block, verification_block
 from farthing.store.documents import write_yaml
 
@@ -277,7 +278,8 @@ def test_a_promise_that_p99_keeps_and_a_higher_level_breaks_is_not_met(
     if outcome != "met":
         assert plan.chosen is None
         assert plan.verdict.reasons[0] == "no candidate answers within 30 ms at p99.9"
-        assert "nearest, p99.9 12.0 ms" in plan.verdict.reasons[1]
+        assert " comes nearest; " in plan.verdict.reasons[1]
+        assert "p99.9 12.0 ms" in nearest_sentence(plan)
         assert any(e.reason.startswith("under load: p99.9 40 ms at ") for e in plan.evaluations)
         assert plan.verdict.hint.startswith("--p999 ")
         read(on_screen(plan_block(plan, tmp_path)), level)

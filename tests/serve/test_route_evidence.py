@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,16 +70,43 @@ def test_each_server_has_a_place_and_the_newest_state_stays(tmp_path):
     assert first.key == second.key and first.path != second.path
     first.write(2, {"state": 2})
     first.write(1, {"state": 1})
-    assert first.read()["state"] == 2 and second.read() is None
+    assert first.read()["state"] == second.read()["state"] == 2  # a new server before the old one has ended
     assert stat.S_IMODE(first.path.stat().st_mode) == 0o600
     first.close()
     third = EvidenceFile(route)
     assert third.path == first.path and third.read()["state"] == 2
+    second.write(1, {"state": 3})
+    os.utime(second.path, ns=(2**62, 2**62))
+    assert third.read()["state"] == second.read()["state"] == 3
+    second.path.unlink()
+    assert third.read()["state"] == 2
     route.write_text("b")
     assert EvidenceFile(route).read() is None
     third.path.write_text("{")
     with pytest.raises(StoreError, match="begins anew"):
         third.read()
+
+
+def test_evidence_that_vanishes_while_it_is_looked_for_is_passed_over(tmp_path, monkeypatch):
+    route = tmp_path / "route.yaml"
+    route.write_text("a")
+    one, other, third = (EvidenceFile(route) for _ in range(3))
+    for k, file in enumerate((one, other)):
+        file.write(1, {"state": k})
+        os.utime(file.path, ns=(k + 1, k + 1))
+    read_bytes = Path.read_bytes
+
+    def vanishing(path):
+        other.path.unlink(missing_ok=True)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", vanishing)
+    assert third.read()["state"] == 0
+    one.path.unlink()
+    assert third.read() is None
+    one.path.symlink_to("nowhere")
+    assert third.read() is None
+    one.path.unlink()
 
 
 @pytest.fixture
@@ -100,6 +130,12 @@ def counted(n):
     return lambda r: r["counted"]["rows"] == n
 
 
+def audited(path):
+    """Audits that a file knows of; None for the damaged ones of other tests."""
+    with contextlib.suppress(ValueError):
+        return (json.loads(path.read_bytes())["state"].get("loss") or {}).get("audited")
+
+
 def test_evidence_and_a_fall_back_survive_a_restart(route):
     served = serve(route)
     ask(served, SURE, 30)
@@ -120,6 +156,23 @@ def test_evidence_and_a_fall_back_survive_a_restart(route):
     resumed = until(served, counted(0))
     assert (resumed["fallen"], resumed["alarm"]) == (None, None)
     assert served.stop() == 0
+
+
+def test_a_server_that_starts_before_the_old_one_has_ended_goes_on_from_its_evidence(route):
+    old = serve(route)
+    ask(old, SURE, 31)
+    until(old, counted(31))
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "farthing" / "watch"
+    until(old, lambda r: any(n == 31 for n in map(audited, folder.glob("*.json"))))  # written every five seconds
+    new = serve(route)
+    until(new, counted(31))
+    assert old.stop() == 0
+    ask(new, SURE, 5)
+    until(new, counted(36))
+    assert new.stop() == 0
+    again = serve(route)
+    until(again, counted(36))
+    assert again.stop() == 0
 
 
 def test_evidence_survives_a_reload_of_an_unchanged_route_and_not_of_a_changed_one(route):

@@ -12,9 +12,11 @@ import pytest
 import farthing as ft
 from farthing.errors import FarthingError, PriceError, UnexpectedError
 from farthing.measure import campaign
+from farthing.measure.first_look import Glimpse
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.store.measurements import read_measurements
+from farthing.verbs import first_look as look_verb
 from farthing.verbs import optimize as verb
 
 QUICK = Settings(engines=("onnxruntime",), variants=("fp32",), trust=True)
@@ -64,7 +66,7 @@ def test_a_fault_in_working_out_the_plan(
     assert type(error).__name__ in raised.value.message
     assert "working out the costs of what was measured" in raised.value.message
     assert raised.value.hint is not None
-    assert "the same command goes on from there" in raised.value.hint
+    assert "the same command (without --fresh) goes on from there" in raised.value.hint
     assert "2 finished steps" in raised.value.hint
     assert len(read_measurements(out / "measurements.parquet")) == 1
     known = json.loads((out / "measured.json").read_text())
@@ -103,6 +105,63 @@ def test_a_fault_while_measuring_says_that_steps_are_kept(
         ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
     assert raised.value.hint is not None
     assert "0 finished steps" in raised.value.hint
+
+
+# — the first look —————————————————————————————————————————————————————————————————————————————————————————
+
+
+@pytest.fixture
+def glimpsed(measured: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A first look that is done in no time, and finds what the run finds."""
+    seen = Glimpse(findings=measured.found, left_out=(), seconds=1.0)
+    monkeypatch.setattr(look_verb, "glimpse", lambda bench: seen)
+    return seen
+
+
+@pytest.mark.parametrize("where", ["glimpse", "priced", "write_json", "shown"])
+def test_a_fault_in_the_first_look_stands_in_the_way_of_no_plan(
+    asked: Workload, glimpsed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    told: list[str] = []
+    shown = fails(ZeroDivisionError("division by zero"))
+    if where != "shown":
+        monkeypatch.setattr(look_verb, where, shown)
+        shown = told.append
+    plan = ft.optimize(
+        asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=shown,
+        on_progress=lambda stage, done, total, note: told.append(f"{stage} {note}"),
+    )  # fmt: skip
+    assert plan.chosen is not None
+    assert any("first look left out" in line and "ZeroDivisionError: division by zero" in line for line in told)
+    assert not (tmp_path / "out" / "measured.json").exists()
+
+
+def test_what_is_foreseen_in_the_first_look_passes(
+    asked: Workload, measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = PriceError("no price", hint="import it")
+    monkeypatch.setattr(look_verb, "glimpse", fails(error))
+    with pytest.raises(PriceError) as raised:
+        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=print)
+    assert raised.value is error
+
+
+def test_what_was_seen_is_forgotten_before_the_search(
+    asked: Workload, glimpsed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "run", fails(RuntimeError("nobody thought of that")))
+    with pytest.raises(UnexpectedError, match="went wrong while measuring"):
+        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=lambda found: None)
+
+
+def test_a_fault_after_a_quick_look_leaves_what_was_seen(
+    asked: Workload, glimpsed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_verb, "priced", fails(ZeroDivisionError()))
+    with pytest.raises(UnexpectedError, match="working out the costs of what was measured"):
+        look_verb.first_look(asked, output_dir=tmp_path / "out", settings=QUICK)
+    known = json.loads((tmp_path / "out" / "measured.json").read_text())
+    assert known["baseline"] == glimpsed.findings.baseline.label
 
 
 @pytest.mark.parametrize("error", [PriceError("no price", hint="import it"), KeyboardInterrupt()])

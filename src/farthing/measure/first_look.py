@@ -81,6 +81,13 @@ def glimpse(bench: Workbench, limit_s: float = FIRST_LOOK_S) -> Glimpse:
     Raises:
         FarthingError: when the baseline itself cannot be built or measured.
     """
+    try:
+        return _glimpse(bench, limit_s)
+    finally:
+        bench.drifts.clear()  # the search takes the same blocks from the journal and counts them itself
+
+
+def _glimpse(bench: Workbench, limit_s: float) -> Glimpse:
     started_s = bench.elapsed_s()
     cores = int(bench.hardware.vcpus or 1)
     bench.tell(_STAGE, 0, _STEPS, "the baseline")
@@ -98,7 +105,6 @@ def glimpse(bench: Workbench, limit_s: float = FIRST_LOOK_S) -> Glimpse:
     if chosen is not None:
         bench.tell(_STAGE, 5, _STEPS, f"what a server adds to {chosen.label}")
         _charge_server(state, chosen)
-    bench.drifts.clear()  # the search takes the same blocks from the journal and counts them itself
     bench.tell(_STAGE, _STEPS, _STEPS, f"{len(state.ratios)} builds looked at")
     return Glimpse(
         findings=findings_of(state, chosen),
@@ -149,11 +155,14 @@ def _screen(at: _Look, builds: Sequence[Candidate]) -> None:
 
 
 def _gate(at: _Look) -> list[Candidate]:
-    """The quickest builds whose answers lose no more than is allowed, as far as the search split tells."""
+    """The quickest builds whose answers lose no more than is allowed, as far as the search split tells.
+
+    The answers of one build are compared in any case, those of others as long as there is time.
+    """
     bench, state = at.bench, at.state
     passed: list[Candidate] = []
-    for build in sorted(state.ratios, key=lambda c: -state.ratios[c].value):
-        if len(passed) == _GATED or (passed and not at.before(1.0)):
+    for k, build in enumerate(sorted(state.ratios, key=lambda c: -state.ratios[c].value)):
+        if len(passed) == _GATED or (k and not at.before(1.0)):
             break
         bench.tell(_STAGE, 3, _STEPS, f"answers of {build.build}")
         try:

@@ -143,7 +143,7 @@ class LiveServer:
             )
 
     def _ready_port(self) -> int:
-        limit = self._clock.monotonic_s() + READY_S
+        limit, text = self._clock.monotonic_s() + READY_S, ""
         while self._clock.monotonic_s() < limit:
             text = self._log.read_text(errors="replace")
             if found := _READY.search(text):
@@ -151,7 +151,8 @@ class LiveServer:
             if self._process.poll() is not None:
                 raise MeasureError(f"farthing serve ended before it was ready: {_tail(text)}")
             self._clock.sleep(POLL_S)
-        raise MeasureError(f"farthing serve was not ready within {READY_S:g} s", hint=f"its output is in {self._log}")
+        hint = f"its output is in {self._log}" if text.strip() else None
+        raise MeasureError(f"farthing serve was not ready within {READY_S:g} s", hint=hint)
 
     def _ask(self, **message: object) -> dict[str, object]:
         assert self._generator is not None
@@ -237,4 +238,4 @@ class LiveServer:
 
 
 def _tail(text: str) -> str:
-    return " | ".join(line.strip() for line in text.strip().splitlines()[-4:]) or "no output"
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-4:]) or "it said nothing"

@@ -66,7 +66,7 @@ def machine_peaks(cpus: Sequence[int], seconds: float = 6.0) -> MachinePeaks:
     except subprocess.TimeoutExpired as problem:
         raise CandidateTimeout(
             f"measuring the machine's peaks took longer than {seconds + _GRACE_S:g} s",
-            hint="the machine is very busy; the same command resumes where this one stopped",
+            hint="the machine is very busy; the same command (without --fresh) resumes where this one stopped",
         ) from problem
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -135,10 +135,11 @@ def _served(shares_frac: tuple[float, float], c: Candidate, *, cores: int) -> st
     where = (
         f"on {'a core' if spare == 1 else f'{spare} cores'} that no worker uses"
         if spare > 0
-        else "on the workers' cores, since none was spare; clients on other machines leave that to the workers"
+        else "on the workers' cores, since none was spare; with clients on other machines the generator's share is the "
+        "workers' again"
     )
     return (
-        f"the promise was tested through `farthing serve` on this machine: of its processor time the server's front "
+        f"the promise was tested through `farthing serve` on this machine. Of all cores' time the server's own process "
         f"took {front} and the load generator {load}, {where}"
     )
 

@@ -33,8 +33,11 @@ LEAVE_S = 2.0
 """Time for a child to leave by itself once its pipe is closed."""
 TAIL_BYTES = 8192
 TAIL_LINES = 4
+_CANDIDATE = "farthing.measure.child"
+"""The program that loads and runs candidates; others cannot be left out."""
 PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / 2**20
-_LEAVE_OUT = "free memory, or leave it out: --engines and --variants say which to try"
+_WHICH = "--engines and --variants say which to try"
+_LEAVE_OUT = f"free memory, or leave it out: {_WHICH}"
 _OUT_OF_MEMORY = f"the system ends processes so when memory runs out; {_LEAVE_OUT}"
 
 
@@ -62,7 +65,7 @@ class Child:
         cpus: Sequence[int],
         threads: int,
         log: Path,
-        program: str = "farthing.measure.child",
+        program: str = _CANDIDATE,
     ) -> None:
         self.label, self.log, self.busy = label, log, False
         self._program = program
@@ -149,18 +152,27 @@ class Child:
             status = self.process.wait()
         self.kill()
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        hint = _OUT_OF_MEMORY if status == -signal.SIGKILL else f"its output is in {self.log}"
-        return CandidateCrashed(f"{self.label} died ({how}): {self.tail()}", hint=hint)
+        said = self.tail()
+        hint = _OUT_OF_MEMORY if status == -signal.SIGKILL else self.hint()
+        return CandidateCrashed(
+            f"{self.label} died ({how})" + (f": {said}" if said else "; it said nothing"), hint=hint
+        )
+
+    def hint(self) -> str | None:
+        """Where its output is; without any, how to go on without a candidate."""
+        if self.tail():
+            return f"its output is in {self.log}"
+        return f"leave it out: {_WHICH}" if self._program == _CANDIDATE else None
 
     def tail(self) -> str:
-        """The last lines of its output, or where it is."""
+        """The last lines of its output; empty when there is none."""
         try:
             with self.log.open("rb") as f:
                 f.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
                 text = f.read().decode("utf-8", "replace")
         except OSError as e:
             return f"its output cannot be read ({e.strerror})"
-        return " | ".join(line.strip() for line in text.strip().splitlines()[-TAIL_LINES:]) or "no output"
+        return " | ".join(line.strip() for line in text.strip().splitlines()[-TAIL_LINES:])
 
     def alive(self) -> bool:
         """Whether the process is running."""
@@ -289,7 +301,7 @@ def _check_silence(silent: Sequence[Child], silence_s: float) -> None:
     if silent:
         raise CandidateTimeout(
             f"{silent[0].label} did not answer within {silence_s:g} s and was ended",
-            hint=f"its output is in {silent[0].log}",
+            hint=silent[0].hint(),
         )
 
 

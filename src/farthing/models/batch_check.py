@@ -2,10 +2,11 @@
 
 A free first dimension proves nothing: a detector's is the number of boxes, a sequence-first model's is time, and a
 model may normalise or rank over its whole batch. So requests are answered alone first, then in batches of several
-sizes; rows and values must be the same. Exactly they cannot be: sums of floating-point numbers depend on their order,
-which kernels choose by the batch's size. How far two answers may lie apart is a :class:`Margin`. Where numbers of few
-bits make it wide, the same request must get the same answer beside other mates too, to the margin of FP32: in a batch
-of the same size the kernels are the same.
+sizes; rows and values must be the same. An output that no request has changed shows nothing: a detector that finds no
+box in made-up images answers zeros alone and together. Exactly the same values cannot be: sums of floating-point
+numbers depend on their order, which kernels choose by the batch's size. How far two answers may lie apart is a
+:class:`Margin`. Where numbers of few bits make it wide, the same request must get the same answer beside other mates
+too, to the margin of FP32: in a batch of the same size the kernels are the same.
 
 Activations that are quantized as they come (``DynamicQuantizeLinear``) take one step for a whole tensor, so that every
 row of a batch moves every other a little. That step depends on the smallest and largest value alone, not on how often
@@ -173,9 +174,7 @@ def check_batching(
             return Batching(alone=str(e), one_row=check.one_row)
     if not check.tried:
         return Batching(alone=f"no made-up request fits it ({refused})", one_row=False)
-    if not check.varied:
-        return Batching(alone="its answers to all made-up requests are alike, which shows nothing")
-    return check.shown()
+    return Batching(alone=check.unvaried()) if not check.varied else check.shown()
 
 
 class _Check:
@@ -193,11 +192,28 @@ class _Check:
         self._known: Arithmetic = "float"
         self._asked = False
         self._sizes: set[int] = set()
-        self._answers, self._worst, self._variety = 0, 0.0, 0.0
+        self._answers, self._worst = 0, 0.0
+        self._variety = np.zeros(len(self._outputs))
+        self._floating = np.zeros(len(self._outputs), dtype=np.bool_)
 
     @property
     def varied(self) -> bool:
-        """Whether requests have had answers so different that one taken for another is found out."""
+        """Whether requests have had answers so different that one taken for another is found out, in each output.
+
+        Whole numbers and texts may stay the same (a label) where floating-point numbers stand beside them.
+        """
+        different = self._different()
+        return bool(different[self._floating].all() if self._floating.any() else different.any())
+
+    def unvaried(self) -> str:
+        """Why answers that did not vary enough show nothing, as the end of a sentence."""
+        different = self._different()
+        if not different.any():
+            return "its answers to all made-up requests are alike, which shows nothing"
+        name = self._outputs[int(np.flatnonzero(self._floating & ~different)[0])]
+        return f"output {name} is alike for all made-up requests, which shows nothing"
+
+    def _different(self) -> NDArray[np.bool_]:
         return self._variety > 2 * MARGINS["float"].most_frac
 
     def shown(self) -> Batching:
@@ -219,7 +235,8 @@ class _Check:
             check_rows(answer, self._outputs, 1)
         self.one_row = True
         self.tried += 1
-        self._variety = max(self._variety, *(float(distances(alone[:1], other).max()) for other in alone[1:]))
+        self._variety = np.maximum.reduce([self._variety, *(distances(alone[:1], o)[:, 0] for o in alone[1:])])
+        self._floating |= [np.asarray(output).dtype.kind == "f" for output in alone[0]]
         for size in sizes:
             rows = [int(k) for k in self._rng.permutation(np.arange(size) % len(alone))]
             self._judge(trial, [alone[k] for k in rows], _run(trial, rows))

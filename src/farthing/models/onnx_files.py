@@ -92,23 +92,22 @@ def graphs_of(graph: Any) -> Iterator[Any]:
                 yield from graphs_of(inner)
 
 
+def _within(message: Any, kind: str) -> Iterator[Any]:
+    """All messages of a type inside another, wherever they lie: subgraphs, functions, defaults, sparse tensors."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                if field.message_type.name == kind:
+                    yield inner
+                yield from _within(inner, kind)
+
+
 def _nodes(model: Any) -> Iterator[Any]:
-    for graph in graphs_of(model.graph):
-        yield from graph.node
-    for function in model.functions:
-        yield from function.node
+    return _within(model, "NodeProto")
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    for graph in graphs_of(model.graph):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+    return _within(model, "TensorProto")
 
 
 def check_external_data(path: Path) -> tuple[Path, ...]:

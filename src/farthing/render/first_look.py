@@ -28,7 +28,8 @@ def first_look_block(look: FirstLook) -> RenderableType:
 def first_look_sentence(look: FirstLook) -> str:
     """``≈ 41 % cheaper [28, 52] with openvino int8-nncf b8 2×1``; or that nothing was found yet."""
     if look.candidate is None:
-        return f"no answer yet from {look.tried} builds"
+        builds = "1 build" if look.tried == 1 else f"{look.tried} builds"
+        return f"no answer yet from {builds}" if look.tried else "no answer yet"
     if look.saving_frac is None:
         return f"{look.candidate.label}; the baseline has no rate to compare with"
     return f"≈ {cheaper(look.saving_frac)} with {look.candidate.label}"
@@ -41,13 +42,14 @@ def _behind(look: FirstLook) -> list[str]:
         said.append(f"{needs} → {money(look.planned_usd_per_month)} a month")
     if look.rate_rps is not None and look.baseline_rps is not None:
         bound = look.objective.latency
-        within = "" if bound is None else f" within {bound.name} {bound.ms:g} ms by the queue model"
+        most = "at most today" if bound is None else "at most today, whatever the latency"
+        within = "" if bound is None else f" within {bound.name} ≤ {bound.ms:g} ms"
         places = 0 if look.baseline_rps >= 10 else 1
         now, then = (number(rate, places) for rate in (look.baseline_rps, look.rate_rps.value))
-        said.append(f"a replica {now} → {then} requests/s{within}")
+        said.append(f"a replica: {now} requests/s {most} → {then}{within} by the queue model")
     if look.accuracy is not None:
         change = accuracy_change(look.accuracy)
         said.append(f"{printable(look.accuracy.metric)} {change} on {look.accuracy.n:,} search samples")
-    if look.contention is not None and look.contention.contended:
+    if look.contention is not None and look.contention.contended and not look.contention.busy:
         said.append(f"{percent(look.contention.contended / look.contention.of)} of the blocks contended")
     return said

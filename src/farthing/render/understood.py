@@ -70,13 +70,42 @@ def _inputs(spec: PipelineSpec, data: Dataset) -> str:
         names = data.items[1:] if data.kind == "tensor" else ()
         return f"the arrays {', '.join(names)} as they are" if names else "arrays as they are"
     if spec.kind == "text":
-        return f"texts through {_place(str(spec.tokenizer))}, cut at {spec.max_length} tokens"
-    size = [f"short side to {spec.resize} pixels" if spec.resize and not spec.squash else ""]
-    size += [f"squashed to {spec.resize} × {spec.resize} pixels" if spec.resize and spec.squash else ""]
-    size += [f"centre {spec.crop} × {spec.crop} cut out" if spec.crop else ""]
-    values = f"× {spec.scale:.4g}, mean {_numbers(spec.mean)}, std {_numbers(spec.std)}"
-    colour = "grey" if spec.channels == 1 else "RGB"
-    return ", ".join([*(s for s in size if s), f"{spec.interpolation}, {colour}, {spec.layout}", values])
+        return ", ".join(_text(spec))
+    return ", ".join(said for said in (*_size(spec), *_values(spec)) if said)
+
+
+def _text(spec: PipelineSpec) -> list[str]:
+    """Which tokens of a text are taken; sides only where they are the unusual ones."""
+    cut = " on the left" if spec.truncation_side == "left" else ""
+    said = [f"texts through {_place(str(spec.tokenizer))}", f"cut{cut} at {spec.max_length} tokens"]
+    return [*said, "padded on the left"] if spec.padding_side == "left" else said
+
+
+def _size(spec: PipelineSpec) -> list[str]:
+    """What becomes of an image's size, in the order in which it is done."""
+    said = ["turned upright by EXIF" if spec.exif_rotation else ""]
+    if spec.resize and spec.squash:
+        said.append(f"squashed to {_sides(spec.resize, spec.resize_width)}")
+    elif spec.resize:
+        said.append(f"short side to {spec.resize} pixels")
+        said.append(f"long side to {spec.longest} at most" if spec.longest else "")
+    return [*said, f"centre of {_sides(spec.crop, spec.crop_width)} cut out" if spec.crop else ""]
+
+
+def _sides(height: int, width: int | None) -> str:
+    """Pixels; which side is which where they differ."""
+    if width in (None, height):
+        return f"{height} × {height} pixels"
+    return f"{height} pixels in height × {width} in width"
+
+
+def _values(spec: PipelineSpec) -> list[str]:
+    """What becomes of an image's byte values, in the order in which it is done."""
+    colour = "grey" if spec.channels == 1 else "BGR" if spec.bgr else "RGB"
+    added = f"{'−' if spec.offset < 0 else '+'} {abs(spec.offset):.4g}" if spec.offset else ""
+    std = f"std {_numbers(spec.std)}{' (divided by twice)' if spec.std_twice else ''}"
+    scaled = " ".join(part for part in (f"× {spec.scale:.4g}", added) if part)
+    return [spec.interpolation, colour, spec.layout, scaled, f"mean {_numbers(spec.mean)}", std]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

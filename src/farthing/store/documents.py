@@ -53,7 +53,7 @@ def full_disk(error: BaseException, path: Path) -> StoreError | None:
         if (isinstance(seen, OSError) and seen.errno in FULL) or os.strerror(errno.ENOSPC) in str(seen):
             return StoreError(
                 f"no space left on the disk for {path}; what was written before is whole and kept",
-                hint="free some space and run the same command: it resumes",
+                hint="free some space and run the same command (without --fresh): it resumes",
             )
         seen = seen.__cause__ or seen.__context__
     return None

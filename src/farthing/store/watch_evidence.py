@@ -1,6 +1,7 @@
 """Evidence of routes that are followed, in the user's state folder: it outlives restarts of the server.
 
-Servers that follow the same file at the same time have a place each: whoever holds a place's lock writes there.
+Servers that follow the same file at the same time have a place each: whoever holds a place's lock writes there. Each
+begins with the newest evidence of any of them, so that a server that starts before the old one ends goes on from it.
 """
 
 from __future__ import annotations
@@ -54,22 +55,15 @@ class EvidenceFile:
         raise StoreError(f"{_PLACES} servers follow {route} already", hint="stop one of them")
 
     def read(self) -> dict[str, Any] | None:
-        """What was written last, None when nothing was.
+        """What was written last of this route, by whichever server; None when nothing was.
 
         Raises:
             StoreError: when it cannot be read.
         """
-        try:
-            found = json.loads(self.path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as e:
-            raise StoreError(
-                f"cannot read the evidence {self.path}: {e}", hint="remove it; the watch begins anew"
-            ) from e
-        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-            raise StoreError(f"{self.path} is no {SCHEMA}", hint="remove it; the watch begins anew")
-        return found
+        for path in _newest_first(self.path.parent, self.key):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile: the next one counts
+                return _read(path)
+        return None
 
     def write(self, number: int, content: Mapping[str, Any]) -> None:
         """Write the evidence, for its owner's eyes only; may be called from other threads.
@@ -90,6 +84,27 @@ class EvidenceFile:
         """Let another server have the place."""
         with self._lock, contextlib.suppress(OSError):
             os.close(self._fd)
+
+
+def _newest_first(folder: Path, key: str) -> list[Path]:
+    """Evidence of a route in all places; what vanishes meanwhile is left out."""
+    written_ns = {}
+    for path in folder.glob(f"{key[:32]}.*.json"):
+        with contextlib.suppress(OSError):
+            written_ns[path] = path.stat().st_mtime_ns
+    return sorted(written_ns, key=lambda path: -written_ns[path])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as e:
+        raise StoreError(f"cannot read the evidence {path}: {e}", hint="remove it; the watch begins anew") from e
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise StoreError(f"{path} is no {SCHEMA}", hint="remove it; the watch begins anew")
+    return found
 
 
 def _key(route: Path, digests: tuple[str, ...]) -> str:

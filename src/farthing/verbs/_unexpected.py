@@ -109,6 +109,7 @@ def _said(error: Exception, known: Known, files: list[Path]) -> str:
 def _hint(bench: Workbench) -> str:
     steps = bench.journal.done + bench.journal.reused
     return (
-        f"nothing is lost: {steps} finished steps are in {bench.journal.path}; the same command goes on from there, "
-        "and with `farthing --debug …` it shows where it stopped, which is what a report of the fault needs"
+        f"nothing is lost: {steps} finished steps are in {bench.journal.path}; the same command (without --fresh) "
+        "goes on from there, and with `farthing --debug …` it shows where it stopped, which is what a report of the "
+        "fault needs"
     )

@@ -60,12 +60,13 @@ def first_look(
 
 
 def look(run: Opened, workload: Workload) -> FirstLook:
-    """The first look of a run that is open; first-look.json is written.
+    """The first look of a run that is open; first-look.json is written, and what was seen is known to the run.
 
     Raises:
         FarthingError: when the baseline cannot be measured.
     """
     seen = glimpse(run.bench)
+    run.known.found = seen.findings
     rate = seen.findings.sla_rps.get(seen.findings.baseline) or 0.0
     found = priced(
         workload,

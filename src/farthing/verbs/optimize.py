@@ -9,13 +9,13 @@ from pathlib import Path
 
 from farthing.core.search.assemble import assemble
 from farthing.core.search.first_look import FirstLook
-from farthing.errors import EngineMissingError
+from farthing.errors import EngineMissingError, FarthingError
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.plugins import Kind, find
 from farthing.verbs._outputs import write_run
-from farthing.verbs._run import OnProgress, opened, provenance_of
+from farthing.verbs._run import OnProgress, Opened, opened, provenance_of
 from farthing.verbs.first_look import look
 
 __all__ = ["optimize", "settings_of"]
@@ -93,7 +93,7 @@ def optimize(
         command: What to print under “how to reproduce”.
         on_progress: Called as ``(stage, done, total, note)``.
         on_first_look: Told the first, wide answer before the long search goes on; None to leave it out. A run that
-            resumes in its later stages leaves it out too.
+            resumes in its later stages leaves it out too, and so does one in which something unforeseen happens there.
 
     Raises:
         FarthingError: for bad input, before any work starts, when another run is at work in ``output_dir``, and when
@@ -109,7 +109,7 @@ def optimize(
         on_progress=on_progress,
     ) as run:
         if on_first_look is not None and not run.bench.journal.holds("round/race/"):
-            on_first_look(look(run, workload))
+            _say_first_look(run, workload, on_first_look)
         factor = run.market.capacity_factor  # what one replica of the offer takes this machine takes 1 / factor times
         found = run.known.found = campaign.run(run.bench, lambda rps: run.arrivals.at(rps).scaled(1 / factor))
         rate = found.sla_rps[found.baseline] or 0.0
@@ -126,3 +126,23 @@ def optimize(
             by_utilisation=run.arrivals.by_utilisation(rate),
         )
         return write_run(run.out, plan, found.measurements, workload)
+
+
+def _say_first_look(run: Opened, workload: Workload, on_first_look: Callable[[FirstLook], object]) -> None:
+    """The first look before the search, which does not need it: what nobody foresaw in it costs the look alone.
+
+    Raises:
+        FarthingError: when the baseline cannot be measured; what was seen until then stays known.
+    """
+    try:
+        on_first_look(look(run, workload))
+    except FarthingError:
+        raise
+    except Exception as e:  # noqa: BLE001 - a fault of farthing's own here stands in the way of no plan
+        run.bench.retire([])
+        run.bench.tell(
+            "first look", 1, 1,
+            f"left out: something that farthing does not foresee went wrong in it ({type(e).__name__}: {e}); "
+            "the search goes on",
+        )  # fmt: skip
+    run.known.found = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from search_examples import BASE, INT8, est, evidence, findings, hours, market, objective, workload
+from search_examples import BASE, FP32, INT8, est, evidence, findings, hours, market, objective, workload
 
 from farthing.core.search.findings import Findings
 from farthing.core.search.first_look import SPREAD, FirstLook, first_look, widely
 from farthing.nouns import Contention, Objective, Trace
 
 ALONE = replace(INT8, max_batch=1)
+OTHER = replace(FP32, variant="int8-qdq")
 LOOKED = findings(ratios={ALONE: est(10.0, 9.0, 12.0)}, search={ALONE: evidence(split="search")}, confirm={})
 
 
@@ -57,12 +58,46 @@ def test_without_traffic_it_is_the_least_of_all_utilisations() -> None:
     assert "least over 3 utilisations" in look.saving_frac.method
 
 
-@pytest.mark.parametrize("bound_ms", [50.0, None])
-def test_nothing_found_yet_is_said_and_is_no_failure(bound_ms: float | None) -> None:
-    look = looked(replace(LOOKED, chosen=None), promise=objective(bound_ms))
+LOSSY = evidence("not_met", est(0.2, -1.0, 0.25), split="search")
+SLOW = replace(LOOKED, chosen=None, sla_rps={BASE: 10.0, INT8: None, ALONE: None})
+NONE = replace(SLOW, ratios={}, search={}, sla_rps={BASE: 10.0})
+WHY_NONE = {
+    "no build is fast enough": (
+        replace(SLOW, sla_rps={**SLOW.sla_rps, FP32: None}, ratios={**SLOW.ratios, FP32: est(1.1), OTHER: est(1.0)}), 50.0,
+        "none of the 2 builds whose rate was worked out has a rate within p99 ≤ 50 ms by the queue model",
+    ),
+    "the one build is not": (
+        SLOW, 50.0,
+        "the build whose rate was worked out, openvino/int8, has no rate within p99 ≤ 50 ms by the queue model",
+    ),
+    "no promise of latency": (
+        SLOW, None, "the build whose rate was worked out, openvino/int8, has no stable rate by the queue model"
+    ),
+    "accuracy was lost": (
+        replace(SLOW, sla_rps={BASE: 10.0}, search={ALONE: LOSSY}), 50.0,
+        "no build whose answers were compared loses as little as is allowed, at most 1 point",
+    ),
+    "no answers": (
+        replace(SLOW, sla_rps={BASE: 10.0}, search={}, failed={ALONE: "it died"}), 50.0,
+        "the answers of no build could be compared: openvino/int8: it died",
+    ),
+    "no build": (
+        replace(NONE, skipped={"variant int8": "no calibration"}, failed={FP32: "it died"}), 50.0,
+        "no build could be run: variant int8: no calibration",
+    ),
+    "no build runs": (
+        replace(NONE, failed={FP32: "it died"}), 50.0, "no build could be run: onnxruntime/fp32: it died"
+    ),
+    "no time": (NONE, 50.0, "no build could be run in the time of a first look"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WHY_NONE)
+def test_nothing_found_yet_says_why_and_is_no_failure(case: str) -> None:
+    found, bound_ms, why = WHY_NONE[case]
+    look = looked(found, promise=objective(bound_ms))
     assert (look.saving_frac, look.candidate, look.verdict.outcome) == (None, None, "unproven")
-    kept = "is usable" if bound_ms is None else "answers within 50 ms at p99 by the queue model"
-    assert look.verdict.reasons[0] == f"none of the 1 builds looked at {kept}"
+    assert look.verdict.reasons[0] == why
 
 
 def test_a_baseline_without_a_rate_leaves_the_saving_open() -> None:

@@ -39,14 +39,15 @@ class FirstLook:
         workload: Its name.
         objective: What is promised.
         baseline: What serves today.
-        candidate: Best of those looked at; None when none keeps the promise by the queue model.
+        candidate: Best of those looked at; None when none could be run, loses as little as is allowed, or keeps the
+            promise by the queue model.
         baseline_rps: Highest stable rate of a replica today, None when it has none.
         rate_rps: Of a replica of the candidate within the promise, by the queue model; wide.
         baseline_usd_per_month: At the workload's arrivals, the most plausible ones where they are not known.
         planned_usd_per_month: Likewise.
         saving_frac: At equal offer and term; the least over all utilisations where the traffic is not known.
         accuracy: On the search split, None when nothing was compared.
-        tried: Builds looked at.
+        tried: Builds that were screened.
         left_out: Variants that would have taken too long to build for a first look.
         seconds: That it took.
         contention: Of its blocks.
@@ -153,12 +154,35 @@ def _accuracy(found: Findings, chosen: Candidate | None) -> AccuracyEvidence | N
 
 
 def _verdict(objective: Objective, found: Findings) -> Verdict:
-    bound, reasons = objective.latency, []
+    reasons = []
     if found.contention is not None and found.contention.busy:
         seen = found.contention
         reasons.append(f"the machine is busy: others used its cores in {seen.contended} of {seen.of} blocks")
     if found.chosen is None:
-        kept = "is usable" if bound is None else f"answers within {bound.ms:g} ms at {bound.name} by the queue model"
-        reasons.append(f"none of the {len(found.ratios)} builds looked at {kept}")
+        reasons.append(_why_none(objective, found))
     reasons.append("a first look: nothing was served under load or confirmed, and not every candidate was tried")
     return Verdict(outcome="unproven", reasons=tuple(reasons), hint="the same command without --quick proves it")
+
+
+def _why_none(objective: Objective, found: Findings) -> str:
+    """Why no candidate is the answer: the first step that none of them got past."""
+    if not found.ratios:
+        return _with_why("no build could be run", found)
+    if not found.search:
+        return _with_why("the answers of no build could be compared", found)
+    rated = {c.build for c in found.sla_rps if c != found.baseline}
+    if not rated:
+        allowed = f"{objective.max_drop_frac * 100:g}"
+        unit = "point" if allowed == "1" else "points"
+        return f"no build whose answers were compared loses as little as is allowed, at most {allowed} {unit}"
+    bound = objective.latency
+    promise = "stable rate" if bound is None else f"rate within {bound.name} ≤ {bound.ms:g} ms"
+    if len(rated) == 1:
+        return f"the build whose rate was worked out, {rated.pop()}, has no {promise} by the queue model"
+    return f"none of the {len(rated)} builds whose rate was worked out has a {promise} by the queue model"
+
+
+def _with_why(what: str, found: Findings) -> str:
+    """With the first reason of those seen; without any, time was too short."""
+    whys = (*found.skipped.items(), *((c.build, why) for c, why in found.failed.items()))
+    return f"{what}: {': '.join(whys[0])}" if whys else f"{what} in the time of a first look"

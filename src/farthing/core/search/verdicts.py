@@ -127,8 +127,7 @@ def _out_of_reach(objective: Objective, other: Evaluation | None) -> Verdict:
         outcome="not_met",
         reasons=(
             f"no candidate answers within {bound.ms:g} ms at {bound.name}",
-            f"{other.candidate.label} comes nearest, {alone.name} {ms.value:.1f} ms {ends(ms.lo, ms.hi, 1)} "
-            f"without any queue; {other.reason or 'not tried under load'}",
+            f"{other.candidate.label} comes nearest; {other.reason or 'not tried under load'}",
         ),
         hint=f"{bound.flag} {wanted:g}ms, or an offer with faster cores: `farthing prices list`",
     )
