@@ -264,6 +264,7 @@ def test_inflating_in_steps():
 
 # — memory and stalls ——————————————————————————————————————————————————————————————————————————————————————————————————
 
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refused_body_takes_three_times_its_bytes_at_most(name):
     make, size = read(name)
