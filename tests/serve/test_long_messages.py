@@ -17,7 +17,7 @@ from farthing.serve.grpc.calls import parsed
 from farthing.serve.grpc.long_messages import _decoded, bulk_of
 from farthing.serve.grpc.tensors import Values, decode_in_steps, decode_message
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import datatype_of
+from farthing.serve.protocol.dtypes import datatype_of, join_elements
 
 LIMITS = Limits()
 FIELDS = {
@@ -206,6 +206,29 @@ def test_floats_of_many_mebibytes_in_two_pieces_are_put_together_in_steps():
     raw = in_spans("float32", [half, half], 16 * MIB)
     assert _all(in_steps(wide_model(), raw))[0].tensors[0].shape == (1, 16 * MIB)
     assert longest_step_s(lambda: in_steps(wide_model(), raw)) <= STALL_S
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("last", ["é", b"\xff", b"a" * 70_000])
+def test_texts_of_four_bytes_a_character_keep_to_the_bounds(typed, last):
+    texts = [b"a" * 60_000 + "😀".encode()] * 34 + [last.encode() if isinstance(last, str) else last]
+    request = Infer(model_name="echo")
+    tensor = request.inputs.add(name="text", datatype="BYTES", shape=[len(texts)])
+    if typed:
+        tensor.contents.bytes_contents.extend(texts)
+    else:
+        request.raw_input_contents.append(join_elements(texts))
+    raw = request.SerializeToString()
+    del request, tensor
+    model = echo_model("echo", pipeline="text", max_batch=64)
+    peak, found = peak_of(lambda: in_steps(model, raw))
+    if isinstance(last, str):
+        assert found[0].payloads == [one.decode() for one in texts]
+        assert peak + len(raw) <= 6 * len(raw), f"{(peak + len(raw)) / len(raw):.2f} times"
+    else:
+        assert found in (400, 413)
+        assert peak + len(raw) <= 3 * len(raw), f"{(peak + len(raw)) / len(raw):.2f} times"
+    assert longest_step_s(lambda: in_steps(model, raw)) <= STALL_S
 
 
 def test_long_messages_through_the_door():

@@ -202,7 +202,7 @@ class _Walk:
         if self._spans > most:
             raise Problem(
                 413,
-                f"packed contents come in more than {most:,} pieces; in more than {LONG_BYTES:,} bytes there are at most "
+                f"packed contents come in more than {most:,} pieces; beyond {LONG_BYTES:,} bytes there are at most "
                 f"{_SPANS_A_TENSOR * self._limits.tensors:,}, one for each {_SPAN_BYTES} bytes",
             )
 

@@ -19,6 +19,7 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.csv_numbers import measured_csv, number
 from farthing.serve.protocol.long_json import read_long
 from farthing.serve.protocol.long_requests import document_in_steps, infer_in_steps
+from farthing.serve.protocol.long_texts import LongText
 from farthing.serve.protocol.number_lists import NumberList
 from farthing.serve.protocol.oip import decode_document, decode_infer
 from farthing.serve.protocol.oip_answers import json_values
@@ -167,7 +168,7 @@ def _from_inputs(signature: Signature, inputs: object) -> list[dict[str, Any]]:
     """All rows of one input, or an object of them; a single text may stand alone."""
     if type(inputs) is dict:
         return [_described(_named(signature, name), values) for name, values in inputs.items()]
-    if signature.payload is not None and type(inputs) is str:
+    if signature.payload is not None and isinstance(inputs, (str, LongText)):
         return [_described(signature.payload, [inputs])]
     if signature.payload is not None and type(inputs) is list:
         _check_rows(signature, len(inputs))
