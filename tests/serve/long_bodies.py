@@ -107,6 +107,7 @@ REFUSED = {
     "one key of four bytes a character": filled(b'{"' + WIDE + b'":[', b"1,", b"1]}"),
     "one long text with escapes": document(filled(b'["', rb"\u4e2d", b'"]'), [1, 1], "BYTES"),
     "raw texts": b"",
+    "a long JSON part": b"",
 }
 RAW_TEXTS = filled(b"", b"\0\0\0\0", b"")
 TAKEN = {
@@ -119,6 +120,7 @@ TAKEN = {
     "rows": document(filled(b"[", b"[0.25,3.5],", b"[0.25,3.5]]"), [190_000, 2]),
 }
 TAKEN |= {
+    "a long JSON part and a raw tensor": b"",
     "texts": texts(b"a" * 60_000),
     "long texts with an emoji": texts(WIDE),
     "texts with an emoji": texts(b"a" * 900 + EMOJI),
@@ -135,6 +137,16 @@ TAKEN |= {
 WORDS = {"BYTES": "bytes", "FP32": "float32", "FP64": "float64", "INT64": "int64", "BOOL": "bool"}
 
 
+def long_head(end: bytes) -> tuple[bytes, int]:
+    """A request of one input in JSON and one in raw bytes, which look like more of the JSON; the JSON's length."""
+    count = SIZE // 4
+    head = (
+        b'{"inputs":[{"name":"y","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}},'
+        b'{"name":"x","shape":[1,%d],"datatype":"FP32","data":[%b%b]}]}' % (count, b"1.5," * (count - 1) + b"1.5", end)
+    )
+    return head + b"[[,1,1]]", len(head)
+
+
 def read(name: str):
     """The steps that read a body of that name, and its size."""
     if name == "raw texts":
@@ -145,6 +157,10 @@ def read(name: str):
         )
         body = head + RAW_TEXTS
         return lambda: infer_in_steps(wide_model("bytes"), body, len(head), LIMITS), len(body)
+    if "a long JSON part" in name:
+        body, head_bytes = long_head(b"x" if name in REFUSED else b"")
+        model = echo_model(inputs=[TensorSpec(name=n, dtype="float32", shape=(None, None)) for n in "xy"])
+        return lambda: infer_in_steps(model, body, head_bytes, LIMITS), len(body)
     body = TAKEN.get(name) or REFUSED[name]
     if name == "rows":
         rows = body.count(b"[0.25")

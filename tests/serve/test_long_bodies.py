@@ -11,6 +11,8 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,7 @@ from long_bodies import (
     STALL_S,
     TAKEN,
     document,
+    long_head,
     longest_step_s,
     outcome,
     peak_of,
@@ -298,6 +301,29 @@ def test_a_single_wide_text_may_stand_alone():
     body = orjson.dumps({"inputs": "é😀" * 2000}) + b" " * 70_000
     request, plain = at_once(invocation_in_steps(text_model(), body, "application/json", None, LIMITS))
     assert plain and request.payloads == ["é😀" * 2000]
+
+
+def test_a_long_json_part_ends_where_its_header_says_and_is_not_kept():
+    (body, head_bytes), model = long_head(b""), wide_model()
+    inputs = tuple(replace(model.inputs[0], name=name) for name in "xy")
+    model = echo_model(inputs=inputs)
+    request = at_once(infer_in_steps(model, body, head_bytes, LIMITS))
+    assert (request.tensors[0] == 1.5).all()
+    assert request.tensors[1].tobytes() == body[head_bytes:]
+    assert not signature_of(model).plans
+    for cut in (-20, -3, -2, -1, 1, 2, 8):
+        found = outcome(lambda: at_once(infer_in_steps(model, body, head_bytes + cut, LIMITS)))  # noqa: B023
+        assert found in (400, 413)
+
+
+@pytest.mark.parametrize("tail", [b'"', b"1", b"]", b"}", b" ", b"e5", b"e", b"]]}", b"\\n"])
+def test_what_follows_a_document_is_none_of_it(tail):
+    rng = random.Random(12)
+    for raw in islice(documents(rng), 40):
+        for end in (len(raw), len(raw) - 1, rng.randrange(len(raw)), 0):
+            said = raw[:end] + tail * 20
+            alone = outcome(lambda: plain(at_once(read_long(raw[:end], 32, 10**9))))  # noqa: B023 - called at once
+            assert outcome(lambda: plain(at_once(read_long(said, 32, 10**9, end)))) == alone  # noqa: B023
 
 
 def test_answers_are_written_alike_in_steps():

@@ -43,13 +43,14 @@ _ROUND_BYTES = 15
 """The allocator hands out multiples of 16 bytes."""
 
 
-def read_long(raw: bytes | bytearray, depth: int, most_values: int) -> Steps[Any]:
+def read_long(raw: bytes | bytearray, depth: int, most_values: int, end_bytes: int | None = None) -> Steps[Any]:
     """Parse a document.
 
     Args:
         raw: UTF-8; it must not change while what was read is used.
         depth: Nesting allowed.
         most_values: Allowed outside of long lists of numbers.
+        end_bytes: Of the document, where raw tensors follow it; None for all of ``raw``.
 
     Returns:
         As :func:`farthing.serve.protocol.strict_json.read_json`, with a
@@ -61,7 +62,7 @@ def read_long(raw: bytes | bytearray, depth: int, most_values: int) -> Steps[Any
         Problem: 400 when it is no JSON, has a key twice or is nested too deeply; 413 when it has more values or they
             would take more than twice its bytes.
     """
-    reader = _Reader(raw, most_values)
+    reader = _Reader(raw, len(raw) if end_bytes is None else end_bytes, most_values)
     document = yield from reader.value(depth)
     mark = yield from reader.mark()
     if mark != _END:
@@ -76,10 +77,11 @@ def _no_json(what: str, at: int) -> Problem:
 class _Reader:
     """Where in a document it is read, and how much memory is left for it."""
 
-    __slots__ = ("_keys", "_left_bytes", "_most", "_raw", "_values", "at")
+    __slots__ = ("_end", "_keys", "_left_bytes", "_most", "_raw", "_values", "at")
 
-    def __init__(self, raw: bytes | bytearray, most_values: int) -> None:
-        self._raw, self._left_bytes, self._most = raw, _SPARE * max(len(raw), LONG_BYTES), most_values
+    def __init__(self, raw: bytes | bytearray, end: int, most_values: int) -> None:
+        self._raw, self._end, self._most = raw, end, most_values
+        self._left_bytes = _SPARE * max(end, LONG_BYTES)
         self._keys: dict[bytes, str] = {}
         self._values = 0
         self.at = 0
@@ -89,7 +91,7 @@ class _Reader:
         if self._left_bytes < 0:
             raise Problem(
                 413,
-                f"the values of this body of {len(self._raw):,} bytes take more than {_SPARE} times as much memory: "
+                f"the values of this JSON of {self._end:,} bytes take more than {_SPARE} times as much memory: "
                 "too many short ones that are no lists of numbers",
             )
 
@@ -97,10 +99,10 @@ class _Reader:
         """The next byte that is no white space, -1 at the end."""
         raw = self._raw
         while True:
-            found = _WHITE.match(raw, self.at, self.at + STEP_BYTES)
+            found = _WHITE.match(raw, self.at, min(self.at + STEP_BYTES, self._end))
             assert found is not None
             self.at = found.end()
-            if self.at >= len(raw):
+            if self.at >= self._end:
                 return _END
             if raw[self.at] not in _SPACES:
                 return raw[self.at]
@@ -122,7 +124,7 @@ class _Reader:
             raise Problem(400, "the body is nested too deeply")
         if mark == _OBJECT:
             return (yield from self._object(depth - 1))
-        numbers = yield from measured(self._raw, self.at, depth)
+        numbers = yield from measured(self._raw, self.at, self._end, depth)
         if numbers is None:
             return (yield from self._list(depth - 1))
         self._spend(_OBJECT_BYTES)
@@ -131,7 +133,7 @@ class _Reader:
 
     def _word(self) -> Any:
         """A number, ``true``, ``false`` or ``null``."""
-        found = _WORD.match(self._raw, self.at)
+        found = _WORD.match(self._raw, self.at, self._end)
         if found is None:
             raise _no_json("a value is missing", self.at)
         try:
@@ -202,16 +204,16 @@ class _Reader:
 
     def _text_end(self) -> Steps[int]:
         """Where the closing quote of the text is that begins here; what follows is next."""
-        short = _SHORT_TEXT.match(self._raw, self.at)
+        short = _SHORT_TEXT.match(self._raw, self.at, self._end)
         if short is not None:
             self.at = short.end()
             return self.at - 1
         stop = self.at + 1
         while True:
-            found = _TEXT.match(self._raw, stop, stop + STEP_BYTES)
+            found = _TEXT.match(self._raw, stop, min(stop + STEP_BYTES, self._end))
             assert found is not None
             before, stop = stop, found.end()
-            if self._raw[stop : stop + 1] == b'"':
+            if stop < self._end and self._raw[stop] == _QUOTE:
                 self.at = stop + 1
                 return stop
             if stop == before:

@@ -47,20 +47,23 @@ def infer_in_steps(
         document = yield from read_long(body, limits.json_depth, limits.values)
         return (yield from document_in_steps(signature, document, len(body), limits))
     check_header(header_bytes, body)
-    head = bytes(memoryview(body)[:header_bytes])
-    plan = signature.plans.get(head)
-    if plan is None:
-        long = header_bytes > LONG_BYTES
-        document = (
-            (yield from read_long(head, limits.json_depth, limits.values))
-            if long
-            else read_json(head, limits.json_depth)
-        )
-        plan = plan_of(signature, document, limits)
-        keep_plan(signature, head, plan)
+    plan = yield from _plan_of_head(signature, body, header_bytes, limits)
     check_binary(plan, header_bytes, body)
     yield from _check_values(plan, len(body), limits)
     return (yield from _request(signature, plan, body, header_bytes, limits))
+
+
+def _plan_of_head(signature: Signature, body: bytes | bytearray, header_bytes: int, limits: Limits) -> Steps[Plan]:
+    """What the JSON part says; a long one is read where it lies."""
+    if header_bytes > LONG_BYTES:
+        document = yield from read_long(body, limits.json_depth, limits.values, header_bytes)
+        return plan_of(signature, document, limits)
+    head = bytes(memoryview(body)[:header_bytes])
+    found: Plan | None = signature.plans.get(head)
+    if found is None:
+        found = plan_of(signature, read_json(head, limits.json_depth), limits)
+        keep_plan(signature, head, found)
+    return found
 
 
 def document_in_steps(signature: Signature, document: Any, size_bytes: int, limits: Limits) -> Steps[Request]:
