@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -385,6 +386,13 @@ def test_no_step_of_writing_keeps_the_loop():
         lambda: predictions_in_steps(signature, outputs),
     ):
         assert longest_step_s(make) <= STALL_S
+
+
+def test_the_benchmark_finds_these_bodies():
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    script = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[1] + '/long_bodies.py')"
+    done = subprocess.run([sys.executable, "-c", script, benchmarks], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 # — through the door ———————————————————————————————————————————————————————————————————————————————————————————————————
