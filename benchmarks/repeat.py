@@ -6,7 +6,7 @@ A small image classifier (a ResNet of 2 M parameters on handwritten digits) and 
 MiniLM and the mean embedding of each category on the questions of MMLU-Pro) are optimised ten times each, in turns,
 each run in a process of its own with a fresh journal and a seed of its own (arrivals, payloads, calibration samples).
 A run that is done is not done again, so that the benchmark can be interrupted. One machine: nothing is said about
-others.
+others. Traffic is such that plans have dozens of replicas: whole replicas of a small plan would hide differences.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ example_shape: [3, 64, 64]
 inputs: {images: holdout/, mean: [0.30, 0.30, 0.30], std: [0.37, 0.37, 0.37]}
 calibration: train/
 baseline: {engine: pytorch, precision: fp32, batch: 1}
-traffic: {per_month: 16B, shape: day-night}
-bill: {usd_per_month: 10000, offer: aws/m7i.large}
+traffic: {per_month: 160B, shape: day-night}
+bill: {usd_per_month: 20000, offer: aws/m7i.large}
 objective: {p99: 30ms, max_drop: 2pt, confidence: 95%}
 splits: {search: 200, confirm: 700}
 """,
@@ -56,7 +56,7 @@ model: classifier.py:load
 inputs: {texts: holdout.csv, tokenizer: encoder/tokenizer.json, max_length: 128, text_column: text, label_column: intent}
 calibration: train.csv
 baseline: {engine: pytorch, precision: fp32, batch: 1}
-traffic: {per_month: 2B, shape: day-night}
+traffic: {per_month: 20B, shape: day-night}
 bill: {usd_per_month: 10000, offer: aws/m7i.large}
 objective: {p99: 30ms, max_drop: 2pt, confidence: 95%}
 splits: {search: 300, confirm: 1000}

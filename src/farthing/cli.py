@@ -134,7 +134,6 @@ run_options = _options(
     click.option("--variants", metavar="A,B", help="Variants to build; default: all that fit the model."),
     click.option("--rounds", type=click.IntRange(min=8), help="Rounds of the final comparison; default 12."),
     click.option("--mlperf", is_flag=True, help="MLPerf's sample counts (much longer)."),
-    click.option("--no-profiles", is_flag=True, help="Leave out the profiles by operator, which take ½ minute."),
     click.option("--as-of", type=_Date(), help="Price with the prices of that day."),
     click.option("--max-price-age", type=int, default=180, show_default=True, help="Days; older prices are refused."),
     click.option("--fresh", is_flag=True, help="Measure everything again instead of resuming."),
@@ -207,6 +206,7 @@ _RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "no_profiles", "quick", 
 @cli.command()
 @workload_options
 @run_options
+@click.option("--no-profiles", is_flag=True, help="Leave out the profiles by operator, which take ½ minute.")
 @click.option("--quick", is_flag=True, help="Stop at the first look: a wide answer within 3 minutes, nothing proven.")
 @seed_option
 @trust_option

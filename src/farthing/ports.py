@@ -71,7 +71,8 @@ class Engine(Protocol):
     """A back end that runs a model. Importing the plug-in must not import the back end itself.
 
     It may have ``libraries: tuple[str, ...]``: modules that a warm parent imports once for all worker processes.
-    Importing them must start no threads.
+    Importing them must start no threads. It may have ``few_shapes = True``: a shape that it has not seen takes much
+    longer than one that it has, so that texts are padded to few lengths (:mod:`farthing.pipelines.few_lengths`).
     """
 
     name: str

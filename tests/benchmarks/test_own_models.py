@@ -62,8 +62,8 @@ def test_a_known_outcome_is_not_measured_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "first"),
-    [("quick   1:50   ≈ 41 % cheaper", True), ("✘ not met: no candidate", True), ("? unproven: 400 images", True),
-     ("racing          0/16  3 running", False), ("proof           12/12", False)],
+    [("first look  1:50  ≈ 41 % cheaper", True), ("✘ not met: no candidate", True), ("? unproven: 400 images", True),
+     ("first look      0/6  the baseline  about 7:30 left in all", False), ("racing          0/16  3 running", False), ("proof           12/12", False)],
 )  # fmt: skip
 def test_lines_that_give_a_verdict(text: str, first: bool) -> None:
     assert bool(_FIRST.match(text)) == first

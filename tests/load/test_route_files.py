@@ -165,7 +165,8 @@ def test_a_tiers_file(tmp_path: Path) -> None:
     text = """
 tiers:
   - {name: small, source: s/, max_batch: 4, timeout: 20ms, embedding: pooled}
-  - {name: llm, source: "https://h/v1/", kind: openai, model: m, usd_per_input_token: 1.0e-7, key_env: KEY,
+  - {name: llm, source: "https://h/v1/", kind: openai, model: m, usd_per_input_token: 1.0e-7,
+     usd_per_output_token: 4.0e-7, key_env: KEY,
      replicas: [{purchase: spot, count: 2, sla_rps: 50, offer: aws/m7i.large}]}
 data: q.csv
 max-loss: 1%
@@ -339,7 +340,7 @@ def test_a_tier_is_what_it_answers_and_older_digests_still_hold(tmp_path: Path) 
 )
 def test_prices_of_cached_tokens(tmp_path: Path, prices: str, said: str) -> None:
     path = tmp_path / "tiers.yaml"
-    entry = '{name: llm, source: "https://h/v1", kind: openai, %s}'
+    entry = '{name: llm, source: "https://h/v1", kind: openai, usd_per_output_token: 4.0e-7, %s}'
     path.write_text(f"schema: farthing/tiers/1\ntiers: [{entry % prices}]\n")
     with pytest.raises(InputError, match=said):
         read_tiers_file(path)

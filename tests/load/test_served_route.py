@@ -158,6 +158,25 @@ def test_forwards_that_are_refused(tmp_path: Path, change: dict[str, Any], said:
         read(written(tmp_path, route))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"usd_per_input_token": 1e-6}, {"usd_per_output_token": 4e-6}, {"usd_per_cached_input_token": 1e-7},
+        {"usd_per_input_token": 1e-6, "usd_per_cached_input_token": 1e-7},
+    ],
+)  # fmt: skip
+def test_a_price_of_one_direction_does_not_make_the_other_free(tmp_path: Path, given: dict[str, float]) -> None:
+    there: dict[str, Any] = {"source": "http://h/v1", "kind": "openai", "model": "m"}
+    both = {"usd_per_input_token": 1e-6, "usd_per_output_token": 4e-6}
+    path = written(tmp_path, replace(of_large(**there, **given), classes=("a", "b", "c")))
+    with pytest.raises(
+        InputError, match=r"the tier 'large' has usd_per_.* and no usd_per_.*_token; a missing price is"
+    ):
+        read(path)
+    route = route_at(written(tmp_path, replace(of_large(**there, **both), classes=("a", "b", "c"))))
+    assert route.places["large"][0].usd_per_token == (1e-6, 4e-6)
+
+
 def test_a_chat_tier_needs_names_of_classes(tmp_path: Path) -> None:
     far = tier("large", "http://x", kind="openai")
     route = replace(route_of([tier("small"), far], [rung(cascade("small", "large"))], margin_of("small")), classes=())

@@ -224,7 +224,7 @@ RATES = [200.5, 201.25, 199.75, 203.0, 202.5]
 def test_rates_are_counted_by_their_period(tmp_path: Path, name: str, per_s: float) -> None:
     trace = read(tmp_path, at_minutes(RATES, f"Time,{name}"))
     assert trace.counts == pytest.approx(np.array(RATES) * 60 / per_s)
-    assert trace.read_as.startswith("rates a ")
+    assert trace.read_as.startswith(("rates a ", "rates an "))
 
 
 @pytest.mark.parametrize("name", ["requests", "value", "count", "Value #A"])
@@ -333,6 +333,14 @@ def test_a_log_of_requests_may_be_even_when_the_user_says_so(tmp_path: Path) -> 
 def test_what_is_unclear_is_never_read(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(TraceError, match=says):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("thousands", ["1.234", "12.000"])
+def test_points_between_thousands_of_counts(tmp_path: Path, thousands: str) -> None:
+    text = f"time;requests\n2026-01-01T00:00;950\n2026-01-01T00:01;{thousands}\n2026-01-01T00:02;870\n"
+    with pytest.raises(TraceError, match=f"line 3: the count is '{thousands}', which may be .* or {thousands[:-4]}"):
+        read(tmp_path, text)
+    assert list(read(tmp_path, text.replace("950", "950.000").replace("870", "0.000").replace("1.234", "1.000")).counts)
 
 
 def test_semicolons_and_a_separator_line(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from farthing.errors import InputError
@@ -44,6 +45,7 @@ def test_dollars(value: object) -> None:
 @given(positive)
 def test_every_unit_round_trips(x: float) -> None:
     assert duration_ms(f"{x!r}ms", "k") == x
+    assume(re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", repr(x)) is None)  # twelve or twelve thousand: asked back
     assert count(repr(x), "k") == x
     assert usd(f"${x!r}", "k") == x
     assert math.isclose(duration_ms(f"{x!r}s", "k"), 1000 * x, rel_tol=1e-15)

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.errors import DataError, InputError
+from farthing.errors import DataError, InputError, TraceError
 from farthing.load import units
 from farthing.load.fields import Origin, parse
 from farthing.load.labels import encode_labels
 from farthing.load.prices import import_prices, read_rows
 from farthing.load.schema import read_document
 from farthing.load.tiers import priced, tier_of_flag
+from farthing.load.traces import CsvArrivals
 from farthing.load.written_numbers import cell_number, decimal_of, plainly
 
 MISWRITTEN = [
@@ -88,6 +89,9 @@ def test_a_number_is_read_as_python_prints_it_or_not_at_all(text: str) -> None:
     [
         ("0,5%", "0.5%"), ("10,00", "10.00"), ("2,5ms", "2.5ms"), ("10.000,00", "10000.00"), ("1 000", "1000"),
         ("1'000", "1000"), ("1.000.000", "1000000"), ("١٢ms", "12ms"), ("12,34,567", None), ("many", None),
+        ("1,234", "1234 or 1.234"), ("12,345 requests", "12345 requests or 12.345 requests"), ("-1,234", "-1234 or -1.234"),
+        ("1,234,567", "1234567"), ("1,234.5", "1234.5"), ("1.234,567", "1234.567"), ("1.234 EUR", None),
+        ("1 234,567", "1234.567"), ("0,500", "0.500"),
     ],
 )  # fmt: skip
 def test_what_was_meant_is_asked(text: str, meant: str | None) -> None:
@@ -104,13 +108,45 @@ def test_the_hint_says_how_to_write_it() -> None:
 
 
 @pytest.mark.parametrize("read", [units.usd, units.count])
-@pytest.mark.parametrize("text", ["10.000", "540.000", "1.500"])
-def test_a_point_between_thousands_is_asked_back(read: Callable[[object, str], float], text: str) -> None:
-    with pytest.raises(InputError, match=r"may be .* or "):
-        read(text, "x")
+@pytest.mark.parametrize("value", ["10.000", "540.000", "1.500", "12.345", "540.123", "9.999", 12.345, 540.123])
+def test_a_point_between_thousands_is_asked_back(read: Callable[[object, str], float], value: object) -> None:
+    with pytest.raises(InputError, match=r"may be .* or ") as e:
+        read(value, "x")
+    few, many = str(e.value.hint).removeprefix("write ").removesuffix("; a point marks decimals").split(" or ")
+    assert read(few, "x") == pytest.approx(float(value), abs=0.005)  # type: ignore[arg-type]
+    assert read(many, "x") == pytest.approx(1000 * float(value))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("text", "value"), [("10.00", 10), ("0.500", 0.5), ("1.5k", 1500), ("1,500.500", 1500.5)])
+@pytest.mark.parametrize("text", ["$9.999", "$ 12.345", "US$12.345", "12.345 USD", " 1.500usd"])
+def test_dollars_name_both_readings(text: str) -> None:
+    with pytest.raises(InputError, match=r"which may be \$\d+\.\d{3} or \$\d+,\d{3}"):
+        units.usd(text, "bill")
+
+
+def test_rates_have_decimals() -> None:
+    assert units.rate(12.345, "sla_rps") == units.rate("12.345", "sla_rps") == 12.345
+
+
+def test_a_cell_with_a_comma_names_both_readings(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('time,requests\n2026-01-01T00:00,"1,234"\n2026-01-01T00:01,950\n2026-01-01T00:02,955\n')
+    with pytest.raises(TraceError, match="the count is '1,234'") as e:
+        CsvArrivals().trace(path)
+    assert e.value.hint == "write it as 1234 or 1.234"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("10.00", 10),
+        ("0.500", 0.5),
+        ("1.5k", 1500),
+        ("1,500.500", 1500.5),
+        ("0.125", 0.125),
+        ("1234.567", 1234.567),
+        ("1.234k", 1234),
+    ],
+)
 def test_points_that_mark_decimals(text: str, value: float) -> None:
     assert units.usd(text, "x") == value
 

@@ -38,7 +38,8 @@ def test_retry_after(text: str | None, seconds: float | None) -> None:
         (1, 429, 7.0, 7.0), (9, 429, 7.0, 7.0), (1, 503, 2.0, 2.0), (1, 429, None, 0.5), (3, 429, None, 2.0),
         (20, 429, None, 30.0), (1, 500, None, 0.5), (2, 500, None, 1.0), (3, 500, None, None), (3, None, None, None),
         (1, None, None, 0.5), (1, 400, None, None), (1, 401, 5.0, None), (1, 404, None, None), (3, 503, None, None),
-        (1, 500, 5.0, 0.5),
+        (1, 500, 5.0, 0.5), (1, 429, 0.0, 0.5), (3, 429, 0.0, 2.0), (1, 503, 0.0, 0.5), (9, 503, 0.0, 30.0),
+        (2, 429, 0.01, 1.0), (1, 429, 0.5, 0.5), (5000, 429, 0.0, 30.0), (5000, 429, None, 30.0),
     ],
 )  # fmt: skip
 def test_when_to_try_again(tries: int, status: int | None, asked: float | None, wait: float | None) -> None:
@@ -101,6 +102,32 @@ def test_it_does_not_wait_for_ever(serve: Callable[..., str]) -> None:
     assert clock.now_s <= LONGEST_WAIT_S
     with pytest.raises(MeasureError, match="is busy"):
         patient(serve(lambda k: (429, {}, {})), clock).post("/x", {})
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "asked", ["0", "0.0", "1e-9", "Thu, 01 Jan 2015 00:00:00 GMT", "Mon, 30 Nov 2026 11:00:00 +0000"]
+)
+def test_no_pause_asked_for_is_no_leave_to_ask_for_ever(
+    serve: Callable[..., str], status: int, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farthing.measure.patient_requests.datetime", At)
+    clock, seen = FakeClock(), []
+    url = serve(lambda k: (seen.append(k), (status, {"Retry-After": asked}, {}))[1])
+    with pytest.raises(MeasureError, match=rf"is busy \({status}.* the limit is 300 s"):
+        patient(url, clock).post("/x", {})
+    assert LONGEST_WAIT_S - 30 < clock.now_s <= LONGEST_WAIT_S
+    assert len(seen) <= 20
+    soon = serve(lambda k: (status, {"Retry-After": asked}, {}) if k <= 4 else (200, {}, {"ok": k}))
+    assert patient(soon, FakeClock()).post("/x", {}).document == {"ok": 5}
+
+
+class At(datetime):
+    """A day that does not move."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> At:
+        return cls(2026, 11, 30, 12, tzinfo=tz)
 
 
 def test_errors_are_tried_three_times_and_refusals_once(serve: Callable[..., str]) -> None:

@@ -67,7 +67,8 @@ def test_cached_tokens_have_a_price_of_their_own_or_that_of_others() -> None:
 
 
 def test_nothing_is_said_of_a_cache_that_was_not_used() -> None:
-    _, said = cost(TierPrice(usd_per_input_token=1e-6), answered({"prompt_tokens": 9, "completion_tokens": 1}))
+    price = TierPrice(usd_per_input_token=1e-6, usd_per_output_token=4e-6)
+    _, said = cost(price, answered({"prompt_tokens": 9, "completion_tokens": 1}))
     assert "cache" not in said
 
 

@@ -115,11 +115,6 @@ def test_check_finds_the_odd_one_among_dates_and_terms() -> None:
     assert [p.key for p in check_offers([*others, spot])] == [spot.key]
 
 
-def test_what_is_paid_up_front_counts() -> None:
-    reserved = offer(term="reserved_1y", usd_per_hour=0.002, upfront_usd=400.0)
-    assert not check_offers([offer(), offer(dated=date(2026, 1, 1)), reserved])
-
-
 @pytest.mark.parametrize("rate", ["usd_per_request", "usd_per_gib_s", "usd_per_input_token", "usd_per_output_token"])
 def test_every_rate_is_looked_at(rate: str) -> None:
     plain = {"usd_per_hour": None, "term": "per_token", "name": "llm/big", "provider": "llm"}
@@ -138,3 +133,102 @@ def test_a_table_that_is_wrong_as_a_whole_is_held_against_what_is_known(tmp_path
     path.write_text(f"instance_type,region,usd_per_hour\n{rows}")
     with pytest.raises(InputError, match=r"10.08 USD an hour is 100 ×"):
         import_prices(path)
+
+
+# — up-front payment ———————————————————————————————————————————————————————————————————————————————————————————————————
+
+
+@pytest.mark.parametrize(
+    ("term", "hourly", "upfront", "share", "whole"),
+    [
+        ("reserved_1y", "0.002", "400", "0.04566", "0.04766"), ("reserved_1y", "0.03", "300", "0.03425", "0.06425"),
+        ("reserved_3y", "0.01", "1000", "0.03805", "0.04805"), ("reserved_3y", "0.0001", "500", "0.01903", "0.01913"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["csv", "yaml"])
+def test_an_effective_price_is_never_below_its_up_front_part(
+    tmp_path: Path, kind: str, term: str, hourly: str, upfront: str, share: str, whole: str
+) -> None:
+    def written(usd: str) -> Path:
+        path = tmp_path / f"mine.{kind}"
+        if kind == "csv":
+            head = "name,region,term,dated,source,usd_per_hour,upfront_usd"
+            path.write_text(f"{head}\naws/m7i.large,us-east-1,{term},2026-11-01,aws,{usd},{upfront}\n")
+        else:
+            entry = (
+                f"{{name: aws/m7i.large, region: us-east-1, term: {term}, usd_per_hour: {usd}, upfront_usd: {upfront}}}"
+            )
+            path.write_text(f"schema: farthing/prices/1\ndated: 2026-11-01\nsource: aws\noffers: [{entry}]\n")
+        return path
+
+    with pytest.raises(InputError) as e:
+        import_prices(written(hourly))
+    assert f"usd_per_hour is {float(hourly):g}, and the up-front part alone is {share}" in e.value.message
+    assert "1 more" not in e.value.message
+    assert f"write {whole} ({float(hourly):g} + {share}) if {float(hourly):g} is what is paid by the hour" in str(
+        e.value.hint
+    )
+    (bought,) = import_prices(written(whole))
+    assert bought.usd_per_hour == float(whole)
+
+
+def test_all_up_front_is_a_price_like_another() -> None:
+    whole = offer(term="reserved_1y", usd_per_hour=round(520 / 8760, 5), upfront_usd=520.0, dated=DAY)
+    assert not check_offers([offer(), whole])
+
+
+def test_check_finds_the_misread_price_and_not_its_neighbours() -> None:
+    misread = offer(term="reserved_1y", usd_per_hour=0.002, upfront_usd=400.0)
+    assert [p.key for p in check_offers([offer(), offer(dated=date(2026, 1, 1)), misread])] == [misread.key]
+
+
+@pytest.mark.parametrize("term", ["on_demand", "spot"])
+def test_a_term_without_end_has_nothing_up_front(term: str) -> None:
+    odd = offer(term=term, usd_per_hour=0.1, upfront_usd=400.0, dated=date(2026, 8, 1))
+    (found,) = check_offers([odd])
+    assert f"upfront_usd is 400 under {term}, which has no length" in found.problem
+
+
+# — the price of a million —————————————————————————————————————————————————————————————————————————————————————————————
+
+
+@pytest.mark.parametrize(
+    ("term", "prices", "wrong"),
+    [
+        ("serverless", "usd_per_request: 0.20, usd_per_gib_s: 1.667e-5", "usd_per_request is 0.2 USD; at most 0.01"),
+        ("serverless", "usd_per_request: 2.0e-7, usd_per_gib_s: 16.67", "usd_per_gib_s is 16.67 USD; at most 0.001"),
+        ("per_token", "usd_per_input_token: 2.5, usd_per_output_token: 1.0e-5", "usd_per_input_token is 2.5 USD"),
+        ("per_token", "usd_per_input_token: 2.5e-6, usd_per_output_token: 10", "usd_per_output_token is 10 USD"),
+        ("per_token", "usd_per_input_token: 0.15, usd_per_output_token: 0.6", "usd_per_input_token is 0.15 USD"),
+    ],
+)
+def test_a_price_of_a_million_is_found_where_nothing_else_has_that_name(
+    tmp_path: Path, term: str, prices: str, wrong: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    entry = f"{{name: new/thing, region: any, term: {term}, {prices}}}"
+    path.write_text(f"schema: farthing/prices/1\ndated: 2026-11-01\nsource: page\noffers: [{entry}]\n")
+    with pytest.raises(InputError) as e:
+        import_prices(path)
+    assert wrong in e.value.message
+    assert "is that the price of a million? that of one is " in str(e.value.hint)
+
+
+def test_right_prices_are_not_held_against_a_million(tmp_path: Path) -> None:
+    plain = {"usd_per_hour": None, "term": "per_token", "name": "llm/big", "provider": "llm"}
+    wrong = offer(**plain, usd_per_input_token=2.5, dated=date(2026, 1, 1))
+    right = offer(**plain, usd_per_input_token=2.5e-6, dated=date(2026, 2, 1))
+    assert [p.dated for p in check_offers([wrong, right])] == [wrong.dated]
+    assert [p.dated for p in check_offers([right], [wrong])] == []
+
+
+@pytest.mark.parametrize(
+    "usd",
+    [
+        {"usd_per_input_token": 150e-6, "usd_per_output_token": 600e-6},  # the dearest model that was sold by token
+        {"usd_per_input_token": 1e-8, "usd_per_output_token": 2e-8},
+        {"usd_per_request": 2e-7, "usd_per_gib_s": 1.667e-5}, {"usd_per_request": 0.005},
+    ],
+)  # fmt: skip
+def test_prices_by_use_that_may_be_right(usd: dict[str, float]) -> None:
+    assert not check_offers([offer(usd_per_hour=None, term="per_token", name="llm/a", provider="llm", **usd)])

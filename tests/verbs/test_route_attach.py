@@ -276,7 +276,8 @@ def test_places_that_are_refused(route: Path, places: Any, more: Any, said: str)
     ("tier", "said"),
     [
         ("usd_per_request: 0.1", "what a request costs is what the outcomes say"),
-        ("usd_per_input_token: 0.1, kind: open_inference", "priced by token"),
+        ("usd_per_input_token: 1.0e-6, usd_per_output_token: 4.0e-6, kind: open_inference", "priced by token"),
+        ("usd_per_input_token: 1.0e-6, kind: openai", "has usd_per_input_token and no usd_per_output_token"),
         ("embedding: pooled", "no score that is served reads it"),
         ("kind: openai, prompt: 'one of {classes}'", "write their names out"),
     ],
@@ -297,7 +298,7 @@ def test_tokens_are_charged_as_stated(route: Path, tmp_path: Path, chat: tuple[s
         "schema: farthing/tiers/1\ntiers:\n"
         f"  - {{name: '{SMALL}', source: '{base}', kind: openai, model: little}}\n"
         f"  - {{name: {LARGE}, source: '{base}', kind: openai, model: big, prompt: Be brief.,"
-        " usd_per_input_token: 0.001, usd_per_output_token: 0.5}\n"
+        " usd_per_input_token: 0.001, usd_per_output_token: 0.002}\n"
     )
     done = ft.route_attach(route, tiers=file)
     assert any("charged by the tokens" in text for text in done.route.assumptions)
@@ -308,7 +309,7 @@ def test_tokens_are_charged_as_stated(route: Path, tmp_path: Path, chat: tuple[s
     finally:
         served.stop()
     (row,) = [r for r in read_ledger(tmp_path / "ledger", "requests").to_pylist() if r["model"] == "auto"]
-    assert row["cost_usage_nusd"] == pytest.approx(1e9 * (0.001 * len(long) + 0.5 * 2))
+    assert row["cost_usage_nusd"] == pytest.approx(1e9 * (0.001 * len(long) + 0.002 * 2))
 
 
 # — scores that no server can compute ——————————————————————————————————————————————————————————————————————————————————

@@ -43,6 +43,7 @@ class OpenVino:
 
     name = "openvino"
     libraries = ("openvino",)
+    few_shapes = True
 
     def missing(self) -> str | None:
         """None when installed, else the pip command."""

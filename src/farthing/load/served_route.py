@@ -17,6 +17,7 @@ from farthing.errors import InputError
 from farthing.load.keys import check_allowed, check_encrypted
 from farthing.load.route_file import check_tier, read_predictor, read_route
 from farthing.load.serve_file import Wishes, as_name, check_name, check_tier_name, read_wishes
+from farthing.load.tier_prices import PRICE_KEYS, missing_token_price
 from farthing.nouns import Candidate, PipelineSpec, ServedModel
 
 __all__ = ["ROUTE_FILE", "check_address", "route_models", "tiers_of_routes"]
@@ -136,7 +137,7 @@ def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> t
         model = _forwarded(tier, path, url, f"{name}.{k}" if k else name, route.classes)
         models.append(model)
         place = _place(model.name, replicas, usd_per_row=tier.usd_per_request)
-        places.append(replace(place, usd_per_token=_usd_per_token(tier)))
+        places.append(replace(place, usd_per_token=_usd_per_token(tier, path)))
     return list(models), places
 
 
@@ -177,10 +178,19 @@ def _usd(tier: Tier, replica: TierReplicas, route: Route) -> float:
     return replica.offer.usd_per_hour / 3600 / replica.sla_rps
 
 
-def _usd_per_token(tier: Tier) -> tuple[float, float] | None:
-    """Price of a token in and out, None where tokens are not paid for."""
-    prices = tier.usd_per_input_token, tier.usd_per_output_token
-    return None if prices == (None, None) else (prices[0] or 0.0, prices[1] or 0.0)
+def _usd_per_token(tier: Tier, path: Path) -> tuple[float, float] | None:
+    """Price of a token in and out, None where tokens are not paid for.
+
+    Raises:
+        InputError: when one of them is missing beside others.
+    """
+    if missing := missing_token_price([key for key in PRICE_KEYS if getattr(tier, key, None) is not None]):
+        raise InputError(
+            f"{path}: the tier {tier.name!r} {missing}; a missing price is never taken as 0",
+            hint="calibrate or attach it again with both prices of its tokens",
+        )
+    both = tier.usd_per_input_token, tier.usd_per_output_token
+    return None if both[0] is None or both[1] is None else (both[0], both[1])
 
 
 def _offered(model: ServedModel, replicas: Sequence[TierReplicas]) -> ServedModel:

@@ -12,7 +12,6 @@ max_loss: 0.5%
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from farthing.load.keys import check_encrypted
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.schema import read_document
 from farthing.load.serve_file import check_name, read_wishes
-from farthing.load.written_numbers import cell_number, plainly
+from farthing.load.tier_prices import PRICE_KEYS, TierPrice, read_flag_price, read_tier_price
 
 __all__ = [
     "SERVED_KEYS",
@@ -45,39 +44,8 @@ _PRICE = re.compile(r"\$?(?P<usd>[^/]+)/(?P<per>request|second|Mtoken)")
 SERVED_KEYS = ("engine", "precision", "max_batch", "instances", "threads", "max_delay", "deadline", "memory")
 """What a tier here may say of how it is served, as in a ``serve.yaml``."""
 _REMOTE = ("prompt", "key_env")
-_CACHED = "usd_per_cached_input_token"
-_PRICES = ("usd_per_request", "usd_per_second", "usd_per_input_token", "usd_per_output_token", _CACHED)
-_KEYS = ("name", "source", "kind", "model", "timeout", "replicas", "embedding", *_PRICES, *_REMOTE, *SERVED_KEYS)
+_KEYS = ("name", "source", "kind", "model", "timeout", "replicas", "embedding", *PRICE_KEYS, *_REMOTE, *SERVED_KEYS)
 _TIMEOUT = "30s"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierPrice:
-    """What the user says that a tier costs; the units that apply.
-
-    Attributes:
-        usd_per_request: Of each request, > 0.
-        usd_per_second: Of each second that it works, > 0.
-        usd_per_input_token: Of a token in, ≥ 0.
-        usd_per_output_token: Of a token out, ≥ 0.
-        usd_per_cached_input_token: Of a token in that the provider had in its cache; None for the price of any other.
-    """
-
-    usd_per_request: float | None = None
-    usd_per_second: float | None = None
-    usd_per_input_token: float | None = None
-    usd_per_output_token: float | None = None
-    usd_per_cached_input_token: float | None = None
-
-    @property
-    def by_token(self) -> bool:
-        """Whether tokens are paid for."""
-        return self.usd_per_input_token is not None or self.usd_per_output_token is not None
-
-    @property
-    def given(self) -> bool:
-        """Whether anything was said."""
-        return self != TierPrice()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +68,7 @@ class NamedTier:
     kind: TierKind = "model"
     source: str
     model: str = ""
-    price: TierPrice = TierPrice()
+    price: TierPrice = field(default_factory=TierPrice)
     timeout_s: float = 30.0
     embedding: str = ""
     replicas: tuple[TierReplicas, ...] = ()
@@ -142,7 +110,7 @@ def priced(tiers: Sequence[NamedTier], prices: Sequence[str]) -> tuple[NamedTier
     """Tiers with the prices of ``--price name=0.001/request`` (or ``/second``, or ``/Mtoken``) put in.
 
     Raises:
-        InputError: when a price cannot be read or names no tier.
+        InputError: when a price cannot be read, is of another size than prices are, or names no tier or one twice.
     """
     names = [tier.name for tier in tiers]
     found: dict[str, TierPrice] = {}
@@ -153,12 +121,9 @@ def priced(tiers: Sequence[NamedTier], prices: Sequence[str]) -> tuple[NamedTier
             raise InputError(f"--price is {text!r}", hint="write it as --price large=0.001/request, /second or /Mtoken")
         if name not in names:
             raise InputError(f"--price names the tier {name!r}; there are {', '.join(names) or 'none'}")
-        usd = _usd(parts["usd"], f"--price {name}")
-        found[name] = (
-            TierPrice(usd_per_input_token=usd / 1e6, usd_per_output_token=usd / 1e6)
-            if parts["per"] == "Mtoken"
-            else TierPrice(**{f"usd_per_{parts['per']}": usd})
-        )
+        if name in found:
+            raise InputError(f"--price names the tier {name!r} twice", hint="a tier is paid on one basis, at one price")
+        found[name] = read_flag_price(parts["usd"], parts["per"], name)
     return tuple(replace(tier, price=found.get(tier.name, tier.price)) for tier in tiers)
 
 
@@ -237,30 +202,12 @@ def _entry(item: object, where: str, path: Path, named: Callable[[object, str], 
         kind=kind,
         source=_url(source, name) if url else str(path.parent / source),
         model=str(given.get("model", name if url else "")),
-        price=_price(given, where),
+        price=read_tier_price(given, where),
         timeout_s=units.duration_ms(given.get("timeout", _TIMEOUT), f"{where}.timeout") / 1000,
         replicas=tuple(_replicas(r, f"{where}.replicas[{k}]") for k, r in enumerate(given.get("replicas", ()))),
         embedding=str(given.get("embedding", "")),
         options={key: str(given[key]) for key in (_REMOTE if url else SERVED_KEYS) if key in given},
     )
-
-
-def _price(given: Mapping[str, Any], where: str) -> TierPrice:
-    price = TierPrice(**{key: _usd(given[key], f"{where}.{key}") for key in _PRICES if key in given})
-    cached, usual = price.usd_per_cached_input_token, price.usd_per_input_token
-    if cached is not None and (usual is None or cached > usual):
-        than = "there is no usd_per_input_token" if usual is None else f"usd_per_input_token is {usual:g}"
-        raise InputError(f"{where}.{_CACHED} is {cached:g}, and {than}; cached tokens cost no more than others")
-    return price
-
-
-def _usd(value: object, key: str) -> float:
-    usd = cell_number(value.strip().removeprefix("$")) if isinstance(value, str) else value
-    if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 < usd < math.inf:
-        meant = plainly(value) if isinstance(value, str) else None
-        hint = f"did you mean {meant}? a point marks decimals" if meant else "a free tier has no place in a price"
-        raise InputError(f"{key} is {value!r}; it must be US dollars > 0", hint=hint)
-    return float(usd)
 
 
 def _url(text: str, name: str) -> str:
@@ -271,7 +218,7 @@ def _url(text: str, name: str) -> str:
 
 
 _REPLICA_KEYS = ("purchase", "count", "sla_rps", "offer", "region", "term", "url")
-_READ: Mapping[str, Callable[[object, str], float]] = {"count": units.count, "sla_rps": units.count}
+_READ: Mapping[str, Callable[[object, str], float]] = {"count": units.count, "sla_rps": units.rate}
 
 
 def _replicas(item: object, where: str) -> TierReplicas:

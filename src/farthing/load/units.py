@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from farthing.errors import InputError
 from farthing.load.written_numbers import NUMBER, decimal_of, plainly
 
-__all__ = ["count", "duration_ms", "fraction", "memory_mib", "usd"]
+__all__ = ["count", "duration_ms", "fraction", "memory_mib", "rate", "usd"]
 
 _AMOUNT = re.compile(rf"({NUMBER})[\s\u00a0\u202f]*([^\d\s.,'’_]*)", re.ASCII)
-_POINT_FOR_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d\d0", re.ASCII)
-"""Three decimals that end in 0: nobody writes dollars or counts so, the point stands between thousands."""
+_POINT_FOR_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)
+"""Three decimals: dollars and counts have none, so that in half of the world the point stands between thousands."""
 _MS: Mapping[str, Decimal] = {
     "ns": Decimal("1e-6"),
     "us": Decimal("1e-3"),
@@ -77,11 +77,19 @@ def _written_like(example: str, meant: str | None) -> str:
 
 
 def _refuse_point_for_thousands(value: object, key: str, sign: str = "") -> None:
-    """Refuse ``10.000``, which is ten or ten thousand."""
-    text = value.strip() if isinstance(value, str) else ""
+    """Refuse ``12.345``, which is twelve or twelve thousand; numbers of YAML as well as texts."""
+    text = str(value).strip() if isinstance(value, (str, float)) else ""
     if _POINT_FOR_THOUSANDS.fullmatch(text):
-        few, many = sign + text.rstrip("0").rstrip("."), sign + text.replace(".", ",")
-        raise InputError(f"{key} is {value!r}, which may be {few} or {many}", hint=f"write {few} or {many}")
+        few, many = sign + _shortest(Decimal(text)), sign + text.replace(".", ",")
+        raise InputError(
+            f"{key} is {value!r}, which may be {sign}{text} or {many}",
+            hint=f"write {few} or {many}; a point marks decimals",
+        )
+
+
+def _shortest(number: Decimal) -> str:
+    """At most two decimals, none where they are 0."""
+    return f"{number.quantize(Decimal('0.01'), ROUND_HALF_UP):f}".rstrip("0").rstrip(".")
 
 
 def duration_ms(value: object, key: str) -> float:
@@ -144,9 +152,18 @@ def count(value: object, key: str) -> float:
     """Read a number of things, > 0, of ``14B``, ``460M``, ``10k``, ``1,000`` or a bare number.
 
     Raises:
-        InputError: when it cannot be read or is not > 0.
+        InputError: when it cannot be read, is not > 0, or may be thousands (``12.345``).
     """
     _refuse_point_for_thousands(value, key)
+    return rate(value, key)
+
+
+def rate(value: object, key: str) -> float:
+    """Read a number of things a second, > 0, as :func:`count` does; ``12.345`` is one.
+
+    Raises:
+        InputError: when it cannot be read or is not > 0.
+    """
     number, unit = _split(value, key, "460M, 14B or 1,000")
     if unit.lower() not in _SIZE:
         raise InputError(f"{key} is {value!r}: unknown unit {unit!r}", hint="known: k, M, B, T")
@@ -159,15 +176,16 @@ def usd(value: object, key: str) -> float:
     """Read US dollars, > 0, of ``$10,000``, ``10000``, ``10k USD``, ``$1.5M``.
 
     Raises:
-        InputError: when it cannot be read, is in another currency or is not > 0.
+        InputError: when it cannot be read, is in another currency, is not > 0, or may be thousands (``$12.345``).
     """
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str):
         text = text.removeprefix("$").removeprefix("US$").removesuffix("USD").removesuffix("usd").strip()
-        _refuse_point_for_thousands(text, key, "$")
+    _refuse_point_for_thousands(text, key, "$")
     try:
-        return count(text, key)
+        return rate(text, key)
     except InputError as e:
-        meant = plainly(text) if isinstance(text, str) else None
-        hint = _written_like("$10,000", f"${meant}" if meant else None)
-        raise InputError(f"{key} is {value!r}, which is no amount of US dollars > 0", hint=hint) from e
+        meant = plainly(text, sign="$") if isinstance(text, str) else None
+        raise InputError(
+            f"{key} is {value!r}, which is no amount of US dollars > 0", hint=_written_like("$10,000", meant)
+        ) from e

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
@@ -12,16 +11,19 @@ from numpy.typing import NDArray
 
 from farthing.errors import TraceError
 from farthing.load.traces.cells import Cells, moment_of, read_cells
+from farthing.load.usage_names import called_utilisation, not_busy, says_idle, says_per_cent
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Trace
 
 __all__ = ["read_usage", "usage_frac"]
 
-_NAMED = re.compile(r"util|cpu|busy|average|avg|mean|percent|value", re.IGNORECASE)
 _MAX_STEP_S = 3600.0
 _MAX_GAP_STEPS = 12
+_PER_CENT = 100.0
 _UNITS_S = (1.0, 1e-3, 1e-6, 1e-9)
 _EPOCH_S = (1e9, 4.1e9)
+_LITTLE_PER_CENT, _MUCH_FOR_A_FRACTION = 2.0, 5.0
+"""Up to here values above 1 may be per cent of an idle fleet, or fractions that were measured a little high."""
 _SAMPLE = "timestamp,utilisation\n2026-11-02T00:00:00Z,41.2"
 
 
@@ -29,18 +31,26 @@ def read_usage(path: Path) -> Trace:
     """Read shares of time or of capacity, in per cent or as fractions; counts are shares times the step's length.
 
     One column holds times (ISO 8601, or seconds, milliseconds, micro- or nanoseconds since 1970), one the utilisation:
-    the only other column of numbers, or the one whose name says so (``CPUUtilization``, ``average``, ``value`` …).
-    Values with a ``%`` sign, or any above 1, are per cent. A step that is missing takes the value before it, at most
-    twelve in a row.
+    the only other column of numbers, or the one whose name says so (``CPUUtilization``, ``average``, ``value`` …). A
+    column named for something else (``cpu_idle``, ``memory_percent``, ``requests``) is never taken. Whether it is per
+    cent or a fraction is told by the name (``percent``, ``%``, ``CPUUtilization``; ``ratio``, ``fraction``) or by ``%``
+    signs, else by the values: fractions up to 1, per cent above 2. A step that is missing takes the value before it, at
+    most twelve in a row.
 
     Raises:
-        TraceError: when it cannot be read, is not sorted, has gaps, or a value lies outside [0 %, 100 %].
+        TraceError: when it cannot be read, is not sorted, has gaps, a value lies outside [0 %, 100 %], no column is a
+            utilisation, or per cent and fractions cannot be told apart.
     """
     cells = read_cells(Path(path), "utilisation", hint=_SAMPLE)
     if len(cells.rows) < 2:
         raise TraceError(f"the utilisation {path} has {len(cells.rows)} rows; at least 2 are needed", hint=_SAMPLE)
     time, value = _columns(cells)
-    return _on_grid(cells.path, _times(cells.path, cells.column(time)), _shares(cells.path, cells.column(value)))
+    times = _times(cells.path, cells.column(time))
+    scale = _scale(cells, value)
+    read_as = (
+        f"{'per cent' if scale == _PER_CENT else 'fractions'}{f' in “{cells.header[value]}”' if cells.header else ''}"
+    )
+    return _on_grid(cells.path, times, _shares(cells.path, cells.column(value), scale), read_as)
 
 
 def usage_frac(usage: Trace) -> float:
@@ -52,7 +62,9 @@ def _columns(cells: Cells) -> tuple[int, int]:
     first, header = cells.rows[0], cells.header
     time = next((k for k, cell in enumerate(first) if _seconds(cell) is not None), None)
     numbers = [k for k, cell in enumerate(first) if k != time and _share(cell) is not None]
-    named = [k for k in numbers if header and _NAMED.search(header[k])]
+    if time is not None and header and numbers:
+        numbers = _of_utilisation(cells, numbers)
+    named = [k for k in numbers if header and called_utilisation(header[k])]
     found = named if len(named) == 1 else numbers
     if time is None or len(found) != 1:
         what = "no column of times" if time is None else f"{len(found)} columns that may be the utilisation"
@@ -60,6 +72,30 @@ def _columns(cells: Cells) -> tuple[int, int]:
             f"the utilisation {cells.path} has {what}: {', '.join(header or first)}", hint=f"like\n{_SAMPLE}"
         )
     return time, found[0]
+
+
+def _of_utilisation(cells: Cells, numbers: Sequence[int]) -> list[int]:
+    """Columns of numbers but for those that are named for something else.
+
+    Raises:
+        TraceError: when none is left; names the first of them.
+    """
+    kept = [k for k in numbers if not_busy(cells.header[k]) is None]
+    if kept:
+        return kept
+    name = cells.header[numbers[0]]
+    idle = next((cells.header[k] for k in numbers if says_idle(cells.header[k])), None)
+    if idle is not None:
+        raise TraceError(
+            f"the utilisation {cells.path}: the column “{idle}” says how idle the fleet was, not how busy",
+            hint="write 100 − it, in a column named cpu_percent",
+        )
+    raise TraceError(
+        f"the utilisation {cells.path}: the column “{name}” is of something else (“{not_busy(name)}”); how busy the "
+        "replicas were is wanted",
+        hint="export the mean utilisation of what the model runs on, as cpu_percent or gpu_percent; counts of requests "
+        "go to --trace",
+    )
 
 
 def _seconds(cell: str) -> float | None:
@@ -80,18 +116,50 @@ def _times(path: Path, cells: Sequence[str]) -> NDArray[np.float64]:
         before = found[k - 1] if k else None
         if at is None or (before is not None and at <= before):
             problem = "is no time" if at is None else f"does not come after {cells[k - 1]}"
-            raise TraceError(f"{path} row {k + 1} of the data: {cell!r} {problem}", hint="sort it by time")
+            hint = "one row a step, the mean over all replicas" if at == before else "sort it by time"
+            raise TraceError(f"{path} row {k + 1} of the data: {cell!r} {problem}", hint=hint)
     return np.array(found, dtype=np.float64)
 
 
-def _shares(path: Path, cells: Sequence[str]) -> NDArray[np.float64]:
+def _scale(cells: Cells, column: int) -> float:
+    """What the whole is in the column's numbers: 100 for per cent, 1 for fractions.
+
+    Raises:
+        TraceError: when neither the name nor the values say, or only some cells have a ``%`` sign.
+    """
+    found = cells.column(column)
+    said = says_per_cent(cells.header[column]) if cells.header else None
+    signed = [cell.endswith("%") for cell in found]
+    if any(signed) and not all(signed) and said is None:
+        k = signed.index(not signed[0])
+        raise TraceError(
+            f"{cells.path} row {k + 1} of the data: {found[k]!r} after {found[k - 1]!r}; a % sign stands at all values "
+            "or at none",
+            hint="name the column cpu_percent, or cpu_fraction",
+        )
+    if said is not None or any(signed):
+        return _PER_CENT if said is not False or any(signed) else 1.0
+    values = np.array([np.nan if (x := _share(cell)) is None else x for cell in found])
+    highest = np.nanmax(values, initial=0.0)
+    low = highest <= _LITTLE_PER_CENT or (highest <= _MUCH_FOR_A_FRACTION and np.nanmedian(values) <= 1)
+    if highest > 1 and low:
+        k = int(np.nanargmax(values))
+        raise TraceError(
+            f"{cells.path} row {k + 1} of the data: the highest value is {found[k]}, which may be {highest:g} % of a "
+            f"fleet that idles, or a fraction that comes to {highest:.0%}",
+            hint="name the column cpu_percent, or write fractions of at most 1 (of one replica on average)",
+        )
+    return _PER_CENT if highest > 1 else 1.0
+
+
+def _shares(path: Path, cells: Sequence[str], scale: float) -> NDArray[np.float64]:
     values = np.array([np.nan if (x := _share(cell)) is None else x for cell in cells])
-    scale = 100.0 if any(cell.endswith("%") for cell in cells) or np.nanmax(values, initial=0.0) > 1 else 1.0
     bad = ~(np.isfinite(values) & (values >= 0) & (values <= scale))
     if bad.any():
         k = int(bad.argmax())
         raise TraceError(
-            f"{path} row {k + 1} of the data: the utilisation is {cells[k]!r}; it must lie in [0 %, 100 %]",
+            f"{path} row {k + 1} of the data: the utilisation is {cells[k]!r}; it must lie in "
+            f"{'[0 %, 100 %]' if scale == _PER_CENT else '[0, 1], as a fraction'}",
             hint="of one replica on average, not summed over replicas",
         )
     if not values.any():
@@ -99,7 +167,7 @@ def _shares(path: Path, cells: Sequence[str]) -> NDArray[np.float64]:
     return values / scale
 
 
-def _on_grid(path: Path, times_s: NDArray[np.float64], shares: NDArray[np.float64]) -> Trace:
+def _on_grid(path: Path, times_s: NDArray[np.float64], shares: NDArray[np.float64], read_as: str) -> Trace:
     step_s = float(np.median(np.diff(times_s)))
     if step_s > _MAX_STEP_S:
         raise TraceError(
@@ -114,4 +182,4 @@ def _on_grid(path: Path, times_s: NDArray[np.float64], shares: NDArray[np.float6
             hint="cut it at the gap, or give its mean: --utilisation 40%",
         )
     latest = np.searchsorted(index, np.arange(index[-1] + 1), side="right") - 1
-    return Trace(name=path.name, step_s=step_s, counts=shares[latest] * step_s, inferred=True)
+    return Trace(name=path.name, step_s=step_s, counts=shares[latest] * step_s, inferred=True, read_as=read_as)

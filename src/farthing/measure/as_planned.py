@@ -6,8 +6,9 @@ both; each run has arrivals of its own. The proof is run on a server that was st
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,13 +41,17 @@ __all__ = ["model_of", "proof_requests", "provable_rps", "serve_as_planned", "sl
 SEEKING = 2
 """First runs, which only look for the rate and do not count."""
 BASELINE_RUNS = 3
+AGAIN = 3
+"""Runs of one server that are made again because others used the machine, each with what is compared with it."""
 WORTH_SAYING_FRAC = 0.02
 """Share of the baseline's time for a request from which on the server's is mentioned."""
 REPEAT_FRAC = 0.03
 """Standard deviation of the logarithm of the rate kept over the baseline's between whole runs of one command, beyond
-what one run sees: choices among near-ties, processes that start faster or slower (``make bench ONLY=repeat``). Where
-the baseline's own speed differed by more between the stages of the run, that is taken."""
+what one run sees: choices among near-ties, processes that start faster or slower (``make bench ONLY=repeat``). What the
+baseline's own speed differed by between the stages of the run comes on top."""
 DRIFT_WORTH_SAYING_FRAC = 0.06
+UNSERVED_FRAC = 0.1
+"""The same of a rate that was not found through the server."""
 _STEP = 0.02
 
 
@@ -54,11 +59,12 @@ _STEP = 0.02
 class _Kept:
     """The rate that a candidate keeps, in requests/s; and over the baseline's, both in one stretch of time.
 
-    ``busy`` when others used the cores meanwhile.
+    ``beside_rps`` is the baseline's own throughput in that stretch. ``busy`` when others used the cores meanwhile.
     """
 
     rate: Estimate
     over_baseline: Estimate
+    beside_rps: float
     busy: bool = False
 
 
@@ -77,9 +83,10 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
     if why is not None:
         state.notes.append(f"the promise was tested beside the server, not through `farthing serve`: {why}")
     slower, taken_s, kept = _rate_kept(state, chosen) if why is None else (1.0, 0.0, None)
+    if kept is not None:
+        _pool_baseline(state, kept.beside_rps)
     _charge_server(state, taken_s)
     before = state.sla.get(chosen)
-    _pool_baseline(state)
     if kept is not None:
         if kept.rate.value > 0:
             state.kept[chosen], state.rate_ratio = kept.rate, kept.over_baseline
@@ -88,6 +95,8 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
             state.sla[chosen] = None
             state.lost[chosen] = f"served: keeps the promise at no rate ({state.level})"
             return False
+    if state.rate_ratio is None and chosen in state.ratios:  # not served, or on cores too busy to say anything
+        state.rate_ratio = repeatable(state.ratios[chosen], max(UNSERVED_FRAC, _drift(state)))
     if state.sla.get(chosen) is None:  # busy cores: the proof has the word
         state.sla[chosen] = _modelled_rps(state, chosen) / sustained.HEADROOM
     _prove_at_peak(state, chosen, trace_of, slower, through_server=why is None)
@@ -150,21 +159,41 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     curve = rates_of(bench, state.curves[replace(c, max_batch=1)], c, n, slower)[state.percentile]
     aside_s = min(_aside_s(state, path, curve, full_rps), bound_s / 2)
     runs: list[tuple[float, float]] = []
-    seen: list[RunSeen] = []
     base_rps: list[float] = []
+    busy, again = False, AGAIN
     total = SEEKING + bench.settings.rate_runs
-    for k in range(total):
-        bench.tell("serving", k, total, f"{c.label} at {rate:.0f} requests/s through farthing serve")
-        seen.append(path.run(rate, n, seed_of(bench.settings.seed, "rate", k)))
-        base_rps.append(_baseline_block(state, path.key, k))
-        runs.append((rate, seen[-1].tail_s(state.percentile) - aside_s))
+    for k in itertools.count():
+        bench.tell("serving", len(runs), total, f"{c.label} at {rate:.0f} requests/s through farthing serve")
+        seen = path.run(rate, n, seed_of(bench.settings.seed, "rate", k))
+        beside_rps = _baseline_block(state, path.key, k)
+        if seen.contended and again:
+            again -= 1
+            continue
+        busy = busy or seen.contended
+        runs.append((rate, seen.tail_s(state.percentile) - aside_s))
+        base_rps.append(beside_rps)
+        if len(runs) == total:
+            break
         rate = sustained.next_rate(curve, runs, bound_s - aside_s)
     fit = curve.fit(runs[SEEKING:])
     kept = curve.kept(bound_s - aside_s, fit)
     bench.tell("serving", total, total, f"{c.label} keeps {kept.value:.0f} requests/s")
     ratio = ratio_of_blocks(_by_run(curve, bound_s - aside_s, fit), base_rps[SEEKING:], confidence=0.95)
-    busy = any(run.contended for run in seen)
-    return _Kept(rate=repeatable(kept), over_baseline=repeatable(ratio, _drift(state)), busy=busy)
+    return _kept(state, kept, _no_narrower(ratio, kept), base_rps[SEEKING:], busy=busy)
+
+
+def _kept(state: RunState, rate: Estimate, ratio: Estimate, base_rps: Sequence[float], *, busy: bool = False) -> _Kept:
+    beside_rps = float(np.exp(np.log(base_rps).mean()))
+    return _Kept(
+        rate=repeatable(rate), over_baseline=repeatable(ratio, _drift(state)), beside_rps=beside_rps, busy=busy
+    )
+
+
+def _no_narrower(ratio: Estimate, kept: Estimate) -> Estimate:
+    """A ratio to the baseline is known no better than the rate itself where that may be none at all."""
+    if kept.lo > 0 or not kept.value > 0:
+        return ratio
+    return replace(ratio, lo=0.0, hi=max(ratio.hi, ratio.value * kept.hi / kept.value))
 
 
 def _aside_s(state: RunState, path: ServedPath, curve: LatencyRate, full_rps: float) -> float:
@@ -188,7 +217,7 @@ def _share_of_capacity(state: RunState, path: ServedPath) -> _Kept:
     value = float(np.exp(np.log(full).mean()))
     state.bench.tell("serving", runs, runs, f"{path.candidate.label} keeps {value:.0f} requests/s")
     rate = replace(ratio, value=value, lo=value * ratio.lo / ratio.value, hi=value * ratio.hi / ratio.value)
-    return _Kept(rate=repeatable(rate), over_baseline=repeatable(ratio, _drift(state)))
+    return _kept(state, rate, ratio, base_rps)
 
 
 def _modelled_rps(state: RunState, c: Candidate) -> float:
@@ -212,14 +241,18 @@ def _by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> list[float]:
     return [middle * math.exp(slope * (f - fit.value)) for f in fit.by_run]
 
 
-def _pool_baseline(state: RunState) -> None:
+def _pool_baseline(state: RunState, beside_rps: float) -> None:
     """The baseline's rate is that of all stages of this run, since no stage's blocks are the typical ones.
 
-    Its rate came from the blocks of the proof rounds.
+    It is worked out from the blocks beside the server, the stretch of time to which the rate kept belongs.
+
+    Args:
+        state: With the baseline's rate from the proof rounds.
+        beside_rps: Throughput of the baseline in those blocks, > 0.
     """
-    rate, drift = state.sla[state.baseline], state.bench.drifts.get(state.baseline)
-    if rate is not None and drift is not None:
-        state.sla[state.baseline] = rate * drift.typical_over("proof")
+    drift, base = state.bench.drifts.get(state.baseline), state.baseline
+    if state.sla[base] is not None and drift is not None:
+        state.sla[base] = beside_rps * (1 - HEADROOM_FRAC) * drift.typical_over("beside")
 
 
 def _drift(state: RunState) -> float:
@@ -246,7 +279,7 @@ def repeatable(found: Estimate, drift_frac: float = 0.0) -> Estimate:
     """
     if not found.value > 0:
         return found
-    repeats = max(REPEAT_FRAC, drift_frac)
+    repeats = math.hypot(REPEAT_FRAC, drift_frac)
     more = 1.96 * repeats
     down = math.hypot(math.log(found.value / found.lo) if found.lo > 0 else math.log(2), more)
     up = math.hypot(math.log(found.hi / found.value), more)
@@ -267,15 +300,20 @@ def _prove_at_peak(
     rate = state.sla[chosen]
     assert rate is not None
     first = rate
+
+    def at_of(planned_rps: float) -> float:
+        return provable_rps(_peak_of_one(state, trace, planned_rps), planned_rps, state.percentile)
+
     for k in range(sustained.TRIES):
         state.sla[chosen] = rate
-        at = provable_rps(_peak_of_one(state, trace, rate), rate, state.percentile)
+        at = at_of(rate)
         found, curve = _served_at(state, chosen, at, slower, k, through_server=through_server)
         state.server[chosen] = found
-        hi_ms = found.latency(state.percentile).hi
-        if bound is None or hi_ms <= bound.ms:
+        if bound is None or found.latency(state.percentile).hi <= bound.ms:
             break
-        rate /= sustained.cut(curve, at, math.inf if hi_ms >= NEVER_MS else hi_ms / 1000, bound.ms / 1000)
+        rate /= sustained.cut(curve, at, _hi_s(found, state.percentile), bound.ms / 1000)
+        while at_of(rate) > at / sustained.LEAST_CUT:  # as many replicas as before take what they took before
+            rate /= sustained.LEAST_CUT
     else:
         state.notes.append(
             f"{chosen.label} missed the promise at the plan's peak rate in {sustained.TRIES} proofs, the last at a "
@@ -283,6 +321,16 @@ def _prove_at_peak(
         )
     _allow_for_cuts(state, chosen, first / (state.sla[chosen] or first))
     bench.retire([])
+
+
+def _hi_s(found: Measurement, percentile: float) -> float:
+    """Upper end of a proof's percentile; infinite where more were refused or given up than the level allows.
+
+    Those count as answered just too late, which says that the promise failed and nothing of by how much.
+    """
+    refused_frac = 1 - found.metrics["answered_frac"].value
+    hi_ms = found.latency(percentile).hi
+    return math.inf if hi_ms >= NEVER_MS or refused_frac > 1 - percentile else hi_ms / 1000
 
 
 def _allow_for_cuts(state: RunState, c: Candidate, factor: float) -> None:
@@ -337,9 +385,16 @@ def through(path: ServedPath, curves: Mapping[float, LatencyRate], rate_rps: flo
     runs, level, n = bench.settings.proof_runs, bench.level, proof_requests(bench, rate_rps)
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = []
-    for k in range(runs):
-        bench.tell("proving", k, runs, f"{c.label} at {rate_rps:.0f} requests/s through farthing serve")
-        seen.append(path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k)))
+    again = AGAIN
+    for k in itertools.count():
+        bench.tell("proving", len(seen), runs, f"{c.label} at {rate_rps:.0f} requests/s through farthing serve")
+        run = path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k))
+        if run.contended and again:
+            again -= 1
+            continue
+        seen.append(run)
+        if len(seen) == runs:
+            break
     seconds = bench.clock.monotonic_s() - start_s
     found = bench.note(as_measurement(seen, curves, c, hardware=bench.fingerprint, seconds=seconds))
     bench.tell("proving", runs, runs, f"{_tail_in_words(found, level)} at {rate_rps:.0f} requests/s")

@@ -57,6 +57,7 @@ class Instance:
     """
 
     def __init__(self, spec: Mapping[str, Any], line: Line) -> None:
+        from farthing.pipelines.few_lengths import settle_lengths
         from farthing.pipelines.grouping import batches_by_length
         from farthing.pipelines.payloads import read
 
@@ -79,6 +80,13 @@ class Instance:
             options=spec["options"],
         )
         loaded = time.monotonic()
+        settle_lengths(
+            find("engines", candidate.engine),
+            self.session,
+            self.pipeline,
+            path=self._artefact,
+            precision=self._precision,
+        )
         self.run([self.pool[0]])
         self.load_s, self.first_inference_s = loaded - start, time.monotonic() - loaded
 

@@ -159,13 +159,18 @@ class LiveServer:
         children: Sequence[Child] = [self._generator]
         return ask(children, [message], silence_s=silence_s, memory_limit_mib=_GENERATOR_MIB, clock=self._clock)[0]
 
-    def closed_loop(self, connections: int, seconds: float) -> float:
+    def closed_loop(self, connections: int, seconds: float, *, patient: bool = False) -> float:
         """Good answers a second when so many clients ask again as soon as they are answered.
+
+        Args:
+            connections: Clients.
+            seconds: How long they ask.
+            patient: Whether they wait beyond the server's deadline, so that nothing is refused.
 
         Raises:
             MeasureError: when nothing was answered, or the generator died.
         """
-        found = self._ask(do="closed_loop", connections=connections, seconds=seconds)
+        found = self._ask(do="closed_loop", connections=connections, seconds=seconds, patient=patient)
         answered = float(str(found["n"])) / float(str(found["took_s"]))
         if not answered > 0:
             raise MeasureError(

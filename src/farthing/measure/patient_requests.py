@@ -22,6 +22,8 @@ TRIES = 3
 LONGEST_WAIT_S = 300.0
 """For one request, all waits together."""
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
+_DOUBLINGS = 10
+"""More of them change nothing."""
 _BUSY = (429, 503)
 _MAX_ANSWER_BYTES = 16 * 2**20
 
@@ -59,15 +61,17 @@ def wait_s(tries: int, status: int | None, asked_s: float | None) -> float | Non
     Args:
         tries: Attempts that failed, ≥ 1.
         status: Of the last answer, None when there was none.
-        asked_s: What its ``Retry-After`` asks for.
+        asked_s: What its ``Retry-After`` asks for; less than the first back-off (0, a past date, clocks that differ)
+            asks for no pause, and gets the one that grows, so that waits come to an end.
     """
     if status is not None and status < 500 and status != 429:
         return None
-    if status in _BUSY and asked_s is not None:
+    asked = status in _BUSY and asked_s is not None
+    if asked and asked_s is not None and asked_s >= _FIRST_WAIT_S:
         return asked_s
-    if status != 429 and tries >= TRIES:
+    if status != 429 and not asked and tries >= TRIES:
         return None
-    return min(_MOST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (tries - 1))
+    return min(_MOST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(tries - 1, _DOUBLINGS))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -156,7 +160,7 @@ class Patient:
         )
 
     def _too_long(self, path: str, problem: str, waited_s: float, asked_s: float | None) -> MeasureError:
-        asks = f"asks to wait {asked_s:,.0f} s" if asked_s is not None else "is busy"
+        asks = f"asks to wait {asked_s:,.0f} s" if asked_s is not None and asked_s >= _FIRST_WAIT_S else "is busy"
         return MeasureError(
             f"the tier {self._name!r} at {self._url}{path} {asks} ({problem}), after {waited_s:,.0f} s of waiting; the "
             f"limit is {LONGEST_WAIT_S:,.0f} s for one request",

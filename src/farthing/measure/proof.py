@@ -69,7 +69,7 @@ def _take_in(state: RunState, blocks: Mapping[Candidate, Sequence[Reading]]) -> 
         if c != state.baseline:
             state.ratios[c] = ratio_of_blocks([r.rps for r in readings], base_rps, confidence=0.95)
         rate, known = state.sla.get(c), state.curves[replace(c, max_batch=1)]
-        if rate is not None and c not in state.server:
+        if rate is not None and c not in state.tried:
             then_rps = saturation_rps(known, instances=c.instances, max_batch=c.max_batch)
             state.sla[c] = rate * state.capacities[c].value / then_rps
     for key, seen_ms in times.items():

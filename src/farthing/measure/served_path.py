@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from farthing.load.schema import stamp
 from farthing.measure.hardware import usable_cpus
 from farthing.measure.live_server import LiveServer, LoadedRun
 from farthing.measure.open_loop import RunSeen, levels_of, seen_of
-from farthing.measure.watching import Watched, watched
+from farthing.measure.watching import watched
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, ServedModel
 from farthing.store.documents import write_json
@@ -25,18 +24,16 @@ __all__ = ["ServedPath", "served_model"]
 
 NAME = "model"
 CLOSED_S = 1.0
-MOST_CLIENTS = 128
+MOST_CLIENTS = 512
 JUST_LATE = 1.02
 WARM_UP_S = 3.0
 """A server is asked for so long before anything counts: the first batch of each shape, the first use of each page."""
 CHECK_S = 0.4
 """Clients that never rest ask for so long after each run, to see whether the machine was the server's own."""
-LEAST_BATCHES = 4
+LEAST_BATCHES = 8
 """Clients that never rest are listened to for at least so many of the largest batches."""
 MOST_CHECK_S, CHECKED_BATCHES = 1.0, 20
 """They ask long enough for so many of the largest batches; a server that takes longer for them is not asked."""
-RETRIES = 3
-"""Runs of one server that are made again because others used the machine."""
 
 
 @dataclass
@@ -63,7 +60,6 @@ class ServedPath:
     batch_s: float = 0.0
     _live: LiveServer | None = None
     _pace: Pace = field(default_factory=Pace)
-    _retries: int = RETRIES
 
     def __enter__(self) -> ServedPath:
         return self
@@ -84,7 +80,7 @@ class ServedPath:
         )
 
     def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
-        """Poisson arrivals at its port.
+        """Poisson arrivals at its port; marked as contended where the server is slower after it than in quiet moments.
 
         Args:
             rate_rps: > 0.
@@ -94,7 +90,8 @@ class ServedPath:
 
         def run() -> RunSeen:
             live = self._server(rate_rps)
-            seen, slower = self._watched(live, lambda: live.open_loop(rate_rps, n, seed))
+            seen = watched(self.bench.canary, self._cores(), lambda: live.open_loop(rate_rps, n, seed))
+            slower = self._slower(live)
             return seen_of(
                 self._latency_ms(seen.found),
                 levels_of(self.bench.level),
@@ -110,25 +107,16 @@ class ServedPath:
 
         return self.bench.keep(f"served/{self.key}/{rate_rps:.3f}/{n}/{seed}", RunSeen, "measure", run)
 
-    def _watched(self, live: LiveServer, once: Callable[[], LoadedRun]) -> tuple[Watched[LoadedRun], float]:
-        """A run, made again while others used the machine; how many times slower than before the server is after it."""
-        while True:
-            seen = watched(self.bench.canary, self._cores(), once)
-            slower = self._slower(live)
-            if slower < SLOWER or self._retries == 0:
-                return seen, slower
-            self._retries -= 1
-
     def _slower(self, live: LiveServer) -> float:
         """How many times slower than in quiet moments the server is now, ≥ 1; 1 where it would take too long to see."""
         seconds = max(CHECK_S, CHECKED_BATCHES * self.batch_s)
-        return self._pace.slower(self._full_rps(live, seconds)) if seconds <= MOST_CHECK_S else 1.0
+        return self._pace.slower(self._full_rps(live, seconds, patient=True)) if seconds <= MOST_CHECK_S else 1.0
 
-    def _full_rps(self, live: LiveServer, seconds: float) -> float:
+    def _full_rps(self, live: LiveServer, seconds: float, *, patient: bool = False) -> float:
         """Good answers a second to clients enough to fill every batch."""
         c = self.candidate
         clients = min(MOST_CLIENTS, max(4, 2 * c.instances * c.max_batch))
-        return live.closed_loop(clients, max(seconds, LEAST_BATCHES * self.batch_s))
+        return live.closed_loop(clients, max(seconds, LEAST_BATCHES * self.batch_s), patient=patient)
 
     def _latency_ms(self, run: LoadedRun) -> NDArray[np.float64]:
         if self.deadline_ms is None:

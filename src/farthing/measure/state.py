@@ -42,6 +42,7 @@ class RunState:
     best_fp32: Candidate | None = None
     best_half: Candidate | None = None
     profiles: tuple[Profile, ...] = ()
+    tried: set[Candidate] = field(default_factory=set)
     kept: dict[Candidate, Estimate] = field(default_factory=dict)
     rate_ratio: Estimate | None = None
     shares: tuple[float, float] | None = None

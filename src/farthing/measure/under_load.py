@@ -86,6 +86,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
 def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -> None:
     """What the trials found of those that were served."""
     top = sustained.kept_rps(trials, best) if best is not None else 0.0
+    state.tried.update(trials.runs)
     for c, runs in trials.runs.items():
         kept = sustained.kept_rps(trials, c)
         state.sla[c] = kept / sustained.HEADROOM if kept > 0 else None

@@ -109,6 +109,7 @@ def _runs(bench: Workbench, c: Candidate) -> bool:
 
 
 def _peak_of_one(plan: Plan) -> float:
-    """Highest rate that one replica must take in any hour of the plan."""
+    """Highest rate that one replica must take in any hour of the plan, on this machine if it is as the plan's was."""
+    factor = 1.0 if plan.stand_in is None else plan.stand_in.capacity_factor
     pairs = zip(plan.hourly.peak_rps, plan.hourly.planned_replicas, strict=False)
-    return max((peak / n for peak, n in pairs if n), default=0.0)
+    return max((peak / n for peak, n in pairs if n), default=0.0) / factor

@@ -349,8 +349,7 @@ class Workbench:
 
         found = dict(zip(candidates, self.keep(f"round/{key}", list[Reading], "measure", run), strict=True))
         for c, reading in found.items():
-            if not reading.contended:
-                self.drifts.setdefault(c, Drift()).take_in(_stage(key), reading.rps * reading.canary_ms)
+            self.drifts.setdefault(c, Drift()).take_in(_stage(key), reading.rps * reading.canary_ms)
         return found
 
     def throughput(self, key: str, candidates: Sequence[Candidate]) -> dict[Candidate, float]:

@@ -61,11 +61,14 @@ class TextBatches:
         kept: Tokens of short texts that were cut last, up to 256. Servers set it, the same one for all pipelines in one
             process that cut alike, so that a text that several models are asked about is cut once; else None, and
             nothing is kept.
+        few_lengths: Whether batches are padded to few different lengths (eight an octave) instead of to their longest
+            text: for engines that compile for each shape, where it was shown to change no answer.
     """
 
     def __init__(self, spec: PipelineSpec, tokenizer: Tokenizer) -> None:
         self.spec = spec
         self.kept: dict[str, Encoding] | None = None
+        self.few_lengths = False
         padding, truncation = tokenizer.padding or {}, tokenizer.truncation or {}
         self._pad_id = _pad_id(tokenizer, spec.pad_token, padding)
         self._left = (spec.padding_side or padding.get("direction")) == "left"
@@ -73,6 +76,20 @@ class TextBatches:
         side = spec.truncation_side or truncation.get("direction") or "right"
         tokenizer.enable_truncation(spec.max_length, direction=side)
         self._tokenizer = tokenizer
+
+    @property
+    def may_pad(self) -> bool:
+        """Whether rows may be longer than their texts: with padding on the right."""
+        return not self._left
+
+    def is_padded(self, text: str) -> bool:
+        """Whether few lengths would make a text longer than it is.
+
+        Args:
+            text: Any.
+        """
+        length = len(self._encode([text])[0])
+        return self._few(length) > length
 
     def lengths(self, payloads: Sequence[Any]) -> list[int] | None:
         """Tokens of each text after cutting, or None when texts are not grouped.
@@ -103,7 +120,7 @@ class TextBatches:
             raise DataError("a batch without texts")
         roles = self._roles(inputs)
         encodings = self._encode(payloads)
-        width = self._width(encodings, [spec for spec, _ in roles])
+        width = self._width(encodings, roles)
         return {spec.name: self._tensor(spec, role, encodings, width) for spec, role in roles}
 
     def _encode(self, texts: Sequence[Any]) -> list[Encoding]:
@@ -145,18 +162,24 @@ class TextBatches:
             )
         return [(spec, spec.name if by_name else role) for spec, role in zip(chosen, _ROLES)]
 
-    def _width(self, encodings: Sequence[Encoding], specs: Sequence[TensorSpec]) -> int:
-        """Tokens of each row: the longest, or what the model fixes."""
+    def _width(self, encodings: Sequence[Encoding], roles: Sequence[tuple[TensorSpec, str]]) -> int:
+        """Tokens of each row: the longest (or one of few lengths above it), or what the model fixes."""
         longest = max(1, *(len(encoding) for encoding in encodings))
-        fixed = {spec.shape[1] for spec in specs if len(spec.shape) == 2 and spec.shape[1] is not None}
+        fixed = {spec.shape[1] for spec, _ in roles if len(spec.shape) == 2 and spec.shape[1] is not None}
         if not fixed:
-            return longest
+            masked = any(role == "attention_mask" for _, role in roles)
+            return self._few(longest) if self.few_lengths and masked else longest
         width = min(w for w in fixed if w is not None)
         if longest > width:
             raise DataError(
                 f"a text has {longest:,} tokens, the model takes {width:,}", hint=f"inputs.max_length: {width}"
             )
         return width
+
+    def _few(self, length: int) -> int:
+        """The least of eight lengths an octave that is not below one, within what texts are cut to."""
+        step = 1 << max(0, length.bit_length() - 4)
+        return min(-(-length // step) * step, max(length, self.spec.max_length))
 
     def _tensor(self, spec: TensorSpec, role: str, encodings: Sequence[Encoding], width: int) -> NDArray[Any]:
         batch = np.full((len(encodings), width), self._pad_id if role == "input_ids" else 0, dtype=numpy_dtype(spec))

@@ -85,4 +85,8 @@ def problem_list(problems: Sequence[PriceProblem]) -> RenderableType:
     n = len(problems)
     said = "1 price cannot be used as it is" if n == 1 else f"{n} prices cannot be used as they are"
     head = Text.assemble((f"{MARKS['not_met']} ", f"bold {COLOURS['not_met']}"), (said, "bold"))
-    return Group(head, *(spoken(f"  {p.key} ({p.dated.isoformat()}): {p.problem}") for p in problems))
+    return Group(head, *(spoken(f"  {p.key} ({p.dated.isoformat()}): {_problem(p)}") for p in problems))
+
+
+def _problem(p: PriceProblem) -> str:
+    return f"{p.problem}; {p.hint}" if p.hint else p.problem

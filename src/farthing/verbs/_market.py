@@ -180,7 +180,7 @@ class Arrived:
             return f"follow a {w.shape} week at the stated {count(w.requests_per_month)} requests a month"
         paid = f"{count(self.replicas)} replicas of {self.market.priced_as} that the bill pays for"
         if w.utilisation_frac is not None:
-            shape = f"a {w.shape} week" if w.usage is None else f"the utilisation in {w.usage.name}"
+            shape = f"a {w.shape} week" if w.usage is None else f"the utilisation in {w.usage.name} ({w.usage.read_as})"
             return (
                 f"follow {shape} that keeps the {paid} busy to the stated {percent(w.utilisation_frac)} on "
                 "average of what the measured baseline can serve"

@@ -185,8 +185,10 @@ def _stated(tier: NamedTier, run: Run, n: int) -> tuple[Floats, str]:
     assert isinstance(run, RemoteRun)
     assert run.input_tokens is not None
     assert run.output_tokens is not None
-    usual = price.usd_per_input_token or 0.0
-    spent = usual * run.input_tokens + (price.usd_per_output_token or 0.0) * run.output_tokens
+    usual, out = price.usd_per_input_token, price.usd_per_output_token
+    assert usual is not None
+    assert out is not None
+    spent = usual * run.input_tokens + out * run.output_tokens
     cached = np.zeros(n) if run.cached_tokens is None else run.cached_tokens
     if price.usd_per_cached_input_token is not None:
         spent = spent - (usual - price.usd_per_cached_input_token) * cached

@@ -91,7 +91,7 @@ def open_bench(
         "content": dict(digests),
         "workload": without_paths(workload),
         "splits": to_plain(splits),
-        "settings": {k: v for k, v in to_plain(settings).items() if k != "trust"},
+        "settings": {k: v for k, v in to_plain(settings).items() if k not in ("trust", "profiles")},
         "fingerprint": fingerprint(machine),
         "versions": {**versions(), **plugin_versions()},
     }

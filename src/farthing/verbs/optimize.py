@@ -110,7 +110,8 @@ def optimize(
     ) as run:
         if on_first_look is not None and not run.bench.journal.holds("round/race/"):
             on_first_look(look(run, workload))
-        found = run.known.found = campaign.run(run.bench, run.arrivals.at)
+        factor = run.market.capacity_factor  # what one replica of the offer takes this machine takes 1 / factor times
+        found = run.known.found = campaign.run(run.bench, lambda rps: run.arrivals.at(rps).scaled(1 / factor))
         rate = found.sla_rps[found.baseline] or 0.0
         sizes = {"calibrate": run.splits.calibrate, "search": run.splits.search, "confirm": run.splits.confirm}
         plan = run.known.plan = assemble(

@@ -179,7 +179,7 @@ def _ratio_at(found: Findings, c: Candidate, kept: Estimate) -> Estimate | None:
 def _ratios(found: Findings, chosen: Candidate, rates: Mapping[Candidate, float | None]) -> dict[Candidate, Estimate]:
     ratios = dict(found.ratios)
     base, rate = found.sla_rps.get(found.baseline), rates.get(chosen)
-    if chosen not in ratios and base and rate:
+    if chosen not in found.kept_rps and base and rate:
         value = rate / base
         ratios[chosen] = Estimate(
             value=value,

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from math import exp, log, sqrt
 
 import numpy as np
+from scipy.special import stdtrit
 
 __all__ = ["FEWEST_STAGES", "Drift"]
 
+_NORMAL = 1.96
 FEWEST_STAGES = 3
 """Of fewer stages nothing is said."""
 
@@ -44,8 +46,15 @@ class Drift:
         return float(np.std([np.median(blocks) for blocks in self.logs.values()], ddof=1))
 
     def error(self) -> float:
-        """Standard error of the logarithm of the mean speed over all stages, ≥ 0; 0 of fewer than three stages."""
-        return self.between_stages() / sqrt(max(1, len(self.logs)))
+        """Error of the logarithm of the mean speed over all stages, ≥ 0; 0 of fewer than three stages.
+
+        It is what to multiply by 1.96 for the half width of Student's 95 % interval: few stages say little of how much
+        stages differ.
+        """
+        stages = len(self.logs)
+        if stages < FEWEST_STAGES:
+            return 0.0
+        return self.between_stages() / sqrt(stages) * float(stdtrit(stages - 1, 0.975)) / _NORMAL
 
     def typical_over(self, stage: str) -> float:
         """Geometric mean of the stages' speeds over the speed in one of them, > 0.

@@ -55,7 +55,7 @@ def import_rows(path: Path, *, dated: date | None = None, source: str | None = N
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InputError(
             f"{path}: {first.key} of {first.dated}: {first.problem}{more}",
-            hint="nothing was imported; a price that is really so far from the others goes under a name of your own",
+            hint="; ".join(text for text in ("nothing was imported", first.hint) if text),
         )
     return merge_rows((), rows)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from statistics import median_low
 
 from farthing.load.prices.table import RATES
@@ -19,7 +20,6 @@ __all__ = ["Known", "wrong_size"]
 _FAR = 20.0
 """Spot and three years of commitment cost down to a tenth of the list price; dates and regions are closer."""
 _SAID = {"usd_per_hour": "USD an hour"}
-_HOURS = {"reserved_1y": 8760.0, "reserved_3y": 3 * 8760.0}
 _LEAST_USD_PER_VCPU_H, _LEAST_USD_PER_ACCELERATOR_H = 0.0002, 0.01
 _MOST_USD_PER_VCPU_H, _MOST_USD_PER_ACCELERATOR_H = 20.0, 500.0
 
@@ -55,16 +55,8 @@ def _family(name: str) -> str:
 
 
 def _by_vcpu(offer: Offer) -> float | None:
-    hourly = _rate(offer, "usd_per_hour")
+    hourly = offer.usd_per_hour
     return None if hourly is None or not offer.hardware.vcpus else hourly / offer.hardware.vcpus
-
-
-def _rate(offer: Offer, rate: str) -> float | None:
-    """A price; of an hour with what was paid up front."""
-    value: float | None = getattr(offer, rate)
-    if value is not None and rate == "usd_per_hour" and offer.term in _HOURS:
-        return value + offer.upfront_usd / _HOURS[offer.term]
-    return value
 
 
 def wrong_size(offer: Offer, known: Known) -> Iterator[str]:
@@ -78,15 +70,11 @@ def wrong_size(offer: Offer, known: Known) -> Iterator[str]:
     found = [
         text
         for rate in RATES
-        for text in _against(offer, others, _SAID.get(rate, rate.replace("_", " ")), _reader(rate))
+        for text in _against(offer, others, _SAID.get(rate, rate.replace("_", " ")), attrgetter(rate))
     ]
-    if not any(_rate(other, "usd_per_hour") is not None for other in others):
+    if not any(other.usd_per_hour is not None for other in others):
         found += _against(offer, known.of_family(offer), "USD a vCPU and hour", _by_vcpu)
     yield from found or _bounds(offer)
-
-
-def _reader(rate: str) -> Callable[[Offer], float | None]:
-    return lambda offer: _rate(offer, rate)
 
 
 def _against(offer: Offer, others: Sequence[Offer], what: str, read: Callable[[Offer], float | None]) -> Iterator[str]:
@@ -106,7 +94,7 @@ def _against(offer: Offer, others: Sequence[Offer], what: str, read: Callable[[O
 
 
 def _bounds(offer: Offer) -> Iterator[str]:
-    hourly, hardware = _rate(offer, "usd_per_hour"), offer.hardware
+    hourly, hardware = offer.usd_per_hour, offer.hardware
     if hourly is None or offer.term == "owned":
         return
     if hardware.accelerators >= 1:

@@ -15,6 +15,7 @@ from farthing.load.prices.lookup import MAX_AGE_DAYS, offers_as_of
 from farthing.load.prices.table import RATES, TERMS, PriceRow
 from farthing.load.schema import read_document
 from farthing.load.units import fraction, usd
+from farthing.load.yes_no import YES_NO, yes_or_no
 from farthing.nouns import Hardware, Offer, Term
 
 __all__ = ["amortised_usd_per_hour", "read_own"]
@@ -118,6 +119,13 @@ class _Entry:
             raise self.error(key, "is 0; it must be > 0")
         return found
 
+    def yes(self, key: str) -> bool:
+        found = self.value(key)
+        said = False if found is None else yes_or_no(found)
+        if said is None:
+            raise self.error(key, f"is {found!r}; it must be {YES_NO}")
+        return said
+
     def day(self, key: str = "dated") -> date:
         found = self.value(key)
         try:
@@ -175,7 +183,7 @@ def _explicit(entry: _Entry) -> PriceRow:
             interruptions_per_hour=entry.number("interruptions_per_hour"),
             **rates,
         ),
-        negotiated=entry.value("negotiated") is True,
+        negotiated=entry.yes("negotiated"),
         note=entry.text("note", "-").strip("-"),
     )
 

@@ -17,6 +17,7 @@ from typing import Any, cast, get_args
 from farthing.errors import InputError
 from farthing.load.tables import read_table
 from farthing.load.written_numbers import cell_number
+from farthing.load.yes_no import YES_NO, yes_or_no
 from farthing.nouns import Hardware, Offer, Term
 
 __all__ = ["COLUMNS", "RATES", "TERMS", "PriceRow", "format_rows", "read_rows"]
@@ -107,6 +108,13 @@ class _Cells:
             raise self.error(f"{column} is {value}; it must be {'≥' if zero else '>'} {above:g}")
         return number
 
+    def yes(self, column: str) -> bool:
+        value = self.text(column)
+        said = yes_or_no(value) if value else False
+        if said is None:
+            raise self.error(f"{column} is {value!r}; it must be {YES_NO}, or empty for no")
+        return said
+
     def day(self, column: str) -> date:
         value = self.needed(column)
         try:
@@ -170,7 +178,7 @@ def _row(c: _Cells) -> PriceRow:
             parts_usd_per_hour=c.parts(),
             **rates,
         ),
-        negotiated=c.text("negotiated") == "yes",
+        negotiated=c.yes("negotiated"),
         check_source=c.text("check_source"),
         check_diff_frac=c.number("check_diff_frac", above=-1.0),
         note=c.text("note"),

@@ -6,20 +6,17 @@ import difflib
 import re
 from dataclasses import dataclass
 
-import numpy as np
-
 from farthing.errors import TraceError
-from farthing.load.traces.asked import Period, TraceAsked, TraceKind, asks
+from farthing.load.traces.asked import PERIODS, TraceAsked, TraceKind, asks
 from farthing.load.traces.cells import Cells, moment_of
-from farthing.load.traces.names import Named, is_time, named
+from farthing.load.traces.evenly import apart_evenly, taking_turns
+from farthing.load.traces.names import Named, is_time, named, not_the_arrivals
 from farthing.load.traces.times import Times
 from farthing.load.written_numbers import cell_number
 
 __all__ = ["Chosen", "choose", "time_column"]
 
-_EVEN_FRAC, _ALIKE_FRAC = 0.75, 0.1
 _EARLIEST_S = 1e9
-_LEAST_STEP_S = 0.5
 _LIKE_A_NUMBER = re.compile(r"[+-]?\d[\d.,_'’ \u00a0\u202f]*[A-Za-zµ%/$€ ]{0,12}")
 _SHOWN, _LOOKED_AT = 8, 200
 _ALL_KINDS = ("kind: counts", "kind: rates", "kind: counter")
@@ -32,13 +29,13 @@ class Chosen:
     Attributes:
         column: None where each row is a request.
         kind: What it holds.
-        per: Period of rates.
+        per_s: Period of rates in seconds.
         guessed: True where neither the user nor the column's name was clear: the values must bear it out.
     """
 
     column: int | None
     kind: TraceKind
-    per: Period | None = None
+    per_s: float | None = None
     guessed: bool = False
 
 
@@ -100,9 +97,20 @@ def choose(cells: Cells, time: int | None, times: Times | None, asked: TraceAske
     if column is None:
         if asked.kind is None and time is not None and times is not None:
             _refuse_numbers_at_even_steps(cells, others, times)
+            _refuse_part_of_requests(cells, others)
             return Chosen(column=None, kind="timestamps", guessed=True)
         raise asks(cells.path, "no column holds numbers", "kind: timestamps")
-    return _kind_of(cells, column, asked)
+    chosen = _kind_of(cells, column, asked)
+    if chosen.kind == "rates" and times is not None:
+        _refuse_turns(cells, others, times)
+    return chosen
+
+
+def _refuse_turns(cells: Cells, others: list[int], times: Times) -> None:
+    """Refuse rates of several series whose rows take turns: each holds for longer than until the next row."""
+    turns = taking_turns(cells, times, [k for k in others if _numeric(cells, k)])
+    if turns is not None:
+        raise TraceError(f"the trace {cells.path}: {turns.said}", hint="add the series up, one row a step")
 
 
 def _rows_are_requests(cells: Cells, time: int | None) -> Chosen:
@@ -160,6 +168,7 @@ def _kind_of(cells: Cells, column: int, asked: TraceAsked) -> Chosen:
     """What a column holds, by the user's word, else by its name."""
     known = named(cells.header[column]) if cells.header else Named(kind="counts")
     if asked.kind is None and known is None:
+        _refuse_part_of_requests(cells, [column])
         raise asks(
             cells.path,
             f"the column {cells.name(column)} holds numbers, and its name does not say whether they are counts, rates "
@@ -167,36 +176,48 @@ def _kind_of(cells: Cells, column: int, asked: TraceAsked) -> Chosen:
             *_ALL_KINDS,
         )
     kind = asked.kind or (known.kind if known else "counts")
-    per = asked.per or (known.per if known and known.kind == "rates" else None)
-    if kind == "rates" and per is None:
+    per_s = PERIODS[asked.per] if asked.per else known.per_s if known and known.kind == "rates" else None
+    if kind == "rates" and per_s is None:
         raise asks(
             cells.path, f"the column {cells.name(column)} holds rates of an unknown period", "per: s", "per: min"
         )
-    return Chosen(column=column, kind=kind, per=per if kind == "rates" else None, guessed=asked.kind is None)
+    return Chosen(column=column, kind=kind, per_s=per_s if kind == "rates" else None, guessed=asked.kind is None)
+
+
+def _refuse_part_of_requests(cells: Cells, columns: list[int]) -> None:
+    """Refuse a column whose name speaks of requests that are not simply those that arrive."""
+    for k in columns:
+        why = not_the_arrivals(cells.header[k]) if cells.header and _numeric(cells, k) else None
+        if why is not None:
+            raise asks(
+                cells.path, f"the column {cells.name(k)} is no plain number of requests: {_of(why)}", *_ALL_KINDS
+            )
+
+
+def _of(why: str) -> str:
+    return f"its name says “{why}”, and all that arrive at the whole service are wanted"
 
 
 def _refuse_numbers_at_even_steps(cells: Cells, others: list[int], times: Times) -> None:
     """Refuse rows at an even step with numbers beside the time: such a file is a series, not a log of requests."""
     numbers = [k for k in others if _numeric(cells, k)]
-    step_s = _even_step_s(times)
-    if numbers and step_s is not None:
-        names = ", ".join(cells.name(k) for k in numbers[:_SHOWN])
-        column = () if len(numbers) == 1 or not cells.header else (f"column: {cells.header[numbers[0]]}",)
-        raise asks(
-            cells.path,
-            f"rows stand {step_s:g} s apart, and {names} {'hold' if len(numbers) > 1 else 'holds'} numbers of an "
-            "unknown kind",
-            *_ALL_KINDS,
-            *column,
-            "kind: timestamps (a row a request)",
+    apart = apart_evenly(cells, times, numbers)
+    if apart is None:
+        return
+    numbers = [k for k in numbers if k != apart.label]
+    names = ", ".join(cells.name(k) for k in numbers[:_SHOWN])
+    said = f"{apart.said}, and {names} {'hold' if len(numbers) > 1 else 'holds'} numbers of an unknown kind"
+    if apart.several:
+        raise TraceError(
+            f"the trace {cells.path}: {said}",
+            hint="add the series up, one row a step (timestamp,requests); a row a request: --trace-kind timestamps",
         )
-
-
-def _even_step_s(times: Times) -> float | None:
-    """The usual distance of two rows where most are that far apart and it is no rounding to whole seconds."""
-    apart_s = np.diff(times.seconds)
-    if apart_s.size == 0:
-        return None
-    step_s = float(np.median(apart_s))
-    even = step_s >= _LEAST_STEP_S and (np.abs(apart_s - step_s) <= _ALIKE_FRAC * step_s).mean() >= _EVEN_FRAC
-    return step_s if even else None
+    column = () if len(numbers) == 1 or not cells.header else (f"column: {cells.header[numbers[0]]}",)
+    why = next((w for k in numbers if cells.header and (w := not_the_arrivals(cells.header[k]))), None)
+    raise asks(
+        cells.path,
+        f"{said}; {_of(why)}" if why else said,
+        *_ALL_KINDS,
+        *column,
+        "kind: timestamps (a row a request)",
+    )

@@ -3,35 +3,82 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from farthing.load.traces.asked import Period, TimeUnit, TraceKind
+from farthing.load.traces.asked import TimeUnit, TraceKind
+from farthing.load.traces.words import Phrases, phrases, words
 
-__all__ = ["Named", "counts_from_start", "is_time", "named", "unit_of"]
+__all__ = ["Named", "counts_from_start", "is_time", "named", "not_the_arrivals", "unit_of"]
 
 _TIMES_WORDS = (
     "timestamp timestamps time times ts t date datetime arrival arrivals arrived minute hour period epoch offset "
     "elapsed start started"
 )
-_COUNTS_WORDS = (
-    "value values count counts requests request reqs req n num invocations hits calls queries sum samplecount "
-    "volume requestcount total"
+_REQUESTS_WORDS = "request requests req reqs rq rqs invocations hits calls queries requestcount samplecount"
+_NOUNS_WORDS = (
+    "invocation hit call query inference inferences infer infers prediction predictions predicts image images item "
+    "items event events message messages record records transaction transactions op ops operation operations job jobs "
+    "task tasks document documents doc docs text texts sample samples arrivals anfragen aufrufe zugriffe abfragen "
+    "requêtes requetes appels peticiones solicitudes richieste chiamate verzoeken aanvragen"
 )
-_RATES: Mapping[str, Period | None] = {
-    **dict.fromkeys(("rps", "qps", "tps", "reqps", "hz"), "s"),
-    **dict.fromkeys(("rpm", "qpm", "tpm", "reqpm"), "min"),
-    **dict.fromkeys(("rph", "qph"), "h"),
+"""What a rate may be of; as a name of counts they say too little."""
+_COUNTS_WORDS = "value values count counts n num sum volume total"
+_NEUTRAL_WORDS = "mean avg average rate throughput http https grpc rest api server service model a the of in overall"
+_RATES: Mapping[str, float | None] = {
+    **dict.fromkeys(("rps", "qps", "tps", "reqps", "hz"), 1.0),
+    **dict.fromkeys(("rpm", "qpm", "reqpm"), 60.0),
+    **dict.fromkeys(("rph", "qph"), 3600.0),
     **dict.fromkeys(("rate", "throughput"), None),
 }
 _OTHER_WORDS = (
-    "latency duration ms us ns seconds sec size bytes kb mb error errors failed failures token tokens id user "
-    "status code max maximum peak min minimum median p50 p90 p95 p99 percent cpu memory price cost usd "
-    "k thousand thousands million millions mio xx"
+    "latency latencies duration durations time times ms us ns seconds sec size length bytes byte bits bit kb mb gb tb "
+    "kib mib gib kbps mbps gbps error errors failed failure failures fault faults exception exceptions token tokens "
+    "tpm id ids uid uuid user users session sessions visitor visitors connection connections socket sockets packet "
+    "packets thread threads processes core cores gpus status code codes xx max maximum peak min minimum median stddev "
+    "stdev std variance percentile quantile bucket le percent pct percentage ratio fraction share proportion usage "
+    "utilization utilisation util cpu gpu memory mem disk network price cost costs usd score rank weight index change "
+    "growth created k thousand thousands million millions mio lakh crore forecast predicted expected estimated limit "
+    "limits quota capacity threshold budget"
 )
-_TIMES, _COUNTS, _OTHER = (frozenset(words.split()) for words in (_TIMES_WORDS, _COUNTS_WORDS, _OTHER_WORDS))
-_PER = re.compile(r"(?:/|(?:^|[^a-z])per[^a-z]*)(s|sec|second|min|minute|h|hr|hour)(?:[^a-z]|$)")
-_PERIODS: Mapping[str, Period] = {"s": "s", "m": "min", "h": "h"}
+_STATE_WORDS = (
+    "concurrent concurrency concurrently simultaneous parallel inflight flight active queue queued queues queueing "
+    "queuing enqueued pending waiting outstanding backlog backlogged running processing executing deferred swapped "
+    "opened current ongoing buffered held stuck unfinished incomplete progress idle busy gauge"
+)
+_UNSERVED_WORDS = (
+    "throttled throttle throttles throttling rejected reject rejects rejections refused dropped drop drops denied "
+    "deny blocked aborted cancelled canceled expired timeout timeouts timedout retried retries retry retriable "
+    "invalid bad unauthorized forbidden lost shed shedded limited ratelimited spilled spillover unsuccessful "
+    "noncompliant non redirect redirects redirected skipped ignored discarded cache cached miss misses sampled slow "
+    "duplicate healthcheck healthchecks health probe probes fixed unhealthy"
+)
+_PART_WORDS = "instance replica pod host node container worker shard partition vm machine region zone az tenant copy"
+_THINGS_WORDS = (
+    "instances replicas pods hosts nodes containers workers shards partitions vms machines regions zones tenants "
+    "targets"
+)
+_NUMBERED_WORDS = "server backend upstream target endpoint member"
+"""Words for a whole that mean a part with a number behind them (``server2``)."""
+_LABELS_WORDS = "path paths handler route uri url method endpoint quantile customer client statuscode backend"
+_AVERAGED_WORDS = "mean avg average averaged rolling moving trailing sliding"
+_GROWING_WORDS = "cumulative cumulated accumulated lifetime"
+_SINCE_WORDS = "today since"
+_TIMES, _REQUESTS, _NOUNS, _COUNTS, _NEUTRAL, _OTHER, _PART, _THINGS, _AVERAGED, _GROWING = (
+    frozenset(group.split())
+    for group in (
+        _TIMES_WORDS, _REQUESTS_WORDS, _NOUNS_WORDS, _COUNTS_WORDS, _NEUTRAL_WORDS, _OTHER_WORDS, _PART_WORDS,
+        _THINGS_WORDS, _AVERAGED_WORDS, _GROWING_WORDS,
+    )
+)  # fmt: skip
+_NOT_ALL = frozenset(f"{_STATE_WORDS} {_UNSERVED_WORDS} {_SINCE_WORDS}".split())
+_NUMBERED = frozenset(_NUMBERED_WORDS.split())
+_LABELLED = _PART | frozenset(_LABELS_WORDS.split()) | _OTHER
+_COUNTED = _REQUESTS | _NOUNS | frozenset(_RATES)
+_RATELIKE = _COUNTS | _NEUTRAL
+_THOUSANDS = re.compile(rf"[kmg]({'|'.join(sorted(_COUNTED))})|10{{2,}}s?|x10+|1e\d+")
+_OF_A_STATUS = re.compile(r"[1-5]xx|[245]\d\d")
+_PERCENTILE = re.compile(r"[pq]\d{2,}")
 _UNIT_WORDS: Mapping[str, TimeUnit] = {
     **dict.fromkeys(("s", "sec", "secs", "seconds"), "s"),
     **dict.fromkeys(("ms", "millis", "milliseconds"), "ms"),
@@ -40,7 +87,6 @@ _UNIT_WORDS: Mapping[str, TimeUnit] = {
     **dict.fromkeys(("min", "minute", "minutes"), "min"),
     **dict.fromkeys(("hour", "hours"), "h"),
 }
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-zµ]+\d*|\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,53 +95,92 @@ class Named:
 
     Attributes:
         kind: ``counts``, ``rates`` or ``counter``.
-        per: Period of rates, None where the name does not say.
+        per_s: Period of rates in seconds, None where the name does not say.
     """
 
     kind: TraceKind
-    per: Period | None = None
-
-
-def _words(name: str) -> list[str]:
-    """``http_requests_total`` and ``RequestCount`` as words in lower case."""
-    return [word.lower() for word in _WORD.findall(name)]
+    per_s: float | None = None
 
 
 def is_time(name: str) -> bool:
-    """Whether a column of that name holds times."""
-    words = _words(name)
-    return bool(words) and words[0] in _TIMES and all(w in _TIMES or w in _UNIT_WORDS or w == "utc" for w in words)
+    """Whether a column of that name holds times (``ts_ms``; Kibana's ``@timestamp per 30 seconds``)."""
+    found = words(name)
+    rest = found[: found.index("per")] if "per" in found else found
+    if not all(word.isdigit() or word in _UNIT_WORDS for word in found[len(rest) + 1 :]):
+        return False  # time per request
+    return bool(rest) and rest[0] in _TIMES and all(w in _TIMES or w in _UNIT_WORDS or w == "utc" for w in rest)
 
 
 def counts_from_start(name: str) -> bool:
     """Whether a time column's name says that its numbers count from a start (``elapsed_ns``)."""
-    return _words(name)[:1] in (["elapsed"], ["offset"], ["t"])
+    return words(name)[:1] in (["elapsed"], ["offset"], ["t"])
 
 
 def unit_of(name: str) -> TimeUnit | None:
     """The unit that a time column's name says (``ts_ms``, ``minute``), None when it says none."""
-    words = _words(name)
-    return _UNIT_WORDS.get(words[-1]) if len(words) > 1 or words[:1] in (["minute"], ["hour"]) else None
+    found = words(name)
+    said = len(found) > 1 and "per" not in found
+    return _UNIT_WORDS.get(found[-1]) if said or found[:1] in (["minute"], ["hour"]) else None
 
 
 def named(name: str) -> Named | None:
     """What a column's name says of its numbers, None when nothing.
 
-    Names with a word for something else in them (``request_latency_ms``, ``requests_failed``, ``max_rps``) say nothing.
+    Names with a word for something else in them (``request_latency_ms``, ``requests_failed``, ``max_rps``) say nothing,
+    nor do those of requests at one moment, of a part of them or in other units (:func:`not_the_arrivals`).
     """
-    words = _words(name)
-    per = _PER.search(name.lower())
-    known = set(words) - set(_PERIOD_WORDS if per else ())
-    if not words or known & _OTHER:
+    of = phrases(name, _COUNTED)
+    known = set(of.words)
+    if not (of.words or of.per_s) or _is_other(name, of) or not_the_arrivals(name) is not None:
         return None
-    if per:
-        return Named(kind="rates", per=_PERIODS[per[1][0]])
-    rates = [_RATES[word] for word in words if word in _RATES]
+    rates = [_RATES[word] for word in of.words if word in _RATES]
+    if of.per_s:
+        return Named(kind="rates", per_s=of.per_s[0]) if rates or known & _COUNTED or known <= _RATELIKE else None
     if rates:
-        return Named(kind="rates", per=next((per for per in rates if per), None))
-    if words[-1] == "total" and len(words) > 1:
-        return Named(kind="counter")
-    return Named(kind="counts") if known & _COUNTS else None
+        return Named(kind="rates", per_s=next((per_s for per_s in rates if per_s), None))
+    if not known & (_COUNTS | _REQUESTS):
+        return None
+    if (of.words[-1] == "total" and len(of.words) > 1) or known & _GROWING:
+        return Named(kind="counter") if of.window_s is None or "increase" not in known else _within(of)
+    return _within(of)
 
 
-_PERIOD_WORDS = ("s", "sec", "second", "seconds", "min", "minute", "hour")
+def _within(of: Phrases) -> Named:
+    """Counts of each step, or of a period of their own (``requests_5m``)."""
+    return Named(kind="counts") if of.window_s is None else Named(kind="rates", per_s=of.window_s)
+
+
+def _is_other(name: str, of: Phrases) -> bool:
+    """Whether a name has a word for something that is no number of requests."""
+    known = set(of.words)
+    seconds = name.endswith("_s") and of.words[-1:] == ("s",)
+    if "%" in name or seconds or known & _OTHER or any(_PERCENTILE.fullmatch(word) for word in of.words):
+        return True
+    return bool(known & _THINGS) and not known & _REQUESTS
+
+
+def not_the_arrivals(name: str) -> str | None:
+    """The words by which requests are not simply those that arrive, None where there are none.
+
+    They are of one moment (``concurrent_requests``), were not served (``throttled``), are of a part (``per target``,
+    ``pod``), in thousands (``kreq``) or averaged counts.
+    """
+    of = phrases(name, _COUNTED)
+    speaks = set(of.words) & (_COUNTED | _COUNTS) or any(_THOUSANDS.fullmatch(word) for word in of.words)
+    return next(_not_plain(of), None) if speaks else None
+
+
+def _not_plain(of: Phrases) -> Iterator[str]:
+    yield from of.per_other
+    if len(of.per_s) > 1 and len(set(of.per_s)) > 1:
+        yield "two periods"
+    for word, after in zip(of.words, (*of.words[1:], "")):
+        if word == "open" and (not after or after in _COUNTED):  # and not OpenAI, OpenVINO
+            yield word
+        if word in _NUMBERED and after.isdigit():
+            yield f"{word} {after}"
+        if word in _NOT_ALL or word in _PART or _THOUSANDS.fullmatch(word) or _OF_A_STATUS.fullmatch(word):
+            yield word
+    yield from (word for word in of.labels if word in _LABELLED)
+    rate = bool(of.per_s) or any(word in _RATES for word in of.words)
+    yield from (word for word in of.words if word in _AVERAGED and not rate)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
-from farthing.load.traces.asked import PERIODS, asks
+from farthing.load.traces.asked import asks
 from farthing.load.traces.cells import Cells
 from farthing.load.traces.columns import Chosen
 from farthing.load.written_numbers import cell_number, plainly
@@ -20,6 +21,8 @@ Floats = NDArray[np.float64]
 
 _LIKE_A_COUNTER_FROM, _SOME, _LEVEL = 10, 3, 10.0
 _RESTARTS_FRAC, _RESTART_TO_FRAC = 0.05, 0.1
+_POINT_FOR_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)
+_A_PERIOD = {1.0: "rates a second", 60.0: "rates a minute", 3600.0: "rates an hour", 86_400.0: "rates a day"}
 _WORD = {"counts": "count", "rates": "rate", "counter": "total"}
 
 
@@ -65,6 +68,8 @@ def refuse_unlikely(cells: Cells, chosen: Chosen, values: Floats) -> None:
     if not chosen.guessed or chosen.column is None:
         return
     name = cells.name(chosen.column)
+    if chosen.kind == "counts":
+        _refuse_points_for_thousands(cells, chosen.column)
     if chosen.kind == "counts" and (values != np.floor(values)).any():
         k = int(np.flatnonzero(values != np.floor(values))[0])
         raise asks(
@@ -87,6 +92,19 @@ def refuse_unlikely(cells: Cells, chosen: Chosen, values: Floats) -> None:
             f"{values.size - 1:,} steps",
             "kind: counts", "kind: rates", "kind: counter",
         )  # fmt: skip
+
+
+def _refuse_points_for_thousands(cells: Cells, column: int) -> None:
+    """Refuse counts where each point stands before three digits and lower numbers have none: ``950``, ``1.234``."""
+    found = cells.column(column)
+    pointed = [k for k, cell in enumerate(found) if "." in cell]
+    if len(pointed) < len(found) and pointed and all(_POINT_FOR_THOUSANDS.fullmatch(found[k]) for k in pointed):
+        k = pointed[0]
+        raise TraceError(
+            f"{cells.path} line {cells.lines[k]}: the count is {found[k]!r}, which may be {float(found[k]):g} or "
+            f"{found[k].replace('.', '')}",
+            hint=f"write thousands without a point: {found[k].replace('.', '')}; averaged counts: --trace-kind counts",
+        )
 
 
 def _grows(values: Floats) -> bool:
@@ -121,9 +139,9 @@ def requests_in(cells: Cells, chosen: Chosen, values: Floats, step_s: float) -> 
     """
     named = f" (column {cells.name(chosen.column)})" if chosen.column is not None and cells.header else ""
     if chosen.kind == "rates":
-        assert chosen.per is not None
-        per = {"s": "second", "min": "minute", "h": "hour"}[chosen.per]
-        return Series(requests=values * step_s / PERIODS[chosen.per], said=f"rates a {per} each {step_s:g} s{named}")
+        assert chosen.per_s is not None
+        per = _A_PERIOD.get(chosen.per_s, f"rates per {chosen.per_s:g} s")
+        return Series(requests=values * step_s / chosen.per_s, said=f"{per} each {step_s:g} s{named}")
     if chosen.kind == "counter":
         return _differences(cells, values, step_s, named)
     return Series(requests=values, said=f"counts by step of {step_s:g} s{named}")

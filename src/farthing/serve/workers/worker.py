@@ -24,6 +24,7 @@ from farthing.errors import DataError, FarthingError
 from farthing.models.batch_check import Batching
 from farthing.models.offline import muted
 from farthing.nouns import Candidate, PipelineSpec, TensorSpec
+from farthing.pipelines.few_lengths import settle_lengths
 from farthing.pipelines.sharing import batching_of
 from farthing.plugins import find
 from farthing.ports import Feeds, Pipeline, Session
@@ -80,6 +81,8 @@ class Model:
         self.pipeline: Pipeline | None = None
         if pipeline.kind != "tensor":
             self.pipeline = find("pipelines", pipeline.kind).open(pipeline)
+            engine = find("engines", candidate.engine)
+            settle_lengths(engine, self.session, self.pipeline, path=path, precision=candidate.precision)
         self._halves = {spec.name for spec in specs if spec.dtype == "bfloat16"}
         self._texts = {spec.name for spec in self.inputs if spec.dtype == "bytes"}
 
