@@ -13,7 +13,8 @@ from pathlib import Path
 
 from figures import emit
 
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "serve"))
+# before this folder, which has a module of that name too
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "serve"))
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from long_bodies import MOST_REFUSED, MOST_TAKEN, REFUSED, STALL_S, TAKEN, longest_step_s, peak_of, read
 

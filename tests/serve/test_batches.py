@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from driving import ask, fake, pooled, run
+from echo_models import echo_model
 
+from farthing.measure.clock import MonotonicClock
 from farthing.nouns import PipelineSpec
 from farthing.pipelines.made_up import GUESSES, random_tensors
 from farthing.plugins import find
 from farthing.serve.greeting import model_line
 from farthing.serve.protocol.documents import model_config, model_metadata
 from farthing.serve.requests import Answer, Problem
+from farthing.serve.watch.live import live_document
+from farthing.serve.watch.metrics import Metrics
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -64,6 +69,16 @@ def test_requests_at_once_to_a_model_that_keeps_its_rows_apart(tmp_path: Path, n
     assert max(rows) > 1
     assert "2, 3 and 8 requests together are answered as each alone" in model.batching
     assert "one request at a time" not in model_line(model, inline=False)
+
+
+@pytest.mark.parametrize(("batched", "max_batch", "said"), [(True, 16, True), (False, 16, False), (False, 1, True)])
+def test_a_rate_in_batches_is_none_of_requests_alone(batched: bool, max_batch: int, said: bool) -> None:
+    model = echo_model(max_batch=max_batch, batched=batched)
+    model.spec = replace(model.spec, capacity_rps=1357.0)
+    model.batching = "" if batched else "one request at a time, because answers differ"
+    assert ("up to 1,357 requests/s" in model_line(model, inline=False)) is said
+    (shown,) = live_document(Metrics(MonotonicClock()), [model], None, lambda m: (), None)["models"]
+    assert (shown["capacity_rps"] is not None) is said
 
 
 class Known:

@@ -6,11 +6,14 @@ import base64
 import gzip
 import json
 import random
+import subprocess
 import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +29,9 @@ from farthing.serve.http.inflating import inflated
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import datatype_of
 from farthing.serve.protocol.long_answers import answer_in_steps, predictions_in_steps
-from farthing.serve.protocol.long_json import LongText, read_long
+from farthing.serve.protocol.long_json import read_long
 from farthing.serve.protocol.long_requests import infer_in_steps
+from farthing.serve.protocol.long_texts import LongText
 from farthing.serve.protocol.number_lists import NumberList
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
@@ -45,6 +49,7 @@ from long_bodies import (
     STALL_S,
     TAKEN,
     document,
+    long_head,
     longest_step_s,
     outcome,
     peak_of,
@@ -63,7 +68,7 @@ def plain(found: object) -> object:
         flat = [v for values in found.slices(found.shape, "x") for v in values]
         return np.array(flat, dtype=object).reshape(found.shape).tolist()
     if isinstance(found, LongText):
-        return at_once(found.utf8()).decode()
+        return at_once(found.text(10**9, "x"))
     if isinstance(found, dict):
         return {key: plain(value) for key, value in found.items()}
     return [plain(value) for value in found] if isinstance(found, list) else found
@@ -236,6 +241,92 @@ def test_texts_and_images_in_steps():
             assert outcome(lambda: at_once(infer_in_steps(image_model(), wrong, None, LIMITS))) == 400  # noqa: B023
 
 
+def spelled(rng: random.Random, text: str) -> bytes:
+    """As JSON, some of its characters escaped."""
+    if rng.random() < 0.3:
+        return orjson.dumps(text)
+    return (
+        b'"'
+        + b"".join(json.dumps(c).encode()[1:-1] if c in '"\\\n\t' or rng.random() < 0.1 else c.encode() for c in text)
+        + b'"'
+    )
+
+
+def test_texts_of_all_widths_are_read_as_short_ones_are():
+    rng = random.Random(11)
+    alphabets = ("ab", "abé", "日本a", "a😀\n", '\\"/\n', "é日😀\\")
+    text, tensor = text_model(), wide_model("bytes")
+    for k in range(120):
+        said = ["".join(rng.choices(rng.choice(alphabets), k=rng.choice((0, 7, 90, 3000, 14_000)))) for _ in range(4)]
+        values = b"[" + b",".join(spelled(rng, one) for one in said) + b"]"
+        for model, raw in (
+            (text, document(values, [4], "BYTES").replace(b'"x"', b'"text"')),
+            (tensor, document(values, [1, 4], "BYTES")),
+        ):
+            if k % 4 == 0:
+                at = rng.randrange(len(raw))
+                raw = raw[:at] + rng.choice((b"\xff", b"\x80", b"\\", b"\\ud83d", b"\\ude00x")) + raw[at:]
+            padded = raw + b" " * 400_000
+            short = outcome(lambda: decode_infer(model, raw, None, LIMITS))  # noqa: B023 - called at once
+            long = outcome(lambda: at_once(infer_in_steps(model, padded, None, LIMITS)))  # noqa: B023
+            if isinstance(short, int):
+                assert short == long, raw[:200]
+            elif model is text:
+                assert long.payloads == short.payloads
+                assert k % 4 == 0 or long.payloads == said
+                assert long.length == short.length
+            else:
+                np.testing.assert_array_equal(long.tensors[0], short.tensors[0])
+                if k % 4:
+                    assert long.tensors[0].ravel().tolist() == [one.encode() for one in said]
+
+
+def test_names_and_parameters_may_be_wide():
+    wide = "é😀" * 2000
+    body = document(b"[1,2]", [1, 2])[:-1] + orjson.dumps({"parameters": {wide: wide}, "id": "😀" * 256})[1:-1].join(
+        (b",", b"}")
+    )
+    assert at_once(infer_in_steps(wide_model(), body + b" " * 70_000, None, LIMITS)).id == "😀" * 256
+
+
+def test_a_text_of_a_tensor_has_the_limit_of_a_text():
+    limits = Limits(text_bytes=70_000)
+    for one, status in (("a" * 70_000, 0), ("a" * 70_001, 413), ("é" * 35_000, 0), ("é" * 35_001, 413)):
+        for said in (orjson.dumps([one]), json.dumps([one]).encode(), orjson.dumps([one]).replace(b"a", b"\\u0061")):
+            body = document(said, [1, 1], "BYTES")
+            found = outcome(lambda: at_once(infer_in_steps(wide_model("bytes"), body, None, limits)))  # noqa: B023
+            assert found == status if status else found.tensors[0].tolist() == [[one.encode()]]
+
+
+def test_a_single_wide_text_may_stand_alone():
+    body = orjson.dumps({"inputs": "é😀" * 2000}) + b" " * 70_000
+    request, plain = at_once(invocation_in_steps(text_model(), body, "application/json", None, LIMITS))
+    assert plain and request.payloads == ["é😀" * 2000]
+
+
+def test_a_long_json_part_ends_where_its_header_says_and_is_not_kept():
+    (body, head_bytes), model = long_head(b""), wide_model()
+    inputs = tuple(replace(model.inputs[0], name=name) for name in "xy")
+    model = echo_model(inputs=inputs)
+    request = at_once(infer_in_steps(model, body, head_bytes, LIMITS))
+    assert (request.tensors[0] == 1.5).all()
+    assert request.tensors[1].tobytes() == body[head_bytes:]
+    assert not signature_of(model).plans
+    for cut in (-20, -3, -2, -1, 1, 2, 8):
+        found = outcome(lambda: at_once(infer_in_steps(model, body, head_bytes + cut, LIMITS)))  # noqa: B023
+        assert found in (400, 413)
+
+
+@pytest.mark.parametrize("tail", [b'"', b"1", b"]", b"}", b" ", b"e5", b"e", b"]]}", b"\\n"])
+def test_what_follows_a_document_is_none_of_it(tail):
+    rng = random.Random(12)
+    for raw in islice(documents(rng), 40):
+        for end in (len(raw), len(raw) - 1, rng.randrange(len(raw)), 0):
+            said = raw[:end] + tail * 20
+            alone = outcome(lambda: plain(at_once(read_long(raw[:end], 32, 10**9))))  # noqa: B023 - called at once
+            assert outcome(lambda: plain(at_once(read_long(said, 32, 10**9, end)))) == alone  # noqa: B023
+
+
 def test_answers_are_written_alike_in_steps():
     rng = np.random.default_rng(4)
     model = many_types()
@@ -295,6 +386,13 @@ def test_no_step_of_writing_keeps_the_loop():
         lambda: predictions_in_steps(signature, outputs),
     ):
         assert longest_step_s(make) <= STALL_S
+
+
+def test_the_benchmark_finds_these_bodies():
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    script = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[1] + '/long_bodies.py')"
+    done = subprocess.run([sys.executable, "-c", script, benchmarks], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 # — through the door ———————————————————————————————————————————————————————————————————————————————————————————————————

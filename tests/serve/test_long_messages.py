@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import grpc.aio
 import numpy as np
@@ -16,7 +17,7 @@ from farthing.serve.grpc.calls import parsed
 from farthing.serve.grpc.long_messages import _decoded, bulk_of
 from farthing.serve.grpc.tensors import Values, decode_in_steps, decode_message
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import datatype_of
+from farthing.serve.protocol.dtypes import datatype_of, join_elements
 
 LIMITS = Limits()
 FIELDS = {
@@ -134,12 +135,18 @@ def hostile(name: str) -> bytes:
         "parameters of an input": b"\x22\x00" * (size // 2),
         "small numbers": b"\x2a" + _varint(size + 4) + b"\x1a" + _varint(size) + b"\x01" * size,
         "single numbers": b"\x2a" + _varint(size) + b"\x18\x01" * (size // 2),
+        "empty spans": b"\x2a" + _varint(size) + b"\x1a\x00" * (size // 2),
+        "spans of one number": b"\x2a" + _varint(size // 3 * 3) + b"\x1a\x01\x01" * (size // 3),
+        "empty contents": b"\x2a\x00" * (size // 2),
+        "contents of a number": b"\x2a\x02\x18\x01" * (size // 4),
+        "contents of a span": b"\x2a\x03\x1a\x01\x01" * (size // 5),
     }[name]
     return b"\x2a" + _varint(len(head + inner)) + head + inner
 
 
 HOSTILE = ("inputs", "outputs", "raw tensors", "parameters", "texts", "shape", "parameters of an input",
-           "small numbers", "single numbers")  # fmt: skip
+           "small numbers", "single numbers", "empty spans", "spans of one number", "empty contents",
+           "contents of a number", "contents of a span")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -160,6 +167,67 @@ def test_an_accepted_message_takes_six_times_its_bytes_at_most_and_no_time_of_ot
     peak, found = peak_of(lambda: in_steps(model, raw))
     assert not isinstance(found, int), found
     assert peak + len(raw) <= 6 * len(raw)
+    assert longest_step_s(lambda: in_steps(model, raw)) <= STALL_S
+
+
+def in_spans(word: str, spans: list[bytes], count: int) -> bytes:
+    """A message whose packed contents come in pieces, each of them in contents of its own."""
+    tag = bytes([8 * {"float32": 6, "float64": 7, "int64": 3}[word] + 2])
+    parts = b"".join(
+        b"\x2a" + _varint(len(field)) + field for field in (tag + _varint(len(span)) + span for span in spans)
+    )
+    head = Infer(inputs=[{"name": "x", "datatype": datatype_of(word).name, "shape": [1, count]}]).inputs[0]
+    inner = head.SerializeToString() + parts
+    return b"\x2a" + _varint(len(inner)) + inner
+
+
+@pytest.mark.parametrize("word", ["float32", "float64", "int64"])
+def test_packed_numbers_may_come_in_pieces(word):
+    values = np.arange(400_000).astype(word)
+    whole = values.tobytes() if word != "int64" else b"".join(map(_varint, values.tolist()))
+    cuts = [0, 8, 8, 16, len(whole) // 16 * 8, len(whole)] if word != "int64" else [0, 1, 1, 128, len(whole)]
+    raw = in_spans(word, [whole[a:b] for a, b in pairwise(cuts)], values.size)
+    peak, found = peak_of(lambda: in_steps(wide_model(word), raw))
+    np.testing.assert_array_equal(found[0].tensors[0].ravel(), values)
+    assert peak + len(raw) <= 6 * len(raw)
+    short, _ = decode_message(wide_model(word), Infer.FromString(raw), LIMITS)
+    np.testing.assert_array_equal(short.tensors[0], found[0].tensors[0])
+    assert longest_step_s(lambda: in_steps(wide_model(word), raw)) <= STALL_S
+
+
+def test_a_piece_ends_with_a_number():
+    whole = np.arange(400_000, dtype=np.float32).tobytes()
+    raw = in_spans("float32", [whole[:10], whole[10:]], 400_000)
+    assert outcome(lambda: _ended(in_steps(wide_model(), raw))) == 400
+
+
+def test_floats_of_many_mebibytes_in_two_pieces_are_put_together_in_steps():
+    half = np.zeros(8 * MIB, np.float32).tobytes()
+    raw = in_spans("float32", [half, half], 16 * MIB)
+    assert _all(in_steps(wide_model(), raw))[0].tensors[0].shape == (1, 16 * MIB)
+    assert longest_step_s(lambda: in_steps(wide_model(), raw)) <= STALL_S
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("last", ["é", b"\xff", b"a" * 70_000])
+def test_texts_of_four_bytes_a_character_keep_to_the_bounds(typed, last):
+    texts = [b"a" * 60_000 + "😀".encode()] * 34 + [last.encode() if isinstance(last, str) else last]
+    request = Infer(model_name="echo")
+    tensor = request.inputs.add(name="text", datatype="BYTES", shape=[len(texts)])
+    if typed:
+        tensor.contents.bytes_contents.extend(texts)
+    else:
+        request.raw_input_contents.append(join_elements(texts))
+    raw = request.SerializeToString()
+    del request, tensor
+    model = echo_model("echo", pipeline="text", max_batch=64)
+    peak, found = peak_of(lambda: in_steps(model, raw))
+    if isinstance(last, str):
+        assert found[0].payloads == [one.decode() for one in texts]
+        assert peak + len(raw) <= 6 * len(raw), f"{(peak + len(raw)) / len(raw):.2f} times"
+    else:
+        assert found in (400, 413)
+        assert peak + len(raw) <= 3 * len(raw), f"{(peak + len(raw)) / len(raw):.2f} times"
     assert longest_step_s(lambda: in_steps(model, raw)) <= STALL_S
 
 

@@ -144,7 +144,8 @@ def test_an_open_listener_says_so(tiny, start_server):
     [
         "/v2/systemsharedmemory/status", "/v2/systemsharedmemory/region/r/register", "/v2/cudasharedmemory/unregister",
         "/v2/repository/models/echo/load", "/v2/repository/models/echo/unload", "/v2/models/echo/trace/setting",
-        "/v2/logging",
+        "/v2/models/echo/versions/1/trace/setting", "/v2/models/echo/generate", "/v2/models/echo/versions/1/generate",
+        "/v2/models/echo/generate_stream", "/v2/models/echo/versions/1/generate_stream", "/v2/logging",
     ],
 )  # fmt: skip
 def test_extensions_that_are_not_offered_are_501(path):

@@ -12,6 +12,7 @@ import pytest
 
 from farthing.errors import EngineError, InputError
 from farthing.nouns import Candidate, PipelineSpec, TensorSpec
+from farthing.serve.protocol.sagemaker import chosen_model
 from farthing.serve.repository import Repository
 from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.served import LiveModel, ServedModel
@@ -132,6 +133,9 @@ def test_readiness_while_loading_failing_and_closing(spec: ServedModel) -> None:
         await asyncio.sleep(0.01)
         assert "loading" in models.not_ready().message
         assert problem_of(lambda: models.find("m")).status == 503
+        asked = problem_of(lambda: chosen_model(models, ""))
+        assert (asked.status, asked.message) == (503, models.not_ready().message)
+        assert asked.retry_after_s is not None
         assert [(line.version, line.state) for line in models.index()] == [("1", "LOADING")]
         pool.failure = EngineError("the engine refuses it")
         pool.gate.set()
@@ -139,6 +143,7 @@ def test_readiness_while_loading_failing_and_closing(spec: ServedModel) -> None:
             await loading
         assert "the engine refuses it" in models.not_ready().message
         assert "the engine refuses it" in problem_of(lambda: models.find("m")).message
+        assert "the engine refuses it" in problem_of(lambda: chosen_model(models, "")).message
         assert [(line.state, line.reason) for line in models.index()] == [("UNAVAILABLE", "the engine refuses it")]
         pool.failure = None
         await models.load(spec)
@@ -146,6 +151,27 @@ def test_readiness_while_loading_failing_and_closing(spec: ServedModel) -> None:
         models.close("the server is draining")
         assert models.not_ready().message == "the server is draining"
         assert models.find("m").state == "ready"
+
+    asyncio.run(check())
+
+
+def test_models_on_their_way_in_or_out_are_none_to_choose_between(spec: ServedModel) -> None:
+    async def check() -> None:
+        pool = StubPool()
+        models = Repository(pool)
+        models.open()
+        first = await models.load(spec)
+        pool.gate = asyncio.Event()
+        loading = asyncio.create_task(models.load(replace(spec, name="other")))
+        await asyncio.sleep(0.01)
+        assert chosen_model(models, "") is first
+        pool.gate.set()
+        other = await loading
+        assert problem_of(lambda: chosen_model(models, "")).status == 400
+        first.state = "unloading"
+        assert chosen_model(models, "") is other
+        other.state, other.reason = "unavailable", "its worker died"
+        assert "its worker died" in problem_of(lambda: chosen_model(models, "")).message
 
     asyncio.run(check())
 

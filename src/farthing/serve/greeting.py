@@ -60,8 +60,8 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
         parts.append(model.batching)
     if spec.deadline_s is not None:
         parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
-    if spec.capacity_rps is not None:
-        parts.append(f"up to {spec.capacity_rps:,.0f} requests/s")
+    if model.planned_rps is not None:
+        parts.append(f"up to {model.planned_rps:,.0f} requests/s")
     if spec.offer is not None and spec.offer.usd_per_hour is not None:
         parts.append(f"${spec.offer.usd_per_hour:.4f}/h as {spec.offer.key}")
     return " · ".join(parts)

@@ -53,6 +53,11 @@ class LiveModel:
         """Whether an answer has a row for each row, or each payload, of its request."""
         return self.batched or (self.one_row and self.spec.pipeline.kind != "tensor")
 
+    @property
+    def planned_rps(self) -> float | None:
+        """What the plan measured; None without a plan, and where that was in batches that requests may not share."""
+        return self.spec.capacity_rps if self.batched or self.spec.candidate.max_batch == 1 else None
+
 
 class Models(Protocol):
     """The models there are (``serve/repository.py``)."""

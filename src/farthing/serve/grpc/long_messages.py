@@ -36,6 +36,9 @@ _FIELDS_A_STEP = 256
 _MOST_TIMES = 5
 _ELEMENT_BYTES, _SPARE = 64, 4
 """About what a short element takes, and how many times the message all of them may take."""
+_SPANS_A_TENSOR, _SPAN_BYTES = 64, 256
+"""Pieces that packed numbers may come in (encoders write one), and about what the place of each takes."""
+_FLOATS_A_STEP = 64 * 2**10
 
 
 @dataclass(slots=True)
@@ -118,27 +121,31 @@ class _Walk:
 
     def __init__(self, view: memoryview, limits: Limits) -> None:
         self._view, self._limits = view, limits
-        self._kept_bytes = self._elements = self._seen = 0
+        self._kept_bytes = self._elements = self._spans = self._seen = 0
 
     def pauses(self) -> bool:
         """Whether others may do something now."""
         self._seen += 1
         return self._seen % _FIELDS_A_STEP == 0
 
-    def kept(self, begin: int, end: int) -> bytes:
+    def kept(self, begin: int, end: int) -> memoryview:
         """A field that is parsed."""
-        self._kept_bytes += end - begin
+        self._keep(end - begin)
+        return self._view[begin:end]
+
+    def _keep(self, size_bytes: int) -> None:
+        """Count what is parsed."""
+        self._kept_bytes += size_bytes
         if self._kept_bytes > LONG_BYTES:
             raise Problem(
                 413,
                 f"what a request says beside raw tensors, packed contents and bytes_contents has more than "
                 f"{LONG_BYTES:,} bytes",
             )
-        return bytes(self._view[begin:end])
 
     def message(self) -> Steps[Bulk]:
         """All of it."""
-        rest: list[bytes] = []
+        rest = bytearray()
         bulk = Bulk(b"")
         counts = {_INPUTS: 0, _OUTPUTS: 0}
         for number, wire, begin, start, end in _fields(self._view, 0, len(self._view)):
@@ -148,42 +155,56 @@ class _Walk:
                 bulk.raw.append(self._view[start:end])
             elif number == _INPUTS and wire == _SPAN and end - start > _SHORT_INPUT:
                 contents = bulk.contents[counts[_INPUTS]] = Contents()
-                rest.append(_framed(_INPUTS, (yield from self._input(contents, start, end))))
+                rest += _framed(_INPUTS, (yield from self._input(contents, start, end)))
             else:
-                rest.append(self.kept(begin, end))
+                rest += self.kept(begin, end)
             counts[number] = counts.get(number, 0) + 1
             if max(len(bulk.raw), counts[_INPUTS], counts[_OUTPUTS]) > self._limits.tensors:
                 raise Problem(400, f"a request has at most {self._limits.tensors} inputs and outputs")
-        bulk.rest = b"".join(rest)
+        bulk.rest = bytes(rest)
         return bulk
 
-    def _input(self, contents: Contents, at: int, stop: int) -> Steps[bytes]:
-        rest: list[bytes] = []
+    def _input(self, contents: Contents, at: int, stop: int) -> Steps[bytearray]:
+        rest = bytearray()
         for number, wire, begin, start, end in _fields(self._view, at, stop):
             if self.pauses():
                 yield
             if number == _CONTENTS and wire == _SPAN:
-                rest.append(_framed(_CONTENTS, (yield from self._contents(contents, start, end))))
+                inner = yield from self._contents(contents, start, end)
+                if inner:  # the parser makes one message of all of them
+                    self._keep(start - begin)
+                    rest += _framed(_CONTENTS, inner)
             else:
-                rest.append(self.kept(begin, end))
-        return b"".join(rest)
+                rest += self.kept(begin, end)
+        return rest
 
-    def _contents(self, contents: Contents, at: int, stop: int) -> Steps[bytes]:
-        rest: list[bytes] = []
+    def _contents(self, contents: Contents, at: int, stop: int) -> Steps[bytearray]:
+        rest = bytearray()
         for number, wire, begin, start, end in _fields(self._view, at, stop):
             if self.pauses():
                 yield
             name = _NAMES.get(number, "")
             if not name or wire != _SPAN:
-                rest.append(self.kept(begin, end))
+                rest += self.kept(begin, end)
                 continue
             contents.belong_to(name)
             if number == _BYTES_CONTENTS:
                 self._count_element(stop - at)
                 contents.elements.append(bytes(self._view[start:end]))
             else:
+                self._count_span()
                 contents.spans.append(self._view[start:end])
-        return b"".join(rest)
+        return rest
+
+    def _count_span(self) -> None:
+        self._spans += 1
+        most = min(_SPANS_A_TENSOR * self._limits.tensors, len(self._view) // _SPAN_BYTES)
+        if self._spans > most:
+            raise Problem(
+                413,
+                f"packed contents come in more than {most:,} pieces; beyond {LONG_BYTES:,} bytes there are at most "
+                f"{_SPANS_A_TENSOR * self._limits.tensors:,}, one for each {_SPAN_BYTES} bytes",
+            )
 
     def _count_element(self, size_bytes: int) -> None:
         self._elements += 1
@@ -197,7 +218,7 @@ class _Walk:
             )
 
 
-def _framed(number: int, content: bytes) -> bytes:
+def _framed(number: int, content: bytes | bytearray) -> bytes:
     """A message within a message."""
     size, length = len(content), bytearray()
     while size > 0x7F:
@@ -233,7 +254,7 @@ def array_of_packed(
             more than five times the message (whole numbers below 128 as INT64).
     """
     if contents.name in _FLOATS:
-        return _floats(contents, count, name)
+        return (yield from _floats(contents, count, name))
     found = 0
     for piece in _all_pieces(contents):
         found += int(np.count_nonzero(piece < 0x80))
@@ -255,14 +276,23 @@ def array_of_packed(
     return array
 
 
-def _floats(contents: Contents, count: int, name: str) -> NDArray[Any]:
+def _floats(contents: Contents, count: int, name: str) -> Steps[NDArray[Any]]:
+    """Numbers of fixed length; those in one piece are not copied."""
     dtype = _FLOATS[contents.name]
-    span = contents.spans[0] if len(contents.spans) == 1 else memoryview(b"".join(contents.spans))
-    if len(span) % dtype.itemsize:
+    if any(len(span) % dtype.itemsize for span in contents.spans):
         raise _wrong(f"{contents.name} ends within a number")
-    _check(len(span) // dtype.itemsize, count, contents, name)
-    found: NDArray[Any] = np.frombuffer(span, dtype)
-    return found
+    _check(sum(map(len, contents.spans)) // dtype.itemsize, count, contents, name)
+    pieces = [np.frombuffer(span, dtype) for span in contents.spans if len(span)]
+    if len(pieces) == 1:
+        return pieces[0]
+    array, at = np.empty(count, dtype=dtype), 0
+    for piece in pieces:
+        for begin in range(0, piece.size, _FLOATS_A_STEP):
+            part = piece[begin : begin + _FLOATS_A_STEP]
+            array[at : at + part.size] = part
+            at += part.size
+            yield
+    return array
 
 
 def _check(found: int, count: int, contents: Contents, name: str) -> None:
@@ -287,7 +317,8 @@ def _fitting(values: NDArray[np.uint64], field_name: str, dtype: np.dtype[Any], 
 
 def _all_pieces(contents: Contents) -> Iterator[NDArray[np.uint8]]:
     for span in contents.spans:
-        yield from _pieces(span)
+        if len(span):
+            yield from _pieces(span)
 
 
 def _pieces(span: memoryview) -> Iterator[NDArray[np.uint8]]:

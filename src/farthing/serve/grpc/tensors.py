@@ -147,9 +147,9 @@ def _fill(request: Request, signature: Signature, message: Any, values: Values, 
         if slot.index < 0:
             if len(described) > 1:
                 raise Problem(400, f"input {slot.name} stands for all tensors; send it alone or send tensors")
-            array = yield from _array(slot, shape, inputs[0], values, 0, limits)
+            elements = elements_of((yield from _array(slot, shape, inputs[0], values, 0, limits)))
             request.rows = shape[0]
-            steps = payloads_in_steps(signature, elements_of(array), limits)
+            steps = payloads_in_steps(signature, elements, limits)
             request.payloads, request.length = yield from steps
             return
         if shapes[slot.index] is not None:
@@ -212,7 +212,8 @@ def _unparsed(slot: Slot, shape: tuple[int, ...], contents: Contents, size_bytes
     if len(contents.elements) != count:
         n = len(contents.elements)
         raise Problem(400, f"input {slot.name}: {list(shape)} needs {count:,} values in {contents.name}, got {n:,}")
-    return _typed(slot.datatype, contents.elements, count, slot.name).reshape(shape)
+    elements, contents.elements = contents.elements, []  # each may go as it is used
+    return _typed(slot.datatype, elements, count, slot.name).reshape(shape)
 
 
 def _typed(datatype: Datatype, values: Any, count: int, name: str) -> NDArray[Any]:

@@ -32,7 +32,7 @@ _NAME = r"(?P<model>[A-Za-z0-9._-]{1,128})"
 _VERSION = r"(?:/versions/(?P<version>[A-Za-z0-9._-]{1,128}))?"
 _MODEL = re.compile(rf"/v2/models/{_NAME}{_VERSION}(?P<rest>/ready|/infer|/stats|/config)?")
 _UNOFFERED = re.compile(
-    rf"/v2/(?:models/{_NAME}/(?:trace/setting|generate|generate_stream)|logging|trace/setting"
+    rf"/v2/(?:models/{_NAME}{_VERSION}/(?:trace/setting|generate|generate_stream)|logging|trace/setting"
     rf"|(?:system|cuda)sharedmemory(?:/region/[^/]+)?/(?:status|register|unregister)"
     rf"|repository/models/[^/]+/(?:load|unload))"
 )

@@ -31,7 +31,7 @@ from farthing.serve.turns import LONG_BYTES, Steps
 __all__ = ["document_in_steps", "infer_in_steps"]
 
 _CHECKED_FIRST = 1.5
-"""Where arrays take more than so many times the body all values are checked before any of them is made."""
+"""Where arrays take more than so many times the body, or hold texts, all values are checked before any is made."""
 
 
 def infer_in_steps(
@@ -47,19 +47,23 @@ def infer_in_steps(
         document = yield from read_long(body, limits.json_depth, limits.values)
         return (yield from document_in_steps(signature, document, len(body), limits))
     check_header(header_bytes, body)
-    head = bytes(memoryview(body)[:header_bytes])
-    plan = signature.plans.get(head)
-    if plan is None:
-        long = header_bytes > LONG_BYTES
-        document = (
-            (yield from read_long(head, limits.json_depth, limits.values))
-            if long
-            else read_json(head, limits.json_depth)
-        )
-        plan = plan_of(signature, document, limits)
-        keep_plan(signature, head, plan)
+    plan = yield from _plan_of_head(signature, body, header_bytes, limits)
     check_binary(plan, header_bytes, body)
+    yield from _check_values(plan, len(body), limits)
     return (yield from _request(signature, plan, body, header_bytes, limits))
+
+
+def _plan_of_head(signature: Signature, body: bytes | bytearray, header_bytes: int, limits: Limits) -> Steps[Plan]:
+    """What the JSON part says; a long one is read where it lies."""
+    if header_bytes > LONG_BYTES:
+        document = yield from read_long(body, limits.json_depth, limits.values, header_bytes)
+        return plan_of(signature, document, limits)
+    head = bytes(memoryview(body)[:header_bytes])
+    found: Plan | None = signature.plans.get(head)
+    if found is None:
+        found = plan_of(signature, read_json(head, limits.json_depth), limits)
+        keep_plan(signature, head, found)
+    return found
 
 
 def document_in_steps(signature: Signature, document: Any, size_bytes: int, limits: Limits) -> Steps[Request]:
@@ -71,12 +75,17 @@ def document_in_steps(signature: Signature, document: Any, size_bytes: int, limi
     plan = plan_of(signature, document, limits)
     if plan.binary_bytes:
         raise Problem(400, "binary_data_size without the header Inference-Header-Content-Length")
-    tensors = () if plan.payload else plan.given
-    taken = sum(math.prod(one.shape) * one.slot.datatype.size_bytes for one in tensors)
-    if taken > _CHECKED_FIRST * size_bytes:
-        for one in tensors:
-            yield from check_in_steps(one.slot.datatype, one.data, one.shape, one.slot.name)
+    yield from _check_values(plan, size_bytes, limits)
     return (yield from _request(signature, plan, b"", 0, limits))
+
+
+def _check_values(plan: Plan, size_bytes: int, limits: Limits) -> Steps[None]:
+    """Refuse wrong values in JSON before any array is made, where those would take much."""
+    tensors = [] if plan.payload else [one for one in plan.given if one.start < 0]
+    taken = sum(math.prod(one.shape) * one.slot.datatype.size_bytes for one in tensors)
+    if taken > _CHECKED_FIRST * size_bytes or any(one.slot.datatype.name == "BYTES" for one in tensors):
+        for one in tensors:
+            yield from check_in_steps(one.slot.datatype, one.data, one.shape, one.slot.name, limits)
 
 
 def _request(
@@ -95,7 +104,7 @@ def _request(
         if one.count:
             tensors.append(tensor_of(one, body, raw_from))
         elif one.start < 0:
-            tensors.append((yield from array_in_steps(slot.datatype, one.data, one.shape, slot.name)))
+            tensors.append((yield from array_in_steps(slot.datatype, one.data, one.shape, slot.name, limits)))
         else:
             part = raw[one.start : one.stop]
             tensors.append((yield from raw_in_steps(slot.datatype, one.shape, part, slot.name, limits.values)))

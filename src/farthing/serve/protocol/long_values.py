@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.dtypes import Datatype, raw_array
 from farthing.serve.protocol.json_values import array_of_values, wrong_elements
-from farthing.serve.protocol.long_json import LongText
+from farthing.serve.protocol.long_texts import LongText, check_length
 from farthing.serve.protocol.number_lists import NumberList
-from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, images_from_base64, shown
+from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, checked_texts, images_from_base64, shown
 from farthing.serve.requests import Problem
 from farthing.serve.turns import LONG_BYTES, Steps
 
@@ -27,6 +27,9 @@ __all__ = ["Values", "array_in_steps", "check_in_steps", "elements_in_steps", "p
 _VALUES_A_STEP = 4096
 _SLICES_A_STEP = 256
 _ELEMENTS_A_STEP = 1024
+_TEXTS_A_STEP = 16
+"""Of up to 64 KiB each."""
+_MOST_UTF8_BYTES = 4
 _ELEMENT_BYTES = 64
 """What a short element of a BYTES tensor takes, its places in a list and an array included."""
 _SPARE = 4
@@ -87,18 +90,22 @@ def _joined(slices: Iterator[list[Any]]) -> Iterator[list[Any]]:
     yield found
 
 
-def check_in_steps(datatype: Datatype, data: object, shape: tuple[int, ...], name: str) -> Steps[None]:
+def check_in_steps(datatype: Datatype, data: object, shape: tuple[int, ...], name: str, limits: Limits) -> Steps[None]:
     """Raise what :func:`array_in_steps` would raise, and make no array."""
     seen = 0
     for values in _joined(_slices(data, shape, name)):
         if datatype.name == "BYTES":
-            yield from _settle(values)
-        seen += array_of_values(datatype, values, name).size if values else 0
+            yield from _check_texts(datatype, values, name, limits)
+            seen += len(values)
+        else:
+            seen += array_of_values(datatype, values, name).size if values else 0
         yield
     _check_count(seen, shape, name)
 
 
-def array_in_steps(datatype: Datatype, data: object, shape: tuple[int, ...], name: str) -> Steps[NDArray[Any]]:
+def array_in_steps(
+    datatype: Datatype, data: object, shape: tuple[int, ...], name: str, limits: Limits
+) -> Steps[NDArray[Any]]:
     """An array of what a client gave as data.
 
     Args:
@@ -106,32 +113,52 @@ def array_in_steps(datatype: Datatype, data: object, shape: tuple[int, ...], nam
         data: A list, nested or not, or what stands in its place.
         shape: Checked.
         name: Of the input.
+        limits: Bytes of a text.
 
     Raises:
-        Problem: 400 when the values are others than type and shape say.
+        Problem: 400 when the values are others than type and shape say, 413 for a text that is too long.
     """
     count = math.prod(shape)
     array = np.empty(count, dtype=datatype.dtype)
     at = 0
     for values in _joined(_slices(data, shape, name)):
-        if datatype.name == "BYTES":
-            yield from _settle(values)
         yield
         if at + len(values) > count:
             at += len(values)
             break
-        if values:
+        if datatype.name == "BYTES":
+            yield from _put_texts(array, at, values, name, limits)
+            at += len(values)
+        elif values:
             array[at : at + len(values)] = array_of_values(datatype, values, name)
             at += len(values)
     _check_count(at, shape, name)
     return array.reshape(shape)
 
 
-def _settle(values: list[Any]) -> Steps[None]:
-    """Put texts in the places of long ones."""
-    for k, value in enumerate(values):
+def _check_texts(datatype: Datatype, values: list[Any], name: str, limits: Limits) -> Steps[None]:
+    """Raise a 400 for a value that is no text, a 413 for one that is too long."""
+    what = f"input {name}: a text"
+    for k, value in enumerate(values, 1):
         if isinstance(value, LongText):
-            values[k] = (yield from value.utf8()).decode()
+            yield from value.size(limits.text_bytes, what)
+        elif type(value) is not str:
+            raise wrong_elements(datatype, name)
+        elif len(value) * _MOST_UTF8_BYTES > limits.text_bytes:
+            check_length(len(value.encode()), limits.text_bytes, what)
+        if k % _TEXTS_A_STEP == 0:
+            yield
+
+
+def _put_texts(array: NDArray[Any], at: int, values: list[Any], name: str, limits: Limits) -> Steps[None]:
+    """Bytes of checked texts, into the array from ``at`` on."""
+    for k, value in enumerate(values, at):
+        if isinstance(value, LongText):
+            array[k] = yield from value.utf8(limits.text_bytes, name)
+        else:
+            array[k] = value.encode()
+        if (k + 1) % _TEXTS_A_STEP == 0:
+            yield
 
 
 def _check_count(found: int, shape: tuple[int, ...], name: str) -> None:
@@ -196,42 +223,56 @@ def elements_in_steps(
     Raises:
         Problem: 400 or 413.
     """
+    for values in _slices(data, shape, slot.name):
+        if image:
+            _check_images(slot, values)
+        else:
+            yield from _check_texts(slot.datatype, values, slot.name, limits)
+        yield
     found: list[Any] = []
     for values in _slices(data, shape, slot.name):
         for text in values:
-            if type(text) not in (str, LongText):
-                raise wrong_elements(slot.datatype, slot.name)
-            if image:
-                found.append((yield from _image(text, limits)))
+            if not isinstance(text, LongText):
+                found.append(images_from_base64([text])[0] if image else text)
+            elif image:
+                found.append((yield from text.from_base64(limits.image_bytes)))
             else:
-                found.append((yield from _text(text, len(found), limits)))
+                found.append((yield from text.text(limits.text_bytes, f"text {len(found)}")))
             yield
     if len(found) != math.prod(shape):
         raise Problem(400, f"input {slot.name}: shape {list(shape)} needs {math.prod(shape):,} values")
     return found
 
 
-def _image(text: str | LongText, limits: Limits) -> Steps[bytes]:
-    if isinstance(text, LongText):
-        return (yield from text.from_base64(limits.image_bytes))
-    return images_from_base64([text])[0]
-
-
-def _text(text: str | LongText, k: int, limits: Limits) -> Steps[str]:
-    if isinstance(text, str):
-        return text
-    if len(text) > limits.text_bytes:
-        raise Problem(413, f"text {k} has {len(text):,} bytes; the limit is {limits.text_bytes:,}")
-    return (yield from text.utf8()).decode()
+def _check_images(slot: Slot, values: list[Any]) -> None:
+    """Raise a 400 for a value that is no text."""
+    if any(type(text) not in (str, LongText) for text in values):
+        raise wrong_elements(slot.datatype, slot.name)
 
 
 def payloads_in_steps(
-    signature: Signature, elements: Sequence[bytes | str], limits: Limits
+    signature: Signature, elements: list[Any], limits: Limits
 ) -> Steps[tuple[list[bytes | str], int]]:
-    """As :func:`farthing.serve.protocol.signatures.check_payloads`, one element in each step."""
+    """As :func:`farthing.serve.protocol.signatures.check_payloads`, one element in each step.
+
+    Args:
+        signature: Of a model with a payload.
+        elements: Of a request; each goes as what is made of it is kept, since a text may take four times its bytes.
+        limits: Bytes of one.
+
+    Raises:
+        Problem: 400 or 413.
+    """
     found: list[bytes | str] = []
     longest = 0
+    for k, element in enumerate(elements if len(elements) > 1 else []):
+        if signature.model.spec.pipeline.kind == "text":
+            checked_texts([element], limits, first=k)
+        else:
+            check_payloads(signature, [element], limits, first=k)
+        yield
     for k, element in enumerate(elements):
+        elements[k] = b""
         checked, length = check_payloads(signature, [element], limits, first=k)
         found += checked
         longest = max(longest, length)

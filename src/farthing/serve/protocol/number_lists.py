@@ -137,12 +137,13 @@ def _nested_otherwise(dims: tuple[int, ...], name: str) -> Problem:
     return Problem(400, f"input {name}: data is not nested as the shape {list(dims)} says")
 
 
-def measured(raw: bytes | bytearray, start: int, most_levels: int) -> Steps[NumberList | None]:
+def measured(raw: bytes | bytearray, start: int, end_bytes: int, most_levels: int) -> Steps[NumberList | None]:
     """Find where a list of numbers ends and how it is nested.
 
     Args:
         raw: The document.
         start: Of an opening bracket.
+        end_bytes: Where the document ends.
         most_levels: Deeper nesting is refused.
 
     Returns:
@@ -151,12 +152,12 @@ def measured(raw: bytes | bytearray, start: int, most_levels: int) -> Steps[Numb
     Raises:
         Problem: 400 when it is nested too deeply.
     """
-    if _end_of_run(raw, start, _FEWEST_BYTES) - start < _FEWEST_BYTES:
+    if _end_of_run(raw, start, min(start + _FEWEST_BYTES, end_bytes)) - start < _FEWEST_BYTES:
         return None
     counts = _Counts(most_levels)
     at = start
     while True:
-        end = _end_of_run(raw, at, STEP_BYTES)
+        end = _end_of_run(raw, at, min(at + STEP_BYTES, end_bytes))
         if end == at:
             return None
         stop = counts.take(raw, at, end)
@@ -170,9 +171,8 @@ def measured(raw: bytes | bytearray, start: int, most_levels: int) -> Steps[Numb
     return NumberList(raw, start, stop, shape, levels)
 
 
-def _end_of_run(raw: bytes | bytearray, at: int, most: int) -> int:
-    """Where something else than numbers, words, commas and brackets comes first, ``at + most`` where nothing does."""
-    end = min(at + most, len(raw))
+def _end_of_run(raw: bytes | bytearray, at: int, end: int) -> int:
+    """Where something else than numbers, words, commas and brackets comes first, ``end`` where nothing does."""
     for other in _OTHERS:
         found = raw.find(other, at, end)
         end = end if found < 0 else found

@@ -19,6 +19,7 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.csv_numbers import measured_csv, number
 from farthing.serve.protocol.long_json import read_long
 from farthing.serve.protocol.long_requests import document_in_steps, infer_in_steps
+from farthing.serve.protocol.long_texts import LongText
 from farthing.serve.protocol.number_lists import NumberList
 from farthing.serve.protocol.oip import decode_document, decode_infer
 from farthing.serve.protocol.oip_answers import json_values
@@ -31,6 +32,8 @@ from farthing.serve.turns import Steps
 __all__ = ["best_of", "chosen_model", "decode_invocation", "encode_predictions", "invocation_in_steps", "named_classes"]
 
 _PLAIN_KEYS = frozenset({"inputs", "instances", "parameters"})
+_STANDING = ("ready", "unavailable")
+"""States of models that are here to stay: not on their way in or out."""
 _TOP = 5
 
 
@@ -39,17 +42,17 @@ def chosen_model(models: Models, target: str) -> LiveModel:
 
     Args:
         models: That there are.
-        target: ``name`` or ``name/version``; empty for the only one.
+        target: ``name`` or ``name/version``; empty for the only one that answers or would, were it not broken.
 
     Raises:
-        Problem: 400 when there are several and none is named, 404, 503.
+        Problem: 400 when there are several and none is named, 503 when none answers yet, 404 when there is none.
     """
     if target:
         name, _, version = target.partition("/")
         return models.find(name, version or None)
-    names = {model.spec.name for model in models.known()}
+    names = {model.spec.name for model in models.known() if model.state in _STANDING}
     if not names:
-        raise Problem(404, "there is no model")
+        raise models.not_ready() or Problem(404, "there is no model")
     if len(names) > 1:
         raise Problem(400, f"there are {len(names)} models; name one in the header X-Amzn-SageMaker-Target-Model")
     return models.find(next(iter(names)))
@@ -167,7 +170,7 @@ def _from_inputs(signature: Signature, inputs: object) -> list[dict[str, Any]]:
     """All rows of one input, or an object of them; a single text may stand alone."""
     if type(inputs) is dict:
         return [_described(_named(signature, name), values) for name, values in inputs.items()]
-    if signature.payload is not None and type(inputs) is str:
+    if signature.payload is not None and isinstance(inputs, (str, LongText)):
         return [_described(signature.payload, [inputs])]
     if signature.payload is not None and type(inputs) is list:
         _check_rows(signature, len(inputs))

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from farthing.serve.protocol.long_texts import LongText
 from farthing.serve.protocol.signatures import shown
 from farthing.serve.requests import Problem
 
@@ -124,6 +125,6 @@ def check_scalars(found: object, what: str) -> dict[str, Any]:
     if len(found) > _PARAMETERS:
         raise Problem(400, f"{what}: {len(found):,} members; the limit is {_PARAMETERS}")
     for key, value in found.items():
-        if type(value) not in (str, int, float, bool):
+        if type(value) not in (str, int, float, bool) and not (isinstance(value, LongText) and value.checked):
             raise Problem(400, f"{what}: {shown(key)} is a text, a number or a boolean, got {shown(value)}")
     return found

@@ -100,7 +100,7 @@ def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[s
         "runs": candidate.label,
         "workers": {"ready": len(workers), "wanted": candidate.instances, "pids": list(workers)},
         "waiting": model.queue.waiting,
-        "capacity_rps": model.spec.capacity_rps,
+        "capacity_rps": model.planned_rps,
         "deadline_ms": None if model.spec.deadline_s is None else model.spec.deadline_s * _THOUSAND,
         "requests": counts.requests,
         "failed": counts.failed,
