@@ -25,7 +25,7 @@ _ATTRIBUTE_NAME, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 5, 
 _ATTRIBUTE_INTS, _ATTRIBUTE_STRINGS = 8, 9
 _MANY = (7, 10)
 """Floats and tensors: attributes of which nothing is needed, and which can be long."""
-_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_DOMAIN = 1, 7, 10
+_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_OPSET, _FUNCTION_DOMAIN = 1, 7, 9, 10
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
 _IS_TENSOR, _IS_SEQUENCE, _IS_MAP, _IS_SPARSE, _IS_OPTIONAL = 1, 4, 5, 8, 9
 _CLASS_LABELS = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "class_labels")
@@ -92,7 +92,8 @@ class GraphContent:
 
     Attributes:
         ir_version: Version of the file format.
-        opsets: Version of each operator set by domain, ONNX's own as ``""``.
+        opsets: Version of each operator set by domain, ONNX's own as ``""``: the highest that the model or a function
+            in it asks for.
         producer: Who exported it, empty when unknown.
         inputs: In the model's order, weights left out. What is no tensor has a type such as
             ``sequence(map(int64, float32))`` and no shape.
@@ -129,6 +130,11 @@ class _Found:
 
     nodes: list[Node] = field(default_factory=list)
     stored: dict[str, Stored] = field(default_factory=dict)
+    opsets: dict[str, int] = field(default_factory=dict)
+
+    def ask(self, domain: str, version: int) -> None:
+        """Note an operator set that the model or one of its functions is written in."""
+        self.opsets[domain] = max(version, self.opsets.get(domain, version))
 
 
 def _dimension(data: Buffer, start: int, stop: int) -> int | None:
@@ -250,6 +256,7 @@ def _opset(data: Buffer, start: int, stop: int) -> tuple[str, int]:
 
 
 def _function(data: Buffer, start: int, stop: int, found: _Found) -> tuple[str, str]:
+    """Domain and name of a function; its operators and operator sets are added to what was found."""
     name = domain = ""
     for number, _, a, b in fields(data, start, stop):
         if number == _FUNCTION_NAME:
@@ -258,11 +265,13 @@ def _function(data: Buffer, start: int, stop: int, found: _Found) -> tuple[str, 
             domain = text(data, (a, b))
         elif number == _FUNCTION_NODE:
             _node(data, (a, b), found)
+        elif number == _FUNCTION_OPSET:
+            found.ask(*_opset(data, a, b))
     return domain, name
 
 
 def _content(data: Buffer) -> GraphContent:
-    found, graph, opsets, functions = _Found(), None, dict[str, int](), set[tuple[str, str]]()
+    found, graph, functions = _Found(), None, set[tuple[str, str]]()
     ir_version, producer = 0, ""
     for number, value, start, stop in fields(data, 0, len(data)):
         if number == _IR_VERSION:
@@ -270,19 +279,19 @@ def _content(data: Buffer) -> GraphContent:
         elif number == _PRODUCER:
             producer = text(data, (start, stop))
         elif number == _OPSET:
-            opsets.update([_opset(data, start, stop)])
+            found.ask(*_opset(data, start, stop))
         elif number == _FUNCTION:
             functions.add(_function(data, start, stop, found))
         elif number == _GRAPH:
             graph = (start, stop)
-    if graph is None or not opsets:
+    if graph is None or not found.opsets:
         raise MalformedError("no graph or no opset")
     inputs, outputs, nodes = _graph(data, graph, found)
     if not nodes or not outputs:
         raise MalformedError(f"a graph of {nodes} nodes and {len(outputs)} outputs")
     return GraphContent(
         ir_version=ir_version,
-        opsets=opsets,
+        opsets=found.opsets,
         producer=producer,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
