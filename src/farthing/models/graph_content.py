@@ -21,7 +21,7 @@ __all__ = ["GraphContent", "Node", "Stored", "graph_content", "is_tensor"]
 _IR_VERSION, _PRODUCER, _GRAPH, _OPSET, _FUNCTION = 1, 2, 7, 8, 25
 _GRAPH_NODE, _INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_KIND, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 5, 6, 11
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 3, 5, 6, 11
 _ATTRIBUTE_INTS, _ATTRIBUTE_STRINGS = 8, 9
 _MANY = (7, 10)
 """Floats and tensors: attributes of which nothing is needed, and which can be long."""
@@ -29,6 +29,7 @@ _FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_OPSET, _FUNCTION_DOMAIN = 1, 7, 9, 10
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
 _IS_TENSOR, _IS_SEQUENCE, _IS_MAP, _IS_SPARSE, _IS_OPTIONAL = 1, 4, 5, 8, 9
 _CLASS_LABELS = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "class_labels")
+_GIVEN_TYPES = ("to", "output_dtype")
 ELEMENT_TYPES: Mapping[int, str] = {
     1: "float32",
     2: "uint8",
@@ -59,6 +60,7 @@ class Node:
         inputs: Names of tensors; empty for an optional one that is not given.
         outputs: Names of tensors.
         classes: Class labels of a classifier or of a ZipMap in the order of their scores, empty for others.
+        to: Element type that a Cast, or another operator that names one, gives; empty for others.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,12 +193,14 @@ def _tensor(data: Buffer, start: int, stop: int) -> tuple[str, Stored]:
     return name, Stored(dtype=dtype, shape=tuple(dims))
 
 
-def _attribute(data: Buffer, span: Span, found: _Found) -> tuple[Stored | None, tuple[str, ...]]:
-    """Tensor of an attribute, and class labels; subgraphs are walked. Long lists of others are passed over."""
-    name, tensor, labels = "", None, list[str]()
-    for number, _, a, b in fields(data, *span):
+def _attribute(data: Buffer, span: Span, found: _Found) -> tuple[Stored | None, tuple[str, ...], str]:
+    """Tensor, class labels and element type of an attribute; subgraphs are walked, other long lists passed over."""
+    name, tensor, labels, to = "", None, list[str](), ""
+    for number, value, a, b in fields(data, *span):
         if number == _ATTRIBUTE_NAME:
             name = text(data, (a, b))
+        elif number == _ATTRIBUTE_INT and name in _GIVEN_TYPES:
+            to = ELEMENT_TYPES.get(value, "")
         elif number == _ATTRIBUTE_TENSOR:
             tensor = _tensor(data, a, b)[1]
         elif number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
@@ -203,15 +208,15 @@ def _attribute(data: Buffer, span: Span, found: _Found) -> tuple[Stored | None, 
         elif number in _MANY or (number in (_ATTRIBUTE_INTS, _ATTRIBUTE_STRINGS) and name not in _CLASS_LABELS):
             break
         elif number == _ATTRIBUTE_INTS:
-            labels += [str(value if value < 1 << 63 else value - (1 << 64)) for value in numbers(data, a, b)]
+            labels += [str(k if k < 1 << 63 else k - (1 << 64)) for k in numbers(data, a, b)]
         elif number == _ATTRIBUTE_STRINGS:
             labels.append(text(data, (a, b)))
-    return tensor, tuple(labels)
+    return tensor, tuple(labels), to
 
 
 def _node(data: Buffer, span: Span, found: _Found) -> None:
     inputs, outputs, kind, domain = list[str](), list[str](), "", ""
-    constant, classes = None, tuple[str, ...]()
+    constant, classes, to = None, tuple[str, ...](), ""
     for number, _, a, b in fields(data, *span):
         if number == _NODE_INPUT:
             inputs.append(text(data, (a, b)))
@@ -222,10 +227,11 @@ def _node(data: Buffer, span: Span, found: _Found) -> None:
         elif number == _NODE_DOMAIN:
             domain = text(data, (a, b))
         elif number == _NODE_ATTRIBUTE:
-            tensor, labels = _attribute(data, (a, b), found)
-            constant, classes = tensor or constant, labels or classes
+            tensor, labels, kind_given = _attribute(data, (a, b), found)
+            constant, classes, to = tensor or constant, labels or classes, kind_given or to
     domain = "" if domain == "ai.onnx" else domain
-    found.nodes.append(Node(kind=kind, domain=domain, inputs=tuple(inputs), outputs=tuple(outputs), classes=classes))
+    names = {"inputs": tuple(inputs), "outputs": tuple(outputs)}
+    found.nodes.append(Node(kind=kind, domain=domain, classes=classes, to=to, **names))
     if kind == "Constant" and constant is not None:
         found.stored.update(dict.fromkeys(outputs, constant))
 
