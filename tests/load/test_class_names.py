@@ -17,7 +17,7 @@ from farthing.load.labels import encode_labels
 from farthing.load.workload import workload_from_flags
 from farthing.nouns import Workload
 from farthing.render.understood import understood
-from peoples_models import features, float_net, forest
+from peoples_models import float_net, forest
 
 LEVELS = ("low", "middle", "high")
 
@@ -87,8 +87,8 @@ def test_of_numbers_nothing_is_said(values: list[int | str], classes: Sequence[s
 
 
 def table(folder: Path, labels: Sequence[str]) -> tuple[Path, Path]:
-    """Samples of three stumps, and their labels in a file of their own."""
-    x, y = features(90)
+    """Samples, and their labels in a file of their own, each class in turn."""
+    x, y = np.zeros((90, 4), np.float32), np.arange(90) % 3
     np.savez(folder / "x.npz", X=x)
     with (folder / "y.csv").open("w", newline="") as f:
         csv.writer(f).writerows([["label"], *([labels[k]] for k in y)])
