@@ -307,6 +307,7 @@ class Dataset:
         ids: A name for each sample, for reports and leakage checks.
         classes: Names of the classes in index order, empty when unknown.
         source: Where it was read from, as the user gave it.
+        numbered: How the classes got their numbers, in words, where these are not the model's own; else empty.
     """
 
     kind: Literal["image", "text", "tensor"]
@@ -316,6 +317,7 @@ class Dataset:
     ids: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     source: str = ""
+    numbered: str = ""
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != self.n:

@@ -264,7 +264,8 @@ def test_requests_with_ids_segments_and_odd_texts(tmp_path: Path) -> None:
     [
         (["id,text,intent", "a,x,u", "a,y,v"], "was on line 2 already"),
         (["id,text,intent", "a,x,u", ",y,v"], "id is empty"),
-        (["text,intent", "x,u", "y,w"], "are no class of the tiers: 'w'"),
+        (["text,intent", "x,u", "y,w"], "has the label 'w', which is none of the"),
+        (["text,intent", "x,s", "y,w"], "are no class of the tiers: 's', 'w'"),
         (["text,intent", "x,u", "y,u"], "same label"),
     ],
 )

@@ -17,7 +17,7 @@ from farthing.nouns import ModelRef
 from farthing.plugins import find
 from farthing.variants.batch_axis import run_onnx
 from farthing.variants.export import resolve_model
-from peoples_models import features, float_net, forest, matrix, quantised, save, stored, value
+from peoples_models import FLOAT, features, float_net, forest, matrix, quantised, save, stored, value
 
 
 def resolved(path: Path, out: Path) -> ModelRef:
@@ -127,3 +127,40 @@ def test_trees_say_that_no_quantisation_helps(tmp_path: Path) -> None:
     for name in ("int8-dynamic", "int8-qdq", "int8-nncf"):
         with pytest.raises(EngineError, match="ensemble of trees, which compare and do not multiply; batches and thre"):
             find("variants", name).build(ref, tmp_path / "out", [])
+
+
+@pytest.mark.parametrize(("kept", "computed"), [(np.float16, FLOAT), (np.float32, 10)])
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("variant", ["int8-dynamic", "int8-qdq"])
+def test_weights_behind_a_cast_are_quantised(
+    tmp_path: Path, kept: type, computed: int, constant: bool, variant: str
+) -> None:
+    tensors = stored(w=matrix(8, 16).astype(kept), v=matrix(16, 3).astype(kept))
+    nodes = [helper.make_node("Constant", [], [t.name], value=t) for t in tensors if constant]
+    nodes += [helper.make_node("Cast", [name], [f"{name}_c"], f"cast_{name}", to=computed) for name in "xwv"]
+    nodes += [
+        helper.make_node("MatMul", ["x_c", "w_c"], ["a"], "first"),
+        helper.make_node("MatMul", ["a", "v_c"], ["b"], "second"),
+        helper.make_node("Cast", ["b"], ["y"], "out", to=FLOAT),
+    ]
+    weights = () if constant else tensors
+    path = save(tmp_path / "m.onnx", nodes, [value("x", "n", 8)], [value("y", "n", 3)], weights)
+    ref, x = resolved(path, tmp_path / "out"), {"x": matrix(16, 8)}
+    small = find("variants", variant).build(ref, tmp_path / "out", [x])
+    found = file_precision(tmp_path / "out" / small.path)
+    assert (found.precision, found.quantised, found.weighted) == ("int8", 2, 2)
+    want = run_onnx(path, x)[0]
+    np.testing.assert_allclose(run_onnx(tmp_path / "out" / small.path, x)[0], want, atol=0.1 * np.abs(want).max())
+
+
+def test_a_file_that_computes_in_fp32_is_its_own_baseline_whatever_it_stores(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["w"], ["wide"], to=FLOAT),
+        helper.make_node("MatMul", ["x", "wide"], ["y"]),
+    ]
+    path = save(
+        tmp_path / "m.onnx", nodes, [value("x", "n", 8)], [value("y", "n", 3)], stored(w=matrix().astype(np.float16))
+    )
+    ref = resolved(path, tmp_path / "out")
+    artefact = find("variants", "fp32").build(ref, tmp_path / "out", [])
+    assert (tmp_path / "out" / artefact.path).read_bytes() == path.read_bytes()

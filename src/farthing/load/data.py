@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from farthing.errors import DataError
+from farthing.load.class_names import numbering
 from farthing.load.labels import LABEL_NAMES, encode_labels
 from farthing.load.nearest import nearest
 from farthing.load.tables import TABLE_SUFFIXES, Table, find_column, read_table
@@ -74,10 +76,12 @@ def read_dataset(
     if not path.exists():
         raise DataError(f"there is no data at {path}", hint=nearest(path))
     if kind == "image":
-        return _images(path, labels, label_column, classes, max_pixels)
-    if kind == "text":
-        return _texts(path, labels, text_column, label_column, classes)
-    return _tensors(path, labels, label_column, classes)
+        found = _images(path, labels, label_column, classes, max_pixels)
+    elif kind == "text":
+        found = _texts(path, labels, text_column, label_column, classes)
+    else:
+        found = _tensors(path, labels, label_column, classes)
+    return replace(found, numbered=numbering(found.classes, classes))
 
 
 def _some(names: Sequence[str]) -> str:

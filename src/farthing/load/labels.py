@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from farthing.errors import DataError
+from farthing.load.class_names import matched_classes
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Dataset
 
@@ -41,7 +42,7 @@ def encode_labels(
 
     Integers are class indices — unless the model's own classes are called by other numbers, such as 1, 2, 3, and all
     labels are among them: then their places count —, other numbers stay as they are, anything else is a class name: its
-    index is its place in ``classes`` where all names occur there, else in the sorted names.
+    index is its place in ``classes`` as :func:`matched_classes` finds it; where none is known, in the sorted names.
 
     Args:
         values: One label a sample.
@@ -51,10 +52,10 @@ def encode_labels(
 
     Returns:
         ``(labels, class names in index order)``; numeric labels are their own names where they are exactly
-        0 … k − 1, else the names are empty.
+        0 … k − 1, else the names are empty, as they are where labels are ``LABEL_k`` and the classes unknown.
 
     Raises:
-        DataError: when a label is missing or not finite, or all labels are the same.
+        DataError: when a label is missing or not finite, some are known classes and others not, or all are the same.
     """
     for value, name in zip(values, names, strict=True):
         if value is None or (isinstance(value, str) and not value.strip()):
@@ -70,9 +71,10 @@ def encode_labels(
     else:
         texts = [str(value).strip() for value in values]
         _refuse_decimal_commas(texts, source, names)
-        order = tuple(classes) if set(texts) <= set(classes) else tuple(sorted(set(texts)))
+        matched = matched_classes(texts, classes, source=source, names=names)
+        order = tuple(sorted(set(texts))) if matched is None else tuple(classes)
         index = {name: float(k) for k, name in enumerate(order)}
-        labels = tuple(index[text] for text in texts)
+        labels = matched or tuple(index[text] for text in texts)
     _require_two(labels, values, source)
     return labels, order
 

@@ -14,6 +14,12 @@ from farthing.nouns import TensorSpec
 __all__ = ["check_answers_are_tensors", "check_takeable"]
 
 _ZIPMAP_HINT = 'to_onnx(model, X[:1], options={"zipmap": False}) exports tensors'
+_EXPORTED_AGAIN = {
+    "opset": "opset {newest} (opset_version={newest} in torch.onnx.export, target_opset={newest} in to_onnx)",
+    "IR version": "ir_version {newest}",
+    "ai.onnx.ml": 'to_onnx(model, X[:1], target_opset={{"": 17, "ai.onnx.ml": {newest}}})',
+}
+"""How an export is told the newest version that is taken here, by what is too new."""
 
 
 def check_takeable(path: Path) -> None:
@@ -38,9 +44,11 @@ def check_answers_are_tensors(path: Path) -> None:
     """Check a model that is run as it is, without being optimised.
 
     Raises:
-        ModelError: when an input or output is a sequence, a map or an optional value.
+        ModelError: when an input or output is a sequence, a map or an optional value, or the file is too new for the
+            installed ONNX Runtime.
     """
     content = graph_content(path)
+    _check_versions(path, content)
     others = [spec for spec in (*content.inputs, *content.outputs) if not is_tensor(spec)]
     if others:
         zipped = any(node.kind == "ZipMap" for node in content.nodes)
@@ -55,7 +63,7 @@ def _check_versions(path: Path, content: GraphContent) -> None:
     found = too_new(content)
     if found is not None:
         what, version, newest = found
-        again = f"torch.onnx.export(…, opset_version={newest})" if what == "opset" else f"ir_version {newest}"
+        again = _EXPORTED_AGAIN.get(what, f"{what} {{newest}}").format(newest=newest)
         raise ModelError(
             f"{path} has {what} {version}; the ONNX Runtime that is installed takes up to {newest}",
             hint=f"export it again with {again}, or pip install -U onnxruntime",

@@ -21,14 +21,15 @@ __all__ = ["GraphContent", "Node", "Stored", "graph_content", "is_tensor"]
 _IR_VERSION, _PRODUCER, _GRAPH, _OPSET, _FUNCTION = 1, 2, 7, 8, 25
 _GRAPH_NODE, _INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_KIND, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 5, 6, 11
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 3, 5, 6, 11
 _ATTRIBUTE_INTS, _ATTRIBUTE_STRINGS = 8, 9
 _MANY = (7, 10)
 """Floats and tensors: attributes of which nothing is needed, and which can be long."""
-_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_DOMAIN = 1, 7, 10
+_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_OPSET, _FUNCTION_DOMAIN = 1, 7, 9, 10
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
 _IS_TENSOR, _IS_SEQUENCE, _IS_MAP, _IS_SPARSE, _IS_OPTIONAL = 1, 4, 5, 8, 9
 _CLASS_LABELS = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "class_labels")
+_GIVEN_TYPES = ("to", "output_dtype")
 ELEMENT_TYPES: Mapping[int, str] = {
     1: "float32",
     2: "uint8",
@@ -59,6 +60,7 @@ class Node:
         inputs: Names of tensors; empty for an optional one that is not given.
         outputs: Names of tensors.
         classes: Class labels of a classifier or of a ZipMap in the order of their scores, empty for others.
+        to: Element type that a Cast, or another operator that names one, gives; empty for others.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,8 @@ class GraphContent:
 
     Attributes:
         ir_version: Version of the file format.
-        opsets: Version of each operator set by domain, ONNX's own as ``""``.
+        opsets: Version of each operator set by domain, ONNX's own as ``""``: the highest that the model or a function
+            in it asks for.
         producer: Who exported it, empty when unknown.
         inputs: In the model's order, weights left out. What is no tensor has a type such as
             ``sequence(map(int64, float32))`` and no shape.
@@ -129,6 +133,11 @@ class _Found:
 
     nodes: list[Node] = field(default_factory=list)
     stored: dict[str, Stored] = field(default_factory=dict)
+    opsets: dict[str, int] = field(default_factory=dict)
+
+    def ask(self, domain: str, version: int) -> None:
+        """Note an operator set that the model or one of its functions is written in."""
+        self.opsets[domain] = max(version, self.opsets.get(domain, version))
 
 
 def _dimension(data: Buffer, start: int, stop: int) -> int | None:
@@ -184,12 +193,14 @@ def _tensor(data: Buffer, start: int, stop: int) -> tuple[str, Stored]:
     return name, Stored(dtype=dtype, shape=tuple(dims))
 
 
-def _attribute(data: Buffer, span: Span, found: _Found) -> tuple[Stored | None, tuple[str, ...]]:
-    """Tensor of an attribute, and class labels; subgraphs are walked. Long lists of others are passed over."""
-    name, tensor, labels = "", None, list[str]()
-    for number, _, a, b in fields(data, *span):
+def _attribute(data: Buffer, span: Span, found: _Found) -> tuple[Stored | None, tuple[str, ...], str]:
+    """Tensor, class labels and element type of an attribute; subgraphs are walked, other long lists passed over."""
+    name, tensor, labels, to = "", None, list[str](), ""
+    for number, value, a, b in fields(data, *span):
         if number == _ATTRIBUTE_NAME:
             name = text(data, (a, b))
+        elif number == _ATTRIBUTE_INT and name in _GIVEN_TYPES:
+            to = ELEMENT_TYPES.get(value, "")
         elif number == _ATTRIBUTE_TENSOR:
             tensor = _tensor(data, a, b)[1]
         elif number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
@@ -197,15 +208,15 @@ def _attribute(data: Buffer, span: Span, found: _Found) -> tuple[Stored | None, 
         elif number in _MANY or (number in (_ATTRIBUTE_INTS, _ATTRIBUTE_STRINGS) and name not in _CLASS_LABELS):
             break
         elif number == _ATTRIBUTE_INTS:
-            labels += [str(value if value < 1 << 63 else value - (1 << 64)) for value in numbers(data, a, b)]
+            labels += [str(k if k < 1 << 63 else k - (1 << 64)) for k in numbers(data, a, b)]
         elif number == _ATTRIBUTE_STRINGS:
             labels.append(text(data, (a, b)))
-    return tensor, tuple(labels)
+    return tensor, tuple(labels), to
 
 
 def _node(data: Buffer, span: Span, found: _Found) -> None:
     inputs, outputs, kind, domain = list[str](), list[str](), "", ""
-    constant, classes = None, tuple[str, ...]()
+    constant, classes, to = None, tuple[str, ...](), ""
     for number, _, a, b in fields(data, *span):
         if number == _NODE_INPUT:
             inputs.append(text(data, (a, b)))
@@ -216,10 +227,11 @@ def _node(data: Buffer, span: Span, found: _Found) -> None:
         elif number == _NODE_DOMAIN:
             domain = text(data, (a, b))
         elif number == _NODE_ATTRIBUTE:
-            tensor, labels = _attribute(data, (a, b), found)
-            constant, classes = tensor or constant, labels or classes
+            tensor, labels, kind_given = _attribute(data, (a, b), found)
+            constant, classes, to = tensor or constant, labels or classes, kind_given or to
     domain = "" if domain == "ai.onnx" else domain
-    found.nodes.append(Node(kind=kind, domain=domain, inputs=tuple(inputs), outputs=tuple(outputs), classes=classes))
+    names = {"inputs": tuple(inputs), "outputs": tuple(outputs)}
+    found.nodes.append(Node(kind=kind, domain=domain, classes=classes, to=to, **names))
     if kind == "Constant" and constant is not None:
         found.stored.update(dict.fromkeys(outputs, constant))
 
@@ -250,6 +262,7 @@ def _opset(data: Buffer, start: int, stop: int) -> tuple[str, int]:
 
 
 def _function(data: Buffer, start: int, stop: int, found: _Found) -> tuple[str, str]:
+    """Domain and name of a function; its operators and operator sets are added to what was found."""
     name = domain = ""
     for number, _, a, b in fields(data, start, stop):
         if number == _FUNCTION_NAME:
@@ -258,11 +271,13 @@ def _function(data: Buffer, start: int, stop: int, found: _Found) -> tuple[str, 
             domain = text(data, (a, b))
         elif number == _FUNCTION_NODE:
             _node(data, (a, b), found)
+        elif number == _FUNCTION_OPSET:
+            found.ask(*_opset(data, a, b))
     return domain, name
 
 
 def _content(data: Buffer) -> GraphContent:
-    found, graph, opsets, functions = _Found(), None, dict[str, int](), set[tuple[str, str]]()
+    found, graph, functions = _Found(), None, set[tuple[str, str]]()
     ir_version, producer = 0, ""
     for number, value, start, stop in fields(data, 0, len(data)):
         if number == _IR_VERSION:
@@ -270,19 +285,19 @@ def _content(data: Buffer) -> GraphContent:
         elif number == _PRODUCER:
             producer = text(data, (start, stop))
         elif number == _OPSET:
-            opsets.update([_opset(data, start, stop)])
+            found.ask(*_opset(data, start, stop))
         elif number == _FUNCTION:
             functions.add(_function(data, start, stop, found))
         elif number == _GRAPH:
             graph = (start, stop)
-    if graph is None or not opsets:
+    if graph is None or not found.opsets:
         raise MalformedError("no graph or no opset")
     inputs, outputs, nodes = _graph(data, graph, found)
     if not nodes or not outputs:
         raise MalformedError(f"a graph of {nodes} nodes and {len(outputs)} outputs")
     return GraphContent(
         ir_version=ir_version,
-        opsets=opsets,
+        opsets=found.opsets,
         producer=producer,
         inputs=tuple(inputs),
         outputs=tuple(outputs),

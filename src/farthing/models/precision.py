@@ -1,16 +1,20 @@
-"""The precision that a model file is in, read from the types of its weights and operators, never from its name."""
+"""The precision that a model file computes in, read from its operators and what reaches them, never from its name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from farthing.models.graph_content import GraphContent, Node, Stored, graph_content
+from farthing.models.graph_content import GraphContent, Node, graph_content
+from farthing.models.weight_types import Weight, weights_on_their_way
 from farthing.nouns import Precision
 
 __all__ = ["GraphPrecision", "file_precision", "graph_precision"]
+
+Name = TypeVar("Name", bound=str)
 
 _INTEGER_KINDS = frozenset(
     [
@@ -42,10 +46,7 @@ _FLOAT_KINDS = frozenset(
         "RNN",
     ]
 )
-_CARRIES = frozenset(["Cast", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"])
-"""Give weights another type, shape or order on their way to a product."""
 _FLOATS: Mapping[str, Precision] = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp32"}
-_LONGEST_WAY = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,61 +54,63 @@ class GraphPrecision:
     """What a graph computes in.
 
     Attributes:
-        precision: ``int8`` as soon as one product with stored weights is quantised, else that of most stored numbers.
+        precision: ``int8`` as soon as one product with stored weights is quantised; else the type in which most weights
+            reach the products, whatever they are stored in; that of most stored numbers where there is no such product.
         weighted: Matrix products, convolutions and recurrent layers with stored weights.
         quantised: Those of them whose weights are integers.
         style: How it is quantised: ``QDQ`` (quantise and dequantise nodes around float operators), ``QOperator``
             (integer operators with ranges of their own), ``dynamic`` (ranges found while running), ``weights only``;
             empty when it is not.
+        stored: Another type in which most of those weights are stored, as ``fp16``; empty where it is the same.
     """
 
     precision: Precision
     weighted: int = 0
     quantised: int = 0
     style: str = ""
+    stored: str = ""
 
     @property
     def words(self) -> str:
-        """For people: ``FP32``, ``INT8 (QDQ, 74 of 74 weighted products)``."""
-        if self.precision != "int8":
-            return self.precision.upper()
-        return f"INT8 ({self.style}, {self.quantised} of {self.weighted} weighted products)"
+        """For people: ``FP32``, ``FP32 (weights stored in FP16)``, ``INT8 (QDQ, 74 of 74 weighted products)``."""
+        if self.precision == "int8":
+            return f"INT8 ({self.style}, {self.quantised} of {self.weighted} weighted products)"
+        return self.precision.upper() + (f" (weights stored in {self.stored.upper()})" if self.stored else "")
 
 
 def graph_precision(content: GraphContent) -> GraphPrecision:
-    """Tell the precision of a graph from its operators and from what is stored."""
-    writers = {name: node for node in content.nodes for name in node.outputs if name}
-    products = [found for node in content.nodes if (found := _is_quantised(node, writers, content.stored)) is not None]
-    quantised = sum(products)
+    """Tell the precision of a graph from its operators and from the weights that reach them."""
+    found = weights_on_their_way(content)
+    products = [product for node in content.nodes if (product := _product(node, found)) is not None]
+    quantised = sum(integers for integers, _ in products)
     if quantised:
         style = _style(Counter(node.kind for node in content.nodes))
         return GraphPrecision(precision="int8", weighted=len(products), quantised=quantised, style=style)
-    return GraphPrecision(precision=_float_precision(content), weighted=len(products))
+    weights = [weight for _, weight in products if weight is not None and weight.dtype in _FLOATS]
+    if not weights:
+        return GraphPrecision(precision=_float_precision(content), weighted=len(products))
+    precision = _most([(_FLOATS[weight.dtype], weight.elements) for weight in weights])
+    stored = _most([(_FLOATS.get(weight.stored, weight.stored), weight.elements) for weight in weights])
+    return GraphPrecision(precision=precision, weighted=len(products), stored="" if stored == precision else stored)
 
 
-def _is_quantised(node: Node, writers: Mapping[str, Node], stored: Mapping[str, Stored]) -> bool | None:
-    """Whether the weights of a product are integers; None for nodes without stored weights."""
+def _product(node: Node, found: Mapping[str, Weight]) -> tuple[bool, Weight | None] | None:
+    """Whether the weights of a product are integers, and the largest of them; None for nodes without stored weights."""
+    reaching = [found[name] for name in node.inputs if name in found and found[name].matrix]
+    largest = max(reaching, key=lambda weight: weight.elements, default=None)
     if node.kind in _INTEGER_KINDS:
-        return True
-    if node.kind not in _FLOAT_KINDS:
+        return True, largest
+    if node.kind not in _FLOAT_KINDS or largest is None:
         return None
-    ways = [_weight(name, writers, stored) for name in node.inputs if name]
-    known = [way for way in ways if way is not None]
-    return any(known) if known else None
+    return any(weight.dequantised for weight in reaching), largest
 
 
-def _weight(name: str, writers: Mapping[str, Node], stored: Mapping[str, Stored]) -> bool | None:
-    """Whether a stored matrix comes to a name dequantised; None when there is none."""
-    dequantised = False
-    for _ in range(_LONGEST_WAY):
-        if name in stored:
-            return dequantised if len(stored[name].shape) > 1 else None
-        writer = writers.get(name)
-        if writer is None or not writer.inputs or writer.kind not in (*_CARRIES, "DequantizeLinear"):
-            return None
-        dequantised |= writer.kind == "DequantizeLinear"
-        name = writer.inputs[0]
-    return None
+def _most(sizes: Iterable[tuple[Name, int]]) -> Name:
+    """The name to which most numbers belong."""
+    counted: Counter[Name] = Counter()
+    for name, elements in sizes:
+        counted[name] += elements
+    return counted.most_common(1)[0][0]
 
 
 def _style(kinds: Counter[str]) -> str:
@@ -120,13 +123,9 @@ def _style(kinds: Counter[str]) -> str:
 
 def _float_precision(content: GraphContent) -> Precision:
     """Precision of most stored numbers; of the inputs where none are stored."""
-    sizes: Counter[Precision] = Counter()
-    for tensor in content.stored.values():
-        if tensor.dtype in _FLOATS:
-            sizes[_FLOATS[tensor.dtype]] += tensor.elements
-    if not +sizes:
-        sizes.update(_FLOATS[spec.dtype] for spec in content.inputs if spec.dtype in _FLOATS)
-    return sizes.most_common(1)[0][0] if sizes else "fp32"
+    stored = [(_FLOATS[t.dtype], t.elements) for t in content.stored.values() if t.dtype in _FLOATS and t.elements]
+    sizes = stored or [(_FLOATS[spec.dtype], 1) for spec in content.inputs if spec.dtype in _FLOATS]
+    return _most(sizes) if sizes else "fp32"
 
 
 def file_precision(path: Path) -> GraphPrecision:

@@ -55,7 +55,8 @@ def _data(data: Dataset, metric: str) -> str:
     if data.labels is None:
         return " · ".join([*said, _METRIC_WITHOUT_LABELS])
     labels = sorted(set(data.labels))
-    said.append(_classes(data.classes) if data.classes else f"labels {labels[0]:g} to {labels[-1]:g}")
+    named = _classes(data.classes) if data.classes else f"labels {labels[0]:g} to {labels[-1]:g}"
+    said.append(f"{named}, numbered {data.numbered}" if data.numbered else named)
     return " · ".join([*said, f"judged by {metric}"])
 
 

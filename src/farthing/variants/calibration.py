@@ -36,14 +36,15 @@ def onnx_of(model: ModelRef) -> Path:
 
 
 def full_precision(model: ModelRef, out: Path) -> Path:
-    """Path of the model in FP32: the resolved file itself, or one that is widened from FP16 or BF16.
+    """Path of the model in FP32: the resolved file itself, or one whose computing and weights are widened.
 
     Args:
         model: Resolved, not quantised.
         out: The run's output folder; a widened model is written below it once.
     """
     source = onnx_of(model)
-    if file_precision(source).precision not in ("fp16", "bf16"):
+    found = file_precision(source)
+    if not {found.precision, found.stored} & {"fp16", "bf16"}:
         return source
     target = out / "artefacts" / "widened" / "fp32.onnx"
     if not target.is_file():

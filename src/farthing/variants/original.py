@@ -47,7 +47,7 @@ class Original:
                 f"{given.name} is {found.words}: the FP32 weights that it was made from are not in it",
                 hint="give the FP32 model, and this one as it serves today in a run of its own",
             )
-        path = full_precision(model, out)
+        path = given if found.precision == "fp32" else full_precision(model, out)
         note = _answers_note(model, given) if path == given else f"widened from {found.words}"
         return _described(self.name, "fp32", path, out, _BOTH, note)
 

@@ -1,4 +1,8 @@
-"""An FP16 or BF16 model in FP32: weights, constants and casts widened, inputs and outputs as they were."""
+"""A model in FP32 that computes, or stores weights, in FP16 or BF16; inputs and outputs as they were.
+
+Weights, constants and casts are widened; casts between stored weights and the operators that read them go, so that
+quantisers find the weights.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ __all__ = ["widen", "write_model"]
 
 _LARGE_BYTES = 1_800_000_000
 """Weights beyond this go into a file of their own: protobuf ends at 2 GiB."""
+
+_STORED_ALONE_IR = 4
+"""From this version of the format on stored tensors need not be inputs too."""
 
 
 def widen(model: Any) -> None:
@@ -37,7 +44,34 @@ def widen(model: Any) -> None:
         for value in (*graph.input, *graph.output):
             if value.type.tensor_type.elem_type in narrow:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
+    if model.ir_version >= _STORED_ALONE_IR:
+        _store_constants(model.graph)
+    _drop_casts_of_weights(model.graph)
     _cast_at_the_edges(model.graph, narrow)
+
+
+def _store_constants(graph: Any) -> None:
+    """Keep what Constant nodes hold among the stored tensors, where quantisers look for weights."""
+    for node in list(graph.node):
+        held = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type == "Constant" and held is not None:
+            graph.initializer.add().CopyFrom(held)
+            graph.initializer[-1].name = node.output[0]
+            graph.node.remove(node)
+
+
+def _drop_casts_of_weights(graph: Any) -> None:
+    """Let operators read a stored FP32 tensor itself where they read a cast of it to FP32."""
+    from onnx import TensorProto
+
+    wide = {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT}
+    given = {value.name for value in graph.output}
+    for node in list(graph.node):
+        to = next((a.i for a in node.attribute if a.name == "to"), None)
+        idle = node.op_type == "Cast" and to == TensorProto.FLOAT and node.input[0] in wide
+        if idle and node.output[0] not in given:
+            _rename(graph, node.output[0], node.input[0], reads=True)
+            graph.node.remove(node)
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -22,16 +22,20 @@ __all__ = ["Arrived", "market_of", "trace_of"]
 
 
 def market_of(workload: Workload, as_of: date | None, max_age_days: int, machine: Hardware) -> Market:
-    """The bill's offer, every term of the same hardware, offers elsewhere for estimates, and how the machine compares.
+    """The offer that is priced, all terms of its hardware, offers elsewhere for estimates, how the machine compares.
+
+    All of it is of the offer that this machine stands for, the bill's own unless ``priced_as`` names another: then the
+    bill is what its own offer costs, and pays for as many replicas of the other one as that amount buys.
 
     Raises:
-        InputError: when this machine cannot stand for the offer.
+        InputError: when this machine cannot stand for the offer, or for a fixed fleet of another one.
         UnknownOfferError: when there is no such offer.
         StalePriceError: when its price is too old.
     """
     day = as_of or date.today()  # noqa: DTZ011 - prices are dated by calendar days
     listed = load_offers()
     bill = workload.bill
+    _refuse_other_fleet(workload)
     paid = find_offer(listed, bill.offer, bill.region, bill.term, as_of=day, max_age_days=max_age_days)
     own = paid
     if workload.priced_as not in (None, bill.offer):
@@ -50,6 +54,20 @@ def market_of(workload: Workload, as_of: date | None, max_age_days: int, machine
         bill_usd_per_month=usd,
         stand_in=stand_in(machine, own),
         small=_small(current, own),
+    )
+
+
+def _refuse_other_fleet(workload: Workload) -> None:
+    """How many replicas of one offer can go is not told by a machine that stands for another."""
+    bill, other = workload.bill, workload.priced_as
+    if not bill.fixed_fleet or other in (None, bill.offer):
+        return
+    fleet = bill.offer if bill.replicas is None else f"{bill.replicas} × {bill.offer}"
+    raise InputError(
+        f"the fixed fleet is {fleet}, and this machine is priced as {other}: what is measured here does not say how "
+        f"many replicas of {bill.offer} can go",
+        hint=f"leave --priced-as out where this machine can stand for {bill.offer}, or give --offer {other} with the "
+        "replicas of it; without --fixed-fleet the bill is compared with what the same amount buys of it",
     )
 
 
@@ -178,7 +196,7 @@ class Arrived:
             return f"are those of {w.trace.name}{read_as}, {count(w.trace.requests_per_month())} requests a month"
         if w.requests_per_month is not None:
             return f"follow a {w.shape} week at the stated {count(w.requests_per_month)} requests a month"
-        paid = f"{count(self.replicas)} replicas of {self.market.priced_as} that the bill pays for"
+        paid = f"{count(self.replicas)} replicas of {self.market.priced_as} that {self._bill()} pays for"
         if w.utilisation_frac is not None:
             shape = f"a {w.shape} week" if w.usage is None else f"the utilisation in {w.usage.name} ({w.usage.read_as})"
             return (
@@ -190,6 +208,13 @@ class Arrived:
             f"were not stated: a {w.shape} week at {least} to {most} utilisation of the {paid}; the saving holds for "
             f"all of them, figures by hour are those at {most}"
         )
+
+    def _bill(self) -> str:
+        """The bill, with what it is for where that is no replica of the offer that is priced."""
+        bill = self.workload.bill
+        if bill.offer == self.market.priced_as:
+            return "the bill"
+        return f"the bill for {bill.offer if bill.replicas is None else f'{bill.replicas} × {bill.offer}'}"
 
 
 def trace_of(workload: Workload, market: Market) -> Arrived:
