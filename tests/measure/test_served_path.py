@@ -77,7 +77,7 @@ def test_nothing_counts_before_the_server_is_warm(tmp_path: Path, monkeypatch: p
 def test_clients_that_never_rest_are_not_listened_to_before_it_is_warm_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = Live([300.0, FULL_RPS, 900.0])
+    live = Live([300.0, FULL_RPS, FULL_RPS, FULL_RPS, 900.0])
     with path_to(live, tmp_path, monkeypatch) as path:
         assert path.capacity_rps(0) == 900.0
     assert live.closed[0] == (16, WARM_UP_S)
@@ -85,7 +85,7 @@ def test_clients_that_never_rest_are_not_listened_to_before_it_is_warm_either(
 
 
 def test_a_run_during_which_others_used_the_machine_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    live = Live([FULL_RPS, FULL_RPS, 500.0, FULL_RPS])
+    live = Live([FULL_RPS, FULL_RPS, FULL_RPS, FULL_RPS, 500.0, FULL_RPS])
     with path_to(live, tmp_path, monkeypatch) as path:
         found = [path.run(500.0, 1000, k) for k in range(3)]
     assert [run.contended for run in found] == [False, True, False]
@@ -98,7 +98,7 @@ def test_what_a_server_can_answer_is_asked_as_clients_ask(tmp_path: Path, monkey
     live = Live([FULL_RPS])
     with path_to(live, tmp_path, monkeypatch) as path:
         path.capacity_rps(0)
-    assert live.patient == [False, True, False]  # warming up, the first look at its pace, what is asked
+    assert live.patient == [False, True, True, True, False]  # warming up, three looks at its pace, what is asked
 
 
 def test_a_server_whose_batches_take_long_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ CHECK_S = 0.4
 """Clients that never rest ask for so long after each run, to see whether the machine was the server's own."""
 LEAST_BATCHES = 8
 """Clients that never rest are listened to for at least so many of the largest batches."""
+FIRST_CHECKS = 3
+"""So often when the server is warm, to know what is usual."""
 MOST_CHECK_S, CHECKED_BATCHES = 1.0, 20
 """They ask long enough for so many of the largest batches; a server that takes longer for them is not asked."""
 
@@ -112,6 +114,11 @@ class ServedPath:
         seconds = max(CHECK_S, CHECKED_BATCHES * self.batch_s)
         return self._pace.slower(self._full_rps(live, seconds, patient=True)) if seconds <= MOST_CHECK_S else 1.0
 
+    def _know_pace(self, live: LiveServer) -> None:
+        seconds = max(CHECK_S, CHECKED_BATCHES * self.batch_s)
+        if seconds <= MOST_CHECK_S:
+            self._pace.begin([self._full_rps(live, seconds, patient=True) for _ in range(FIRST_CHECKS)])
+
     def _full_rps(self, live: LiveServer, seconds: float, *, patient: bool = False) -> float:
         """Good answers a second to clients enough to fill every batch."""
         c = self.candidate
@@ -149,7 +156,7 @@ class ServedPath:
             self._full_rps(live, WARM_UP_S)
         else:
             live.open_loop(rate_rps, max(1, round(rate_rps * WARM_UP_S)), self.bench.settings.seed)
-        self._slower(live)
+        self._know_pace(live)
 
 
 def served_model(bench: Workbench, model: ServedModel, key: str) -> ServedPath:

@@ -35,3 +35,9 @@ def test_noise_of_a_few_per_cent_is_nobody() -> None:
     pace = Pace()
     seen = [pace.slower(1000.0 * float(np.exp(rng.normal(0, 0.025)))) for _ in range(1000)]
     assert sum(s >= SLOWER for s in seen) <= 5
+
+
+def test_one_lucky_moment_in_the_beginning_is_not_what_is_usual() -> None:
+    pace = Pace()
+    pace.begin([1200.0, 1000.0, 1010.0])
+    assert all(pace.slower(1000.0) == pytest.approx(1.0, abs=0.02) for _ in range(5))

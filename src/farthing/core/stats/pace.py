@@ -7,6 +7,7 @@ caches, which a server may feel five times as much. What clients that never rest
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -26,6 +27,14 @@ class Pace:
     """
 
     quiet_rps: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def begin(self, rates_rps: Sequence[float]) -> None:
+        """Take in first rates as they are: their median is what is usual, so that one lucky moment is not.
+
+        Args:
+            rates_rps: At least one, > 0.
+        """
+        self.quiet_rps.append(median(rates_rps))
 
     def slower(self, rate_rps: float) -> float:
         """How many times slower than in quiet moments the server is at a rate, ≥ 1; it is taken in when it is quiet.

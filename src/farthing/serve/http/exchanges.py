@@ -98,7 +98,7 @@ class Exchange:
         models = self._server.models
         model = models.find(route.model, route.version) if route.model else chosen_model(models, head.target_model)
         self._model = model
-        wait_s = model.spec.deadline_s
+        wait_s = None if route.model else model.spec.deadline_s  # by name it may bring a timeout of its own
         by_s = math.inf if wait_s is None else self._server.clock.monotonic_s() + wait_s
         full = model.queue.refuse(1, by_s)
         if full is not None:
