@@ -8,11 +8,12 @@ import random
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import orjson
 import pytest
-from echo_models import Reader, ask, echo_model, image_model, many_types, request_bytes, running, text_model
+from echo_models import EchoQueue, Reader, ask, echo_model, image_model, many_types, request_bytes, running, text_model
 
 from farthing.serve.limits import Limits
 from farthing.serve.requests import Answer, Problem
@@ -239,6 +240,33 @@ def test_refused_before_the_body(server, lines, status):
     assert json.loads(text)["error"]
     if status == 405:
         assert headers["allow"] == "POST"
+
+
+class Hurried(EchoQueue):
+    """Refuses whatever must be answered within ten seconds."""
+
+    def refuse(self, rows, deadline_s):
+        return Problem(503, "not within ten seconds") if deadline_s < time.monotonic() + 10 else None
+
+    def submit(self, request):
+        problem = self.refuse(request.rows, request.deadline_s)
+        if problem is None:
+            super().submit(request)
+        else:
+            request.reply(request, problem)
+
+
+def test_a_longer_timeout_of_the_clients_own_counts_instead_of_the_models_deadline():
+    model = echo_model()
+    model.queue, model.spec = Hurried(), replace(model.spec, deadline_s=0.03)
+    document = orjson.loads(body())
+    patient = orjson.dumps({**document, "parameters": {"timeout": 60_000_000}})
+    with running(model) as server:
+        assert ask(server, request_bytes(INFER, patient))[0] == 200
+        assert ask(server, request_bytes(INFER, body()))[0] == 503
+        # a plain request can bring none: it is refused before its body is read
+        head = b"POST /invocations HTTP/1.1\r\nHost: test\r\nContent-Type: text/csv\r\nContent-Length: 1000\r\n\r\n"
+        assert ask(server, head)[0] == 503
 
 
 def test_shedding_reads_no_body_and_keeps_the_connection(server):
