@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,11 +37,15 @@ def read(folder: Path, name: str, step_s: int = 60) -> Trace:
         ("{req}/s", 1), ("intents_rps", 1), ("hits/s", 1), ("images/s", 1), ("Anfragen/s", 1), ("per_second", 1),
         ("requests_per_second_5m", 1), ("rate(http_requests_total[5m])", 1), ("increase(http_requests_total[5m])", 300),
         ('sum(rate(http_requests_total{job=""x""}[1m]))', 1), ("requests_5m", 300), ("hourly_requests", 3600),
-        ("Average requests per minute", 60), ("AWS/S3 requests/s", 1), ("requests every 20 seconds", 20),
+        ("Average requests per minute", 60), ("requests last hour", 3600), ("holiday requests day", 86_400), ("requests_last_15m", 900), ("Requests5Min", 300),
+        ("requests_5m_sum", 300), ("http requests (5m)", 300), ("intents requests_30min", 1800),
+        ('"sum(count_over_time({app=""api"", level!=""gpu""}[1m]))"', 60),
+        ("increase(yolov8s_requests_total[5m])", 300), ("rate(unet3d_requests_total[5m])", 1),
+        ("AWS/S3 requests/s", 1), ("requests every 20 seconds", 20),
     ],
 )  # fmt: skip
 def test_rates_of_any_period(tmp_path: Path, name: str, per_s: float) -> None:
-    quoted = f'"{name}"' if '"' in name else name
+    quoted = f'"{name}"' if '"' in name and name[0] != '"' else name
     trace = read(tmp_path, quoted)
     assert trace.counts == pytest.approx(np.array(VALUES) * 60 / per_s)
 
@@ -58,7 +63,12 @@ def test_rates_of_any_period(tmp_path: Path, name: str, per_s: float) -> None:
         "HTTPCode_Target_2XX_Count", "requests_pod_1", "pod1 requests", "instance_requests", "requests replica 2",
         "web host requests", "server2 requests", "requests/sec/server", "req_s",
         "rolling requests", "backend-1 rps", 'http_requests_total{instance=""10.0.0.1:9090""}', "http.requests{pod:intents-1}",
-        "avg_requests", "Requests (Avg)", "requests per second per target", "requests today",
+        "avg_requests", "Requests (Avg)", "requests per second per target", "requests today", "requests_yolo_11m",
+        "requests_yolo_11_m", "processing_requests", "http_processing_requests", "requests_499", "requests_web_404",
+        "404 requests", "http_443_requests", "requests status 299", "requests of the pod", "requests a pod",
+        "container b requests", "web_requests_pod", "instance count of requests", "http.requests{status:200}",
+        'requests{job=""x"",pod_name=""y""}', "requests/online", "rps/instance count",
+        "rps/model (requests)",
     ],
 )  # fmt: skip
 def test_what_is_not_all_that_arrive_is_asked_back(tmp_path: Path, name: str) -> None:
@@ -88,11 +98,31 @@ def test_other_things_say_nothing(tmp_path: Path, name: str) -> None:
         "RequestCount", "AWS/ApplicationELB RequestCount", "loadbalancing.googleapis.com/https/request_count",
         "sum:trace.http.request.hits{service:intents}.as_count()", "TotalRequests", "Requests (Sum)", "Invocations",
         "Http Server Requests", "http.server.requests", "OpenAI requests", "Count of records", "Value #A", "k6_requests",
-        "nv_inference_request_success", "Request(s)", "backend_request_count", "n", "num_requests",
+        "nv_inference_request_success", "Request(s)", "backend_request_count", "n", "num_requests", "requests/count",
+        "aiplatform.googleapis.com/prediction/online/prediction_count", "Requests over time", "RequestsOverTime",
+        "real-time requests", "RealTimeRequests", "requests/sum", "serving/requests/online/request_count",
+        "sum:trace.http.request.hits{service:gpu-intents}.as_count()", 'requests{job=""http://pod:80/id""}',
     ],
 )  # fmt: skip
 def test_counts_as_tools_name_them(tmp_path: Path, name: str) -> None:
-    assert list(read(tmp_path, name).counts) == VALUES
+    assert list(read(tmp_path, f'"{name}"' if '"' in name else name).counts) == VALUES
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yolov8s_requests", "yolov8m_requests", "YOLOv8s requests", "requests_yolov8s", "yolo_11_m_requests",
+        "efficientnetv2_s_requests", "unet3d_requests", "unet_3d_requests", "image_3d_requests", "llama3_8b_requests",
+        "second_model_requests", "day_model_requests", "requests_week_48", "hour_forecaster_requests", "vit_h_14_requests",
+        "vit_base_patch16_224_requests", "requests_vit_224", "nginx_443_requests", "resnet_512_count",
+        "instance_segmentation_requests", "machine_translation_requests", "container_detection_requests", "requests_efficientnetv2_s", "holiday_requests_week_48",
+        "weekend_model_requests",
+        "document_processing_requests", "image_processing_requests", "natural_language_processing_requests",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step_s", [60, 600])
+def test_models_are_called_as_they_like(tmp_path: Path, name: str, step_s: int) -> None:
+    assert list(read(tmp_path, name, step_s).counts) == VALUES
 
 
 @pytest.mark.parametrize("name", ["http_requests_total", 'http_requests_total{job="x"}', "cumulative requests"])
@@ -122,6 +152,100 @@ def test_a_gauge_at_uneven_steps_is_no_log(tmp_path: Path) -> None:
     path.write_text("time,active_requests\n" + "".join(f"2026-01-01T00:00:{k:02},5\n" for k in (0, 3, 4, 11, 29, 30)))
     with pytest.raises(TraceError, match="no plain number of requests: its name says “active”"):
         CsvArrivals().trace(path)
+
+
+UNEVEN = (0, 3, 4, 11, 29, 30)
+
+
+def logged(folder: Path, header: str, cells: str, at: tuple[int, ...] = UNEVEN) -> Path:
+    path = folder / "t.csv"
+    path.write_text(f"time,{header}\n" + "".join(f"2026-01-01T00:00:{k:02},{cells}\n" for k in at))
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "request_processing_time,target_processing_time,response_processing_time", "request_processing_time",
+        "latency_ms,retry_count", "retry_count", "prompt_tokens,num_cached_tokens", "num_cached_tokens", "cache_hit",
+        "request_timeout_ms", "total_processing_time", "request_queue_time_ms", "latency_ms,concurrent_requests",
+        "target_status_code,received_bytes,active_requests", "response_size,open_requests", "retries", "rejected_code",
+    ],
+)  # fmt: skip
+def test_what_a_log_tells_of_each_request(tmp_path: Path, header: str) -> None:
+    trace = CsvArrivals().trace(logged(tmp_path, header, ",".join(["3"] * (header.count(",") + 1))))
+    assert (trace.counts.sum(), trace.counts.size) == (len(UNEVEN), UNEVEN[-1] + 1)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["active_requests", "active_requests,queued_requests", "request_queue_size", "requests_4xx", "pod_requests"],
+)
+def test_gauges_at_uneven_steps_say_the_way_out(tmp_path: Path, header: str) -> None:
+    path = logged(tmp_path, header, ",".join(["3"] * (header.count(",") + 1)))
+    with pytest.raises(TraceError, match="no plain number of requests") as e:
+        CsvArrivals().trace(path)
+    assert "--trace-kind timestamps" in str(e.value.hint)
+    assert CsvArrivals().trace(path, TraceAsked(kind="timestamps")).counts.sum() == len(UNEVEN)
+
+
+@pytest.mark.parametrize("header", ["timestamp,latency_ms", "timestamp,worker,latency_ms,bytes"])
+def test_clients_that_ask_again_when_answered_write_a_log(tmp_path: Path, header: str) -> None:
+    """Ten of them, each answered in about 105 ms, stamps in whole seconds: 90 to 100 rows a second."""
+    rng = np.random.default_rng(11)
+    took_s = rng.normal(0.105, 0.004, (10, 400))
+    at = np.floor(np.cumsum(took_s, axis=1))
+    known = [(at[w, k], w, took_s[w, k] * 1000) for w in range(10) for k in range(400) if at[w, k] < 40]
+    rows = [(t, f"w{w},{ms:.0f},512" if "worker" in header else f"{ms:.0f}") for t, w, ms in known]
+    path = log_of(tmp_path, rows, header)
+    assert CsvArrivals().trace(path).counts.sum() == len(rows)
+    loads = log_of(tmp_path, [(t, f"{ms:.0f}") for t, _, ms in known], "timestamp,load")
+    with pytest.raises(TraceError, match="rows stand at each moment"):
+        CsvArrivals().trace(loads)
+
+
+def test_latencies_of_several_pods_are_no_log(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"in each of 2 series \(“pod”\)"):
+        CsvArrivals().trace(log_of(tmp_path, long(), "timestamp,pod,latency_ms"))
+
+
+def test_long_prompts_beside_the_times_take_no_memory(tmp_path: Path) -> None:
+    """Among 3,000 prompts one of 120,000 letters: as an array of equal cells 1.4 GB."""
+    rng = np.random.default_rng(3)
+    at = np.floor(np.cumsum(rng.exponential(2.0, 3000)))
+    rows = [(t, f"prompt {k} {'x' * (120_000 if k == 70 else 5)},{k % 90}") for k, t in enumerate(at)]
+    path = log_of(tmp_path, rows, "timestamp,prompt,latency_ms")
+    tracemalloc.start()
+    trace = CsvArrivals().trace(path)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert trace.counts.sum() == 3000
+    assert peak_bytes < 50e6
+
+
+HOURS = range(96)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("time_of_day", "{:02}:00"), ("slot", "{:02}:00"), ("hour of day", "{} o'clock"), ("Uhrzeit", "{} Uhr"),
+        ("slot", "{}:00:00"), ("bin", "{} h"),
+    ],
+)  # fmt: skip
+def test_rates_with_the_time_of_day_beside_them(tmp_path: Path, header: str, cell: str) -> None:
+    rows = [(3600.0 * k, f"{cell.format(k % 24)},{40 + k}") for k in HOURS]
+    trace = CsvArrivals().trace(log_of(tmp_path, rows, f"timestamp,{header},rps"))
+    assert (trace.counts.size, trace.counts[0]) == (len(HOURS), 40 * 3600)
+
+
+def test_rates_that_the_user_named_are_one_series(tmp_path: Path) -> None:
+    rows = [(3600.0 * k, f"{('night', 'day', 'evening')[k % 3]},{40 + k}") for k in HOURS]
+    path = log_of(tmp_path, rows, "timestamp,shift,rps")
+    with pytest.raises(TraceError, match="in each of 3 series") as e:
+        CsvArrivals().trace(path)
+    assert "--trace-kind rates" in str(e.value.hint)
+    assert CsvArrivals().trace(path, TraceAsked(kind="rates")).counts[0] == 40 * 3600
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from farthing.errors import TraceError
 from farthing.load.traces.asked import PERIODS, TraceAsked, TraceKind, asks
 from farthing.load.traces.cells import Cells, moment_of
 from farthing.load.traces.evenly import apart_evenly, taking_turns
-from farthing.load.traces.names import Named, is_time, named, not_the_arrivals
+from farthing.load.traces.names import Named, is_time, named, not_the_arrivals, of_each_request
 from farthing.load.traces.times import Times
 from farthing.load.written_numbers import cell_number
 
@@ -20,6 +20,7 @@ _EARLIEST_S = 1e9
 _LIKE_A_NUMBER = re.compile(r"[+-]?\d[\d.,_'’ \u00a0\u202f]*[A-Za-zµ%/$€ ]{0,12}")
 _SHOWN, _LOOKED_AT = 8, 200
 _ALL_KINDS = ("kind: counts", "kind: rates", "kind: counter")
+_ADD_UP_RATES = "add the series up, one row a step; one series: --trace-kind rates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +98,11 @@ def choose(cells: Cells, time: int | None, times: Times | None, asked: TraceAske
     if column is None:
         if asked.kind is None and time is not None and times is not None:
             _refuse_numbers_at_even_steps(cells, others, times)
-            _refuse_part_of_requests(cells, others)
+            _refuse_part_of_requests(cells, others, "kind: timestamps (a row a request)")
             return Chosen(column=None, kind="timestamps", guessed=True)
         raise asks(cells.path, "no column holds numbers", "kind: timestamps")
     chosen = _kind_of(cells, column, asked)
-    if chosen.kind == "rates" and times is not None:
+    if chosen.kind == "rates" and times is not None and asked.kind is None:
         _refuse_turns(cells, others, times)
     return chosen
 
@@ -110,7 +111,7 @@ def _refuse_turns(cells: Cells, others: list[int], times: Times) -> None:
     """Refuse rates of several series whose rows take turns: each holds for longer than until the next row."""
     turns = taking_turns(cells, times, [k for k in others if _numeric(cells, k)])
     if turns is not None:
-        raise TraceError(f"the trace {cells.path}: {turns.said}", hint="add the series up, one row a step")
+        raise TraceError(f"the trace {cells.path}: {turns.said}", hint=_ADD_UP_RATES)
 
 
 def _rows_are_requests(cells: Cells, time: int | None) -> Chosen:
@@ -184,14 +185,21 @@ def _kind_of(cells: Cells, column: int, asked: TraceAsked) -> Chosen:
     return Chosen(column=column, kind=kind, per_s=per_s if kind == "rates" else None, guessed=asked.kind is None)
 
 
-def _refuse_part_of_requests(cells: Cells, columns: list[int]) -> None:
-    """Refuse a column whose name speaks of requests that are not simply those that arrive."""
-    for k in columns:
-        why = not_the_arrivals(cells.header[k]) if cells.header and _numeric(cells, k) else None
-        if why is not None:
-            raise asks(
-                cells.path, f"the column {cells.name(k)} is no plain number of requests: {_of(why)}", *_ALL_KINDS
-            )
+def _refuse_part_of_requests(cells: Cells, columns: list[int], *more: str) -> None:
+    """Refuse columns whose names all speak of requests that are not simply those that arrive.
+
+    A number of each request beside them (``latency_ms``) makes the file a log, whatever else it tells of them.
+
+    Args:
+        cells: Of the file.
+        columns: Those beside the times.
+        more: Ways to answer, beside the kinds of numbers.
+    """
+    numbers = [k for k in columns if cells.header and _numeric(cells, k)]
+    whys = [None if of_each_request(cells.header[k]) else not_the_arrivals(cells.header[k]) for k in numbers]
+    if whys and whys[0] is not None and all(whys):
+        said = f"the column {cells.name(numbers[0])} is no plain number of requests: {_of(whys[0])}"
+        raise asks(cells.path, said, *_ALL_KINDS, *more)
 
 
 def _of(why: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.load.traces.cells import Cells
+from farthing.load.traces.names import of_each_request, says_when
 from farthing.load.traces.times import Times
 
 __all__ = ["Evenly", "apart_evenly", "taking_turns"]
@@ -19,6 +21,7 @@ _LEAST_STEP_S = 0.5
 _TURNS = 1.5
 _DISPERSION, _MANY = 0.3, 20
 """Variance by mean of rows at a moment, of Poisson arrivals 1; and the moments from which it says something."""
+_CLOCK, _LOOKED_AT = re.compile(r"\d{1,2}(:\d\d){1,2} ?([ap]m)?|\d{1,2} ?([ap]m|h)", re.IGNORECASE), 200
 _LEAST_ROWS = 3
 """Of each series on average, so that its steps say something."""
 
@@ -44,7 +47,9 @@ def apart_evenly(cells: Cells, times: Times, numbers: list[int]) -> Evenly | Non
     """How rows with numbers beside the time stand evenly apart; None where they do not.
 
     One series stands at an even step. Several (``timestamp,pod,load``) have equally many rows at each moment, most of
-    them where some are missing, or each its own even step where a column names it.
+    them where some are missing, or each its own even step where a column names it. A log of clients that ask again as
+    soon as they are answered has nearly as many rows at each second too: where all numbers are of each request
+    (``latency_ms``), only a column that names the series tells them.
 
     Args:
         cells: Of the file.
@@ -56,7 +61,8 @@ def apart_evenly(cells: Cells, times: Times, numbers: list[int]) -> Evenly | Non
     step_s = _step_s(np.diff(times.seconds))
     if step_s is not None:
         return Evenly(step_s=step_s, said=f"rows stand {step_s:g} s apart")
-    return _by_moment(times) or _by_label(cells, times, numbers)
+    told = bool(cells.header) and all(of_each_request(cells.header[k]) for k in numbers)
+    return (None if told else _by_moment(times)) or _by_label(cells, times, numbers)
 
 
 def taking_turns(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
@@ -66,7 +72,7 @@ def taking_turns(cells: Cells, times: Times, numbers: list[int]) -> Evenly | Non
     """
     apart_s = float(np.median(np.diff(times.seconds))) if times.seconds.size > 1 else 0.0
     for k in range(cells.width):
-        found = None if k == times.column or k in numbers else _of_label(cells, times, k)
+        found = None if k in numbers else _of_label(cells, times, k)
         if found is not None and found.step_s > _TURNS * apart_s:
             return found
     return None
@@ -100,7 +106,7 @@ def _by_moment(times: Times) -> Evenly | None:
 def _by_label(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
     """Rows of several series that a column names, at one moment or not."""
     for k in range(cells.width):
-        if k != times.column and numbers != [k]:
+        if numbers != [k]:
             found = _of_label(cells, times, k)
             if found is not None:
                 return found
@@ -108,8 +114,12 @@ def _by_label(cells: Cells, times: Times, numbers: list[int]) -> Evenly | None:
 
 
 def _of_label(cells: Cells, times: Times, label: int) -> Evenly | None:
-    names, place = np.unique(np.array(cells.column(label)), return_inverse=True)
-    if not 2 <= names.size <= len(cells.rows) / _LEAST_ROWS:
+    """Rows of the series that one column names; None where it does not, or says when it is (``time_of_day``)."""
+    if label == times.column or _says_when(cells, label):
+        return None
+    place = _numbered(cells, label, at_most=len(cells.rows) // _LEAST_ROWS)
+    names = 0 if place is None else int(place.max()) + 1
+    if place is None or names < 2:
         return None
     order = np.argsort(place, kind="stable")
     apart_s = np.diff(times.seconds[order])[np.diff(place[order]) == 0]
@@ -118,7 +128,26 @@ def _of_label(cells: Cells, times: Times, label: int) -> Evenly | None:
         return None
     return Evenly(
         step_s=step_s,
-        said=f"rows stand {step_s:g} s apart in each of {names.size} series ({cells.name(label)})",
+        said=f"rows stand {step_s:g} s apart in each of {names} series ({cells.name(label)})",
         several=True,
         label=label,
     )
+
+
+def _says_when(cells: Cells, k: int) -> bool:
+    """Whether a column says when its rows are, by its name or by its first cells (``08:00``)."""
+    by_name = bool(cells.header) and says_when(cells.header[k])
+    return by_name or all(_CLOCK.fullmatch(row[k]) for row in cells.rows[:_LOOKED_AT])
+
+
+def _numbered(cells: Cells, label: int, at_most: int) -> NDArray[np.int64] | None:
+    """Each row's series by number, shape ``(n_rows,)``; None where there are more than ``at_most`` of them, as of
+    prompts, which may be long and are not copied.
+    """
+    numbers: dict[str, int] = {}
+    place = np.empty(len(cells.rows), dtype=np.int64)
+    for row, of_row in enumerate(cells.rows):
+        place[row] = numbers.setdefault(of_row[label], len(numbers))
+        if len(numbers) > at_most:
+            return None
+    return place

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from farthing.load.traces.asked import TimeUnit, TraceKind
 from farthing.load.traces.words import Phrases, phrases, words
 
-__all__ = ["Named", "counts_from_start", "is_time", "named", "not_the_arrivals", "unit_of"]
+__all__ = [
+    "Named", "counts_from_start", "is_time", "named", "not_the_arrivals", "of_each_request", "says_when", "unit_of",
+]  # fmt: skip
 
 _TIMES_WORDS = (
     "timestamp timestamps time times ts t date datetime arrival arrivals arrived minute hour period epoch offset "
@@ -62,6 +65,19 @@ _NUMBERED_WORDS = "server backend upstream target endpoint member"
 """Words for a whole that mean a part with a number behind them (``server2``)."""
 _LABELS_WORDS = "path paths handler route uri url method endpoint quantile customer client statuscode backend"
 _AVERAGED_WORDS = "mean avg average averaged rolling moving trailing sliding"
+_EACH_WORDS = (
+    "latency latencies duration durations time times timeout ms us ns seconds sec elapsed ttft tpot bytes byte kb mb "
+    "gb token tokens id ids uid uuid code codes status retry retries attempt attempts cache cached score rank index "
+    "cost costs price"
+)
+"""What a log tells of each request."""
+_EACH_UNLESS_WAITING_WORDS = "size length"
+_SMALL_WORDS = "of the in for on from at this one single"
+_STATUS_WORDS = "code codes status statuses statuscode http response responses"
+_CALENDAR_WORDS = (
+    "time hour minute day date weekday week month year dow tod hod of the daytime clock local utc tageszeit uhrzeit "
+    "wochentag"
+)
 _GROWING_WORDS = "cumulative cumulated accumulated lifetime"
 _SINCE_WORDS = "today since"
 _TIMES, _REQUESTS, _NOUNS, _COUNTS, _NEUTRAL, _OTHER, _PART, _THINGS, _AVERAGED, _GROWING = (
@@ -71,13 +87,21 @@ _TIMES, _REQUESTS, _NOUNS, _COUNTS, _NEUTRAL, _OTHER, _PART, _THINGS, _AVERAGED,
         _THINGS_WORDS, _AVERAGED_WORDS, _GROWING_WORDS,
     )
 )  # fmt: skip
+_EACH, _EACH_UNLESS_WAITING, _SMALL, _STATUS, _CALENDAR, _STATE = (
+    frozenset(group.split())
+    for group in (
+        _EACH_WORDS, _EACH_UNLESS_WAITING_WORDS, _SMALL_WORDS, _STATUS_WORDS, _CALENDAR_WORDS, _STATE_WORDS,
+    )
+)  # fmt: skip
 _NOT_ALL = frozenset(f"{_STATE_WORDS} {_UNSERVED_WORDS} {_SINCE_WORDS}".split())
 _NUMBERED = frozenset(_NUMBERED_WORDS.split())
 _LABELLED = _PART | frozenset(_LABELS_WORDS.split()) | _OTHER
 _COUNTED = _REQUESTS | _NOUNS | frozenset(_RATES)
+_BESIDE_PARTS = _COUNTED | _COUNTS | _AVERAGED
 _RATELIKE = _COUNTS | _NEUTRAL
 _THOUSANDS = re.compile(rf"[kmg]({'|'.join(sorted(_COUNTED))})|10{{2,}}s?|x10+|1e\d+")
-_OF_A_STATUS = re.compile(r"[1-5]xx|[245]\d\d")
+_STATUS_CLASS, _STATUS_NUMBER = re.compile(r"[1-5]xx"), re.compile(r"[245]\d\d")
+_STATUSES = frozenset(HTTPStatus)
 _PERCENTILE = re.compile(r"[pq]\d{2,}")
 _UNIT_WORDS: Mapping[str, TimeUnit] = {
     **dict.fromkeys(("s", "sec", "secs", "seconds"), "s"),
@@ -111,6 +135,22 @@ def is_time(name: str) -> bool:
     return bool(rest) and rest[0] in _TIMES and all(w in _TIMES or w in _UNIT_WORDS or w == "utc" for w in rest)
 
 
+def says_when(name: str) -> bool:
+    """Whether a column beside the times says again when it is (``hour``, ``time_of_day``, ``weekday``)."""
+    found = words(name)
+    return is_time(name) or (bool(found) and _CALENDAR.issuperset(found))
+
+
+def of_each_request(name: str) -> bool:
+    """Whether a column tells something of each request of a log (``request_processing_time``, ``cached_tokens``)."""
+    known = set(_phrases(name).words)
+    return bool(known & _EACH) or (bool(known & _EACH_UNLESS_WAITING) and not known & _STATE)
+
+
+def _phrases(name: str) -> Phrases:
+    return phrases(name, counted=_COUNTED, requests=_REQUESTS | frozenset(_RATES), counts=_COUNTS)
+
+
 def counts_from_start(name: str) -> bool:
     """Whether a time column's name says that its numbers count from a start (``elapsed_ns``)."""
     return words(name)[:1] in (["elapsed"], ["offset"], ["t"])
@@ -129,7 +169,7 @@ def named(name: str) -> Named | None:
     Names with a word for something else in them (``request_latency_ms``, ``requests_failed``, ``max_rps``) say nothing,
     nor do those of requests at one moment, of a part of them or in other units (:func:`not_the_arrivals`).
     """
-    of = phrases(name, _COUNTED)
+    of = _phrases(name)
     known = set(of.words)
     if not (of.words or of.per_s) or _is_other(name, of) or not_the_arrivals(name) is not None:
         return None
@@ -153,7 +193,8 @@ def _within(of: Phrases) -> Named:
 def _is_other(name: str, of: Phrases) -> bool:
     """Whether a name has a word for something that is no number of requests."""
     known = set(of.words)
-    seconds = name.endswith("_s") and of.words[-1:] == ("s",)
+    sized = of.words[-2:-1] and of.words[-2].isdigit()  # efficientnetv2_s
+    seconds = name.endswith("_s") and of.words[-1:] == ("s",) and not sized
     if "%" in name or seconds or known & _OTHER or any(_PERCENTILE.fullmatch(word) for word in of.words):
         return True
     return bool(known & _THINGS) and not known & _REQUESTS
@@ -165,7 +206,7 @@ def not_the_arrivals(name: str) -> str | None:
     They are of one moment (``concurrent_requests``), were not served (``throttled``), are of a part (``per target``,
     ``pod``), in thousands (``kreq``) or averaged counts.
     """
-    of = phrases(name, _COUNTED)
+    of = _phrases(name)
     speaks = set(of.words) & (_COUNTED | _COUNTS) or any(_THOUSANDS.fullmatch(word) for word in of.words)
     return next(_not_plain(of), None) if speaks else None
 
@@ -174,13 +215,40 @@ def _not_plain(of: Phrases) -> Iterator[str]:
     yield from of.per_other
     if len(of.per_s) > 1 and len(set(of.per_s)) > 1:
         yield "two periods"
-    for word, after in zip(of.words, (*of.words[1:], "")):
-        if word == "open" and (not after or after in _COUNTED):  # and not OpenAI, OpenVINO
-            yield word
+    if of.unclear is not None:
+        yield of.unclear
+    plain = ["", *(word for word in of.words if word not in _SMALL), ""]
+    for before, word, after in zip(plain, plain[1:], plain[2:]):
         if word in _NUMBERED and after.isdigit():
             yield f"{word} {after}"
-        if word in _NOT_ALL or word in _PART or _THOUSANDS.fullmatch(word) or _OF_A_STATUS.fullmatch(word):
+        if _is_state(before, word, after) or _is_part(before, word, after) or _is_status(before, word, after):
+            yield word
+        if _THOUSANDS.fullmatch(word):
             yield word
     yield from (word for word in of.labels if word in _LABELLED)
     rate = bool(of.per_s) or any(word in _RATES for word in of.words)
     yield from (word for word in of.words if word in _AVERAGED and not rate)
+
+
+def _is_state(before: str, word: str, after: str) -> bool:
+    """Whether requests are of one moment or were not served; not of ``document_processing``, OpenAI, OpenVINO."""
+    if word == "open":
+        return not after or after in _COUNTED
+    if word == "processing" and after in _COUNTED:
+        return not before or before in _REQUESTS | _COUNTS | _NEUTRAL | _NOT_ALL
+    return word in _NOT_ALL
+
+
+def _is_part(before: str, word: str, after: str) -> bool:
+    """Whether requests are of a part: ``pod`` beside them, a number or a letter; not ``instance_segmentation``."""
+    if word not in _PART:
+        return False
+    return not after or after.isdigit() or len(after) == 1 or before in _BESIDE_PARTS or after in _BESIDE_PARTS
+
+
+def _is_status(before: str, word: str, after: str) -> bool:
+    """Whether requests are of a status (``5xx``, ``requests_404``); not of a size (``patch16_224``) or a port."""
+    if not _STATUS_NUMBER.fullmatch(word):
+        return _STATUS_CLASS.fullmatch(word) is not None
+    beside = before in _STATUS or after in _STATUS or (not after and before in _COUNTED)
+    return beside or (not (before and after) and int(word) in _STATUSES)
