@@ -63,8 +63,8 @@ def test_rates_of_any_period(tmp_path: Path, name: str, per_s: float) -> None:
         "HTTPCode_Target_2XX_Count", "requests_pod_1", "pod1 requests", "instance_requests", "requests replica 2",
         "web host requests", "server2 requests", "requests/sec/server", "req_s",
         "rolling requests", "backend-1 rps", 'http_requests_total{instance=""10.0.0.1:9090""}', "http.requests{pod:intents-1}",
-        "avg_requests", "Requests (Avg)", "requests per second per target", "requests today", "requests_yolo_11m",
-        "requests_yolo_11_m", "processing_requests", "http_processing_requests", "requests_499", "requests_web_404",
+        "avg_requests", "Requests (Avg)", "requests per second per target", "requests today",
+        "processing_requests", "http_processing_requests", "requests_499", "requests_web_404",
         "404 requests", "http_443_requests", "requests status 299", "requests of the pod", "requests a pod",
         "container b requests", "web_requests_pod", "instance count of requests", "http.requests{status:200}",
         'requests{job=""x"",pod_name=""y""}', "requests/online", "rps/instance count",
@@ -139,6 +139,12 @@ def test_the_refusal_says_which_word(tmp_path: Path) -> None:
         ": rows stand 60 s apart, and “throttled_requests” holds numbers of an unknown kind; its name says “throttled”, "
         "and all that arrive at the whole service are wanted"
     ) in str(e.value)
+
+
+@pytest.mark.parametrize("name", ["requests_yolo_11m", "requests_yolo_11_m", "requests of intents 24h"])
+def test_a_period_or_a_models_size_is_asked_back(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TraceError, match=r"its name says “(11m|11 m|24h)”, a period or a model's size"):
+        read(tmp_path, name)
 
 
 def test_a_gauge_beside_requests_is_left_out(tmp_path: Path) -> None:

@@ -198,12 +198,8 @@ def _refuse_part_of_requests(cells: Cells, columns: list[int], *more: str) -> No
     numbers = [k for k in columns if cells.header and _numeric(cells, k)]
     whys = [None if of_each_request(cells.header[k]) else not_the_arrivals(cells.header[k]) for k in numbers]
     if whys and whys[0] is not None and all(whys):
-        said = f"the column {cells.name(numbers[0])} is no plain number of requests: {_of(whys[0])}"
+        said = f"the column {cells.name(numbers[0])} is no plain number of requests: {whys[0]}"
         raise asks(cells.path, said, *_ALL_KINDS, *more)
-
-
-def _of(why: str) -> str:
-    return f"its name says “{why}”, and all that arrive at the whole service are wanted"
 
 
 def _refuse_numbers_at_even_steps(cells: Cells, others: list[int], times: Times) -> None:
@@ -224,7 +220,7 @@ def _refuse_numbers_at_even_steps(cells: Cells, others: list[int], times: Times)
     why = next((w for k in numbers if cells.header and (w := not_the_arrivals(cells.header[k]))), None)
     raise asks(
         cells.path,
-        f"{said}; {_of(why)}" if why else said,
+        f"{said}; {why}" if why else said,
         *_ALL_KINDS,
         *column,
         "kind: timestamps (a row a request)",

@@ -201,22 +201,23 @@ def _is_other(name: str, of: Phrases) -> bool:
 
 
 def not_the_arrivals(name: str) -> str | None:
-    """The words by which requests are not simply those that arrive, None where there are none.
+    """Why requests are not simply those that arrive, by a word of a column's name; None where they may be.
 
     They are of one moment (``concurrent_requests``), were not served (``throttled``), are of a part (``per target``,
-    ``pod``), in thousands (``kreq``) or averaged counts.
+    ``pod``), in thousands (``kreq``), averaged counts, or perhaps of a period (``requests_yolo_11m``).
     """
     of = _phrases(name)
     speaks = set(of.words) & (_COUNTED | _COUNTS) or any(_THOUSANDS.fullmatch(word) for word in of.words)
-    return next(_not_plain(of), None) if speaks else None
+    said = next(_not_plain(of), None) if speaks else None
+    if said is not None:
+        return f"its name says “{said}”, and all that arrive at the whole service are wanted"
+    return f"its name says “{of.unclear}”, a period or a model's size" if speaks and of.unclear is not None else None
 
 
 def _not_plain(of: Phrases) -> Iterator[str]:
     yield from of.per_other
     if len(of.per_s) > 1 and len(set(of.per_s)) > 1:
         yield "two periods"
-    if of.unclear is not None:
-        yield of.unclear
     plain = ["", *(word for word in of.words if word not in _SMALL), ""]
     for before, word, after in zip(plain, plain[1:], plain[2:]):
         if word in _NUMBERED and after.isdigit():
