@@ -37,7 +37,8 @@ def read(folder: Path, name: str, step_s: int = 60) -> Trace:
         ("{req}/s", 1), ("intents_rps", 1), ("hits/s", 1), ("images/s", 1), ("Anfragen/s", 1), ("per_second", 1),
         ("requests_per_second_5m", 1), ("rate(http_requests_total[5m])", 1), ("increase(http_requests_total[5m])", 300),
         ('sum(rate(http_requests_total{job=""x""}[1m]))', 1), ("requests_5m", 300), ("hourly_requests", 3600),
-        ("Average requests per minute", 60), ("requests last hour", 3600), ("holiday requests day", 86_400), ("requests_last_15m", 900), ("Requests5Min", 300),
+        ("Average requests per minute", 60), ("requests last hour", 3600), ("last hour requests", 3600), ("last 5m requests", 300), ("15 min requests", 900),
+         ("holiday requests day", 86_400), ("requests_last_15m", 900), ("Requests5Min", 300),
         ("requests_5m_sum", 300), ("http requests (5m)", 300), ("intents requests_30min", 1800),
         ('"sum(count_over_time({app=""api"", level!=""gpu""}[1m]))"', 60),
         ("increase(yolov8s_requests_total[5m])", 300), ("rate(unet3d_requests_total[5m])", 1),
@@ -64,7 +65,8 @@ def test_rates_of_any_period(tmp_path: Path, name: str, per_s: float) -> None:
         "web host requests", "server2 requests", "requests/sec/server", "req_s",
         "rolling requests", "backend-1 rps", 'http_requests_total{instance=""10.0.0.1:9090""}', "http.requests{pod:intents-1}",
         "avg_requests", "Requests (Avg)", "requests per second per target", "requests today",
-        "processing_requests", "http_processing_requests", "requests_499", "requests_web_404",
+        "processing_requests", "tenant acme requests", "region_eu_requests", "pod intents requests", "jobs_processing_count",
+        "requests being processed", "http_processing_requests", "requests_499", "requests_web_404",
         "404 requests", "http_443_requests", "requests status 299", "requests of the pod", "requests a pod",
         "container b requests", "web_requests_pod", "instance count of requests", "http.requests{status:200}",
         'requests{job=""x"",pod_name=""y""}', "requests/online", "rps/instance count",
@@ -117,7 +119,7 @@ def test_counts_as_tools_name_them(tmp_path: Path, name: str) -> None:
         "vit_base_patch16_224_requests", "requests_vit_224", "nginx_443_requests", "resnet_512_count",
         "instance_segmentation_requests", "machine_translation_requests", "container_detection_requests", "requests_efficientnetv2_s", "holiday_requests_week_48",
         "weekend_model_requests",
-        "document_processing_requests", "image_processing_requests", "natural_language_processing_requests",
+        "document_processing_requests", "image_processing_requests", "payment_processing_count", "natural_language_processing_requests",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("step_s", [60, 600])
@@ -141,10 +143,17 @@ def test_the_refusal_says_which_word(tmp_path: Path) -> None:
     ) in str(e.value)
 
 
-@pytest.mark.parametrize("name", ["requests_yolo_11m", "requests_yolo_11_m", "requests of intents 24h"])
+@pytest.mark.parametrize(
+    "name", ["requests_yolo_11m", "requests_yolo_11_m", "requests of intents 24h", "5m_requests", "3d requests"]
+)
 def test_a_period_or_a_models_size_is_asked_back(tmp_path: Path, name: str) -> None:
-    with pytest.raises(TraceError, match=r"its name says “(11m|11 m|24h)”, a period or a model's size"):
+    with pytest.raises(TraceError, match=r"its name says “(11m|11 m|24h|5m|3d)”, a period or a model's size"):
         read(tmp_path, name)
+
+
+def test_times_at_even_steps_are_of_no_part(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"“request_processing_time” holds numbers of an unknown kind\n\nhint"):
+        read(tmp_path, "request_processing_time")
 
 
 def test_a_gauge_beside_requests_is_left_out(tmp_path: Path) -> None:

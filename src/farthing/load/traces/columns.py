@@ -196,10 +196,16 @@ def _refuse_part_of_requests(cells: Cells, columns: list[int], *more: str) -> No
         more: Ways to answer, beside the kinds of numbers.
     """
     numbers = [k for k in columns if cells.header and _numeric(cells, k)]
-    whys = [None if of_each_request(cells.header[k]) else not_the_arrivals(cells.header[k]) for k in numbers]
+    whys = [_why_not(cells, k) for k in numbers]
     if whys and whys[0] is not None and all(whys):
         said = f"the column {cells.name(numbers[0])} is no plain number of requests: {whys[0]}"
         raise asks(cells.path, said, *_ALL_KINDS, *more)
+
+
+def _why_not(cells: Cells, k: int) -> str | None:
+    """Why a column's requests are not simply those that arrive, None where they may be or it is of each request."""
+    name = cells.header[k]
+    return None if of_each_request(name) else not_the_arrivals(name)
 
 
 def _refuse_numbers_at_even_steps(cells: Cells, others: list[int], times: Times) -> None:
@@ -217,7 +223,7 @@ def _refuse_numbers_at_even_steps(cells: Cells, others: list[int], times: Times)
             hint="add the series up, one row a step (timestamp,requests); a row a request: --trace-kind timestamps",
         )
     column = () if len(numbers) == 1 or not cells.header else (f"column: {cells.header[numbers[0]]}",)
-    why = next((w for k in numbers if cells.header and (w := not_the_arrivals(cells.header[k]))), None)
+    why = next((w for k in numbers if cells.header and (w := _why_not(cells, k))), None)
     raise asks(
         cells.path,
         f"{said}; {why}" if why else said,

@@ -47,7 +47,7 @@ _OTHER_WORDS = (
 _STATE_WORDS = (
     "concurrent concurrency concurrently simultaneous parallel inflight flight active queue queued queues queueing "
     "queuing enqueued pending waiting outstanding backlog backlogged running processing executing deferred swapped "
-    "opened current ongoing buffered held stuck unfinished incomplete progress idle busy gauge"
+    "opened current ongoing being buffered held stuck unfinished incomplete progress idle busy gauge"
 )
 _UNSERVED_WORDS = (
     "throttled throttle throttles throttling rejected reject rejects rejections refused dropped drop drops denied "
@@ -57,6 +57,10 @@ _UNSERVED_WORDS = (
     "duplicate healthcheck healthchecks health probe probes fixed unhealthy"
 )
 _PART_WORDS = "instance replica pod host node container worker shard partition vm machine region zone az tenant copy"
+_PART_OR_TASK_WORDS = "instance node container worker partition machine region zone copy"
+"""Those that begin the names of what models do (``machine_translation``) as well."""
+_SHORT = 2
+"""Letters of a part's name (``region_eu``, ``zone_a``) and of no task's."""
 _THINGS_WORDS = (
     "instances replicas pods hosts nodes containers workers shards partitions vms machines regions zones tenants "
     "targets"
@@ -87,10 +91,11 @@ _TIMES, _REQUESTS, _NOUNS, _COUNTS, _NEUTRAL, _OTHER, _PART, _THINGS, _AVERAGED,
         _THINGS_WORDS, _AVERAGED_WORDS, _GROWING_WORDS,
     )
 )  # fmt: skip
-_EACH, _EACH_UNLESS_WAITING, _SMALL, _STATUS, _CALENDAR, _STATE = (
+_EACH, _EACH_UNLESS_WAITING, _SMALL, _STATUS, _CALENDAR, _STATE, _PART_OR_TASK = (
     frozenset(group.split())
     for group in (
         _EACH_WORDS, _EACH_UNLESS_WAITING_WORDS, _SMALL_WORDS, _STATUS_WORDS, _CALENDAR_WORDS, _STATE_WORDS,
+        _PART_OR_TASK_WORDS,
     )
 )  # fmt: skip
 _NOT_ALL = frozenset(f"{_STATE_WORDS} {_UNSERVED_WORDS} {_SINCE_WORDS}".split())
@@ -235,16 +240,16 @@ def _is_state(before: str, word: str, after: str) -> bool:
     """Whether requests are of one moment or were not served; not of ``document_processing``, OpenAI, OpenVINO."""
     if word == "open":
         return not after or after in _COUNTED
-    if word == "processing" and after in _COUNTED:
+    if word == "processing" and (after in _COUNTED or (after in _COUNTS and before not in _NOUNS)):
         return not before or before in _REQUESTS | _COUNTS | _NEUTRAL | _NOT_ALL
     return word in _NOT_ALL
 
 
 def _is_part(before: str, word: str, after: str) -> bool:
-    """Whether requests are of a part: ``pod`` beside them, a number or a letter; not ``instance_segmentation``."""
-    if word not in _PART:
-        return False
-    return not after or after.isdigit() or len(after) == 1 or before in _BESIDE_PARTS or after in _BESIDE_PARTS
+    """Whether requests are of a part: ``pod``, ``instance requests``, ``zone a``; not ``instance_segmentation``."""
+    if word not in _PART or word not in _PART_OR_TASK:
+        return word in _PART
+    return not after or after.isdigit() or len(after) <= _SHORT or before in _BESIDE_PARTS or after in _BESIDE_PARTS
 
 
 def _is_status(before: str, word: str, after: str) -> bool:

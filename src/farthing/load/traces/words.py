@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Phrases", "phrases", "words"]
 
@@ -27,7 +28,7 @@ _UNITS_S: Mapping[str, float] = {
     **dict.fromkeys(("week", "weeks"), 604_800.0),
 }
 _LAST_S: Mapping[str, float] = {word: _UNITS_S[word] for word in ("second", "minute", "hour", "day", "week")}
-"""Words that name a period at the end of a name (``requests last hour``)."""
+"""Words that name a period at the end of a name or behind *last* (``requests_day``, ``last hour's requests``)."""
 _EVERY_S: Mapping[str, float] = {
     "secondly": 1.0, "minutely": 60.0, "hourly": 3600.0, "daily": 86_400.0, "weekly": 604_800.0,
 }  # fmt: skip
@@ -38,8 +39,9 @@ _BRACKETED = re.compile(r"[\[(]\s*(\d+) ?([a-z]+)\s*(?::[^\])]*)?[\])]")
 _IN_BRACKETS = re.compile(r"\[[^\]]*\]")
 _SIZES = frozenset("smhd")
 """Units that are sizes of models as well (``yolo_11m``, ``unet_3d``)."""
-_BEFORE_WINDOW_WORDS = "last past previous latest over in for sum total count counts avg mean rolling moving trailing"
-_BEFORE_WINDOW = frozenset(_BEFORE_WINDOW_WORDS.split())
+_LAST = frozenset(("last", "past", "previous", "latest"))
+_BEFORE_WINDOW_WORDS = "over in for sum total count counts avg mean rolling moving trailing"
+_BEFORE_WINDOW = _LAST | frozenset(_BEFORE_WINDOW_WORDS.split())
 _IDIOMS = re.compile(r"(?<![^\W_])(?:over|real)[\W_]?time(?![^\W_])")
 """Where *time* is no measure: ``requests over time``, ``count_over_time``, ``real-time``."""
 _PROMETHEUS_RATE = re.compile(r"(?<![^\W_])i?rate ?\(.*\[")
@@ -147,18 +149,21 @@ def _parts_names(text: str, found: re.Match[str], counted: frozenset[str], count
 def _window(text: str, counted: frozenset[str], requests: frozenset[str]) -> tuple[str, float | None, str | None]:
     """The period that numbers are of, taken out of the text, and what may be one.
 
-    It stands in brackets, right behind a word for requests, or at the end of the name. A number that is glued to other
-    letters, or a letter at the end behind an unknown word, is rather a model's size.
+    It stands in brackets, right behind a word for requests or *last*, or at the end of the name. A number that is glued
+    to other letters is rather a model's size; a letter at the end behind an unknown word, or at the beginning right
+    before the requests, may be either.
     """
     unclear = None
     for found in (*_BRACKETED.finditer(text), *_WINDOW.finditer(text)):
         window_s = _window_s(found)
-        before = _WORD.findall(text[: found.start()])[-1:] or ["last"]
+        before = next(iter(_WORD.findall(text[: found.start()])[-1:]), "")
+        after = _WORD.findall(text[found.end() :])
         bracketed = not found[0][0].isdigit()
-        last = text[found.start() - 1 : found.start()] != _GLUED and not _WORD.search(text, found.end())
-        if window_s is None or not (bracketed or last or before[0] in requests):
+        last = text[found.start() - 1 : found.start()] != _GLUED and not after
+        first = not before and after and after[0] in requests
+        if window_s is None or not (bracketed or last or first or before in requests | _LAST):
             continue
-        if bracketed or found[2] not in _SIZES or before[0] in counted | requests | _BEFORE_WINDOW:
+        if bracketed or found[2] not in _SIZES or before in counted | requests | _BEFORE_WINDOW:
             return f"{text[: found.start()]} {text[found.end() :]}", window_s, None
         unclear = " ".join(found[0].split("_"))
     alone, window_s = _alone(_WORD.findall(text))
@@ -175,6 +180,8 @@ def _window_s(found: re.Match[str]) -> float | None:
 def _alone(found: list[str]) -> tuple[str, float | None]:
     """A word that names a period by itself, empty for none, and its seconds."""
     every = next((word for word in found if word in _EVERY_S), "")
-    if every or not found or found[-1] not in _LAST_S:
-        return every, _EVERY_S.get(every)
-    return found[-1], _LAST_S[found[-1]]
+    if every:
+        return every, _EVERY_S[every]
+    lasts = (word for before, word in pairwise(("", *found)) if before in _LAST and word in _LAST_S)
+    last = next(lasts, found[-1] if found else "")
+    return (last, _LAST_S[last]) if last in _LAST_S else ("", None)
