@@ -265,7 +265,15 @@ def test_rates_that_the_user_named_are_one_series(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "time"),
-    [("@timestamp per minute", True), ("@timestamp per 30 seconds", True), ("time per request", False), ("Time", True)],
+    [
+        ("@timestamp per minute", True),
+        ("@timestamp per 30 seconds", True),
+        ("time per request", False),
+        ("Time", True),
+        ("timeStamp", True),
+        ("TimeStamp (ms)", True),
+        ("Time stamp", True),
+    ],
 )
 def test_names_of_times(name: str, time: bool) -> None:
     assert is_time(name) is time
@@ -331,3 +339,11 @@ def test_a_log_stays_a_log(tmp_path: Path, per_s: float, round_s: int) -> None:
     assert all(a <= b for a, b in pairwise(at))
     path.write_text("\n".join(["timestamp,host,latency_ms", *lines]) + "\n")
     assert CsvArrivals().trace(path).counts.sum() == 900
+
+
+def test_a_log_of_jmeter_is_a_row_a_request(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    at_ms = 1_792_483_200_000 + np.cumsum(np.random.default_rng(5).exponential(700, 500))
+    rows = [f"{t:.0f},{k % 9},home,200,true,{k % 10},{k % 50}" for k, t in enumerate(at_ms)]
+    path.write_text("\n".join(["timeStamp,elapsed,label,responseCode,success,allThreads,Latency", *rows]) + "\n")
+    assert CsvArrivals().trace(path).counts.sum() == 500

@@ -15,7 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 _TIMES_WORDS = (
-    "timestamp timestamps time times ts t date datetime arrival arrivals arrived minute hour period epoch offset "
+    "timestamp timestamps stamp time times ts t date datetime arrival arrivals arrived minute hour period epoch offset "
     "elapsed start started"
 )
 _REQUESTS_WORDS = "request requests req reqs rq rqs invocations hits calls queries requestcount samplecount"
