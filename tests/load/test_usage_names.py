@@ -38,6 +38,7 @@ BUSY = ("40", "50", "60")
         ('"100 - (avg(rate(node_cpu_seconds_total{mode=""idle""}[5m])) * 100)"', LITTLE, 0.005),
         ('"avg(rate(container_cpu_usage_seconds_total{pod=~""intents.*""}[5m])) / 2"', LITTLE, 0.5),
         ('"sum(rate(node_cpu_seconds_total{mode!=""idle""}[5m])) / count(node_cpu)"', LITTLE, 0.5),
+        ("100 * cpu_usage", LITTLE, 0.005), ("(1 - idle) * 100", LITTLE, 0.005), ("avg(1 - idle)", LITTLE, 0.5),
         ("cpu per cent", IDLE, 0.01), ("Auslastung in %", IDLE, 0.01),
     ],
 )  # fmt: skip
@@ -67,6 +68,11 @@ GPU_LABELS = 'gpu=""0"",UUID=""GPU-1"",pci_bus_id=""00000000:1B:00.0"",Hostname=
         "kubernetes.io/container/cpu/request_utilization", "CPU usage of all nodes", "avg cpu across hosts",
         "cpu_utilization_by_instance_id", "CPU % (num pods 3)", "vcpu_utilization", "gpu busy, mean of 4 replicas",
         "mean CPU by pods", "core utilization", "cpu usage per core", "cpu_usage / request",
+        "CPU Requests %", "100 * avg(1 - rate(node_cpu_seconds_total{mode=""idle""}[5m]))",
+        "(1 - avg(rate(node_cpu_seconds_total{mode=""idle""}[5m]))) * 100",
+        "sum(rate(container_cpu_usage_seconds_total[5m])) / sum(kube_pod_container_resource_requests{resource=""cpu""})",
+        "100 * sum(rate(container_cpu_usage_seconds_total[5m])) / sum(machine_cpu_cores)",
+        "rate(windows_cpu_time_total{mode!=""idle""}[5m])",
     ],
 )  # fmt: skip
 def test_what_it_is_of_does_not_hide_a_utilisation(tmp_path: Path, header: str) -> None:
@@ -135,7 +141,8 @@ def test_what_idled_is_not_what_was_busy(tmp_path: Path, header: str) -> None:
         "cpu_core", "cpu_count", "cpu_request", "cpu usage (cores)", "avg pods", "mean number of instances", "avg cpu count",
         "memory utilization (all instances)", "max cpu utilization over pods", "disk_percent of 3 nodes", "hosts",
         '"container_memory_usage{id=""/kubepods/cpu""}"', '"{__name__=""node_memory_percent"",job=""cpu""}"', "pods per node",
-        "request", "id", "gpu_instance_id",
+        "request", "id", "gpu_instance_id", "avg cpu per request", "cpu requests", "cpu usage per 1000 requests",
+        '"kube_pod_container_resource_requests{resource=""cpu""}"', "machine_cpu_cores",
     ],
 )  # fmt: skip
 def test_other_things_are_refused_by_name(tmp_path: Path, header: str) -> None:

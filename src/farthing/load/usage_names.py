@@ -54,12 +54,17 @@ _SAYING_LABEL = re.compile(r'\b(?:__name__|mode|state|cpu_?mode)(?:=~|=|:) *(?:"
 """Of a series' labels, those that say what it is of: ``mode="idle"``, not ``mode!="idle"``."""
 _NO_MATTER = re.compile(
     r"\b\d+[ _-]?min\b|(?<=processor)[ _]time|(?<=busy)[ _]time|(?<=cpu)[ _]time(?=.*(?:%|perc|pct))"
-    r"|(?<=cpu)(?:_usage)?_seconds|(?:\bnon|\bnot)[ _-]*idle|\bcount(?= ?\()|!=\W*idle",
+    r"|(?<=cpu)(?:(?:_usage)?_seconds|_time_total)|(?:\bnon|\bnot)[ _-]*idle|\bcount(?= ?\()|!=\W*idle"
+    r"|(?<=cpu)[ _]requests(?=[ _]*(?:%|util|perc|pct))"
+    r"|/[^/]*?(?:resource_(?:requests|limits)\w*|spec_cpu_quota|machine_cpu_cores)",
     re.IGNORECASE,
 )
-"""Minutes of a mean, shares of time (Windows' ``% Processor Time``), what was not idle, Prometheus' functions."""
-_LESS_IDLE = re.compile(r"\s*\(?\s*(1|100)\s*[-−–]\s*")
+"""Minutes of a mean, shares of time (Windows' ``% Processor Time``), what was not idle, Prometheus' functions, and what
+Kubernetes' usage is divided by.
+"""
+_LESS_IDLE = re.compile(r"\s*(?:100\s*\*\s*)?(?:(?:avg|mean)?\s*\(\s*)*(1|100)\s*[-−–]\s*", re.IGNORECASE)
 """``100 - (avg(rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100)``, as dashboards have it."""
+_TIMES_100 = re.compile(r"(?<![\w.])100\s*\*|\*\s*100(?![\w.])")
 
 
 def called_utilisation(name: str) -> bool:
@@ -100,6 +105,8 @@ def _of_what(found: Sequence[str], k: int, *, outright: bool) -> bool:
         return over or bool(_SAID_OUTRIGHT & set(found[k + 1 :]))
     if found[k] not in _THINGS:
         return False
+    if before[-1:] == ["per"] and found[k] == "request":
+        return False
     weak = processor and bool({"usage", "mean", "avg", "average"} & set(found)) and found[k] not in ("num", "count")
     return outright or over or weak
 
@@ -115,7 +122,7 @@ def says_per_cent(name: str) -> bool | None:
     found = set(words(name))
     less = _LESS_IDLE.match(name)
     if less is not None:
-        return less[1] == "100"
+        return less[1] == "100" or _TIMES_100.search(name) is not None
     per_cent = "%" in name or re.search(r"\bper[ -]cent", name, re.IGNORECASE) or found & _PER_CENT
     if per_cent or always_per_cent(name):
         return True
@@ -127,4 +134,4 @@ def always_per_cent(name: str) -> bool:
     ``%`` over fractions.
     """
     name = _without_labels(name)
-    return _LESS_IDLE.match(name) is not None or _ALWAYS_PER_CENT.search(name) is not None
+    return any(pattern.search(name) for pattern in (_TIMES_100, _ALWAYS_PER_CENT)) or _LESS_IDLE.match(name) is not None
