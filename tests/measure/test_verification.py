@@ -30,6 +30,7 @@ from farthing.nouns import (
     PipelineSpec,
     Plan,
     Splits,
+    StandIn,
     Workload,
 )
 from farthing.store.journal import Journal
@@ -139,6 +140,17 @@ def test_all_rounds_hold_the_choice_and_what_can_be_run_beside_it(bench: Workben
     assert [c.unit for c in found.checks] == ["ms", "requests/s", "ms"]
     assert "best FP32" in found.machine_speed.method
     assert "canary kernel" in found.machine_speed.method
+
+
+@pytest.mark.parametrize(("factor", "rate"), [(1.0, 100.0), (1 / 4, 400.0)])
+def test_a_machine_of_many_offers_is_asked_for_all_that_its_share_of_them_takes(
+    plan: Plan, factor: float, rate: float
+) -> None:
+    """A replica of a quarter of this machine that takes 100 requests/s proves itself here at 400."""
+    plan = replace(plan, hourly=replace(plan.hourly, planned_replicas=(2, 1)))
+    stand_in = StandIn(machine="8 cores", offer="2 cores", capacity_factor=factor)
+    assert verification._peak_of_one(replace(plan, stand_in=stand_in)) == rate
+    assert verification._peak_of_one(plan) == 100.0
 
 
 def test_where_nothing_can_be_served_the_peak_is_tried_beside_the_server_and_said_so(

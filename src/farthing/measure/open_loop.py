@@ -102,7 +102,13 @@ def seen_of(latency_ms: NDArray[np.float64], levels: Sequence[float], **facts: A
 
 
 def as_measurement(
-    runs: Sequence[RunSeen], rates: Mapping[float, LatencyRate], candidate: Candidate, *, hardware: str, seconds: float
+    runs: Sequence[RunSeen],
+    rates: Mapping[float, LatencyRate],
+    candidate: Candidate,
+    *,
+    hardware: str,
+    seconds: float,
+    aside_s: Mapping[float, float] | None = None,
 ) -> Measurement:
     """Several runs at one rate as the Server scenario's Measurement.
 
@@ -115,11 +121,14 @@ def as_measurement(
         candidate: What ran, with its batch limit.
         hardware: Fingerprint.
         seconds: Wall time of all.
+        aside_s: What a request waits for beside the queue at each level, ≥ 0; 0 where a level is missing.
     """
+    aside = aside_s or {}
     rate = runs[0].rate_rps
     slowdown = max((run.slowdown for run in runs if run.contended), default=1.0)
     metrics = {
-        latency_metric(level): _widened(_latency(curve, level, runs), slowdown) for level, curve in rates.items()
+        latency_metric(level): _widened(_latency(curve, level, runs, aside.get(level, 0.0)), slowdown)
+        for level, curve in rates.items()
     }
     for name, values in {
         "throughput_rps": [r.achieved_rps for r in runs],
@@ -145,10 +154,11 @@ def as_measurement(
     )
 
 
-def _latency(curve: LatencyRate, level: float, runs: Sequence[RunSeen]) -> Estimate:
-    fit = curve.fit([(run.rate_rps, run.tail_s(level)) for run in runs])
+def _latency(curve: LatencyRate, level: float, runs: Sequence[RunSeen], aside_s: float) -> Estimate:
+    """The queue's part by its curve, and what is waited for beside it, which does not grow with the rate."""
+    fit = curve.fit([(run.rate_rps, max(run.tail_s(level) - aside_s, 0.0)) for run in runs])
     found = curve.latency(runs[0].rate_rps, fit)
-    ends = [min(x, NEVER_MS) for x in (found.lo, found.value, found.hi)]
+    ends = [min(x + 1000 * aside_s, NEVER_MS) for x in (found.lo, found.value, found.hi)]
     return Estimate(value=ends[1], lo=ends[0], hi=ends[2], n=found.n, method=found.method, confidence=found.confidence)
 
 

@@ -169,8 +169,9 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
     if kept is None or fallen:
         return _none(load, kept, shape, busy, fallen)
     first = rate = kept.value / sustained.HEADROOM
+    aside_s = shape.aside_s(rates[load.bound.percentile], load.bound.ms / 1000)
     for k in range(sustained.TRIES):
-        proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates)
+        proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates, aside_s)
         hi_ms = proof.latency(load.bound).hi
         if proof.fallen or hi_ms <= load.bound.ms or k == sustained.TRIES - 1:
             break
@@ -301,7 +302,13 @@ def _kept(
 
 
 def prove_rate(
-    load: RouteLoad, rate_rps: float, n: int, clients: int, stage: str, rates: Mapping[float, LatencyRate] | None = None
+    load: RouteLoad,
+    rate_rps: float,
+    n: int,
+    clients: int,
+    stage: str,
+    rates: Mapping[float, LatencyRate] | None = None,
+    aside_s: float = 0.0,
 ) -> Proof:
     """The Server scenario at one rate on a server of its own, started as users start it.
 
@@ -312,6 +319,7 @@ def prove_rate(
         clients: That never rest, for the capacity; they also warm the server up.
         stage: Of the work, for the seeds.
         rates: Latency by rate of the route at each level, for runs of ``n`` requests; None to take it from this server.
+        aside_s: What a request waits for beside the queue at the promised level, ≥ 0.
     """
     began, runs = datetime.now(UTC), load.settings.proof_runs
     seen: list[RunSeen] = []
@@ -323,7 +331,8 @@ def prove_rate(
             seen.append(load.run(server, rate_rps, n, stage, k)[0])
         fallen = _fallen(server)
     seconds = (datetime.now(UTC) - began).total_seconds()
-    found = as_measurement(seen, rates, load.candidate, hardware=load.hardware, seconds=seconds)
+    aside = {load.bound.percentile: aside_s}
+    found = as_measurement(seen, rates, load.candidate, hardware=load.hardware, seconds=seconds, aside_s=aside)
     tail = found.latency(load.bound.percentile).value
     load.tell("proving", runs, runs, f"{load.bound.name} {'unbounded' if tail >= NEVER_MS else f'{tail:.1f} ms'}")
     return Proof(measurement=found, runs=runs, requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)

@@ -45,6 +45,7 @@ class RunState:
     tried: set[Candidate] = field(default_factory=set)
     kept: dict[Candidate, Estimate] = field(default_factory=dict)
     rate_ratio: Estimate | None = None
+    aside_s: dict[float, float] = field(default_factory=dict)
     shares: tuple[float, float] | None = None
 
     @property

@@ -9,7 +9,7 @@ from farthing.core.search.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
 from farthing.load.planned import deadline_s
 from farthing.load.serve_file import as_name
-from farthing.measure.as_planned import proof_requests, provable_rps, slower_by, through
+from farthing.measure.as_planned import aside_of, proof_requests, provable_rps, slower_by, through
 from farthing.measure.live_server import missing
 from farthing.measure.scenarios import Reading
 from farthing.measure.served_path import ServedPath
@@ -79,9 +79,9 @@ def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
         deadline_ms=None if deadline is None else 1000 * deadline,
         batch_s=known.service_ms[-1].value / 1000,
     ) as path:
-        slower, _ = slower_by(path, known)
+        slower, full_rps = slower_by(path, known)
         curves = rates_of(bench, known, c, proof_requests(bench, rate), slower)
-        return through(path, curves, rate, "verify")
+        return through(path, curves, rate, "verify", aside_of(path, curves, full_rps))
 
 
 def _rounds(bench: Workbench, lineup: Sequence[Candidate]) -> dict[Candidate, list[Reading]]:
