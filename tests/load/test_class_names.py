@@ -58,8 +58,9 @@ def test_names_are_matched(texts: list[str], classes: Sequence[str], want: list[
         (["low", "2"], LEVELS, r"line 3 has the label '2'", "leave"),
         (["LABEL_0", "spam"], (), r"line 3 has the label 'spam', which is no LABEL_k as others are", "leave"),
         (["LABEL_1", "small"], LEVELS, r"line 3 has the label 'small'", "leave"),
-        (["Us", "us"], ["US", "us"], r"line 2 has the label 'Us', which names the classes 0 and 1 of the model alike", "its number"),
-        (["crane", "owl"], ["crane", "owl", "crane"], r"'crane', which names the classes 0 and 2", "its number"),
+        (["Us", "us"], ["US", "us"], r"line 2 has the label 'Us', which names the classes 0 and 1 of the model alike", "write 'US' or 'us'"),
+        (["crane", "owl"], ["crane", "owl", "crane"], r"'crane', which names the classes 0 and 2", "write LABEL_0 or LABEL_2"),
+        (["CRANE", "owl"], ["crane", "owl", "Crane", "crane"], r"'CRANE', which names", "write LABEL_0 or LABEL_2 or LABEL_3"),
     ],
 )  # fmt: skip
 def test_a_mixture_is_refused_with_the_first_that_is_unknown(
@@ -68,6 +69,18 @@ def test_a_mixture_is_refused_with_the_first_that_is_unknown(
     with pytest.raises(DataError, match=rf"d\.csv: {said}" if said.startswith("line") else said) as e:
         encoded(texts, classes)
     assert hint in str(e.value.hint)
+
+
+@pytest.mark.parametrize("classes", [("crane", "owl", "crane"), ("US", "owl", "us"), ("a b", "owl", "A-B", "A-B")])
+def test_a_name_of_several_classes_is_written_as_the_hint_says(classes: Sequence[str]) -> None:
+    several = str.swapcase(classes[0]).title() if len(set(classes)) == len(classes) else classes[-1]
+    with pytest.raises(DataError) as e:
+        encoded([several, "owl"], classes)
+    hint = str(e.value.hint).removeprefix("write ").split(" or ")
+    assert len(hint) >= 2
+    found = [encoded([way.strip("'"), "owl"], classes)[0] for way in hint]
+    assert len({label for label, _ in found}) == len(hint)
+    assert {owl for _, owl in found} == {1}
 
 
 @pytest.mark.parametrize(

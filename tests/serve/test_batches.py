@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 from driving import ask, fake, pooled, run
 from echo_models import echo_model
@@ -71,6 +73,28 @@ def test_requests_at_once_to_a_model_that_keeps_its_rows_apart(tmp_path: Path, n
     assert "one request at a time" not in model_line(model, inline=False)
 
 
+STILL = {
+    "policy": "w = Exp (c)  size = Shape (mean)  still = Expand (w, size)",
+    "saturated": "a = Abs (mean)  l = Mul (a, large)  still = Sigmoid (l)",
+}
+"""By name: an output that is the same for every request, beside one that is not."""
+
+
+@pytest.mark.parametrize("inline", ["never", "always"])
+@pytest.mark.parametrize("name", STILL)
+def test_an_output_that_no_request_changes_leaves_the_others_their_batches(
+    tmp_path: Path, name: str, inline: str
+) -> None:
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> g (float[batch,3] x) => (float[batch,3] mean, float[batch,3] still)
+        <float[3] c = {{1, 2, 3}}, float large = {{1e8}}> {{ mean = Mul (x, c)  {STILL[name]} }}"""
+    )
+    onnx.save(model, tmp_path / "m.onnx")
+    served, rows = run(all_at_once(tmp_path / "m.onnx", inline))
+    assert served.batched, served.batching
+    assert max(rows) > 1
+
+
 @pytest.mark.parametrize(("batched", "max_batch", "said"), [(True, 16, True), (False, 16, False), (False, 1, True)])
 def test_a_rate_in_batches_is_none_of_requests_alone(batched: bool, max_batch: int, said: bool) -> None:
     model = echo_model(max_batch=max_batch, batched=batched)
@@ -113,7 +137,6 @@ def test_a_sequence_first_request_is_one_whole_however_long(tmp_path: Path) -> N
 
 def text_model(folder: Path, kind: str) -> tuple[Path, PipelineSpec]:
     """Mean embedding of a text's tokens: of those that the mask shows, of all with the padding, or token by token."""
-    import onnx
     from onnx import numpy_helper
     from tokenizers import Tokenizer, models, pre_tokenizers
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from farthing.errors import EngineError
 from farthing.models.graph_content import graph_content
@@ -17,6 +18,7 @@ from farthing.nouns import ModelRef
 from farthing.plugins import find
 from farthing.variants.batch_axis import run_onnx
 from farthing.variants.export import resolve_model
+from farthing.variants.widened import widen
 from peoples_models import FLOAT, features, float_net, forest, matrix, quantised, save, stored, value
 
 
@@ -120,6 +122,31 @@ def test_casts_to_half_precision_and_constants_are_widened(tmp_path: Path) -> No
     wide = tmp_path / "out" / find("variants", "fp32").build(ref, tmp_path / "out", []).path
     assert not {t.dtype for t in graph_content(wide).stored.values()} & {"float16", "bfloat16"}
     np.testing.assert_allclose(run_onnx(wide, x)[0], run_onnx(path, x)[0], rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])
+@pytest.mark.parametrize("kept", ["in a node", "stored"])
+@pytest.mark.parametrize("read", [True, False])
+def test_constants_that_are_outputs_stay_outputs(tmp_path: Path, dtype: Any, kept: str, read: bool) -> None:
+    held = numpy_helper.from_array(np.array([1, 2, 3], dtype=dtype), "c")
+    nodes = [
+        *([helper.make_node("Constant", [], ["c"], value=held)] if kept == "in a node" else []),
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        *([helper.make_node("Cast", ["c"], ["d"], to=10)] if read else []),
+        helper.make_node("Add", ["a", "d" if read else "e"], ["y"]),
+    ]
+    weights = stored(w=matrix().astype(np.float16), e=np.ones(3, np.float16))
+    outputs = [value("y", "n", 3, kind=10), value("c", 3, kind=held.data_type)]
+    path = save(
+        tmp_path / "m.onnx", nodes, [value("x", "n", 8, kind=10)], outputs, [*weights, *([held] * (kept == "stored"))]
+    )
+    x, wide = {"x": matrix(4, 8).astype(np.float16)}, onnx.load(path)
+    widen(wide)
+    onnx.checker.check_model(wide, full_check=True)
+    onnx.save(wide, tmp_path / "wide.onnx")
+    for want, found in zip(run_onnx(path, x), run_onnx(tmp_path / "wide.onnx", x), strict=True):
+        assert found.dtype == want.dtype
+        np.testing.assert_allclose(found, want, rtol=0.02, atol=0.02)
 
 
 def test_trees_say_that_no_quantisation_helps(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def matched_classes(
                 raise DataError(
                     f"{source}: {name} has the label {text!r}, which names the classes "
                     f"{' and '.join(map(str, found[:_SHOWN]))} of the model alike",
-                    hint="write the class as the model spells it, or its number",
+                    hint=_which([classes[k] for k in found], found),
                 )
             index[text] = found[0] if found else None
     if not any(place is not None for place in index.values()):
@@ -79,6 +79,13 @@ def _plain(name: str) -> str:
 def _placeholder(text: str) -> list[int]:
     found = _PLACEHOLDER.fullmatch(text)
     return [int(found[1])] if found else []
+
+
+def _which(names: Sequence[str], found: Sequence[int]) -> str:
+    """How to say which class is meant: as the model spells it, by ``LABEL_k`` where it spells some alike."""
+    distinct = len(set(names)) == len(names)
+    ways = [repr(name) if distinct else f"LABEL_{k}" for name, k in zip(names, found)]
+    return f"write {' or '.join(ways[:_SHOWN])}"
 
 
 def _refuse_unknown(

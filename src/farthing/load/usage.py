@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from farthing.errors import TraceError
 from farthing.load.traces.cells import Cells, moment_of, read_cells
-from farthing.load.usage_names import called_utilisation, not_busy, says_idle, says_per_cent
+from farthing.load.usage_names import always_per_cent, called_utilisation, not_busy, says_idle, says_per_cent
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Trace
 
@@ -34,8 +34,9 @@ def read_usage(path: Path) -> Trace:
     the only other column of numbers, or the one whose name says so (``CPUUtilization``, ``average``, ``value`` …). A
     column named for something else (``cpu_idle``, ``memory_percent``, ``requests``) is never taken. Whether it is per
     cent or a fraction is told by the name (``percent``, ``%``, ``CPUUtilization``; ``ratio``, ``fraction``) or by ``%``
-    signs, else by the values: fractions up to 1, per cent above 2. A step that is missing takes the value before it, at
-    most twelve in a row.
+    signs, else by the values: fractions up to 1, per cent above 2. Per cent by name of which none is above 1 is asked
+    back, but for metrics that are always per cent. A step that is missing takes the value before it, at most twelve in
+    a row.
 
     Raises:
         TraceError: when it cannot be read, is not sorted, has gaps, a value lies outside [0 %, 100 %], no column is a
@@ -125,7 +126,8 @@ def _scale(cells: Cells, column: int) -> float:
     """What the whole is in the column's numbers: 100 for per cent, 1 for fractions.
 
     Raises:
-        TraceError: when neither the name nor the values say, or only some cells have a ``%`` sign.
+        TraceError: when neither the name nor the values say, they contradict each other, or only some cells have a
+            ``%`` sign.
     """
     found = cells.column(column)
     said = says_per_cent(cells.header[column]) if cells.header else None
@@ -137,10 +139,12 @@ def _scale(cells: Cells, column: int) -> float:
             "or at none",
             hint="name the column cpu_percent, or cpu_fraction",
         )
+    values = np.array([np.nan if (x := _share(cell)) is None else x for cell in found])
+    highest = float(np.nanmax(values, initial=0.0))
+    if said and not any(signed) and not always_per_cent(cells.header[column]):
+        _check_per_cent(cells, column, highest)
     if said is not None or any(signed):
         return _PER_CENT if said is not False or any(signed) else 1.0
-    values = np.array([np.nan if (x := _share(cell)) is None else x for cell in found])
-    highest = np.nanmax(values, initial=0.0)
     low = highest <= _LITTLE_PER_CENT or (highest <= _MUCH_FOR_A_FRACTION and np.nanmedian(values) <= 1)
     if highest > 1 and low:
         k = int(np.nanargmax(values))
@@ -152,15 +156,31 @@ def _scale(cells: Cells, column: int) -> float:
     return _PER_CENT if highest > 1 else 1.0
 
 
+def _check_per_cent(cells: Cells, column: int, highest: float) -> None:
+    """Pass when values are per cent as their column's name says.
+
+    Raises:
+        TraceError: when none is above 1: dashboards write ``CPU %`` over fractions too.
+    """
+    if 0 < highest <= 1:
+        raise TraceError(
+            f"{cells.path}: “{cells.header[column]}” says per cent, but no value is above 1; the highest, {highest:g}, "
+            f"may be {highest:g} % of a fleet that idles, or a fraction that comes to {highest:.0%}",
+            hint=f"name the column cpu_fraction, or write each value with its sign: {highest:g}%",
+        )
+
+
 def _shares(path: Path, cells: Sequence[str], scale: float) -> NDArray[np.float64]:
     values = np.array([np.nan if (x := _share(cell)) is None else x for cell in cells])
     bad = ~(np.isfinite(values) & (values >= 0) & (values <= scale))
     if bad.any():
         k = int(bad.argmax())
+        per_cent_too = scale == 1 and _LITTLE_PER_CENT < values[k] <= _PER_CENT
+        summed = "of one replica on average, not summed over replicas"
         raise TraceError(
             f"{path} row {k + 1} of the data: the utilisation is {cells[k]!r}; it must lie in "
             f"{'[0 %, 100 %]' if scale == _PER_CENT else '[0, 1], as a fraction'}",
-            hint="of one replica on average, not summed over replicas",
+            hint=f"name the column cpu_percent if it is in per cent; else {summed}" if per_cent_too else summed,
         )
     if not values.any():
         raise TraceError(f"the utilisation {path} is 0 throughout: nothing was served")

@@ -3,10 +3,11 @@
 A free first dimension proves nothing: a detector's is the number of boxes, a sequence-first model's is time, and a
 model may normalise or rank over its whole batch. So requests are answered alone first, then in batches of several
 sizes; rows and values must be the same. An output that no request has changed shows nothing: a detector that finds no
-box in made-up images answers zeros alone and together. Exactly the same values cannot be: sums of floating-point
-numbers depend on their order, which kernels choose by the batch's size. How far two answers may lie apart is a
-:class:`Margin`. Where numbers of few bits make it wide, the same request must get the same answer beside other mates
-too, to the margin of FP32: in a batch of the same size the kernels are the same.
+box in made-up images answers zeros alone and together; unless the graph shows that no request can change it, or that it
+follows from one that was changed. Exactly the same values cannot be: sums of floating-point numbers depend on their
+order, which kernels choose by the batch's size. How far two answers may lie apart is a :class:`Margin`. Where numbers
+of few bits make it wide, the same request must get the same answer beside other mates too, to the margin of FP32: in a
+batch of the same size the kernels are the same.
 
 Activations that are quantized as they come (``DynamicQuantizeLinear``) take one step for a whole tensor, so that every
 row of a batch moves every other a little. That step depends on the smallest and largest value alone, not on how often
@@ -19,7 +20,7 @@ numbers, which nothing bounds) fails the second.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -144,6 +145,7 @@ def check_batching(
     *,
     arithmetic: Callable[[], Arithmetic],
     now_s: Callable[[], float],
+    explained: Callable[[Collection[str]], Collection[str]] = lambda varied: (),
     seed: int = 0,
 ) -> Batching:
     """Answer requests alone and together.
@@ -155,9 +157,10 @@ def check_batching(
         most: Largest batch, ≥ 1.
         arithmetic: How the model computes; asked only where the margin of FP32 is not kept.
         now_s: Monotonic time.
+        explained: Outputs that need not vary, given those that have; asked only where some have not.
         seed: Of which requests are put together.
     """
-    check = _Check(outputs, arithmetic, seed)
+    check = _Check(outputs, arithmetic, explained, seed)
     start_s, refused = now_s(), "there is none"
     for trial in trials:
         if check.tried >= 2 and check.varied and now_s() - start_s > ENOUGH_S:
@@ -185,9 +188,15 @@ class _Check:
         one_row: Whether each output had one row for each request alone.
     """
 
-    def __init__(self, outputs: Sequence[str], arithmetic: Callable[[], Arithmetic], seed: int) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[str],
+        arithmetic: Callable[[], Arithmetic],
+        explained: Callable[[Collection[str]], Collection[str]],
+        seed: int,
+    ) -> None:
         self.tried, self.one_row = 0, False
-        self._outputs, self._ask = tuple(outputs), arithmetic
+        self._outputs, self._ask, self._explained = tuple(outputs), arithmetic, explained
         self._rng = np.random.default_rng(seed)
         self._known: Arithmetic = "float"
         self._asked = False
@@ -200,18 +209,25 @@ class _Check:
     def varied(self) -> bool:
         """Whether requests have had answers so different that one taken for another is found out, in each output.
 
-        Whole numbers and texts may stay the same (a label) where floating-point numbers stand beside them.
+        Whole numbers and texts may stay the same (a label) where floating-point numbers stand beside them, and so may
+        what the graph explains.
         """
-        different = self._different()
-        return bool(different[self._floating].all() if self._floating.any() else different.any())
+        return bool(self._different().any()) and not self._still()
 
     def unvaried(self) -> str:
         """Why answers that did not vary enough show nothing, as the end of a sentence."""
-        different = self._different()
-        if not different.any():
+        if not self._different().any():
             return "its answers to all made-up requests are alike, which shows nothing"
-        name = self._outputs[int(np.flatnonzero(self._floating & ~different)[0])]
-        return f"output {name} is alike for all made-up requests, which shows nothing"
+        return f"output {self._still()[0]} is alike for all made-up requests, which shows nothing"
+
+    def _still(self) -> list[str]:
+        """Outputs of floating-point numbers that have not varied and should have."""
+        different = self._different()
+        still = [self._outputs[k] for k in np.flatnonzero(self._floating & ~different)]
+        if not still:
+            return still
+        explained = self._explained([self._outputs[k] for k in np.flatnonzero(different)])
+        return [name for name in still if name not in explained]
 
     def _different(self) -> NDArray[np.bool_]:
         return self._variety > 2 * MARGINS["float"].most_frac

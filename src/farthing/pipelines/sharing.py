@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from farthing.models.arithmetic import arithmetic_of
 from farthing.models.batch_check import FEWEST, MARGINS, MOST_ALONE, Batching, Trial, check_batching, distances
+from farthing.models.output_sources import explained_outputs
 from farthing.nouns import Precision
 from farthing.pipelines.made_up import GUESSES, random_images, random_tensors, random_texts
 from farthing.ports import Feeds, Pipeline, Session
@@ -58,6 +59,7 @@ def batching_of(
         most,
         arithmetic=lambda: arithmetic_of(path, precision),
         now_s=now_s,
+        explained=explained_outputs(path),
         seed=seed,
     )
     if found.batched or (axis := _other_axis(session, np.random.default_rng(seed))) is None:

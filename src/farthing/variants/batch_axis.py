@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from farthing.models.arithmetic import arithmetic_of
 from farthing.models.batch_check import MOST_ALONE, Trial, check_batching
 from farthing.models.onnx_files import input_specs, stored_values
+from farthing.models.output_sources import explained_outputs
 from farthing.nouns import TensorSpec
 from farthing.ports import Feeds
 
@@ -98,7 +99,12 @@ def _same(
         return False
     trial = Trial(run=run, n=len(singles))
     found = check_batching(
-        [trial], outputs, _LARGEST, arithmetic=lambda: arithmetic_of(path, "fp32"), now_s=lambda: 0.0
+        [trial],
+        outputs,
+        _LARGEST,
+        arithmetic=lambda: arithmetic_of(path, "fp32"),
+        now_s=lambda: 0.0,
+        explained=explained_outputs(path),
     )
     return found.batched
 

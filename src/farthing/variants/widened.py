@@ -51,10 +51,14 @@ def widen(model: Any) -> None:
 
 
 def _store_constants(graph: Any) -> None:
-    """Keep what Constant nodes hold among the stored tensors, where quantisers look for weights."""
+    """Keep what Constant nodes hold among the stored tensors, where quantisers look for weights.
+
+    What the model gives as it is stays a node, so that the output has one that writes it.
+    """
+    given = {value.name for value in graph.output}
     for node in list(graph.node):
         held = next((a.t for a in node.attribute if a.name == "value"), None)
-        if node.op_type == "Constant" and held is not None:
+        if node.op_type == "Constant" and held is not None and node.output[0] not in given:
             graph.initializer.add().CopyFrom(held)
             graph.initializer[-1].name = node.output[0]
             graph.node.remove(node)
@@ -108,6 +112,8 @@ def _cast_at_the_edges(graph: Any, narrow: set[int]) -> None:
             wide = f"{value.name}/wide"
             _rename(graph, value.name, wide, reads=False)
             _rename(graph, value.name, wide, reads=True)
+            for tensor in graph.initializer:
+                tensor.name = wide if tensor.name == value.name else tensor.name
             after.append(helper.make_node("Cast", [wide], [value.name], f"{wide}/cast", to=kind))
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
