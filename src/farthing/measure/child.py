@@ -72,7 +72,8 @@ class Instance:
         self._warm: set[int] = set()
         self._artefact, self._precision = Path(spec["artefact"]), candidate.precision
         start = time.monotonic()
-        self.session = find("engines", candidate.engine).load(
+        engine = find("engines", candidate.engine)
+        self.session = engine.load(
             Path(spec["artefact"]),
             precision=candidate.precision,
             threads=candidate.threads,
@@ -80,15 +81,9 @@ class Instance:
             options=spec["options"],
         )
         loaded = time.monotonic()
-        settle_lengths(
-            find("engines", candidate.engine),
-            self.session,
-            self.pipeline,
-            path=self._artefact,
-            precision=self._precision,
-        )
         self.run([self.pool[0]])
         self.load_s, self.first_inference_s = loaded - start, time.monotonic() - loaded
+        settle_lengths(engine, self.session, self.pipeline, path=self._artefact, precision=self._precision)
 
     def facts(self) -> dict[str, Any]:
         """How the start went, and when it was over."""

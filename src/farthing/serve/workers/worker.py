@@ -71,7 +71,8 @@ class Model:
         batched: bool | None = None,
     ) -> None:
         self._path, self._candidate = path, candidate
-        self.session: Session = find("engines", candidate.engine).load(
+        engine = find("engines", candidate.engine)
+        self.session: Session = engine.load(
             path, precision=candidate.precision, threads=candidate.threads, device=candidate.device, options=options
         )
         self.inputs, self.outputs = _in_words(self.session.inputs), _in_words(self.session.outputs)
@@ -81,7 +82,6 @@ class Model:
         self.pipeline: Pipeline | None = None
         if pipeline.kind != "tensor":
             self.pipeline = find("pipelines", pipeline.kind).open(pipeline)
-            engine = find("engines", candidate.engine)
             settle_lengths(engine, self.session, self.pipeline, path=path, precision=candidate.precision)
         self._halves = {spec.name for spec in specs if spec.dtype == "bfloat16"}
         self._texts = {spec.name for spec in self.inputs if spec.dtype == "bytes"}
