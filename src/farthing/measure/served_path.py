@@ -93,7 +93,7 @@ class ServedPath:
         def run() -> RunSeen:
             live = self._server(rate_rps)
             seen = watched(self.bench.canary, self._cores(), lambda: live.open_loop(rate_rps, n, seed))
-            slower = self._slower(live)
+            slower = pace if (pace := self._slower(live)) >= SLOWER else 1.0
             return seen_of(
                 self._latency_ms(seen.found),
                 levels_of(self.bench.level),
@@ -103,21 +103,26 @@ class ServedPath:
                 achieved_rps=seen.found.achieved_rps,
                 generator_frac=seen.found.generator_frac,
                 front_frac=seen.found.front_frac,
-                contended=seen.contended or slower >= SLOWER,
-                slowdown=max(seen.slowdown, slower if slower >= SLOWER else 1.0),
+                contended=seen.contended or slower > 1.0,
+                slowdown=max(seen.slowdown, slower),
             )
 
         return self.bench.keep(f"served/{self.key}/{rate_rps:.3f}/{n}/{seed}", RunSeen, "measure", run)
 
     def _slower(self, live: LiveServer) -> float:
         """How many times slower than in quiet moments the server is now, ≥ 1; 1 where it would take too long to see."""
-        seconds = max(CHECK_S, CHECKED_BATCHES * self.batch_s)
-        return self._pace.slower(self._full_rps(live, seconds, patient=True)) if seconds <= MOST_CHECK_S else 1.0
+        return self._pace.slower(self._checked_rps(live)) if self._check_s <= MOST_CHECK_S else 1.0
 
     def _know_pace(self, live: LiveServer) -> None:
-        seconds = max(CHECK_S, CHECKED_BATCHES * self.batch_s)
-        if seconds <= MOST_CHECK_S:
-            self._pace.begin([self._full_rps(live, seconds, patient=True) for _ in range(FIRST_CHECKS)])
+        if self._check_s <= MOST_CHECK_S:
+            self._pace.begin([self._checked_rps(live) for _ in range(FIRST_CHECKS)])
+
+    @property
+    def _check_s(self) -> float:
+        return max(CHECK_S, CHECKED_BATCHES * self.batch_s)
+
+    def _checked_rps(self, live: LiveServer) -> float:
+        return self._full_rps(live, self._check_s, patient=True)
 
     def _full_rps(self, live: LiveServer, seconds: float, *, patient: bool = False) -> float:
         """Good answers a second to clients enough to fill every batch."""

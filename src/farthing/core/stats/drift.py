@@ -43,7 +43,7 @@ class Drift:
         """Standard deviation of the logarithm of a speed between stages, ≥ 0; 0 of fewer than three stages."""
         if len(self.logs) < FEWEST_STAGES:
             return 0.0
-        return float(np.std([np.median(blocks) for blocks in self.logs.values()], ddof=1))
+        return float(np.std(self._medians(), ddof=1))
 
     def error(self) -> float:
         """Error of the logarithm of the mean speed over all stages, ≥ 0; 0 of fewer than three stages.
@@ -64,5 +64,8 @@ class Drift:
         """
         if len(self.logs) < FEWEST_STAGES or stage not in self.logs:
             return 1.0
-        mean = float(np.mean([np.median(blocks) for blocks in self.logs.values()]))
-        return exp(mean - float(np.median(self.logs[stage])))
+        return exp(float(np.mean(self._medians())) - float(np.median(self.logs[stage])))
+
+    def _medians(self) -> list[float]:
+        """Of the logarithms in each stage."""
+        return [float(np.median(blocks)) for blocks in self.logs.values()]
