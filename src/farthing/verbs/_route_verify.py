@@ -7,6 +7,7 @@ from pathlib import Path
 
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.routes import Route
+from farthing.core.search.holding import late_notes
 from farthing.errors import InputError
 from farthing.load.route_file import read_route
 from farthing.load.route_settings import RouteSettings
@@ -73,9 +74,7 @@ def _tail(plan: PlannedRate, proof: Proof) -> Check:
     if proof.fallen:
         outcome = "unproven"
         notes.append(f"the route fell back to its reference: {proof.fallen}")
-    answered = proof.measurement.metrics.get("answered_frac")
-    if answered is not None and answered.value < 1:
-        notes.append(f"{100 * (1 - answered.value):.1f} % of the requests were not answered in time")
+    notes += late_notes(proof.measurement)
     return Check(
         name=f"{bound.name} at {plan.rate_rps.value:.4g} requests/s",
         unit="ms",

@@ -27,7 +27,7 @@ from farthing.nouns import (
     percentile_name,
 )
 
-__all__ = ["TOLERANCE_FRAC", "Remeasured", "held", "yardsticks"]
+__all__ = ["TOLERANCE_FRAC", "Remeasured", "held", "late_notes", "yardsticks"]
 
 TOLERANCE_FRAC = 0.10
 """Service time and capacity may be so much worse than the plan's; better they may be by any amount."""
@@ -221,6 +221,14 @@ def _log_down(planned: Estimate) -> float:
     return math.log(planned.value / planned.lo) if planned.lo > 0 else math.log(2)
 
 
+def late_notes(server: Measurement) -> list[str]:
+    """What to say of requests that were not answered in time; empty when all were."""
+    answered = server.metrics.get("answered_frac")
+    if answered is None or answered.value >= 1:
+        return []
+    return [f"{100 * (1 - answered.value):.1f} % of the requests were not answered in time"]
+
+
 def _tail(plan: Plan, server: Measurement) -> Check:
     """Latency at the promised level under load; the plan's own figure is of that level or stays empty."""
     bound, level = plan.objective.latency, plan.objective.level
@@ -230,10 +238,8 @@ def _tail(plan: Plan, server: Measurement) -> Check:
     outcome: Outcome = "met"
     if bound is not None and seen.value > bound.ms:
         outcome = "unproven" if server.contended or seen.lo <= bound.ms else "not_met"
-    answered = server.metrics.get("answered_frac")
     notes = ["cores busy during the run"] if server.contended else []
-    if answered is not None and answered.value < 1:
-        notes.append(f"{100 * (1 - answered.value):.1f} % of the requests were not answered in time")
+    notes += late_notes(server)
     return Check(
         name=f"{percentile_name(level)} at the peak rate",
         unit="ms",
