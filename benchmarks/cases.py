@@ -92,12 +92,17 @@ _QUEUES: tuple[tuple[int, int, float, int], ...] = (
     (2, 16, 0.7, 2000), (2, 16, 0.8, 500), (4, 1, 0.8, 500), (4, 4, 0.6, 500), (4, 16, 0.8, 500),
 )  # fmt: skip
 """Workers, largest batch, rate over saturation, requests of a run."""
+_STALLS = ((1, 1, 0.5, 2000, 0.002), (1, 1, 0.1, 5000, 0.02))
+"""The same, and the share of services that take many times as long."""
 
 
-def _queue(body: Callable[..., Estimate], name: str, workers: int, batch: int, load: float, n: int) -> Case:
+def _queue(
+    body: Callable[..., Estimate], name: str, workers: int, batch: int, load: float, n: int, **more: float
+) -> Case:
+    said = "".join(f", {share:.1%} of services stalled" for share in more.values())
     return Case(
-        name=f"{name}/{workers} workers, batch {batch}, {load:.0%} of saturation, runs of {n}",
-        body=partial(body, workers=workers, batch=batch, load=load, n=n),
+        name=f"{name}/{workers} workers, batch {batch}, {load:.0%} of saturation, runs of {n}{said}",
+        body=partial(body, workers=workers, batch=batch, load=load, n=n, **more),
         alpha=1 - COVERAGE,
         slow=True,
     )
@@ -108,6 +113,7 @@ NULLS: tuple[Case, ...] = (
     Case(name="risk/conformal/100", body=partial(conformal_losses, n=100), alpha=0.1),
     Case(name="gate/bootstrap-t-f1/120", body=partial(f1_gate_passes, n=120, flips=0.1, allowed=None), slow=True),
     *(_queue(tail_misses, "queue/p99", *given) for given in _QUEUES),
+    *(_queue(tail_misses, "queue/p99", *given, stalls=share) for *given, share in _STALLS),
     *(_queue(rate_kept_misses, "queue/rate kept", *given) for given in ((1, 1, 0.8, 500), (2, 16, 0.8, 500))),
 )
 """At the null: the rate is an error rate, α what it must not exceed."""

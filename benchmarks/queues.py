@@ -6,7 +6,7 @@ import numpy as np
 
 from farthing.core.stats.intervals import quantile
 from farthing.core.traffic.batch_queue import latencies, saturation_rps
-from farthing.core.traffic.latency_rate import LatencyRate, latency_rates, tail_of
+from farthing.core.traffic.latency_rate import latency_rates, long_run, tail_of
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
 from simulations import rate as share
@@ -17,6 +17,7 @@ RUNS = 6
 """Runs behind one interval, as ``optimize`` proves a plan with."""
 LEVEL = 0.99
 SIGMA = 0.15
+STALL = 30.0
 TRUTH_RUNS, TRUTH_REQUESTS = 12, 400_000
 
 
@@ -26,9 +27,14 @@ def curve_of(batch: int) -> ServiceCurve:
     return ServiceCurve.exact(sizes=sizes, seconds=[0.005 + 0.005 * size for size in sizes], sigma=SIGMA)
 
 
-def _jitter(rng: np.random.Generator, n: int, drift: float) -> np.ndarray:
-    """Log-normal spread of service times; ``drift`` > 0 adds slow bursts, an AR(1) of 0.98 on their logarithm."""
+def _jitter(rng: np.random.Generator, n: int, drift: float, stalls: float) -> np.ndarray:
+    """Log-normal spread of service times; ``drift`` > 0 adds slow bursts, an AR(1) of 0.98 on their logarithm.
+
+    A share ``stalls`` of them takes ``STALL`` times as long: the machine did something else.
+    """
     free = SIGMA * rng.standard_normal(n) - SIGMA**2 / 2
+    if stalls:
+        free += np.log(STALL) * (rng.random(n) < stalls)
     if not drift:
         return np.exp(free)
     slow = np.empty(n)
@@ -41,35 +47,42 @@ def _jitter(rng: np.random.Generator, n: int, drift: float) -> np.ndarray:
 
 
 def _run(
-    rng: np.random.Generator, curve: ServiceCurve, rate_rps: float, n: int, workers: int, batch: int, drift: float
+    rng: np.random.Generator,
+    curve: ServiceCurve,
+    rate_rps: float,
+    n: int,
+    workers: int,
+    batch: int,
+    drift: float = 0.0,
+    stalls: float = 0.0,
 ) -> np.ndarray:
     arrivals = np.cumsum(rng.exponential(1 / rate_rps, n))
-    return latencies(arrivals, curve.by_size_s(batch), _jitter(rng, n, drift), workers, batch)
+    return latencies(arrivals, curve.by_size_s(batch), _jitter(rng, n, drift, stalls), workers, batch)
 
 
 def _truth_s(
-    rng: np.random.Generator, curve: ServiceCurve, rate: float, workers: int, batch: int, drift: float
+    rng: np.random.Generator,
+    curve: ServiceCurve,
+    rate: float,
+    workers: int,
+    batch: int,
+    drift: float = 0.0,
+    stalls: float = 0.0,
 ) -> float:
-    runs = (_run(rng, curve, rate, TRUTH_REQUESTS, workers, batch, drift) for _ in range(TRUTH_RUNS))
+    runs = (_run(rng, curve, rate, TRUTH_REQUESTS, workers, batch, drift, stalls) for _ in range(TRUTH_RUNS))
     return float(np.mean([np.quantile(run[TRUTH_REQUESTS // 10 :], LEVEL) for run in runs]))
 
 
-def _fits(
-    rng: np.random.Generator, repeats: int, *, workers: int, batch: int, load: float, n: int, drift: float
-) -> tuple[LatencyRate, float, float, list[list[tuple[float, float]]]]:
-    curve = curve_of(batch)
-    rate = load * saturation_rps(curve, instances=workers, max_batch=batch)
-    truth_s = _truth_s(rng, curve, rate, workers, batch, drift)
-    model = latency_rates(curve, instances=workers, max_batch=batch, percentiles=(LEVEL,), n=n, seed=1)[LEVEL]
-
-    def seen() -> tuple[float, float]:
-        return rate, tail_of(_run(rng, curve, rate, n, workers, batch, drift), LEVEL)
-
-    return model, rate, truth_s, [[seen() for _ in range(RUNS)] for _ in range(repeats)]
-
-
 def tail_misses(
-    rng: np.random.Generator, repeats: int, *, workers: int, batch: int, load: float, n: int, drift: float = 0.0
+    rng: np.random.Generator,
+    repeats: int,
+    *,
+    workers: int,
+    batch: int,
+    load: float,
+    n: int,
+    drift: float = 0.0,
+    stalls: float = 0.0,
 ) -> Estimate:
     """How often the interval of p99 from a few short runs misses the queue's long-run p99.
 
@@ -81,10 +94,19 @@ def tail_misses(
         load: Rate over saturation, in (0, 1).
         n: Requests of one run.
         drift: Standard deviation of slow bursts in the logarithm of service times.
+        stalls: Share of batches that take ``STALL`` times as long, of which the model knows nothing.
     """
-    model, rate, truth_s, fits = _fits(rng, repeats, workers=workers, batch=batch, load=load, n=n, drift=drift)
-    said = [model.latency(rate, model.fit(runs)) for runs in fits]
-    return share(sum(not e.lo <= 1000 * truth_s <= e.hi for e in said), repeats)
+    curve, rate = _at(workers, batch, load)
+    truth_ms = 1000 * _truth_s(rng, curve, rate, workers, batch, drift, stalls)
+    model = latency_rates(curve, instances=workers, max_batch=batch, percentiles=(0.5, LEVEL), n=n, seed=1)
+
+    def missed() -> bool:
+        runs = [_run(rng, curve, rate, n, workers, batch, drift, stalls) for _ in range(RUNS)]
+        slow = model[0.5].fit([(rate, tail_of(run, 0.5)) for run in runs])
+        said = long_run(model[LEVEL], rate, [tail_of(run, LEVEL) for run in runs], slow)
+        return not said.lo <= truth_ms <= said.hi
+
+    return share(sum(missed() for _ in range(repeats)), repeats)
 
 
 def rate_kept_misses(
@@ -94,9 +116,21 @@ def rate_kept_misses(
 
     Arguments as for :func:`tail_misses`.
     """
-    model, rate, truth_s, fits = _fits(rng, repeats, workers=workers, batch=batch, load=load, n=n, drift=0.0)
-    said = [model.kept(truth_s, model.fit(runs)) for runs in fits]
-    return share(sum(not e.lo <= rate <= e.hi for e in said), repeats)
+    curve, rate = _at(workers, batch, load)
+    truth_s = _truth_s(rng, curve, rate, workers, batch)
+    model = latency_rates(curve, instances=workers, max_batch=batch, percentiles=(LEVEL,), n=n, seed=1)[LEVEL]
+
+    def missed() -> bool:
+        runs = [(rate, tail_of(_run(rng, curve, rate, n, workers, batch), LEVEL)) for _ in range(RUNS)]
+        said = model.kept(truth_s, model.fit(runs))
+        return not said.lo <= rate <= said.hi
+
+    return share(sum(missed() for _ in range(repeats)), repeats)
+
+
+def _at(workers: int, batch: int, load: float) -> tuple[ServiceCurve, float]:
+    curve = curve_of(batch)
+    return curve, load * saturation_rps(curve, instances=workers, max_batch=batch)
 
 
 def order_statistics_misses(
@@ -108,6 +142,6 @@ def order_statistics_misses(
     """
     curve = curve_of(batch)
     rate = load * saturation_rps(curve, instances=workers, max_batch=batch)
-    truth_s = _truth_s(rng, curve, rate, workers, batch, 0.0)
-    said = [quantile(_run(rng, curve, rate, n, workers, batch, 0.0), LEVEL) for _ in range(repeats)]
+    truth_s = _truth_s(rng, curve, rate, workers, batch)
+    said = [quantile(_run(rng, curve, rate, n, workers, batch), LEVEL) for _ in range(repeats)]
     return share(sum(not e.lo <= truth_s <= e.hi for e in said), repeats)

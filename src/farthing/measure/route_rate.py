@@ -136,18 +136,19 @@ class _Shape:
         clients: That it answered fastest.
         full_rps: How fast.
         easy_rps: A rate at which next to nobody waits.
-        easy_s: The promised percentile there, infinite where too few were answered.
+        easy: The run there.
     """
 
     curve: ServiceCurve
     clients: int
     full_rps: float
     easy_rps: float
-    easy_s: float
+    easy: RunSeen
 
     def aside_s(self, rate: LatencyRate, bound_s: float) -> float:
         """What a request waits for beside the queue: at the easy rate, less what the curve expects there."""
-        found = self.easy_s - rate.latency_s(self.easy_rps, 0.0) if math.isfinite(self.easy_s) else 0.0
+        easy_s = self.easy.tail_s(rate.percentile)
+        found = easy_s - rate.latency_s(self.easy_rps, 0.0) if math.isfinite(easy_s) else 0.0
         return min(max(0.0, found), MOST_ASIDE * bound_s)
 
 
@@ -169,7 +170,7 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
     if kept is None or fallen:
         return _none(load, kept, shape, busy, fallen)
     first = rate = kept.value / sustained.HEADROOM
-    aside_s = shape.aside_s(rates[load.bound.percentile], load.bound.ms / 1000)
+    aside_s = {level: shape.aside_s(curve, load.bound.ms / 1000) for level, curve in rates.items()}
     for k in range(sustained.TRIES):
         proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates, aside_s)
         hi_ms = proof.latency(load.bound).hi
@@ -239,7 +240,7 @@ def _shape(load: RouteLoad, server: RouteServer) -> _Shape:
     easy, whole = load.run(server, easy_rps, n, "easy", 0)
     curve = served_curve(closed, spread(whole.latency_ms))
     clients, full_rps = max(closed.items(), key=lambda pair: pair[1])
-    return _Shape(curve=curve, clients=clients, full_rps=full_rps, easy_rps=easy_rps, easy_s=easy.tail_s(level))
+    return _Shape(curve=curve, clients=clients, full_rps=full_rps, easy_rps=easy_rps, easy=easy)
 
 
 def _looked_for(load: RouteLoad, server: RouteServer, shape: _Shape) -> tuple[float, int]:
@@ -308,7 +309,7 @@ def prove_rate(
     clients: int,
     stage: str,
     rates: Mapping[float, LatencyRate] | None = None,
-    aside_s: float = 0.0,
+    aside_s: Mapping[float, float] | None = None,
 ) -> Proof:
     """The Server scenario at one rate on a server of its own, started as users start it.
 
@@ -319,7 +320,7 @@ def prove_rate(
         clients: That never rest, for the capacity; they also warm the server up.
         stage: Of the work, for the seeds.
         rates: Latency by rate of the route at each level, for runs of ``n`` requests; None to take it from this server.
-        aside_s: What a request waits for beside the queue at the promised level, ≥ 0.
+        aside_s: What a request waits for beside the queue at each level, ≥ 0; 0 where a level is missing.
     """
     began, runs = datetime.now(UTC), load.settings.proof_runs
     seen: list[RunSeen] = []
@@ -331,8 +332,7 @@ def prove_rate(
             seen.append(load.run(server, rate_rps, n, stage, k)[0])
         fallen = _fallen(server)
     seconds = (datetime.now(UTC) - began).total_seconds()
-    aside = {load.bound.percentile: aside_s}
-    found = as_measurement(seen, rates, load.candidate, hardware=load.hardware, seconds=seconds, aside_s=aside)
+    found = as_measurement(seen, rates, load.candidate, hardware=load.hardware, seconds=seconds, aside_s=aside_s)
     tail = found.latency(load.bound.percentile).value
     load.tell("proving", runs, runs, f"{load.bound.name} {'unbounded' if tail >= NEVER_MS else f'{tail:.1f} ms'}")
     return Proof(measurement=found, runs=runs, requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from farthing.core.traffic.batch_queue import p_latency, saturation_rps, simulated, sla_rps
 from farthing.core.traffic.latency_rate import (
@@ -14,6 +16,7 @@ from farthing.core.traffic.latency_rate import (
     after_warm_up,
     latency_rates,
     least_requests_of_run,
+    long_run,
     requests_of_run,
     tail_of,
 )
@@ -34,8 +37,11 @@ def p99(rates: dict[float, LatencyRate]) -> LatencyRate:
 
 
 def runs_at(rate: float, k: int, seed: int, curve: ServiceCurve = CURVE) -> list[tuple[float, float]]:
-    runs = next(simulated(curve, np.array([rate]), runs=k, n=N, instances=2, max_batch=8, seed=seed))
-    return [(rate, tail_of(run, 0.99)) for run in runs]
+    return [(rate, tail_of(run, 0.99)) for run in latencies_at(rate, k, seed, curve)]
+
+
+def latencies_at(rate: float, k: int, seed: int, curve: ServiceCurve = CURVE) -> Sequence[NDArray[np.float64]]:
+    return next(simulated(curve, np.array([rate]), runs=k, n=N, instances=2, max_batch=8, seed=seed))
 
 
 def test_the_steady_curve_is_the_queue_models(p99: LatencyRate) -> None:
@@ -146,3 +152,44 @@ def test_the_slowness_behind_a_percentile_at_a_rate(p99: LatencyRate, slowness: 
 def test_an_endless_percentile_is_that_of_a_replica_without_rest(p99: LatencyRate) -> None:
     rate = 0.5 * p99.saturation_rps
     assert p99.slowness_at(rate, math.inf) == pytest.approx(math.log(MOST_UTILISATION / 0.5), abs=2e-3)
+
+
+def test_at_their_own_rate_the_long_run_is_that_of_the_runs(rates: dict[float, LatencyRate]) -> None:
+    """Here the median tells how busy the queue is, the tail how late its latest are."""
+    rate = 0.8 * rates[0.99].saturation_rps
+    seen = latencies_at(rate, 40, seed=4)
+    slow = rates[0.5].fit([(rate, tail_of(run, 0.5)) for run in seen])
+    found = long_run(rates[0.99], rate, [tail_of(run, 0.99) for run in seen], slow)
+    assert found.value == pytest.approx(1000 * rates[0.99].latency_s(rate, 0.0), rel=0.04)
+    assert found.lo < found.value < found.hi
+
+
+def test_stalls_of_a_machine_are_no_queue_that_never_rests(rates: dict[float, LatencyRate]) -> None:
+    """One request in fifty waits for 2 s whatever the queue does: their tail is 2 s, the median is what it was."""
+    rate = 0.3 * rates[0.99].saturation_rps
+    seen = [np.where(np.arange(N) % 50 == 0, 2.0, run) for run in latencies_at(rate, 6, seed=5)]
+    tails = [tail_of(run, 0.99) for run in seen]
+    slow = rates[0.5].fit([(rate, tail_of(run, 0.5)) for run in seen])
+    assert long_run(rates[0.99], rate, tails, slow).value == pytest.approx(2000, rel=0.1)
+    assert rates[0.99].latency(rate, rates[0.99].fit([(rate, s) for s in tails])).value == math.inf
+
+
+def test_what_is_waited_for_beside_the_queue_is_no_longer_in_a_long_run(rates: dict[float, LatencyRate]) -> None:
+    rate = 0.8 * rates[0.99].saturation_rps
+    slow = rates[0.5].fit([(rate, rates[0.5].latency_s(rate, 0.0))] * 3)
+    alone = long_run(rates[0.99], rate, [0.1, 0.1, 0.1], slow)
+    beside = long_run(rates[0.99], rate, [0.15, 0.15, 0.15], slow, 0.05)
+    assert beside.value == pytest.approx(alone.value + 50)
+    assert alone.value > 100
+
+
+def test_a_run_with_too_few_answers_or_a_median_of_no_rest_has_no_upper_end(rates: dict[float, LatencyRate]) -> None:
+    rate = 0.5 * rates[0.99].saturation_rps
+    slow = rates[0.5].fit([(rate, rates[0.5].latency_s(rate, 0.0))] * 3)
+    lost = long_run(rates[0.99], rate, [0.1, math.inf, 0.1], slow)
+    assert lost.lo == pytest.approx(100, rel=0.1)
+    assert lost.value == lost.hi == math.inf
+    never = rates[0.5].fit([(rate, 100.0)] * 3)
+    assert long_run(rates[0.99], rate, [100.0] * 3, never).lo == math.inf
+    with pytest.raises(ValueError, match="2 percentiles of 3 runs"):
+        long_run(rates[0.99], rate, [0.1, 0.1], slow)

@@ -11,8 +11,17 @@ queue model. With service times ``e^f`` times those of the measured curve, the m
 
 since time scales with the service; ``M`` comes from simulation. ``f`` is where the mean over runs of
 ``log q − g(f, r)`` is zero (solving each run for its own ``f`` would be biased, since ``g`` is convex); Student's t
-over these independent residuals holds what the runs differ in: arrivals, and the machine. The long-run percentile at a
-rate, and the highest rate that keeps a bound, follow by the steady curve ``P`` in the place of ``M``.
+over these independent residuals holds what the runs differ in: arrivals, and the machine. The highest rate that keeps
+a bound, and the long-run percentile at another rate, follow by the steady curve ``P`` in the place of ``M``.
+
+At the rate of the runs themselves the model is asked for less (:func:`long_run`): the percentile is the runs' own, and
+only by what factor a long run's is higher than one of their length,
+
+    d(f) = P(r · e^f / saturation) − M(r · e^f / saturation)
+
+is the model's, at the ``f`` that the runs' *medians* show. A machine that stops for milliseconds now and then lengthens
+the tail of a model that answers in microseconds a hundredfold and leaves its median where it was; read as a queue,
+such a tail would be one that never rests.
 """
 
 from __future__ import annotations
@@ -25,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.batch_queue import saturation_rps, simulated
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
@@ -37,6 +47,7 @@ __all__ = [
     "after_warm_up",
     "latency_rates",
     "least_requests_of_run",
+    "long_run",
     "requests_of_run",
     "tail_of",
 ]
@@ -51,6 +62,7 @@ _UTILISATIONS = np.concatenate([np.linspace(0.02, 0.7, 14), np.linspace(0.73, 0.
 _REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 12, 8, 1_200_000
 _MOST_QUICKER, _MOST_SLOWER = math.log(4.0), math.log(64.0)
 _SLOWNESS_STEP = 1e-4
+_SLOPE_STEP = 0.02
 _GRID = np.linspace(-_MOST_QUICKER, _MOST_SLOWER, 3201)
 _FEWEST_BEYOND = 1.0
 _LEAST_FRAC = 0.35
@@ -182,6 +194,19 @@ class LatencyRate:
             return math.inf
         return math.exp(slowness + float(np.interp(load, steady, self.steady_log_s)))
 
+    def longer(self, rate_rps: float, slowness: float) -> float:
+        """Logarithm of the long-run percentile over that of a run; infinite where no long run is worked out.
+
+        Args:
+            rate_rps: > 0.
+            slowness: As :meth:`slowness_at` gives it.
+        """
+        long_s = self.latency_s(rate_rps, slowness)
+        if math.isinf(long_s):
+            return math.inf
+        load = rate_rps * math.exp(slowness) / self.saturation_rps
+        return math.log(long_s) - slowness - float(self._run_at(np.array([load]))[0])
+
     def slowness_at(self, rate_rps: float, latency_s: float) -> float:
         """Slowness at which the long-run percentile at a rate is a given one, within what is tried at all.
 
@@ -251,6 +276,51 @@ class LatencyRate:
         rise = (self.run_log_s[-1] - self.run_log_s[-2]) / (_UTILISATIONS[-1] - _UTILISATIONS[-2])
         beyond: Floats = np.maximum(loads - _UTILISATIONS[-1], 0.0) * max(rise, 0.0)
         return found + beyond
+
+
+def long_run(
+    rate: LatencyRate, rate_rps: float, tails_s: Sequence[float], slow: Slowness, aside_s: float = 0.0
+) -> Estimate:
+    """Long-run percentile in ms at the rate of some runs: theirs, times what a long run's is of one of that length.
+
+    Student's t over the logarithms of what the runs say one by one, each with its own slowness to first order.
+
+    Args:
+        rate: Latency by rate at that level, of runs of that length.
+        rate_rps: Of all runs, > 0.
+        tails_s: Their percentiles in seconds, > 0; infinite where too few were answered, then the upper end is too.
+        slow: As many runs' slowness by their medians.
+        aside_s: What a request waits for beside the queue at that level, ≥ 0: it does not grow with the run.
+
+    Returns:
+        With infinite ends where, as slow as that, no long run is worked out.
+
+    Raises:
+        ValueError: when there are not as many as in ``slow``.
+    """
+    if len(tails_s) != len(slow.by_run):
+        raise ValueError(f"{len(tails_s)} percentiles of {len(slow.by_run)} runs")
+    seen = np.array(tails_s)
+    lower, more, upper = (rate.longer(rate_rps, f) for f in (slow.lo, slow.value, slow.hi))
+    steps = [rate.longer(rate_rps, slow.value + way * _SLOPE_STEP) for way in (-1, 1)]
+    if not np.isfinite(seen).all() or math.isinf(more):
+        lo, value, hi = float(seen.min()) * math.exp(lower), math.inf, math.inf
+    else:
+        slope = (steps[1] - steps[0]) / (2 * _SLOPE_STEP) if math.isfinite(steps[1]) else 0.0
+        by_run = more + slope * (np.array(slow.by_run) - slow.value)
+        aside = np.minimum(seen, aside_s)
+        found = mean_t(np.log(aside + (seen - aside) * np.exp(by_run)))
+        lo, value = math.exp(found.lo), math.exp(found.value)
+        hi = math.inf if math.isinf(upper) else math.exp(found.hi)
+    return Estimate(
+        value=1000 * value,
+        lo=1000 * lo,
+        hi=1000 * hi,
+        n=seen.size,
+        method=f"percentiles of {seen.size} runs of {rate.n:,} requests, each with its own seed, made long by the "
+        "latency–rate curve, t",
+        confidence=slow.confidence,
+    )
 
 
 def latency_rates(
