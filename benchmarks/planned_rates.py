@@ -35,7 +35,7 @@ from farthing.load.route_settings import RouteSettings
 from farthing.load.schema import kind_of
 from farthing.load.serve_file import as_name
 from farthing.load.serving import served_models
-from farthing.measure.hardware import usable_cpus
+from farthing.machine.hardware import usable_cpus
 from farthing.measure.live_server import LiveServer, LoadedRun
 from farthing.nouns import Estimate, LatencyBound
 from farthing.store.artefacts import check_artefact

@@ -54,7 +54,7 @@ def as_onnx(module: Any, example: Sequence[Any], path: Path, names: Sequence[str
     """Export with a free batch, and free lengths of whole numbers, as PyTorch's documentation shows it."""
     import torch
 
-    from farthing.models.offline import quiet
+    from farthing.machine.offline import quiet
 
     free = [{0: "batch", 1: "length"} if not t.is_floating_point() and t.ndim == 2 else {0: "batch"} for t in example]
     with quiet(), torch.no_grad():

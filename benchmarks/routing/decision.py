@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, Tier
 from farthing.core.route.served import Place, RoutedModel
 from farthing.core.stats.intervals import mean_t
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.nouns import Candidate, Estimate, ServedModel, Verdict
 from farthing.serve.protocol.route_words import header_lines, parameters_of
 from farthing.serve.requests import Answer, Problem, Request

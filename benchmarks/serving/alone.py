@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import FarthingError
+from farthing.machine.offline import muted
 from farthing.models.batch_check import MARGINS, Margin, distances
-from farthing.models.offline import muted
 from farthing.pipelines.made_up import GUESSES, random_tensors
 from farthing.plugins import find
 from farthing.serve.protocol.dtypes import datatype_of

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 from transformers.utils import logging
 
-from farthing.models.isa import has_bf16
+from farthing.machine.isa import has_bf16
 
 __all__ = [
     "MAX_LENGTH",

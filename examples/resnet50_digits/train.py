@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from farthing.models.isa import has_bf16
+from farthing.machine.isa import has_bf16
 
 HERE = Path(__file__).parent
 SIDE = 64

@@ -20,7 +20,7 @@ from sybil import Example
 
 from farthing.cli import _RUN_KEYS, cli
 from farthing.load.workload import workload_of
-from farthing.measure.hardware import this_machine
+from farthing.machine.hardware import this_machine
 from farthing.verbs._market import market_of
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from farthing.engines import openvino as room
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.engines.openvino import OpenVino
 from farthing.errors import EngineError
-from farthing.models.isa import has_bf16
+from farthing.machine.isa import has_bf16
 
 
 def load(path: Path, precision="fp32", device="cpu", **options):

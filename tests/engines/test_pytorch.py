@@ -11,7 +11,7 @@ from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.engines.pytorch import PyTorch
 from farthing.engines.torch_compile import TorchCompile
 from farthing.errors import EngineError, InputError, ModelError, TrustError
-from farthing.models.isa import has_bf16
+from farthing.machine.isa import has_bf16
 
 
 def load(path: Path, precision="fp32", device="cpu", engine=PyTorch, **options):

@@ -17,9 +17,9 @@ from farthing.core.stats.drift import Drift
 from farthing.core.traffic.batch_queue import simulated
 from farthing.core.traffic.latency_rate import requests_of_run
 from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import this_machine
 from farthing.measure import as_planned
-from farthing.measure.clock import MonotonicClock
-from farthing.measure.hardware import this_machine
 from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
 from farthing.measure.state import RunState, findings_of
 from farthing.measure.under_load import rates_of, seed_of

@@ -17,8 +17,8 @@ from farthing.errors import (
     MeasureError,
     ModelError,
 )
+from farthing.machine.hardware import usable_cpus
 from farthing.measure.builder import build, build_variant, resolve
-from farthing.measure.hardware import usable_cpus
 from farthing.measure.replica import Replica
 from farthing.nouns import Candidate, Dataset, ModelRef, PipelineSpec
 

@@ -195,7 +195,7 @@ def test_the_child_reads_the_same(convolution: str, tmp_path: Path) -> None:
 
 def test_the_parent_does_not_import_onnx() -> None:
     code = (
-        "import sys, farthing.measure.graph_reader, farthing.measure.peaks, farthing.measure.operators;"
+        "import sys, farthing.measure.graph_reader, farthing.machine.peaks, farthing.measure.operators;"
         "print({'onnx', 'onnxruntime', 'openvino', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from farthing.measure import hardware
+from farthing.machine import hardware
 
 
 def group(tmp_path: Path, line: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -68,7 +68,7 @@ def test_affinity_is_respected() -> None:
     script = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from farthing.measure.hardware import this_machine
+from farthing.machine.hardware import this_machine
 print(this_machine().vcpus)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -94,7 +94,7 @@ def test_the_fingerprint_is_of_facts_not_of_names() -> None:
 def test_versions_are_told_without_imports() -> None:
     script = """
 import sys
-from farthing.measure.hardware import versions
+from farthing.machine.hardware import versions
 print("onnx" in versions(), "onnx" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 
 from farthing.errors import MeasureError
-from farthing.measure import peaks
-from farthing.measure.peak_kernels import kernels
-from farthing.measure.peaks import last_level_cache_bytes, machine_peaks
+from farthing.machine import peaks
+from farthing.machine.peak_kernels import kernels
+from farthing.machine.peaks import last_level_cache_bytes, machine_peaks
 
 
 @pytest.mark.parametrize("int8", [False, True])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from farthing.measure.canary import Canary
+from farthing.machine.canary import Canary
+from farthing.machine.hardware import usable_cpus
+from farthing.machine.quiet import LOOK_S, MachineLook, look_at_machine
 from farthing.measure.contention import ContentionCount
-from farthing.measure.hardware import usable_cpus
-from farthing.measure.quiet import LOOK_S, MachineLook, look_at_machine
 from farthing.measure.scenarios import Reading
 from farthing.nouns import Contention
 from farthing.testing import FakeClock

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from farthing.machine.canary import RUNS, Canary
+from farthing.machine.watched import watched
 from farthing.measure import scenarios
-from farthing.measure.canary import RUNS, Canary
 from farthing.measure.replica import Block, Replica, ServerRun
 from farthing.measure.scenarios import Reading
-from farthing.measure.watching import watched
 from farthing.nouns import Candidate
 from farthing.testing import FakeClock
 

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from end_points import answering
 from farthing.core.route.answers import NO_CLASS
 from farthing.errors import DataError, InputError, MeasureError
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.measure.score_time import seconds_of
 from farthing.measure.tier_answers import RunSettings, run_local_tiers

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from farthing.core.search.holding import held
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import this_machine
 from farthing.measure import verification
-from farthing.measure.clock import MonotonicClock
-from farthing.measure.hardware import this_machine
 from farthing.measure.open_loop import RunSeen
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import (

@@ -229,7 +229,7 @@ def test_peak_memory_is_the_child_s_own(dataset: Dataset, tmp_path: Path) -> Non
 def test_the_parent_stays_light() -> None:
     script = """
     import sys
-    import farthing.measure.builder, farthing.measure.hardware, farthing.measure.replica, farthing.measure.scenarios
+    import farthing.measure.builder, farthing.machine.hardware, farthing.measure.replica, farthing.measure.scenarios
     heavy = ("altair", "duckdb", "nncf", "onnx", "onnxruntime", "openvino", "pyarrow", "torch", "transformers")
     print([m for m in heavy if m in sys.modules])
     """

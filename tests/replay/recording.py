@@ -20,8 +20,9 @@ import farthing as ft
 from farthing.codec import from_plain, to_plain
 from farthing.core.search.assemble import Market, assemble
 from farthing.load.schema import stamp
-from farthing.measure import campaign, hardware
-from farthing.measure.clock import MonotonicClock
+from farthing.machine import hardware
+from farthing.machine.clock import MonotonicClock
+from farthing.measure import campaign
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Hardware, Plan, Provenance, Splits, Workload
 from farthing.store import journal

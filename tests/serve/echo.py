@@ -7,7 +7,7 @@ import time
 
 from echo_models import EchoQueue, FewModels, echo_model
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.nouns import TensorSpec
 from farthing.serve.protocol.dtypes import DATATYPES
 from farthing.serve.requests import Answer, Problem, Request

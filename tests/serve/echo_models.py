@@ -15,7 +15,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.nouns import Candidate, PipelineSpec, Precision, TensorSpec
 from farthing.serve.http.door import HttpServer
 from farthing.serve.limits import Limits

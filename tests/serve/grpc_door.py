@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from echo import Recorder, SomeModels, late_models
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
 from farthing.serve.grpc.messages import INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits

@@ -15,7 +15,7 @@ import pytest
 from driving import ask, fake, pooled, run
 from echo_models import echo_model
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.nouns import PipelineSpec
 from farthing.pipelines.made_up import GUESSES, random_tensors
 from farthing.plugins import find

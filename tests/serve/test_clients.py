@@ -17,7 +17,7 @@ import pytest
 import uvloop
 from echo import Recorder, SomeModels, late_model, late_models
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
 from farthing.serve.http.door import HttpServer
 from farthing.serve.limits import Limits

@@ -26,7 +26,7 @@ from grpc_door import (
     with_wish,
 )
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
 from farthing.serve.grpc.messages import INFERENCE_SERVICE, message
 from farthing.serve.protocol.dtypes import DATATYPES, raw_array, raw_bytes

@@ -29,7 +29,7 @@ from grpc_door import (
 )
 
 from farthing.errors import InputError
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer, server_credentials
 from farthing.serve.grpc.messages import HEALTH_SERVICE, INFERENCE_SERVICE, message
 from farthing.serve.limits import Limits

@@ -32,7 +32,7 @@ from grpc_door import (
     with_wish,
 )
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.calls import Caller, Calls
 from farthing.serve.grpc.messages import METHODS
 from farthing.serve.protocol.dtypes import DATATYPES, raw_array

@@ -17,7 +17,7 @@ from echo_models import FewModels, Reader, Running, ask, echo_model, image_model
 from grpc_door import LIMITS, Door, fp32
 
 from farthing.errors import InputError
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys

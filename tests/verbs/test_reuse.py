@@ -19,7 +19,7 @@ import farthing as ft
 from farthing.errors import StoreError
 from farthing.load.splits import make_splits
 from farthing.load.workload import asked_again
-from farthing.measure.hardware import versions
+from farthing.machine.hardware import versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Workload
 from farthing.store.artefacts import check_artefact

@@ -17,7 +17,7 @@ from farthing.engines.cuda_memory import used_bytes
 from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.operator_times import Event, operator_times
 from farthing.errors import EngineError, ModelError
-from farthing.models.offline import go_offline
+from farthing.machine.offline import go_offline
 from farthing.models.onnx_files import check_external_data, model_file, tensor_names
 from farthing.models.precision import file_precision
 from farthing.nouns import OperatorTime, Precision, TensorSpec

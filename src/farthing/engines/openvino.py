@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from farthing.engines.operator_times import Event, operator_times
 from farthing.errors import EngineError
-from farthing.models.isa import has_bf16
-from farthing.models.offline import go_offline
+from farthing.machine.isa import has_bf16
+from farthing.machine.offline import go_offline
 from farthing.models.onnx_files import check_external_data, model_file
 from farthing.nouns import OperatorTime, Precision, TensorSpec
 from farthing.ports import Feeds

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from farthing.engines.operator_times import Event, operator_times
 from farthing.errors import EngineError, TrustError
+from farthing.machine.isa import has_bf16
+from farthing.machine.offline import go_offline
 from farthing.models.built_here import check_built_here
-from farthing.models.isa import has_bf16
-from farthing.models.offline import go_offline
 from farthing.models.torch_code import PROGRAM, ModuleSignature, as_flat, read_signature, user_module
 from farthing.nouns import OperatorTime, Precision, TensorSpec
 from farthing.ports import Feeds

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from farthing.errors import StoreError
-from farthing.measure.clock import MonotonicClock
-from farthing.models.lifeline import end_with_parent
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.lifeline import end_with_parent
 from farthing.ports import Clock
 
 __all__ = ["Line", "answer_commands"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from farthing.codec import from_plain, to_plain
-from farthing.measure.clock import MonotonicClock
-from farthing.measure.hardware import usable_cpus
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import usable_cpus
 from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Artefact, Dataset, ModelRef, PipelineSpec, TensorSpec
 from farthing.ports import Clock, Feeds

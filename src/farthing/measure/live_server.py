@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from farthing.codec import to_plain
 from farthing.errors import MeasureError
-from farthing.measure.clock import MonotonicClock
-from farthing.measure.hardware import usable_cpus
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import usable_cpus
+from farthing.machine.offline import QUIET
 from farthing.measure.load_generator import POOL
 from farthing.measure.wire import Child, ask, end
-from farthing.models.offline import QUIET
 from farthing.nouns import Dataset
 from farthing.ports import Clock
 
@@ -39,7 +39,7 @@ _GENERATOR_MIB = 4096.0
 _NEEDED = ("httptools", "orjson")
 _READY = re.compile(r"^ready: http://127\.0\.0\.1:(\d+)", re.MULTILINE)
 _PROGRAM = (
-    "import os, sys; from farthing.models.lifeline import end_with_parent; end_with_parent(int(sys.argv.pop(1))); "
+    "import os, sys; from farthing.machine.lifeline import end_with_parent; end_with_parent(int(sys.argv.pop(1))); "
     "from farthing.cli import main; sys.argv[0] = 'farthing'; main()"
 )
 

@@ -25,7 +25,7 @@ from farthing.core.route.chat import DEFAULT_PROMPT, chat_document, class_index,
 from farthing.core.route.token_usage import TokenUsage, token_usage
 from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, InputError
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.measure.patient_requests import Patient
 from farthing.nouns import Dataset, Estimate
 from farthing.pipelines.payloads import read

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import MeasureError
+from farthing.machine.clock import MonotonicClock
 from farthing.measure.array_files import joined
-from farthing.measure.clock import MonotonicClock
 from farthing.measure.schedule import Schedule
 from farthing.measure.wire import Child, ask, end
 from farthing.models.batch_check import Batching
@@ -146,7 +146,7 @@ class Replica:
             pipeline: From payloads to tensors.
             dataset: Payloads.
             options: For the engine.
-            cpus: At least instances × threads of them, see :func:`farthing.measure.hardware.usable_cpus`.
+            cpus: At least instances × threads of them, see :func:`farthing.machine.hardware.usable_cpus`.
             memory_limit_mib: Of the whole replica, resident.
             start_timeout_s: From process start to ready.
             run_dir: For logs, schedules and answers.

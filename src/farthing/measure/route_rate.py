@@ -20,13 +20,13 @@ from farthing.core.search.sustained import EASY_FRAC
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps, sla_rps
 from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.machine.canary import Canary
+from farthing.machine.watched import watched
 from farthing.measure.as_planned import repeatable
-from farthing.measure.canary import Canary
 from farthing.measure.live_server import LoadedRun
 from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, requests_at, seen_of
 from farthing.measure.served_path import CLOSED_S
 from farthing.measure.under_load import seed_of
-from farthing.measure.watching import watched
 from farthing.measure.workbench import Settings
 from farthing.nouns import NEVER_MS, Candidate, Estimate, LatencyBound, Measurement
 from farthing.ports import Progress

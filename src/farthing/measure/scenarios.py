@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.stats.intervals import mean_t, quantile
-from farthing.measure.canary import Canary
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.canary import Canary
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.watched import Watched, watched
 from farthing.measure.open_loop import RunSeen, levels_of, seen_of
 from farthing.measure.replica import Block, Replica
-from farthing.measure.watching import Watched, watched
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 from farthing.ports import Clock
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from farthing.codec import to_plain
 from farthing.core.stats.pace import SLOWER, Pace
 from farthing.load.schema import stamp
-from farthing.measure.hardware import usable_cpus
+from farthing.machine.hardware import usable_cpus
+from farthing.machine.watched import watched
 from farthing.measure.live_server import LiveServer, LoadedRun
 from farthing.measure.open_loop import RunSeen, levels_of, seen_of
-from farthing.measure.watching import watched
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, ServedModel
 from farthing.store.documents import write_json

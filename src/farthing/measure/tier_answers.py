@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from farthing.core.route.answers import TierAnswers, answers_of
 from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, FarthingError
-from farthing.measure.canary import Canary
-from farthing.measure.hardware import usable_cpus
+from farthing.machine.canary import Canary
+from farthing.machine.hardware import usable_cpus
 from farthing.measure.replica import Replica
 from farthing.nouns import Dataset, Estimate, PipelineSpec, ServedModel
 from farthing.ports import Progress

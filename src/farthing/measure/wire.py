@@ -20,8 +20,8 @@ from typing import Any
 
 from farthing import errors
 from farthing.errors import CandidateCrashed, CandidateOutOfMemory, CandidateTimeout, FarthingError, MeasureError
-from farthing.measure.clock import MonotonicClock
-from farthing.models.offline import child_environment
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.offline import child_environment
 from farthing.ports import Clock
 from farthing.store.documents import full_disk
 

@@ -20,11 +20,11 @@ from farthing.core.search.findings import Facts
 from farthing.core.stats.drift import Drift
 from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
+from farthing.machine.canary import Canary
+from farthing.machine.hardware import usable_cpus
 from farthing.measure import builder, scenarios
-from farthing.measure.canary import Canary
 from farthing.measure.contention import ContentionCount
 from farthing.measure.exported import ARTEFACTS, Resolved, free_folder
-from farthing.measure.hardware import usable_cpus
 from farthing.measure.open_loop import RunSeen, levels_of
 from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from farthing.errors import EngineError
-from farthing.models.isa import has_int8_dot
-from farthing.models.offline import go_offline, quiet
+from farthing.machine.isa import has_int8_dot
+from farthing.machine.offline import go_offline, quiet
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
 from farthing.variants.calibration import describe, full_precision, onnx_of, quantizable

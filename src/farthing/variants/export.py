@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import ModelError
+from farthing.machine.offline import go_offline, quiet
 from farthing.models.answers import answer_of
 from farthing.models.built_here import remember_built_here
 from farthing.models.graph_content import graph_content
-from farthing.models.offline import go_offline, quiet
 from farthing.models.onnx_files import check_external_data, check_onnx, input_specs, model_file
 from farthing.models.torch_code import PROGRAM, ModuleSignature, as_flat, input_hint, named_answers, user_module
 from farthing.nouns import ModelRef, TensorSpec

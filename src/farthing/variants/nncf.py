@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from farthing.errors import EngineError
-from farthing.models.isa import has_int8_dot
-from farthing.models.offline import go_offline, quiet
+from farthing.machine.isa import has_int8_dot
+from farthing.machine.offline import go_offline, quiet
 from farthing.models.onnx_files import GraphSummary
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import EngineError
-from farthing.models.isa import has_int8_dot
-from farthing.models.offline import go_offline, quiet
+from farthing.machine.isa import has_int8_dot
+from farthing.machine.offline import go_offline, quiet
 from farthing.nouns import Artefact, ModelRef, Precision
 from farthing.ports import Feeds
 from farthing.variants.calibration import calibration_feeds, describe, full_precision, onnx_of, quantizable

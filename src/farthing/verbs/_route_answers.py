@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.nouns import Dataset
 from farthing.ports import Progress

@@ -22,7 +22,7 @@ from farthing.errors import DataError, InputError
 from farthing.load.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route_requests import fingerprint_of_text
 from farthing.load.route_settings import RouteSettings
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.measure.score_time import seconds_of
 from farthing.models.embedders import Embedder, open_embedder
 from farthing.verbs._route_prices import offer_named, usd_per_core_s

@@ -17,8 +17,8 @@ from farthing.load.route_requests import read_requests
 from farthing.load.route_settings import RouteSettings
 from farthing.load.serving import served_models
 from farthing.load.tables import read_table
-from farthing.measure.canary import Canary
-from farthing.measure.hardware import fingerprint, this_machine, usable_cpus
+from farthing.machine.canary import Canary
+from farthing.machine.hardware import fingerprint, this_machine, usable_cpus
 from farthing.measure.live_server import LiveServer, missing
 from farthing.measure.route_rate import RouteLoad, RouteServer, plan_rate
 from farthing.measure.workbench import Settings

@@ -32,8 +32,8 @@ from farthing.load.route_settings import RouteSettings
 from farthing.load.serve_file import read_wishes
 from farthing.load.serving import served_models
 from farthing.load.tiers import SERVED_KEYS, NamedTier
-from farthing.measure.clock import MonotonicClock
-from farthing.measure.hardware import usable_cpus
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import usable_cpus
 from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier
 from farthing.measure.score_time import seconds_of
 from farthing.measure.tier_answers import LocalRun, RunSettings, run_local_tiers

@@ -14,12 +14,12 @@ from farthing.core.search.assemble import Market
 from farthing.errors import EngineMissingError
 from farthing.load.content import changes, content_of, without_paths
 from farthing.load.splits import make_splits
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import fingerprint, this_machine, usable_cpus, versions
+from farthing.machine.quiet import look_at_machine
 from farthing.measure.builder import module_digest
 from farthing.measure.child import peak_memory_mib
-from farthing.measure.clock import MonotonicClock
 from farthing.measure.first_sample import check_first_sample
-from farthing.measure.hardware import fingerprint, this_machine, usable_cpus, versions
-from farthing.measure.quiet import look_at_machine
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
 from farthing.plugins import find, plugin_versions

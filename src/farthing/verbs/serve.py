@@ -15,8 +15,8 @@ from farthing.load.prices import find_offer, load_offers
 from farthing.load.serve_file import read_wishes
 from farthing.load.serving import served_models
 from farthing.load.units import duration_ms, memory_mib
-from farthing.measure.clock import MonotonicClock
-from farthing.measure.hardware import this_machine, usable_cpus
+from farthing.machine.clock import MonotonicClock
+from farthing.machine.hardware import this_machine, usable_cpus
 from farthing.serve.settings import ServerSettings, read_token
 from farthing.store.artefacts import check_artefact
 

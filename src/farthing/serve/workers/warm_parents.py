@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from farthing.errors import EngineError
-from farthing.models.offline import child_environment
+from farthing.machine.offline import child_environment
 
 __all__ = ["Forked", "WarmParent", "WarmParents"]
 

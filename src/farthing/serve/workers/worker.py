@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import DataError, FarthingError
+from farthing.machine.offline import muted
 from farthing.models.batch_check import Batching
-from farthing.models.offline import muted
 from farthing.nouns import Candidate, PipelineSpec, TensorSpec
 from farthing.pipelines.few_lengths import settle_lengths
 from farthing.pipelines.sharing import batching_of

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from farthing.errors import FarthingError
-from farthing.models.lifeline import end_with_parent
-from farthing.models.offline import go_offline
+from farthing.machine.lifeline import end_with_parent
+from farthing.machine.offline import go_offline
 from farthing.plugins import find
 
 __all__ = ["Zygote", "main"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from farthing.measure.canary import LIMIT, Canary
+from farthing.machine.canary import LIMIT, Canary
 
 __all__ = ["MachineLook", "look_at_machine"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from farthing.measure.canary import Canary
+from farthing.machine.canary import Canary
 
 __all__ = ["Watched", "watched"]
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import CandidateTimeout, MeasureError
-from farthing.measure.peak_kernels import Kernel, kernels
+from farthing.machine.peak_kernels import Kernel, kernels
 from farthing.nouns import MachinePeaks
 
 __all__ = ["best_bandwidth_gb_per_s", "last_level_cache_bytes", "machine_peaks"]
@@ -53,7 +53,7 @@ def machine_peaks(cpus: Sequence[int], seconds: float = 6.0) -> MachinePeaks:
     """
     if not cpus or seconds <= 0:
         raise ValueError(f"machine_peaks: cpus {tuple(cpus)} must not be empty, seconds {seconds} must be > 0")
-    command = [sys.executable, "-m", "farthing.measure.peaks", str(cpus[0]), str(seconds)]
+    command = [sys.executable, "-m", "farthing.machine.peaks", str(cpus[0]), str(seconds)]
     try:
         done = subprocess.run(
             command,

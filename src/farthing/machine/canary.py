@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from farthing.measure.clock import MonotonicClock
+from farthing.machine.clock import MonotonicClock
 from farthing.ports import Clock
 
 __all__ = ["Canary"]
