@@ -27,10 +27,9 @@ from farthing.core.stats.intervals import mean_t
 from farthing.machine.clock import MonotonicClock
 from farthing.nouns import Candidate, Estimate, ServedModel, Verdict
 from farthing.serve.protocol.route_words import header_lines, parameters_of
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.loader import Loader
-from farthing.serve.served import LiveModel
-from farthing.serve.workers.pool import Pool
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
+from farthing.workers.pool import Pool
 from figures import emit
 
 BLOCKS, PER_BLOCK, WARM_UP = 24, 2000, 2000

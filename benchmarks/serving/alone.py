@@ -17,7 +17,7 @@ from farthing.machine.offline import muted
 from farthing.models.batch_check import MARGINS, Margin, distances
 from farthing.pipelines.made_up import GUESSES, random_tensors
 from farthing.plugins import find
-from farthing.serve.protocol.dtypes import datatype_of
+from farthing.wire.dtypes import datatype_of
 from serving.client import MarkedTraffic, Reply, Tally, http_bytes
 from serving.models import Post
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from starting import CANDIDATE, PAIR, start, write_dataset
 
-from farthing.measure.replica import Replica
 from farthing.nouns import Dataset
+from farthing.workers.replicas.replica import Replica
 
 
 @pytest.fixture(scope="session")

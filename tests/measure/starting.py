@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from farthing.measure.replica import Replica
 from farthing.nouns import Candidate, Dataset, PipelineSpec
+from farthing.workers.replicas.replica import Replica
 
 CANDIDATE = Candidate(engine="fake", variant="fp32", precision="fp32")
 N = 40

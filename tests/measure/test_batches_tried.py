@@ -15,11 +15,11 @@ from farthing.errors import InputError
 from farthing.measure.campaign import _check_batches
 from farthing.measure.contest import useful_batches
 from farthing.measure.proof import _both_batches
-from farthing.measure.replica import Replica
 from farthing.measure.screening import _one_at_a_time
 from farthing.measure.workbench import Workbench
 from farthing.models.batch_check import Batching
 from farthing.nouns import Candidate, Dataset, PipelineSpec
+from farthing.workers.replicas.replica import Replica
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

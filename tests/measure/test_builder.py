@@ -18,9 +18,9 @@ from farthing.errors import (
     ModelError,
 )
 from farthing.machine.hardware import usable_cpus
-from farthing.measure.builder import build, build_variant, resolve
-from farthing.measure.replica import Replica
 from farthing.nouns import Candidate, Dataset, ModelRef, PipelineSpec
+from farthing.workers.replicas.builder import build, build_variant, resolve
+from farthing.workers.replicas.replica import Replica
 
 STEPS = """
 import os, signal, sys, time

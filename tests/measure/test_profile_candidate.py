@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from farthing.measure.graph_reader import read_graph
 from farthing.measure.operators import profile_candidate
-from farthing.measure.replica import OperatorTimes
 from farthing.nouns import Candidate, MachinePeaks, OperatorTime
+from farthing.workers.replicas.replica import OperatorTimes
 
 PEAKS = MachinePeaks(fp32_gflops=1e4, bf16_gflops=None, int8_gops=2e4, memory_gb_per_s=1e3)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from starting import CANDIDATE, PAIR, N, start
 
-from farthing.measure.answering import Line
-from farthing.measure.child import Instance
-from farthing.measure.replica import Replica
-from farthing.measure.schedule import Schedule
 from farthing.nouns import Dataset, PipelineSpec
 from farthing.testing import FakeClock
+from farthing.workers.replicas.answering import Line
+from farthing.workers.replicas.child import Instance
+from farthing.workers.replicas.replica import Replica
+from farthing.workers.replicas.schedule import Schedule
 
 
 def test_a_start_is_itemised(pair: Replica) -> None:

@@ -11,10 +11,10 @@ import pytest
 from farthing.machine.canary import RUNS, Canary
 from farthing.machine.watched import watched
 from farthing.measure import scenarios
-from farthing.measure.replica import Block, Replica, ServerRun
 from farthing.measure.scenarios import Reading
 from farthing.nouns import Candidate
 from farthing.testing import FakeClock
+from farthing.workers.replicas.replica import Block, Replica, ServerRun
 
 STAMP = {"seed": 4, "hardware": "abc"}
 CPU = min(os.sched_getaffinity(0))

@@ -24,9 +24,9 @@ from farthing.errors import (
     EngineError,
     MeasureError,
 )
-from farthing.measure.replica import Replica
-from farthing.measure.wire import Child
 from farthing.nouns import Dataset
+from farthing.workers.replicas.messages import Child
+from farthing.workers.replicas.replica import Replica
 
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core only")
 
@@ -101,8 +101,8 @@ def test_faults_are_named_and_leave_no_process(
 @pytest.mark.parametrize(
     ("program", "noise", "how", "hint"),
     [
-        ("farthing.measure.child", b"", r"\); it said nothing$", "leave it out: --engines"),
-        ("farthing.measure.child", b"one\ntwo\n", r"\): one \| two$", "its output is in "),
+        ("farthing.workers.replicas.child", b"", r"\); it said nothing$", "leave it out: --engines"),
+        ("farthing.workers.replicas.child", b"one\ntwo\n", r"\): one \| two$", "its output is in "),
         ("platform", b"", r"\); it said nothing$", None),
     ],
 )
@@ -229,7 +229,7 @@ def test_peak_memory_is_the_child_s_own(dataset: Dataset, tmp_path: Path) -> Non
 def test_the_parent_stays_light() -> None:
     script = """
     import sys
-    import farthing.measure.builder, farthing.machine.hardware, farthing.measure.replica, farthing.measure.scenarios
+    import farthing.workers.replicas.builder, farthing.machine.hardware, farthing.workers.replicas.replica, farthing.measure.scenarios
     heavy = ("altair", "duckdb", "nncf", "onnx", "onnxruntime", "openvino", "pyarrow", "torch", "transformers")
     print([m for m in heavy if m in sys.modules])
     """

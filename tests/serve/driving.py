@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from farthing.nouns import Candidate
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel, ServedModel
-from farthing.serve.workers.pool import Pool
+from farthing.nouns import Candidate, ServedModel
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
+from farthing.workers.pool import Pool
 
 __all__ = ["RealClock", "ask", "fake", "mark", "pooled", "run", "tiny_mlp", "until"]
 

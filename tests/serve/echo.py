@@ -9,10 +9,9 @@ from echo_models import EchoQueue, FewModels, echo_model
 
 from farthing.machine.clock import MonotonicClock
 from farthing.nouns import TensorSpec
-from farthing.serve.protocol.dtypes import DATATYPES
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
 from farthing.serve.watch.metrics import Metrics
+from farthing.wire.dtypes import DATATYPES
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 CLASSES = ("cat", "dog", "emu", "fox")
 MAX_ROWS = 8

@@ -16,13 +16,12 @@ import uvloop
 from numpy.typing import NDArray
 
 from farthing.machine.clock import MonotonicClock
-from farthing.nouns import Candidate, PipelineSpec, Precision, TensorSpec
+from farthing.nouns import Candidate, PipelineSpec, Precision, ServedModel, TensorSpec
 from farthing.serve.http.door import HttpServer
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import datatype_of
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel, ServedModel
 from farthing.serve.watch.metrics import Metrics
+from farthing.wire.dtypes import datatype_of
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 PRECISION: Precision = "fp32"
 

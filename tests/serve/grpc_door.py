@@ -18,7 +18,7 @@ from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
 from farthing.serve.grpc.messages import INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import DATATYPES, bf16_from_float32, raw_bytes
+from farthing.wire.dtypes import DATATYPES, bf16_from_float32, raw_bytes
 
 Infer = message("inference.ModelInferRequest")
 Code = grpc.StatusCode

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 from observed import IdleQueue, RealClock, answer, live_model, request
 
-from farthing.serve.requests import Problem
 from farthing.serve.watch.control import Control
 from farthing.serve.watch.metrics import Metrics
+from farthing.wire.requests import Problem
 
 
 class Models:

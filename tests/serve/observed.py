@@ -7,8 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from farthing.nouns import Candidate, Hardware, Offer, ServedModel, TensorSpec
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 OFFER = Offer(
     name="aws/m7i.large",

@@ -16,10 +16,9 @@ from routes import OFFSETS, cascade, margin_of, route_of, rung, tier
 from farthing.core.route.routes import Route
 from farthing.core.route.served import Place, RoutedModel
 from farthing.nouns import Candidate, PipelineSpec, ServedModel, TensorSpec
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.decisions import Decision
 from farthing.serve.routing.router import Router
-from farthing.serve.served import LiveModel
+from farthing.wire.decisions import Decision
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 X = (TensorSpec(name="x", dtype="float32", shape=(None, 4)),)
 LOGITS = (TensorSpec(name="logits", dtype="float32", shape=(None, 3)),)

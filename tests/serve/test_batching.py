@@ -12,12 +12,12 @@ from driving import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.workers.batching import Batch, BatchQueue, Outcome
-from farthing.serve.workers.curve import Curve, predicted_wait_s, sizes_to_time
-from farthing.serve.workers.lanes import AGEING_S, Lanes
-from farthing.serve.workers.restarts import SOLO_DEATHS, Death
 from farthing.testing import FakeClock
+from farthing.wire.requests import Answer, Problem, Request
+from farthing.workers.batching import Batch, BatchQueue, Outcome
+from farthing.workers.curve import Curve, predicted_wait_s, sizes_to_time
+from farthing.workers.lanes import AGEING_S, Lanes
+from farthing.workers.restarts import SOLO_DEATHS, Death
 
 OUTSIDE = Death(how="SIGKILL", own=False)
 CRASH = Death(how="SIGSEGV", own=True)

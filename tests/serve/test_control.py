@@ -12,9 +12,9 @@ from observed import RealClock, live_model, request
 from observed import answer as answered_with
 
 from farthing.errors import EngineError
-from farthing.serve.requests import Problem
 from farthing.serve.watch.control import Control
 from farthing.serve.watch.metrics import Metrics
+from farthing.wire.requests import Problem
 
 TOKEN = "correct-horse-battery"
 BEARER = f"Authorization: Bearer {TOKEN}\r\n"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from farthing.serve.protocol.dtypes import (
+from farthing.wire.dtypes import (
     DATATYPES,
     bf16_from_float32,
     datatype_of,
@@ -21,7 +21,7 @@ from farthing.serve.protocol.dtypes import (
     raw_bytes,
     split_elements,
 )
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 NUMBERS = [d for d in DATATYPES.values() if d.name != "BYTES"]
 

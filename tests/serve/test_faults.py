@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from driving import ask, fake, mark, pooled, run, until
 
-from farthing.serve.requests import Answer, Problem
-from farthing.serve.served import LiveModel
-from farthing.serve.workers.pool import Pool
+from farthing.wire.requests import Answer, LiveModel, Problem
+from farthing.workers.pool import Pool
 
 
 @dataclass

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from farthing.serve.workers.frames import HEAD, Frame, FrameError, Inbox, Kind, frame, packed, send_all, sent, unpacked
+from farthing.workers.frames import HEAD, Frame, FrameError, Inbox, Kind, frame, packed, send_all, sent, unpacked
 
 DTYPES = ["float32", "float64", "float16", "int8", "int64", "uint16", "bool"]
 

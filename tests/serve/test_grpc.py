@@ -29,7 +29,7 @@ from grpc_door import (
 from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
 from farthing.serve.grpc.messages import INFERENCE_SERVICE, message
-from farthing.serve.protocol.dtypes import DATATYPES, raw_array, raw_bytes
+from farthing.wire.dtypes import DATATYPES, raw_array, raw_bytes
 
 
 @pytest.mark.parametrize("datatype", list(DATATYPES))

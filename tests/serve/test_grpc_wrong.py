@@ -35,8 +35,8 @@ from grpc_door import (
 from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.calls import Caller, Calls
 from farthing.serve.grpc.messages import METHODS
-from farthing.serve.protocol.dtypes import DATATYPES, raw_array
-from farthing.serve.requests import Problem
+from farthing.wire.dtypes import DATATYPES, raw_array
+from farthing.wire.requests import Problem
 
 F3 = [1.0, 2.0, 3.0]
 WRONG = {

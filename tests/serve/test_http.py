@@ -16,7 +16,7 @@ import pytest
 from echo_models import EchoQueue, Reader, ask, echo_model, image_model, many_types, request_bytes, running, text_model
 
 from farthing.serve.limits import Limits
-from farthing.serve.requests import Answer, Problem
+from farthing.wire.requests import Answer, Problem
 
 INFER = "/v2/models/echo/infer"
 

@@ -16,9 +16,9 @@ from observed import RealClock, live_model, request
 from observed import answer as answered_with
 
 from farthing.render.palette import DARK, LIGHT
-from farthing.serve.requests import Problem
 from farthing.serve.watch.control import Control
 from farthing.serve.watch.metrics import Metrics
+from farthing.wire.requests import Problem
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>document.title='owned'</script>"

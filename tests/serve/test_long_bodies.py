@@ -27,7 +27,6 @@ from farthing.nouns import TensorSpec
 from farthing.serve.http.connection import Connection
 from farthing.serve.http.inflating import inflated
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import datatype_of
 from farthing.serve.protocol.long_answers import answer_in_steps, predictions_in_steps
 from farthing.serve.protocol.long_json import read_long
 from farthing.serve.protocol.long_requests import infer_in_steps
@@ -38,8 +37,9 @@ from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.sagemaker import decode_invocation, encode_predictions, invocation_in_steps
 from farthing.serve.protocol.signatures import signature_of
 from farthing.serve.protocol.strict_json import read_json
-from farthing.serve.requests import Problem
 from farthing.serve.turns import at_once
+from farthing.wire.dtypes import datatype_of
+from farthing.wire.requests import Problem
 from long_bodies import (
     LIMITS,
     MIB,

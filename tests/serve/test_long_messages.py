@@ -17,7 +17,7 @@ from farthing.serve.grpc.calls import parsed
 from farthing.serve.grpc.long_messages import _decoded, bulk_of
 from farthing.serve.grpc.tensors import Values, decode_in_steps, decode_message
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import datatype_of, join_elements
+from farthing.wire.dtypes import datatype_of, join_elements
 
 LIMITS = Limits()
 FIELDS = {

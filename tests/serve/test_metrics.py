@@ -11,7 +11,6 @@ import pytest
 from observed import OFFER, live_model, request
 from observed import answer as answered_with
 
-from farthing.serve.requests import Problem
 from farthing.serve.watch.counts import EDGES_S, SHOWN_EDGES, quantile_s
 from farthing.serve.watch.exposition import metrics_text
 from farthing.serve.watch.ledger_writer import LedgerState
@@ -19,6 +18,7 @@ from farthing.serve.watch.live import cost_document, live_document
 from farthing.serve.watch.metrics import Metrics
 from farthing.serve.watch.rates import rates_over
 from farthing.testing import FakeClock
+from farthing.wire.requests import Problem
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'

@@ -17,13 +17,13 @@ from farthing.nouns import TensorSpec
 from farthing.serve.conformance.referee import acceptable
 from farthing.serve.conformance.target import Input, Target
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import datatype_of
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.sagemaker import decode_invocation, encode_predictions
 from farthing.serve.protocol.signatures import deadline_of, estimate_tokens, signature_of
 from farthing.serve.protocol.strict_json import read_json
-from farthing.serve.requests import Problem
+from farthing.wire.dtypes import datatype_of
+from farthing.wire.requests import Problem
 
 LIMITS = Limits()
 

@@ -20,9 +20,9 @@ from driving import ask, fake, mark, pooled, run, until
 
 from farthing.errors import EngineError
 from farthing.nouns import PipelineSpec
-from farthing.serve.requests import Answer, Problem
-from farthing.serve.workers.curve import Curve
-from farthing.serve.workers.placing import (
+from farthing.wire.requests import Answer, Problem
+from farthing.workers.curve import Curve
+from farthing.workers.placing import (
     Held,
     cores_for,
     inline_rows,
@@ -31,7 +31,7 @@ from farthing.serve.workers.placing import (
     to_evict,
     worker_limit_mib,
 )
-from farthing.serve.workers.restarts import LONGEST_DELAY_S, Death, Deaths, death_of
+from farthing.workers.restarts import LONGEST_DELAY_S, Death, Deaths, death_of
 
 # — decisions ——————————————————————————————————————————————————————————————————————————————————————
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import EngineError, InputError
-from farthing.nouns import Candidate, PipelineSpec, TensorSpec
+from farthing.nouns import Candidate, PipelineSpec, ServedModel, TensorSpec
 from farthing.serve.protocol.sagemaker import chosen_model
 from farthing.serve.repository import Repository
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel, ServedModel
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 X = TensorSpec(name="x", dtype="float32", shape=(None, 4))
 Y = TensorSpec(name="y", dtype="float32", shape=(None, 2))

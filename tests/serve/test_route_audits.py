@@ -23,11 +23,11 @@ from test_live_page import CHROMIUM, in_browser, words
 from farthing.core.money.routed_saving import of_ledger
 from farthing.core.route.routes import Monitoring
 from farthing.load.route_requests import read_requests
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.audits import RouteAuditor, class_of
 from farthing.serve.routing.kept import KeptRequests
 from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route
+from farthing.wire.requests import Answer, Problem, Request
 
 SURE = [4.0, 0.0, 0.0, 0.0]
 UNSURE = [0.1, 0.0, 0.0, 0.0]

@@ -11,8 +11,8 @@ import uvloop
 from routing_desks import Bench
 
 from farthing.core.route.served import Place
-from farthing.serve.requests import Answer
 from farthing.serve.routing.calls import Charged
+from farthing.wire.requests import Answer
 
 TIERS = ("small", "medium", "large")
 UNSURE = [1.0, 0.99, 0.0, 0.0]

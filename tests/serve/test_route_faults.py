@@ -16,9 +16,9 @@ from routing_desks import Bench, ManualClock, desk_model
 
 from farthing.core.route.routes import RoutedPolicy, ScoreSpec
 from farthing.nouns import TensorSpec
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Gone
 from farthing.serve.routing.walks import Walk
+from farthing.wire.requests import Answer, Problem, Request
 
 SURE, UNSURE = [5.0, 0.0, 0.0, 9.0], [0.1, 0.0, 0.05, 9.0]
 TIERS = ("small", "medium", "large")

@@ -20,13 +20,12 @@ from routes import cascade, margin_of, route_of, rung, tier, write_tier
 
 from farthing.core.route.served import ForwardedModel
 from farthing.nouns import Candidate
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.forwards import ForwardQueue, forward_model
 from farthing.serve.routing.http_client import HttpClient, Unreachable
 from farthing.serve.routing.speeches import speech_of
-from farthing.serve.served import LiveModel
 from farthing.store.routes import write_route
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 SURE, UNSURE = [5.0, 0.0, 0.0, 9.0], [0.1, 0.0, 0.05, 9.0]
 CLASSES = ("book flight", "pay bill", "out of scope")

@@ -22,10 +22,10 @@ from running import Served
 from farthing.core.money.marginal import FleetState
 from farthing.core.route.routes import Route, RoutedPolicy, TierReplicas
 from farthing.core.route.served import Place
-from farthing.serve.requests import Answer
 from farthing.serve.routing.calls import Gone
 from farthing.serve.routing.steersman import RateWindow, Steersman, price_of
 from farthing.store.routes import write_route
+from farthing.wire.requests import Answer
 
 SURE, UNSURE = [5.0, 0.0, 0.0, 9.0], [0.1, 0.0, 0.05, 9.0]
 SPOT = replace(OFFER, term="spot", usd_per_hour=0.04, interruptions_per_hour=0.02)

@@ -10,9 +10,9 @@ from observed import answer as answered_with
 from observed import live_model, request
 
 from farthing.errors import InputError
-from farthing.serve.requests import Problem
 from farthing.serve.watch.tracing import Tracing, open_tracing
 from farthing.testing import FakeClock
+from farthing.wire.requests import Problem
 
 pytest.importorskip("opentelemetry.sdk")
 NOW_NS = 1_800_000_000 * 10**9

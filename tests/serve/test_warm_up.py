@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from farthing.nouns import PipelineSpec
-from farthing.serve.workers.warm_up import sample_payload
+from farthing.workers.warm_up import sample_payload
 
 
 @pytest.mark.parametrize(("longest", "words"), [(1, 1), (128, 32), (512, 128), (8192, 128)])

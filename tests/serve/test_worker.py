@@ -19,10 +19,9 @@ from exported_nets import Net, conv_net, own_state
 from farthing.errors import EngineError
 from farthing.nouns import PipelineSpec
 from farthing.plugins import find
-from farthing.serve.requests import Answer, Problem
-from farthing.serve.served import LiveModel
-from farthing.serve.workers.inline import KeptTokens
-from farthing.serve.workers.placing import INLINE_S
+from farthing.wire.requests import Answer, LiveModel, Problem
+from farthing.workers.inline import KeptTokens
+from farthing.workers.placing import INLINE_S
 
 __all__ = ["conv_net", "own_state"]
 

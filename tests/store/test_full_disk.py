@@ -12,14 +12,14 @@ from test_ledger import ids
 from test_ledger import journal as ledger_journal
 
 from farthing.errors import StoreError
-from farthing.measure.builder import build
-from farthing.measure.schedule import Schedule
 from farthing.store.documents import write_array, write_text, write_yaml
 from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.store.ledger import compact_ledger, mend_ledger
 from farthing.store.measurements import read_measurements, write_measurements
 from farthing.store.tenant_salt import tenant_salt
+from farthing.workers.replicas.builder import build
+from farthing.workers.replicas.schedule import Schedule
 from small_disk import SmallDisk, is_full
 
 LONG = "x" * 20_000

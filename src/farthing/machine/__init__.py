@@ -1,1 +1,1 @@
-"""This machine: its clock, its cores and what they can do, how quiet it is, and child processes that end with it."""
+"""The machine at hand: its clock, its cores and what they can do, how quiet it is, child processes that end with it."""

@@ -24,9 +24,9 @@ from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
 from farthing.machine.offline import QUIET
 from farthing.measure.load_generator import POOL
-from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Dataset
 from farthing.ports import Clock
+from farthing.workers.replicas.messages import Child, ask, end
 
 __all__ = ["LiveServer", "LoadedRun", "missing"]
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain
 from farthing.errors import MeasureError
-from farthing.measure.answering import Line, answer_commands
 from farthing.nouns import Dataset
+from farthing.workers.replicas.answering import Line, answer_commands
 
 __all__ = ["POOL", "Generator", "main", "patient_bytes", "request_bytes"]
 

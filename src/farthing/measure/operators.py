@@ -22,7 +22,7 @@ ReadGraph = Callable[[Mapping[str, tuple[int, ...]]], Sequence[NodeRecord]]
 
 
 class ProfiledBlock(Protocol):
-    """What an Offline block must tell: see :class:`farthing.measure.replica.Block`."""
+    """What an Offline block must tell: see :class:`farthing.workers.replicas.replica.Block`."""
 
     @property
     def service_ms(self) -> Sequence[float]:
@@ -36,7 +36,7 @@ class ProfiledBlock(Protocol):
 
 
 class ProfiledOperators(Protocol):
-    """What the engine's profiler told: see :class:`farthing.measure.replica.OperatorTimes`."""
+    """What the engine's profiler told: see :class:`farthing.workers.replicas.replica.OperatorTimes`."""
 
     @property
     def times(self) -> Sequence[OperatorTime]:
@@ -50,7 +50,7 @@ class ProfiledOperators(Protocol):
 
 
 class ProfiledReplica(Protocol):
-    """A running candidate: see :class:`farthing.measure.replica.Replica`."""
+    """A running candidate: see :class:`farthing.workers.replicas.replica.Replica`."""
 
     @property
     def candidate(self) -> Candidate:

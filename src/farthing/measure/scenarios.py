@@ -15,9 +15,9 @@ from farthing.machine.canary import Canary
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.watched import Watched, watched
 from farthing.measure.open_loop import RunSeen, levels_of, seen_of
-from farthing.measure.replica import Block, Replica
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 from farthing.ports import Clock
+from farthing.workers.replicas.replica import Block, Replica
 
 __all__ = ["Reading", "offline", "run_round", "server", "single_stream"]
 

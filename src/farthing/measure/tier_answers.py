@@ -20,9 +20,9 @@ from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, FarthingError
 from farthing.machine.canary import Canary
 from farthing.machine.hardware import usable_cpus
-from farthing.measure.replica import Replica
 from farthing.nouns import Dataset, Estimate, PipelineSpec, ServedModel
 from farthing.ports import Progress
+from farthing.workers.replicas.replica import Replica
 
 __all__ = ["LocalRun", "RunSettings", "run_local_tiers"]
 

@@ -22,11 +22,10 @@ from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.hardware import usable_cpus
-from farthing.measure import builder, scenarios
+from farthing.measure import scenarios
 from farthing.measure.contention import ContentionCount
 from farthing.measure.exported import ARTEFACTS, Resolved, free_folder
 from farthing.measure.open_loop import RunSeen, levels_of
-from farthing.measure.replica import Block, Replica
 from farthing.measure.scenarios import Reading
 from farthing.models.batch_check import Batching
 from farthing.models.digests import digest, is_digest
@@ -36,6 +35,8 @@ from farthing.plugins import find
 from farthing.ports import Clock, Metric, Progress
 from farthing.store.documents import write_array
 from farthing.store.journal import Journal
+from farthing.workers.replicas import builder
+from farthing.workers.replicas.replica import Block, Replica
 
 __all__ = ["Settings", "Workbench"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from farthing.core.route.policies import label
 from farthing.core.route.routes import policy_of
 from farthing.core.route.served import ForwardedModel, RoutedModel
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import LiveModel
 
 __all__ = ["Addresses", "model_line", "ready_lines"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from farthing.core.route.served import RoutedModel
 from farthing.nouns import Offer, ServedModel
-from farthing.serve.requests import Answer, Request
+from farthing.wire.requests import Answer, Request
 
 __all__ = ["COST_HEADER", "Pricing", "cost_header", "cost_line", "pricing"]
 

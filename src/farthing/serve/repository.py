@@ -17,8 +17,8 @@ from typing import Literal, Protocol
 from farthing.errors import FarthingError
 from farthing.models.digests import digest
 from farthing.models.onnx_files import check_external_data
-from farthing.serve.requests import Problem, Request
-from farthing.serve.served import LiveModel, ServedModel
+from farthing.nouns import ServedModel
+from farthing.wire.requests import LiveModel, Problem, Request
 
 __all__ = ["Loader", "Repository", "VersionState"]
 
@@ -31,7 +31,7 @@ Stamp = tuple[tuple[str, str], ...]
 
 
 class Loader(Protocol):
-    """Starts and stops the workers of a model (``serve/workers/pool.py``)."""
+    """Starts and stops the workers of a model (``workers/pool.py``)."""
 
     async def start(self, spec: ServedModel) -> LiveModel:
         """Load and warm up; returns when it is ready.
@@ -89,7 +89,7 @@ class _PassedOn:
 
 
 class Repository:
-    """All versions of all models; implements :class:`farthing.serve.served.Models`.
+    """All versions of all models; implements :class:`farthing.wire.requests.Models`.
 
     Everything happens on the loop thread; changes to one name wait for each other.
 

@@ -16,18 +16,18 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from farthing.errors import EngineError, FarthingError, InputError
+from farthing.nouns import ServedModel
 from farthing.ports import Clock
 from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.http.door import HttpServer
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.repository import Repository
-from farthing.serve.requests import Problem
 from farthing.serve.routing.loader import Loader
-from farthing.serve.served import LiveModel, ServedModel
 from farthing.serve.settings import ServerSettings, read_api_keys, tls_context
 from farthing.serve.watch.watching import Watchers
-from farthing.serve.workers.pool import Pool
 from farthing.store.tenant_salt import tenant_salt
+from farthing.wire.requests import LiveModel, Problem
+from farthing.workers.pool import Pool
 
 __all__ = ["Server"]
 

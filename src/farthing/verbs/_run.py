@@ -17,8 +17,6 @@ from farthing.load.splits import make_splits
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus, versions
 from farthing.machine.quiet import look_at_machine
-from farthing.measure.builder import module_digest
-from farthing.measure.child import peak_memory_mib
 from farthing.measure.first_sample import check_first_sample
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
@@ -27,6 +25,8 @@ from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.verbs._market import Arrived, market_of, trace_of
 from farthing.verbs._unexpected import Known, keeping
+from farthing.workers.replicas.builder import module_digest
+from farthing.workers.replicas.child import peak_memory_mib
 
 __all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
 

@@ -22,9 +22,8 @@ from farthing.serve.protocol.long_answers import is_long
 from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import statistics, tally_of
 from farthing.serve.protocol.tenants import tenant_of
-from farthing.serve.requests import Answer, Observer, Problem, Request
-from farthing.serve.served import LiveModel, Models
 from farthing.serve.turns import LONG_BYTES, Steps, Turns, at_once
+from farthing.wire.requests import Answer, LiveModel, Models, Observer, Problem, Request
 
 __all__ = ["CANCELLED", "Caller", "Calls", "parsed"]
 

@@ -21,9 +21,8 @@ from farthing.serve.grpc.calls import CANCELLED, Caller, Calls, parsed
 from farthing.serve.grpc.messages import HEALTH_SERVICE, INFERENCE_SERVICE, METHODS, message
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys
-from farthing.serve.requests import Observer, Problem
-from farthing.serve.served import Models
 from farthing.serve.turns import Turns
+from farthing.wire.requests import Models, Observer, Problem
 
 __all__ = ["GrpcServer", "server_credentials", "status_code"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.requests import Problem
 from farthing.serve.turns import LONG_BYTES, STEP_BYTES, Steps
+from farthing.wire.requests import Problem
 
 __all__ = ["Bulk", "Contents", "array_of_packed", "bulk_of"]
 

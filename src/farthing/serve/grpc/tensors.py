@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from farthing.serve.grpc.long_messages import Contents, array_of_packed
 from farthing.serve.grpc.messages import message
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, raw_array, raw_bytes
 from farthing.serve.protocol.long_values import payloads_in_steps, raw_in_steps
 from farthing.serve.protocol.oip_answers import best_classes
 from farthing.serve.protocol.plans import refuse_unoffered, request_parameters, wishes_of
@@ -34,9 +33,9 @@ from farthing.serve.protocol.signatures import (
     shown,
     signature_of,
 )
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
 from farthing.serve.turns import Steps, at_once
+from farthing.wire.dtypes import DATATYPES, Datatype, elements_of, raw_array, raw_bytes
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["Values", "answer_in_steps", "answer_message", "decode_in_steps", "decode_message", "plain_parameters"]
 

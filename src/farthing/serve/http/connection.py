@@ -19,7 +19,7 @@ from farthing.serve.http.feeding import HEADS_BYTES, Fed
 from farthing.serve.http.heads import Head, HeadLines, read_head
 from farthing.serve.http.pacing import Phase
 from farthing.serve.http.replies import CONTINUE
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 if TYPE_CHECKING:
     from farthing.serve.http.door import HttpServer

@@ -10,9 +10,8 @@ from farthing.serve.http.connection import Connection
 from farthing.serve.http.heads import Head
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys
-from farthing.serve.requests import Observer
-from farthing.serve.served import Models
 from farthing.serve.turns import Turns
+from farthing.wire.requests import Models, Observer
 
 __all__ = ["HttpServer"]
 

@@ -29,9 +29,8 @@ from farthing.serve.protocol.sagemaker import (
 )
 from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import tally_of
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
 from farthing.serve.turns import LONG_BYTES, Steps, Work, at_once
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 if TYPE_CHECKING:
     from farthing.serve.http.connection import Connection

@@ -10,7 +10,7 @@ from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.protocol.csv_answers import prefers_csv
 from farthing.serve.protocol.tenants import tenant_of
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = ["Head", "read_head"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
-from farthing.serve.requests import Problem
 from farthing.serve.turns import LONG_BYTES, Steps
+from farthing.wire.requests import Problem
 
 __all__ = ["inflated"]
 

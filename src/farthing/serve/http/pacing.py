@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from farthing.serve.http.exchanges import Exchange
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 if TYPE_CHECKING:
     from farthing.serve.http.door import HttpServer

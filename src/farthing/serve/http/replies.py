@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import orjson
 
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = ["CONTINUE", "JSON", "OCTETS", "encode_problem", "encode_reply"]
 

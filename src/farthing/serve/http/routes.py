@@ -21,8 +21,7 @@ from farthing.serve.protocol.documents import model_config, model_metadata, repo
 from farthing.serve.protocol.openapi import description
 from farthing.serve.protocol.strict_json import check_keys, read_json
 from farthing.serve.protocol.tallies import statistics
-from farthing.serve.requests import Problem
-from farthing.serve.served import LiveModel, Models
+from farthing.wire.requests import LiveModel, Models, Problem
 
 __all__ = ["Route", "match", "page"]
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = ["ApiKeys"]
 

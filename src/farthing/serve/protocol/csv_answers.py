@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serve.protocol.dtypes import Datatype, elements_of, float32_from_bf16
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.protocol.sagemaker import best_of, named_classes
 from farthing.serve.protocol.signatures import Signature, Wish
-from farthing.serve.requests import Problem
 from farthing.serve.turns import Steps
+from farthing.wire.dtypes import Datatype, elements_of, float32_from_bf16
+from farthing.wire.requests import Problem
 
 __all__ = ["CSV", "csv_in_steps", "prefers_csv"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from farthing.serve.requests import Problem
 from farthing.serve.turns import STEP_BYTES, Steps
+from farthing.wire.requests import Problem
 
 __all__ = ["CsvNumbers", "measured_csv", "number"]
 

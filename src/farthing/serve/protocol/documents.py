@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from farthing.serve.protocol.signatures import Signature, Slot, signature_of
-from farthing.serve.served import LiveModel, Models
+from farthing.wire.requests import LiveModel, Models
 
 __all__ = [
     "EXTENSIONS",

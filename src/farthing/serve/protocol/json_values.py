@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serve.protocol.dtypes import Datatype, bf16_from_float32
 from farthing.serve.protocol.signatures import shown
-from farthing.serve.requests import Problem
+from farthing.wire.dtypes import Datatype, bf16_from_float32
+from farthing.wire.requests import Problem
 
 __all__ = ["array_of_values", "flat_values", "wrong_elements"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from farthing.serve.protocol.dtypes import DATATYPES, Datatype, float32_from_bf16, raw_bytes
 from farthing.serve.protocol.oip_answers import best_classes, json_values, opening, output_head
 from farthing.serve.protocol.sagemaker import encode_predictions, named_classes
 from farthing.serve.protocol.signatures import Signature, Slot, Wish
 from farthing.serve.turns import LONG_BYTES, Steps
+from farthing.wire.dtypes import DATATYPES, Datatype, float32_from_bf16, raw_bytes
 
 __all__ = ["FEWEST_VALUES", "answer_in_steps", "is_long", "predictions_in_steps"]
 

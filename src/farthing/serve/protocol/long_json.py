@@ -18,8 +18,8 @@ import orjson
 from farthing.serve.protocol.long_texts import LEFT_BYTES, LongText, Measure, from_json, joined, measure
 from farthing.serve.protocol.number_lists import measured
 from farthing.serve.protocol.signatures import shown
-from farthing.serve.requests import Problem
 from farthing.serve.turns import LONG_BYTES, STEP_BYTES, Steps
+from farthing.wire.requests import Problem
 
 __all__ = ["read_long"]
 

@@ -11,7 +11,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import elements_of
 from farthing.serve.protocol.long_json import read_long
 from farthing.serve.protocol.long_values import (
     array_in_steps,
@@ -24,9 +23,9 @@ from farthing.serve.protocol.oip import check_binary, check_header, keep_plan, t
 from farthing.serve.protocol.plans import Given, Plan, plan_of
 from farthing.serve.protocol.signatures import Signature, signature_of
 from farthing.serve.protocol.strict_json import read_json
-from farthing.serve.requests import Problem, Request
-from farthing.serve.served import LiveModel
 from farthing.serve.turns import LONG_BYTES, Steps
+from farthing.wire.dtypes import elements_of
+from farthing.wire.requests import LiveModel, Problem, Request
 
 __all__ = ["document_in_steps", "infer_in_steps"]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from json import JSONDecodeError
 from json import decoder as json_decoder
 
-from farthing.serve.requests import Problem
 from farthing.serve.turns import STEP_BYTES, Steps
+from farthing.wire.requests import Problem
 
 __all__ = ["LEFT_BYTES", "LongText", "Measure", "check_length", "from_json", "joined", "measure"]
 

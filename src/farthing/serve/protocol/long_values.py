@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import Datatype, raw_array
 from farthing.serve.protocol.json_values import array_of_values, wrong_elements
 from farthing.serve.protocol.long_texts import LongText, check_length
 from farthing.serve.protocol.number_lists import NumberList
 from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, checked_texts, images_from_base64, shown
-from farthing.serve.requests import Problem
 from farthing.serve.turns import LONG_BYTES, Steps
+from farthing.wire.dtypes import Datatype, raw_array
+from farthing.wire.requests import Problem
 
 __all__ = ["Values", "array_in_steps", "check_in_steps", "elements_in_steps", "payloads_in_steps", "raw_in_steps"]
 
@@ -171,7 +171,7 @@ def _check_count(found: int, shape: tuple[int, ...], name: str) -> None:
 def raw_in_steps(
     datatype: Datatype, shape: Sequence[int], raw: memoryview, name: str, most: int
 ) -> Steps[NDArray[Any]]:
-    """As :func:`farthing.serve.protocol.dtypes.raw_array`, with elements of BYTES cut out in steps.
+    """As :func:`farthing.wire.dtypes.raw_array`, with elements of BYTES cut out in steps.
 
     Raises:
         Problem: 400 as there; 413 when there are more than ``most``, or so many short ones that they take more than

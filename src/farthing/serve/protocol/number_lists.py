@@ -16,8 +16,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from farthing.serve.requests import Problem
 from farthing.serve.turns import STEP_BYTES, Steps
+from farthing.wire.requests import Problem
 
 __all__ = ["NumberList", "measured"]
 

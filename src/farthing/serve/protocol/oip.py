@@ -15,7 +15,6 @@ import orjson
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import elements_of, raw_array
 from farthing.serve.protocol.json_values import array_of_values, flat_values, wrong_elements
 from farthing.serve.protocol.plans import Given, Plan, plan_of
 from farthing.serve.protocol.signatures import (
@@ -27,8 +26,8 @@ from farthing.serve.protocol.signatures import (
     signature_of,
 )
 from farthing.serve.protocol.strict_json import read_json
-from farthing.serve.requests import Problem, Request
-from farthing.serve.served import LiveModel
+from farthing.wire.dtypes import elements_of, raw_array
+from farthing.wire.requests import LiveModel, Problem, Request
 
 __all__ = [
     "check_binary",

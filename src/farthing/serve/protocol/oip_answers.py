@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from farthing.serve.protocol.dtypes import DATATYPES, Datatype, elements_of, float32_from_bf16, raw_bytes
 from farthing.serve.protocol.signatures import Signature, Slot, Wish
-from farthing.serve.requests import Problem
+from farthing.wire.dtypes import DATATYPES, Datatype, elements_of, float32_from_bf16, raw_bytes
+from farthing.wire.requests import Problem
 
 __all__ = ["best_classes", "encode_answer", "json_values", "opening", "output_head"]
 

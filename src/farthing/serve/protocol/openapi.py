@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Any
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import DATATYPES
 from farthing.serve.protocol.route_words import HEADERS, MARGINAL_HEADER, MARGINAL_PARAMETER, PARAMETERS
 from farthing.serve.protocol.signatures import signature_of
-from farthing.serve.served import LiveModel
+from farthing.wire.dtypes import DATATYPES
+from farthing.wire.requests import LiveModel
 
 __all__ = ["description"]
 

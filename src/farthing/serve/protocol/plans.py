@@ -19,7 +19,7 @@ from farthing.serve.protocol.signatures import (
     shown,
 )
 from farthing.serve.protocol.strict_json import check_keys, check_scalars
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = ["Given", "Plan", "plan_of", "refuse_unoffered", "request_parameters", "wishes_of"]
 
@@ -61,7 +61,7 @@ class Plan:
     Attributes:
         given: Inputs, tensors in the model's order.
         rows: Of the request.
-        shape_key: As in :class:`~farthing.serve.requests.Request`.
+        shape_key: As in :class:`~farthing.wire.requests.Request`.
         payload: Whether images or texts came instead of tensors.
         wishes: Which outputs and how.
         id: The client's.

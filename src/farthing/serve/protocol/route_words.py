@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from farthing.serve.routing.decisions import Decision, Routed
+    from farthing.wire.decisions import Decision, Routed
 
 __all__ = ["HEADERS", "MARGINAL_HEADER", "MARGINAL_PARAMETER", "PARAMETERS", "header_lines", "parameters_of"]
 

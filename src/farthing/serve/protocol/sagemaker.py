@@ -25,9 +25,8 @@ from farthing.serve.protocol.oip import decode_document, decode_infer
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, shown, signature_of
 from farthing.serve.protocol.strict_json import check_depth, check_keys, read_json
-from farthing.serve.requests import Problem, Request
-from farthing.serve.served import LiveModel, Models
 from farthing.serve.turns import Steps
+from farthing.wire.requests import LiveModel, Models, Problem, Request
 
 __all__ = ["best_of", "chosen_model", "decode_invocation", "encode_predictions", "invocation_in_steps", "named_classes"]
 

@@ -17,9 +17,8 @@ from typing import Any, Literal
 
 from farthing.nouns import TensorSpec
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.dtypes import DATATYPES, Datatype, datatype_of
-from farthing.serve.requests import Problem
-from farthing.serve.served import LiveModel
+from farthing.wire.dtypes import DATATYPES, Datatype, datatype_of
+from farthing.wire.requests import LiveModel, Problem
 
 __all__ = [
     "Signature",

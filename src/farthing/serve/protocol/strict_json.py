@@ -16,7 +16,7 @@ import orjson
 
 from farthing.serve.protocol.long_texts import LongText
 from farthing.serve.protocol.signatures import shown
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = ["check_depth", "check_keys", "check_scalars", "read_json"]
 

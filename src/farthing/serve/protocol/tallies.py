@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serve.requests import Problem
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import LiveModel, Problem
 
 __all__ = ["Sums", "Tally", "statistics", "tally_of"]
 

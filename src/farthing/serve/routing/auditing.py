@@ -6,16 +6,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Called
-from farthing.serve.routing.decisions import Auditor, Decision, Reason, Routed
+from farthing.serve.routing.observers import Auditor
 from farthing.serve.routing.tiers import LiveTier
 from farthing.serve.routing.walks import Audit
+from farthing.wire.decisions import Decision, Reason, Routed
+from farthing.wire.requests import Answer, Problem, Request
 
 __all__ = ["Audits"]
 
 LOWEST = 9
-"""Priority of the copies: behind every client's (see ``serve/workers/lanes.py``)."""
+"""Priority of the copies: behind every client's (see ``workers/lanes.py``)."""
 AT_ONCE = 4
 """Copies that the reference has at a time: its queue tells clients how long they would wait, and copies count there."""
 MOST_OPEN = 256

@@ -26,9 +26,9 @@ from farthing.core.route.watching import (
 )
 from farthing.load.route_command import calibrate_again
 from farthing.nouns import Estimate
-from farthing.serve.requests import Answer, Request
-from farthing.serve.routing.decisions import Decision
 from farthing.serve.routing.kept import KeptRequests
+from farthing.wire.decisions import Decision
+from farthing.wire.requests import Answer, Request
 
 __all__ = ["AuditCounts", "RouteAuditor", "class_of"]
 

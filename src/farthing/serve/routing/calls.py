@@ -11,10 +11,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from farthing.core.route.served import Place
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.decisions import Reason
 from farthing.serve.routing.inputs import Fitted
-from farthing.serve.served import LiveModel
+from farthing.wire.decisions import Reason
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["Allowance", "Asker", "Called", "Charged", "Gone", "Leg", "TierCounts"]
 
@@ -33,7 +32,7 @@ class Charged(Problem):
     """An answer that cannot be used, and is paid for all the same.
 
     Args:
-        message: As :class:`~farthing.serve.requests.Problem`.
+        message: As :class:`~farthing.wire.requests.Problem`.
         tokens: Read and written, None when unknown.
     """
 

@@ -18,10 +18,9 @@ import numpy as np
 from farthing.core.route.served import ForwardedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Reply, Unreachable
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["ForwardQueue", "Speech", "api_key", "forward_model", "refusal_of"]
 
@@ -90,7 +89,7 @@ def api_key(spec: ForwardedModel) -> bytes:
 
 
 class ForwardQueue:
-    """Implements :class:`farthing.serve.requests.Queue` in front of a URL.
+    """Implements :class:`farthing.wire.requests.Queue` in front of a URL.
 
     Args:
         spec: Where.

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.nouns import TensorSpec
-from farthing.serve.requests import Request
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import LiveModel, Request
 
 __all__ = ["Fitted", "Taking", "common_inputs", "fitted_to", "takes_texts", "taking", "text_of"]
 
@@ -19,7 +18,7 @@ _TEXTS = ((None,), (None, 1))
 """Shapes of a tensor that holds a text a row."""
 
 Fitted = tuple[Sequence[NDArray[Any]] | None, Sequence[bytes | str] | None, int, Any]
-"""Inputs of some rows: tensors, payloads, length and shape key (:class:`~farthing.serve.requests.Request`)."""
+"""Inputs of some rows: tensors, payloads, length and shape key (:class:`~farthing.wire.requests.Request`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serve.requests import Request
 from farthing.store.documents import disk_errors, write_bytes
+from farthing.wire.requests import Request
 
 __all__ = ["KeptRequests"]
 

@@ -10,16 +10,15 @@ from farthing.core.route.served import ForwardedModel, RoutedModel
 from farthing.errors import EngineError
 from farthing.nouns import ServedModel, TensorSpec
 from farthing.ports import Clock
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.decisions import Auditor, Nobody, RouteObserver
 from farthing.serve.routing.forwards import ForwardQueue, forward_model
 from farthing.serve.routing.inputs import common_inputs, takes_texts
+from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
 from farthing.serve.routing.router import Router
 from farthing.serve.routing.speeches import speech_of
 from farthing.serve.routing.steersman import NoScaler, Scaler
 from farthing.serve.routing.tiers import output_columns
-from farthing.serve.served import LiveModel
-from farthing.serve.workers.pool import Pool
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
+from farthing.workers.pool import Pool
 
 __all__ = ["Loader", "Watch", "Watched"]
 

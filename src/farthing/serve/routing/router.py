@@ -14,16 +14,16 @@ from farthing.core.route.served import RoutedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.pricing import pricing
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.auditing import Audits
-from farthing.serve.routing.decisions import Auditor, Nobody, Reason, RouteObserver
 from farthing.serve.routing.flights import Flight
+from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
 from farthing.serve.routing.plans import ladder_of, safe_plan
 from farthing.serve.routing.singles import Single
 from farthing.serve.routing.steersman import NoScaler, Scaler, Steersman
 from farthing.serve.routing.tiers import LiveTier
 from farthing.serve.routing.walks import NAN, Audit, Journey
-from farthing.serve.served import LiveModel
+from farthing.wire.decisions import Reason
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["Counted", "Router"]
 
@@ -43,7 +43,7 @@ def _nothing(request: Request, answer: Answer) -> None:
 
 
 class Router:
-    """Implements :class:`farthing.serve.requests.Queue` for a route.
+    """Implements :class:`farthing.wire.requests.Queue` for a route.
 
     Args:
         spec: The route with its places and trained scores.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.routing.decisions import Decision, Escalation, Routed
 from farthing.serve.routing.inputs import text_of
 from farthing.serve.routing.plans import Gate, Plan
 from farthing.serve.routing.walks import NAN, Audit, Walk, Way
+from farthing.wire.decisions import Decision, Escalation, Routed
+from farthing.wire.requests import Answer, Problem, Request
 
 __all__ = ["Single"]
 

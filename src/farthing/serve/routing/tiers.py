@@ -12,11 +12,10 @@ from farthing.core.route.served import Place
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.pricing import pricing
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Allowance, Asker, Called, Charged, Gone, Leg, TierCounts
-from farthing.serve.routing.decisions import Reason
 from farthing.serve.routing.inputs import Taking, fitted_to, taking
-from farthing.serve.served import LiveModel
+from farthing.wire.decisions import Reason
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["LiveTier", "output_columns"]
 

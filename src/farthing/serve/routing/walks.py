@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from farthing.serve.requests import Answer, Problem, Request
 from farthing.serve.routing.calls import Called
-from farthing.serve.routing.decisions import Decision, Escalation, Reason
 from farthing.serve.routing.plans import Gate, Plan
 from farthing.serve.routing.tiers import LiveTier
+from farthing.wire.decisions import Decision, Escalation, Reason
+from farthing.wire.requests import Answer, Problem, Request
 
 __all__ = ["NAN", "Audit", "Journey", "Walk", "Way"]
 

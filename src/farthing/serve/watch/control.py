@@ -24,14 +24,13 @@ import orjson
 from farthing.errors import FarthingError
 from farthing.serve.http.replies import JSON, encode_problem, encode_reply
 from farthing.serve.protocol.strict_json import read_json
-from farthing.serve.requests import Problem
-from farthing.serve.served import LiveModel, Models
 from farthing.serve.watch.control_http import Call, check_host, read_call
 from farthing.serve.watch.exposition import CONTENT_TYPE, metrics_text
 from farthing.serve.watch.ledger_writer import LedgerState
 from farthing.serve.watch.live import cost_document, live_document, readiness_document
 from farthing.serve.watch.metrics import Metrics
 from farthing.serve.watch.routes import Routes
+from farthing.wire.requests import LiveModel, Models, Problem
 
 __all__ = ["Admin", "Control"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httptools
 
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = ["Call", "check_host", "read_call"]
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from farthing.serve.pricing import Pricing, pricing
 from farthing.serve.protocol.tallies import Sums, tally_of
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["EDGES_S", "SHOWN_EDGES", "Counter", "ModelCounts", "Snapshot", "quantile_s"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from farthing.store.ledger_rows import AUDIT
 
 if TYPE_CHECKING:
-    from farthing.serve.routing.decisions import Routed
+    from farthing.wire.decisions import Routed
 
 __all__ = ["NO_ROUTES", "RouteNames", "RouteRows"]
 

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 from farthing.ports import Clock
 from farthing.serve.pricing import Pricing, pricing
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
 from farthing.serve.watch.ledger_costs import Costs
 from farthing.serve.watch.ledger_files import LedgerFiles
 from farthing.serve.watch.ledger_routes import NO_ROUTES, RouteNames, RouteRows
@@ -42,9 +40,10 @@ from farthing.store.ledger_rows import (
     plain,
     requests_block,
 )
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 if TYPE_CHECKING:
-    from farthing.serve.routing.decisions import Routed
+    from farthing.wire.decisions import Routed
 
 __all__ = ["LedgerState", "LedgerWriter"]
 
@@ -120,7 +119,7 @@ class LedgerState:
 
 
 class LedgerWriter:
-    """An :class:`~farthing.serve.requests.Observer` that keeps the ledger.
+    """An :class:`~farthing.wire.requests.Observer` that keeps the ledger.
 
     Args:
         folder: Of the ledger; several servers may share it. Made when it does not exist.

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
-from farthing.serve.requests import Problem
-from farthing.serve.served import LiveModel
 from farthing.serve.watch.counts import ModelCounts, Snapshot
 from farthing.serve.watch.ledger_writer import LedgerState
 from farthing.serve.watch.metrics import Metrics
 from farthing.serve.watch.rates import Rates, rates_over
+from farthing.wire.requests import LiveModel, Problem
 
 __all__ = ["cost_document", "live_document", "readiness_document"]
 

@@ -12,11 +12,10 @@ import numpy as np
 from farthing.core.money.attribution import Carry, attribute
 from farthing.nouns import Offer
 from farthing.ports import Clock
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
 from farthing.serve.watch.counts import Counter, ModelCounts, Snapshot
 from farthing.serve.watch.per_model import PerModel
 from farthing.serve.watch.rates import Rates, rates_between
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["Gauge", "Metrics", "Samples"]
 
@@ -44,7 +43,7 @@ class Gauge:
 
 
 class Metrics:
-    """An :class:`~farthing.serve.requests.Observer` that counts.
+    """An :class:`~farthing.wire.requests.Observer` that counts.
 
     Args:
         clock: Monotonic time, the one that ``request.arrived_s`` is of.

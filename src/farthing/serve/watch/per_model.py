@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from farthing.serve.pricing import pricing
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import LiveModel
 
 __all__ = ["PerModel"]
 

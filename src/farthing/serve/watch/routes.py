@@ -10,7 +10,6 @@ from typing import Any
 
 from farthing.core.route.served import RoutedModel
 from farthing.errors import FarthingError
-from farthing.serve.requests import Problem
 from farthing.serve.routing.audits import RouteAuditor
 from farthing.serve.routing.kept import KeptRequests
 from farthing.serve.routing.loader import Watched
@@ -18,6 +17,7 @@ from farthing.serve.routing.router import Router
 from farthing.serve.watch.kept_evidence import open_evidence
 from farthing.serve.watch.metrics import Metrics, Samples
 from farthing.serve.watch.route_figures import FIGURES, LiveRoute, route_document, saving_document
+from farthing.wire.requests import Problem
 
 __all__ = ["Routes"]
 

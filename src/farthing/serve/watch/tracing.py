@@ -14,8 +14,7 @@ from typing import Any
 
 from farthing.errors import InputError
 from farthing.ports import Clock
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.served import LiveModel
+from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["Tracing", "open_tracing"]
 
@@ -58,7 +57,7 @@ class _OpenBatch:
 
 
 class Tracing:
-    """An :class:`~farthing.serve.requests.Observer` that makes spans.
+    """An :class:`~farthing.wire.requests.Observer` that makes spans.
 
     Args:
         provider: OpenTelemetry's tracer provider (of its SDK); closed with this.

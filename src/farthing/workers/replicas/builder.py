@@ -11,9 +11,9 @@ from typing import Any
 from farthing.codec import from_plain, to_plain
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
-from farthing.measure.wire import Child, ask, end
 from farthing.nouns import Artefact, Dataset, ModelRef, PipelineSpec, TensorSpec
 from farthing.ports import Clock, Feeds
+from farthing.workers.replicas.messages import Child, ask, end
 
 __all__ = ["Built", "build", "build_variant", "module_digest", "resolve"]
 

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from farthing.codec import from_plain, to_plain
 from farthing.errors import MeasureError
 from farthing.machine.clock import MonotonicClock
-from farthing.measure.array_files import joined
-from farthing.measure.schedule import Schedule
-from farthing.measure.wire import Child, ask, end
 from farthing.models.batch_check import Batching
 from farthing.nouns import Candidate, Dataset, OperatorTime, PipelineSpec
 from farthing.ports import Clock
 from farthing.store.documents import full_disk
+from farthing.workers.replicas.array_files import joined
+from farthing.workers.replicas.messages import Child, ask, end
+from farthing.workers.replicas.schedule import Schedule
 
 __all__ = ["Block", "OperatorTimes", "Replica", "ServerRun"]
 

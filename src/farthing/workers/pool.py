@@ -11,15 +11,16 @@ from itertools import count
 from pathlib import Path
 
 from farthing.errors import EngineError
+from farthing.nouns import ServedModel
 from farthing.ports import Clock
-from farthing.serve.served import LiveModel, ServedModel
-from farthing.serve.workers.batching import BatchQueue
-from farthing.serve.workers.crew import Crew, Facts, Terms
-from farthing.serve.workers.curve import Curve
-from farthing.serve.workers.inline import InlineRunner, KeptTokens
-from farthing.serve.workers.placing import Held, cores_for, inline_rows, planned_mib, runs_inline, to_evict
-from farthing.serve.workers.remote import proportional_mib
-from farthing.serve.workers.warm_parents import WarmParents
+from farthing.wire.requests import LiveModel
+from farthing.workers.batching import BatchQueue
+from farthing.workers.crew import Crew, Facts, Terms
+from farthing.workers.curve import Curve
+from farthing.workers.inline import InlineRunner, KeptTokens
+from farthing.workers.placing import Held, cores_for, inline_rows, planned_mib, runs_inline, to_evict
+from farthing.workers.remote import proportional_mib
+from farthing.workers.warm_parents import WarmParents
 
 __all__ = ["Pool"]
 
@@ -60,7 +61,7 @@ class Pool:
     Args:
         clock: Time.
         memory_budget_mib: Of all workers together.
-        hang_floor_s: No batch is said to hang before; see :data:`farthing.serve.workers.remote.HANG_FACTOR`.
+        hang_floor_s: No batch is said to hang before; see :data:`farthing.workers.remote.HANG_FACTOR`.
         load_limit_s: Longest time for one step of loading or warming up.
     """
 

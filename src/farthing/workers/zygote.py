@@ -1,4 +1,4 @@
-"""A warm parent: ``python -P -m farthing.serve.workers.zygote`` imports an engine's libraries and forks workers.
+"""A warm parent: ``python -P -m farthing.workers.zygote`` imports an engine's libraries and forks workers.
 
 There is one for each engine and thread count. It imports while it has a single thread, so that a fork is safe and
 takes milliseconds; should a library start threads when it is imported, this program starts itself again *cold* and
@@ -50,7 +50,7 @@ def preload(engine: str) -> None:
             find("pipelines", kind)
     with contextlib.suppress(ImportError):
         importlib.import_module("tokenizers")
-    importlib.import_module("farthing.serve.workers.worker")
+    importlib.import_module("farthing.workers.worker")
 
 
 def threads_now() -> int:
@@ -129,7 +129,7 @@ class Zygote:
             self._control.close()
             for descriptor in (*self._descriptors, self._wake_read, self._wake_write):
                 os.close(descriptor)
-            from farthing.serve.workers.worker import run_worker
+            from farthing.workers.worker import run_worker
 
             run_worker(sock)
             status = 0
@@ -167,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
         preload(engine)
         if threads_now() > 1:
             os.execv(  # noqa: S606 - this program again
-                sys.executable, [sys.executable, "-P", "-m", "farthing.serve.workers.zygote", *argv, "cold"]
+                sys.executable, [sys.executable, "-P", "-m", "farthing.workers.zygote", *argv, "cold"]
             )
     os.environ["OPENBLAS_NUM_THREADS"] = threads  # was 1 until here: NumPy's starts its threads on import
     gc.collect()

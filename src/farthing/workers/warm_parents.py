@@ -48,7 +48,7 @@ class Forked:
 
 
 class WarmParent:
-    """One process of :mod:`farthing.serve.workers.zygote`.
+    """One process of :mod:`farthing.workers.zygote`.
 
     Args:
         engine: Whose libraries it imports.
@@ -76,7 +76,7 @@ class WarmParent:
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         # -P: a file in the working folder must not stand in for a library.
-        program = [sys.executable, "-P", "-m", "farthing.serve.workers.zygote"]
+        program = [sys.executable, "-P", "-m", "farthing.workers.zygote"]
         return subprocess.Popen(
             [*program, str(theirs.fileno()), str(os.getpid()), self.engine, str(self.threads)],
             stdin=subprocess.DEVNULL,

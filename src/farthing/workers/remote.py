@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from farthing.errors import EngineError
 from farthing.ports import Clock
-from farthing.serve.requests import Problem
-from farthing.serve.workers.batching import Batch, BatchQueue, Outcome
-from farthing.serve.workers.frames import Frame, FrameError, Kind, Part, frame, packed, unpacked
-from farthing.serve.workers.links import Link
-from farthing.serve.workers.restarts import Death, Killing, death_of
-from farthing.serve.workers.warm_parents import Forked
+from farthing.wire.requests import Problem
+from farthing.workers.batching import Batch, BatchQueue, Outcome
+from farthing.workers.frames import Frame, FrameError, Kind, Part, frame, packed, unpacked
+from farthing.workers.links import Link
+from farthing.workers.restarts import Death, Killing, death_of
+from farthing.workers.warm_parents import Forked
 
 __all__ = ["RemoteWorker", "batch_frame", "proportional_mib", "resident_mib"]
 

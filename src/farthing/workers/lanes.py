@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from farthing.serve.requests import Request
+from farthing.wire.requests import Request
 
 __all__ = ["Lanes", "rank_s"]
 

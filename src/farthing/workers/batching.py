@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from farthing.ports import Clock
-from farthing.serve.requests import Answer, Problem, Request
-from farthing.serve.workers.curve import Curve, predicted_wait_s
-from farthing.serve.workers.lanes import Lanes
-from farthing.serve.workers.restarts import Death, tried_again
+from farthing.wire.requests import Answer, Problem, Request
+from farthing.workers.curve import Curve, predicted_wait_s
+from farthing.workers.lanes import Lanes
+from farthing.workers.restarts import Death, tried_again
 
 __all__ = ["Batch", "BatchQueue", "Outcome", "Runner"]
 
@@ -109,7 +109,7 @@ class BatchQueue:
     # — requests ———————————————————————————————————————————————————————————————————————————————————
 
     def refuse(self, rows: int, deadline_s: float) -> Problem | None:
-        """See :meth:`farthing.serve.requests.Queue.refuse`."""
+        """See :meth:`farthing.wire.requests.Queue.refuse`."""
         if self.closed is not None:
             return Problem(503, self.closed, retry_after_s=self._until_available_s())
         waiting = self._lanes.rows
@@ -142,7 +142,7 @@ class BatchQueue:
         return self.wait_s() + self.curve.expected_s(min(max_rows, rows))
 
     def submit(self, request: Request) -> None:
-        """See :meth:`farthing.serve.requests.Queue.submit`."""
+        """See :meth:`farthing.wire.requests.Queue.submit`."""
         problem = self.refuse(request.rows, request.deadline_s)
         if problem is not None:
             self._reply(request, problem)

@@ -1,4 +1,4 @@
-"""What a route decided about one row of a request, and who is told of it.
+"""What a route decided about one row of a request.
 
 Everything here happens on the one loop thread. A request of several rows is decided row by row, so that each row is
 treated as the calibration treated it; there is one :class:`Decision` a row.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from farthing.serve.requests import Answer, Request
-
-__all__ = ["Auditor", "Decision", "Escalation", "Nobody", "Reason", "RouteObserver", "Routed"]
+__all__ = ["Decision", "Escalation", "Reason", "Routed"]
 
 Reason = Literal["score", "invalid", "timeout", "down", "full", "failed"]
 """Why a tier that was asked did not answer: its score was below the threshold (``score``); its answer or score was
@@ -78,7 +76,7 @@ class Decision:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Routed:
-    """How all rows of one request were answered, never changed; part of its :class:`~farthing.serve.requests.Answer`.
+    """How all rows of one request were answered, never changed; part of its :class:`~farthing.wire.requests.Answer`.
 
     Attributes:
         decisions: One a row, in their order.
@@ -96,65 +94,3 @@ class Routed:
     def usage_usd(self) -> float:
         """What all its calls and scores cost on the usage basis, NaN when that of one is unknown."""
         return math.fsum(decision.cost_usd for decision in self.decisions)
-
-
-class RouteObserver(Protocol):
-    """Told of every row that was answered through a route; must be cheap and must not raise."""
-
-    def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
-        """One row was answered.
-
-        Args:
-            decision: How; ``decision.row`` is the row's place in ``request`` and ``answer``.
-            request: As the client sent it to the route's name.
-            answer: All its rows as the client is sent them.
-        """
-        ...
-
-
-class Auditor(Protocol):
-    """Decides which answers are compared with the reference's; cheap, must not raise."""
-
-    audit_frac: float
-    """Probability with which the next answer is compared; it depends on what is past alone, never on the request or
-    its score."""
-
-    def wants_audit(self) -> bool:
-        """Whether the answer that was just given is to be compared: drawn with ``audit_frac``, once a row that the
-        reference did not answer.
-        """
-        ...
-
-    def audited(self, decision: Decision, answer: Answer, reference: Answer, cost_usd: float) -> None:
-        """The reference has answered too.
-
-        Args:
-            decision: Of the row.
-            answer: What the client was sent, cut to this row.
-            reference: What the reference says, of this row.
-            cost_usd: Of asking the reference on the usage basis, NaN when it has no price.
-        """
-        ...
-
-    def not_audited(self, decision: Decision, why: str) -> None:
-        """The reference could not be asked, or did not answer; the row is missing from the comparison."""
-        ...
-
-
-class Nobody:
-    """Observer and auditor of a route that is not watched: no audits."""
-
-    audit_frac = 0.0
-
-    def routed(self, decision: Decision, request: Request, answer: Answer) -> None:
-        """Nothing."""
-
-    def wants_audit(self) -> bool:
-        """Never."""
-        return False
-
-    def audited(self, decision: Decision, answer: Answer, reference: Answer, cost_usd: float) -> None:
-        """Nothing."""
-
-    def not_audited(self, decision: Decision, why: str) -> None:
-        """Nothing."""

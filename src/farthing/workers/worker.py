@@ -28,9 +28,9 @@ from farthing.pipelines.few_lengths import settle_lengths
 from farthing.pipelines.sharing import batching_of
 from farthing.plugins import find
 from farthing.ports import Feeds, Pipeline, Session
-from farthing.serve.protocol.dtypes import bf16_from_float32, float32_from_bf16
-from farthing.serve.workers.frames import Frame, FrameError, Inbox, Kind, Part, frame, packed, send_all, unpacked
-from farthing.serve.workers.warm_up import guessed, sample_payload, sample_tensors, word_of
+from farthing.wire.dtypes import bf16_from_float32, float32_from_bf16
+from farthing.workers.frames import Frame, FrameError, Inbox, Kind, Part, frame, packed, send_all, unpacked
+from farthing.workers.warm_up import guessed, sample_payload, sample_tensors, word_of
 
 __all__ = ["Job", "Model", "ModelFault", "run_worker"]
 

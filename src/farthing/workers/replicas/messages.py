@@ -33,7 +33,7 @@ LEAVE_S = 2.0
 """Time for a child to leave by itself once its pipe is closed."""
 TAIL_BYTES = 8192
 TAIL_LINES = 4
-_CANDIDATE = "farthing.measure.child"
+_CANDIDATE = "farthing.workers.replicas.child"
 """The program that loads and runs candidates; others cannot be left out."""
 PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / 2**20
 _WHICH = "--engines and --variants say which to try"
@@ -42,7 +42,7 @@ _OUT_OF_MEMORY = f"the system ends processes so when memory runs out; {_LEAVE_OU
 
 
 class Child:
-    """A child process, ``python -m farthing.measure.child`` unless another program is named.
+    """A child process, ``python -m farthing.workers.replicas.child`` unless another program is named.
 
     Start it on a thread that outlives it: Linux ends a child when the *thread* that started it ends.
 

@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from farthing.serve.workers.frames import BUFFERS_A_CALL, Frame, FrameError, Inbox, Part, sent
+from farthing.workers.frames import BUFFERS_A_CALL, Frame, FrameError, Inbox, Part, sent
 
 __all__ = ["BUFFER_BYTES", "Link"]
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from farthing.models.digests import digest
+from farthing.nouns import ServedModel
 from farthing.pipelines.text import TextBatches
 from farthing.ports import Pipeline
-from farthing.serve.requests import Problem, Request
-from farthing.serve.served import ServedModel
-from farthing.serve.workers.batching import Batch, BatchQueue, Outcome
-from farthing.serve.workers.worker import Job, Model
+from farthing.wire.requests import Problem, Request
+from farthing.workers.batching import Batch, BatchQueue, Outcome
+from farthing.workers.worker import Job, Model
 
 __all__ = ["InlineRunner", "KeptTokens"]
 

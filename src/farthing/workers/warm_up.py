@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from farthing.nouns import PipelineSpec, TensorSpec
 from farthing.pipelines.inputs import numpy_dtype
-from farthing.serve.protocol.dtypes import datatype_of
+from farthing.wire.dtypes import datatype_of
 
 __all__ = ["guessed", "sample_payload", "sample_tensors"]
 

@@ -21,8 +21,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from farthing.serve.protocol.dtypes import elements_of, join_elements, split_elements
-from farthing.serve.requests import Problem
+from farthing.wire.dtypes import elements_of, join_elements, split_elements
+from farthing.wire.requests import Problem
 
 __all__ = ["Frame", "FrameError", "Inbox", "Kind", "Part", "frame", "packed", "send_all", "sent", "unpacked"]
 

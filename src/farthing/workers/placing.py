@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from farthing.serve.served import ServedModel
-from farthing.serve.workers.curve import Curve
+from farthing.nouns import ServedModel
+from farthing.workers.curve import Curve
 
 __all__ = [
     "Held",

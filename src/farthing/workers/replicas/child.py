@@ -1,4 +1,4 @@
-"""The child process that runs one instance of a candidate, or one build step: ``python -m farthing.measure.child``."""
+"""The child process that runs one instance of a candidate, or one build step: ``-m farthing.workers.replicas.child``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import MeasureError
-from farthing.measure.answering import Line, answer_commands
-from farthing.measure.array_files import new_array
-from farthing.measure.schedule import Schedule
 from farthing.models.batch_check import MOST_ALONE
 from farthing.nouns import Candidate, Dataset, PipelineSpec
 from farthing.plugins import find, import_callable
+from farthing.workers.replicas.answering import Line, answer_commands
+from farthing.workers.replicas.array_files import new_array
+from farthing.workers.replicas.schedule import Schedule
 
 __all__ = ["Instance", "main", "peak_memory_mib"]
 
@@ -52,7 +52,7 @@ class Instance:
     """One loaded model with its pipeline and payloads.
 
     Args:
-        spec: What :class:`farthing.measure.replica.Replica` sends first.
+        spec: What :class:`farthing.workers.replicas.replica.Replica` sends first.
         line: To show signs of life on.
     """
 
@@ -258,7 +258,7 @@ def _wait_until(start_s: float) -> None:
 
 
 def _build(step: str, request: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Run one build step; see :func:`farthing.measure.builder.build`."""
+    """Run one build step; see :func:`farthing.workers.replicas.builder.build`."""
     ready_s = time.monotonic()
     np.random.seed(seed)  # libraries that draw calibration samples use the global generator
     answer = import_callable(step)(request)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serve.requests import Problem
+from farthing.wire.requests import Problem
 
 __all__ = [
     "DATATYPES",

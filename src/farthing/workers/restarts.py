@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from farthing.serve.requests import Request
+from farthing.wire.requests import Request
 
 __all__ = ["Death", "Deaths", "Killing", "death_of", "tried_again"]
 

@@ -10,16 +10,15 @@ from typing import Any
 from farthing.codec import from_plain, to_plain
 from farthing.errors import EngineError, FarthingError
 from farthing.models.batch_check import Batching
-from farthing.nouns import TensorSpec
+from farthing.nouns import ServedModel, TensorSpec
 from farthing.ports import Clock
-from farthing.serve.served import ServedModel
-from farthing.serve.workers.batching import BatchQueue
-from farthing.serve.workers.curve import sizes_to_time
-from farthing.serve.workers.frames import Kind
-from farthing.serve.workers.placing import may_run_inline, worker_limit_mib
-from farthing.serve.workers.remote import RemoteWorker, proportional_mib, resident_mib
-from farthing.serve.workers.restarts import Death, Deaths
-from farthing.serve.workers.warm_parents import WarmParents
+from farthing.workers.batching import BatchQueue
+from farthing.workers.curve import sizes_to_time
+from farthing.workers.frames import Kind
+from farthing.workers.placing import may_run_inline, worker_limit_mib
+from farthing.workers.remote import RemoteWorker, proportional_mib, resident_mib
+from farthing.workers.restarts import Death, Deaths
+from farthing.workers.warm_parents import WarmParents
 
 __all__ = ["Crew", "Facts", "Terms"]
 

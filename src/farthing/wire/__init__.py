@@ -1,0 +1,1 @@
+"""What passes between clients, the server and its workers: requests, answers, decisions of routes, and their types."""
