@@ -20,8 +20,8 @@ from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import saturation_rps, sla_rps
 from farthing.errors import FarthingError
 from farthing.load.plans import load_plan
-from farthing.load.resolved import load_resolved_workload
-from farthing.load.splits import make_splits
+from farthing.load.workload.resolved import load_resolved_workload
+from farthing.load.workload.splits import make_splits
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Candidate, Plan
 from farthing.plugins import find

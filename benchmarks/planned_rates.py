@@ -29,12 +29,12 @@ import numpy as np
 from farthing.core.route.routes import Route
 from farthing.core.traffic.latency_rate import tail_of
 from farthing.load.plans import load_plan
-from farthing.load.resolved import load_resolved_workload
-from farthing.load.route_file import read_route
-from farthing.load.route_settings import RouteSettings
+from farthing.load.route.files import read_route
+from farthing.load.route.settings import RouteSettings
 from farthing.load.schema import kind_of
-from farthing.load.serve_file import as_name
-from farthing.load.serving import served_models
+from farthing.load.serve.models import served_models
+from farthing.load.serve.settings import as_name
+from farthing.load.workload.resolved import load_resolved_workload
 from farthing.machine.hardware import usable_cpus
 from farthing.measure.live_server import LiveServer, LoadedRun
 from farthing.nouns import Estimate, LatencyBound

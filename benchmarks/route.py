@@ -29,9 +29,9 @@ from farthing.core.route.families import Family
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.reports import EvaluationReport
 from farthing.core.route.routes import Monitoring, Route, Rung
-from farthing.load.outcomes import read_outcomes
 from farthing.load.plans import load_plan
-from farthing.load.route_file import read_route
+from farthing.load.route.files import read_route
+from farthing.load.route.outcomes import read_outcomes
 from farthing.nouns import Estimate
 from farthing.store.routes import write_route
 from farthing.verbs.route_calibrate import route_calibrate

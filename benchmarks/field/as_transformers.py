@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from farthing.errors import FarthingError
-from farthing.load.image_processors import image_settings
-from farthing.load.tokenizer_settings import text_settings
+from farthing.load.workload.image_processors import image_settings
+from farthing.load.workload.tokenizer_settings import text_settings
 from farthing.nouns import PipelineSpec, TensorSpec
 from farthing.pipelines.image import ImagePipeline
 from farthing.pipelines.text import TextPipeline

@@ -21,7 +21,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from farthing.load.serving import served_models
+from farthing.load.serve.models import served_models
 from farthing.models.arithmetic import arithmetic_of
 from farthing.models.batch_check import MARGINS
 from farthing.models.onnx_files import input_specs

@@ -17,9 +17,9 @@ import numpy as np
 from farthing.core.route.answers import TierAnswers
 from farthing.core.route.learning import compute
 from farthing.core.route.routes import Route, RoutedPolicy
-from farthing.load.route_file import read_predictor, read_route
-from farthing.load.route_settings import read_settings
-from farthing.load.tiers import tier_of_flag
+from farthing.load.route.files import read_predictor, read_route
+from farthing.load.route.settings import read_settings
+from farthing.load.route.tiers import tier_of_flag
 from farthing.measure.tier_answers import RunSettings
 from farthing.verbs._route_tiers import answered, found_models, requests_of
 from farthing.verbs.route_calibrate import route_calibrate

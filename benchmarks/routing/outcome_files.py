@@ -28,8 +28,8 @@ from farthing.core.route.policies import FixedTier, follow
 from farthing.core.route.routes import Route, policy_of
 from farthing.core.stats.intervals import mean_t
 from farthing.errors import DataError, FarthingError
-from farthing.load.outcomes import OutcomeFile, read_outcomes
-from farthing.load.route_settings import RouteSettings
+from farthing.load.route.outcomes import OutcomeFile, read_outcomes
+from farthing.load.route.settings import RouteSettings
 from farthing.nouns import Estimate
 from farthing.store.routes import write_outcomes
 from farthing.verbs._route_judging import judged_file

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from farthing.load.plans import load_plan
-    from farthing.load.route_file import read_route
-    from farthing.load.workload import load_workload, workload_from_flags
+    from farthing.load.route.files import read_route
+    from farthing.load.workload.workload import load_workload, workload_from_flags
     from farthing.measure.workbench import Settings
     from farthing.nouns import (
         Baseline,
@@ -80,17 +80,17 @@ _HOMES = {
     "Settings": "farthing.measure.workbench",
     "first_look": "farthing.verbs.first_look",
     "load_plan": "farthing.load.plans",
-    "load_workload": "farthing.load.workload",
+    "load_workload": "farthing.load.workload.workload",
     "optimize": "farthing.verbs.optimize",
     "profile": "farthing.verbs.profile",
-    "read_route": "farthing.load.route_file",
+    "read_route": "farthing.load.route.files",
     "report": "farthing.verbs.report",
     "route_attach": "farthing.verbs.route_attach",
     "route_calibrate": "farthing.verbs.route_calibrate",
     "route_evaluate": "farthing.verbs.route_evaluate",
     "route_plan_rate": "farthing.verbs.route_plan_rate",
     "verify": "farthing.verbs.verify",
-    "workload_from_flags": "farthing.load.workload",
+    "workload_from_flags": "farthing.load.workload.workload",
 }
 
 

@@ -176,7 +176,7 @@ def _measured(
     verb: Callable[..., Any], model: str, seed: int, trust: bool, out: Path, given: Mapping[str, Any], steps: str
 ) -> Any:
     """What a verb that measures a workload returns, its progress on stderr."""
-    from farthing.load.workload import workload_of
+    from farthing.load.workload.workload import workload_of
     from farthing.render import terminal
     from farthing.render.first_look import first_look_block
     from farthing.render.progress import TerminalProgress

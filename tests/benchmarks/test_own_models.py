@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import own_models
-from farthing.load.workload import load_workload
+from farthing.load.workload.workload import load_workload
 from own.cases import CASES
 from own.commands import _FIRST, _label
 

@@ -11,7 +11,7 @@ import yaml
 
 from farthing.codec import to_plain
 from farthing.load.schema import stamp
-from farthing.load.workload import load_workload
+from farthing.load.workload.workload import load_workload
 
 sys.path.append(str(Path(__file__).parents[1] / "load"))
 sys.path.append(str(Path(__file__).parents[1] / "render"))

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from sybil import Example
 
 from farthing.cli import _RUN_KEYS, cli
-from farthing.load.workload import workload_of
+from farthing.load.workload.workload import workload_of
 from farthing.machine.hardware import this_machine
 from farthing.verbs._market import market_of
 

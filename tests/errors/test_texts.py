@@ -25,9 +25,9 @@ from farthing.core.search.verdicts import decide
 from farthing.engines.openvino import OpenVino
 from farthing.errors import FarthingError, MeasureError
 from farthing.load.prices import find_offer, load_offers
-from farthing.load.splits import make_splits
 from farthing.load.traces import CsvArrivals
-from farthing.load.workload import workload_from_flags
+from farthing.load.workload.splits import make_splits
+from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import LatencyBound, Workload
 from farthing.store.documents import disk_errors
 from farthing.verbs.optimize import optimize, settings_of

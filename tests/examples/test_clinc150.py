@@ -22,7 +22,7 @@ from augment import neighbours, varied
 from classifier import Large
 from large import batches
 
-from farthing.load.serving import served_models
+from farthing.load.serve.models import served_models
 from farthing.plugins import find
 from farthing.store.artefacts import check_artefact
 

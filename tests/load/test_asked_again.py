@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from farthing.errors import InputError
-from farthing.load.content import without_paths
-from farthing.load.workload import asked_again
+from farthing.load.workload.content import without_paths
+from farthing.load.workload.workload import asked_again
 from farthing.nouns import (
     BaselineSpec,
     Bill,

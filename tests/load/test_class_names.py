@@ -12,9 +12,9 @@ import pytest
 from small_inputs import write_images, write_onnx
 
 from farthing.errors import DataError
-from farthing.load.class_names import numbering
-from farthing.load.labels import encode_labels
-from farthing.load.workload import workload_from_flags
+from farthing.load.workload.class_names import numbering
+from farthing.load.workload.labels import encode_labels
+from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import Workload
 from farthing.render.understood import understood
 from peoples_models import float_net, forest

@@ -14,8 +14,8 @@ import onnx
 import pytest
 from small_inputs import write_images, write_onnx
 
-from farthing.load.content import changes, content_of, without_paths
-from farthing.load.data import read_dataset
+from farthing.load.workload.content import changes, content_of, without_paths
+from farthing.load.workload.data import read_dataset
 from farthing.models.python_sources import sources_of
 from farthing.nouns import BaselineSpec, Bill, ModelRef, Objective, PipelineSpec, Workload
 

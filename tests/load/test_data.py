@@ -13,8 +13,8 @@ from PIL import Image
 from small_inputs import write_images
 
 from farthing.errors import DataError
-from farthing.load.data import guess_kind, read_dataset
-from farthing.load.labels import check_labels, encode_labels
+from farthing.load.workload.data import guess_kind, read_dataset
+from farthing.load.workload.labels import check_labels, encode_labels
 
 
 def test_class_folders(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from farthing.errors import SchemaError
 from farthing.load.plans import load_plan
-from farthing.load.resolved import load_resolved_workload
 from farthing.load.schema import read_document
+from farthing.load.workload.resolved import load_resolved_workload
 from farthing.nouns import LatencyBound
 from farthing.render.report import report_html
 from farthing.render.terminal import plan_block

@@ -8,8 +8,8 @@ import pytest
 from small_inputs import write_onnx
 
 from farthing.errors import ModelError, TrustError
-from farthing.load.models import guess_pipeline, model_classes, model_ref
 from farthing.load.signature import onnx_signature
+from farthing.load.workload.models import guess_pipeline, model_classes, model_ref
 from farthing.nouns import ModelRef
 
 

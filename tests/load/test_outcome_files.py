@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farthing.errors import DataError
-from farthing.load.outcomes import read_outcomes
+from farthing.load.route.outcomes import read_outcomes
 
 ROWS = [
     {

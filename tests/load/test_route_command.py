@@ -17,7 +17,7 @@ from routes import cascade, margin_of, route_of, rung, tier
 from farthing.cli import cli
 from farthing.cli_route import calibrate, evaluate
 from farthing.core.route.routes import Route
-from farthing.load.route_command import as_given, calibrate_again, calibration_data, evaluate_again
+from farthing.load.route.command import as_given, calibrate_again, calibration_data, evaluate_again
 
 GIVEN: dict[str, Any] = {
     "max_loss": "0.7%", "confidence": "99%", "method": "lost_answers", "procedure": "bonferroni", "seed": 7,

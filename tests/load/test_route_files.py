@@ -17,11 +17,11 @@ from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.predictors import Logistic, fit_neighbours
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, Tier
 from farthing.errors import DataError, InputError, SchemaError, UnknownOfferError
-from farthing.load.outcomes import read_outcomes
-from farthing.load.route_file import check_tier, read_predictor, read_route, tier_digest
-from farthing.load.route_requests import fingerprint_of_text, known_rows, read_requests
-from farthing.load.route_settings import RouteSettings, read_settings
-from farthing.load.tiers import TierPrice, check_tiers, priced, read_tiers_file, tier_of_flag
+from farthing.load.route.files import check_tier, read_predictor, read_route, tier_digest
+from farthing.load.route.outcomes import read_outcomes
+from farthing.load.route.requests import fingerprint_of_text, known_rows, read_requests
+from farthing.load.route.settings import RouteSettings, read_settings
+from farthing.load.route.tiers import TierPrice, check_tiers, priced, read_tiers_file, tier_of_flag
 from farthing.nouns import Candidate, Estimate, ServedModel, Verdict
 from farthing.store.routes import write_outcomes, write_route, write_weights
 

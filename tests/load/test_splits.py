@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.errors import DataError
-from farthing.load.splits import MAX_CALIBRATION_N, MIN_CONFIRM_N, MIN_SEARCH_N, make_splits
+from farthing.load.workload.splits import MAX_CALIBRATION_N, MIN_CONFIRM_N, MIN_SEARCH_N, make_splits
 from farthing.nouns import Dataset
 
 LEAST = MIN_SEARCH_N + MIN_CONFIRM_N

@@ -11,10 +11,10 @@ import pytest
 from onnx import helper
 
 from farthing.errors import DataError, FarthingError, InputError, ModelError
-from farthing.load.models import model_classes, model_ref
-from farthing.load.serving import served_models
-from farthing.load.takeable import check_takeable
-from farthing.load.workload import workload_from_flags
+from farthing.load.serve.models import served_models
+from farthing.load.workload.models import model_classes, model_ref
+from farthing.load.workload.takeable import check_takeable
+from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import Workload
 from farthing.store.artefacts import check_artefact
 from peoples_models import FLOAT, INT64, STRING, features, float_net, forest, matrix, quantised, save, stored, value

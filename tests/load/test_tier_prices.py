@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from farthing.errors import InputError
-from farthing.load.tier_prices import PRICE_KEYS, TierPrice, read_tier_price
-from farthing.load.tiers import check_tiers, priced, read_tiers_file, tier_of_flag
+from farthing.load.route.tier_prices import PRICE_KEYS, TierPrice, read_tier_price
+from farthing.load.route.tiers import check_tiers, priced, read_tiers_file, tier_of_flag
 
 TOKENS = {"usd_per_input_token": 1e-6, "usd_per_output_token": 4e-6}
 FAIR = {"usd_per_request": 2e-5, "usd_per_second": 1e-4, **TOKENS, "usd_per_cached_input_token": 1e-7}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from farthing.errors import InputError, TraceError
-from farthing.load.workload import load_workload, workload_of
+from farthing.load.workload.workload import load_workload, workload_of
 
 
 def with_traffic(project: Path, traffic: dict[str, Any]) -> Path:

@@ -14,10 +14,10 @@ from small_inputs import write_images, write_onnx
 from farthing.codec import from_plain, to_plain
 from farthing.errors import DataError, FarthingError, InputError, ModelError, SchemaError, TraceError, TrustError
 from farthing.load.fields import FLAGS
-from farthing.load.resolved import load_resolved_workload
 from farthing.load.schema import stamp
-from farthing.load.splits import make_splits
-from farthing.load.workload import load_workload, workload_from_flags, workload_of
+from farthing.load.workload.resolved import load_resolved_workload
+from farthing.load.workload.splits import make_splits
+from farthing.load.workload.workload import load_workload, workload_from_flags, workload_of
 from farthing.nouns import LatencyBound, Workload
 
 FLAT = {

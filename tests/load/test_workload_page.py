@@ -10,7 +10,7 @@ import pytest
 from small_inputs import write_onnx
 
 from farthing.load.fields import FLAGS, sections
-from farthing.load.workload import load_workload
+from farthing.load.workload.workload import load_workload
 from farthing.nouns import LatencyBound
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workload.md").read_text()

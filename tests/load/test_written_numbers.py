@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from farthing.errors import DataError, InputError, TraceError
 from farthing.load import units
 from farthing.load.fields import Origin, parse
-from farthing.load.labels import encode_labels
 from farthing.load.prices import import_prices, read_rows
+from farthing.load.route.tiers import priced, tier_of_flag
 from farthing.load.schema import read_document
-from farthing.load.tiers import priced, tier_of_flag
 from farthing.load.traces import CsvArrivals
+from farthing.load.workload.labels import encode_labels
 from farthing.load.written_numbers import cell_number, decimal_of, plainly
 
 MISWRITTEN = [

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from farthing.errors import FarthingError, ModelError
-from farthing.load.workload import workload_from_flags
+from farthing.load.workload.workload import workload_from_flags
 from farthing.measure.first_sample import check_first_sample
 from farthing.measure.module_inputs import module_inputs
 from farthing.models.graph_content import graph_content

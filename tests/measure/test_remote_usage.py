@@ -13,7 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 from end_points import answering
 from farthing.errors import DataError
-from farthing.load.tiers import NamedTier, TierPrice
+from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.nouns import Dataset
 from farthing.testing import FakeClock

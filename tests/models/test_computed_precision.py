@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from farthing.load.serving import served_models
-from farthing.load.workload import workload_from_flags
+from farthing.load.serve.models import served_models
+from farthing.load.workload.workload import workload_from_flags
 from farthing.models.graph_content import graph_content
 from farthing.models.precision import GraphPrecision, file_precision
 from farthing.models.weight_types import weights_on_their_way

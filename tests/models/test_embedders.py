@@ -14,7 +14,7 @@ from farthing.core.route.contents import Difference
 from farthing.core.route.embeddings import embedding_scores
 from farthing.core.route.learning import compute
 from farthing.errors import FarthingError, InputError
-from farthing.load.route_file import read_predictor
+from farthing.load.route.files import read_predictor
 from farthing.models import embedders
 from farthing.models.embedders import MINILM, open_embedder
 from farthing.serve.routing.row_scores import row_score

@@ -11,8 +11,8 @@ import pytest
 from onnx import helper
 
 from farthing.errors import ModelError
-from farthing.load.serving import served_models
-from farthing.load.takeable import check_takeable
+from farthing.load.serve.models import served_models
+from farthing.load.workload.takeable import check_takeable
 from farthing.models.graph_content import graph_content
 from farthing.models.runnable import too_new
 from farthing.store.artefacts import check_artefact

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pixel_folders import CONFIGS, picture, write_config
 
 from farthing.errors import ModelError
-from farthing.load.image_processors import PROCESSORS, TYPES, image_settings
+from farthing.load.workload.image_processors import PROCESSORS, TYPES, image_settings
 from farthing.nouns import PipelineSpec, TensorSpec
 from farthing.pipelines.image import ImagePipeline
 

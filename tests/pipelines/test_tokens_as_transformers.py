@@ -15,8 +15,8 @@ from token_folders import CONFIGS, TEXTS, write_tokenizer
 
 from farthing.codec import from_plain, to_plain
 from farthing.errors import DataError, ModelError
-from farthing.load.tokenizer_names import ALIASES, NOT_FOLLOWED, TYPES
-from farthing.load.tokenizer_settings import text_settings
+from farthing.load.workload.tokenizer_names import ALIASES, NOT_FOLLOWED, TYPES
+from farthing.load.workload.tokenizer_settings import text_settings
 from farthing.models.tokenizer_classes import AS_WRITTEN, CLASSES
 from farthing.nouns import PipelineSpec, TensorSpec
 from farthing.pipelines.text import TextPipeline

@@ -113,7 +113,7 @@ def test_names_cannot_control_the_terminal() -> None:
 
 def test_it_is_the_first_thing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the machine is looked at, before a price is looked up."""
-    monkeypatch.setattr("farthing.load.workload.workload_of", lambda *_, **__: workload())
+    monkeypatch.setattr("farthing.load.workload.workload.workload_of", lambda *_, **__: workload())
 
     def stop(*_: object, on_progress: object, **__: object) -> None:
         raise InputError("now work would start")

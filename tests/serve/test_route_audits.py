@@ -22,7 +22,7 @@ from test_live_page import CHROMIUM, in_browser, words
 
 from farthing.core.money.routed_saving import of_ledger
 from farthing.core.route.routes import Monitoring
-from farthing.load.route_requests import read_requests
+from farthing.load.route.requests import read_requests
 from farthing.serve.routing.audits import RouteAuditor, class_of
 from farthing.serve.routing.kept import KeptRequests
 from farthing.store.ledger import read_ledger

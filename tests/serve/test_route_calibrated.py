@@ -21,7 +21,7 @@ import farthing as ft
 import route_tiers
 from farthing.core.route.policies import follow
 from farthing.core.route.routes import Monitoring, RoutedPolicy, ScoreSpec, policy_of
-from farthing.load.outcomes import read_outcomes
+from farthing.load.route.outcomes import read_outcomes
 from farthing.load.tables import read_table
 from farthing.measure.tier_answers import RunSettings
 from farthing.store.ledger import query_ledger, read_ledger

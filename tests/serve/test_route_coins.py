@@ -76,7 +76,7 @@ def test_a_share_of_a_cascade_is_judged_by_its_score_and_the_rest_is_not(tmp_pat
 @pytest.mark.parametrize(("share", "otherwise"), [(0.3, "huge"), (0.3, ""), (1.5, "large")])
 def test_a_coin_without_a_tier_is_refused(tmp_path: Path, share: float, otherwise: str) -> None:
     from farthing.errors import SchemaError
-    from farthing.load.route_file import read_route
+    from farthing.load.route.files import read_route
 
     path = write(tmp_path, RoutedPolicy(kind="fixed", tiers=("small",), share=share, otherwise=otherwise))
     with pytest.raises(SchemaError, match="rung 0"):

@@ -15,9 +15,9 @@ import yaml
 from farthing.codec import to_plain, to_sparse
 from farthing.core.search.plan_parts import EVIDENCE
 from farthing.errors import InputError, SchemaError
-from farthing.load.planned import planned
 from farthing.load.plans import load_plan
-from farthing.load.resolved import load_resolved_workload
+from farthing.load.serve.planned import planned
+from farthing.load.workload.resolved import load_resolved_workload
 from farthing.models.digests import digest
 from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, PipelineSpec, Plan, Workload
 from farthing.store.plan_files import MOST_LINES

@@ -14,7 +14,7 @@ from small_inputs import write_images, write_onnx
 
 from farthing.core.money.price import usd_per_month
 from farthing.errors import InputError
-from farthing.load.workload import workload_from_flags
+from farthing.load.workload.workload import workload_from_flags
 from farthing.machine.hardware import this_machine
 from farthing.nouns import Plan
 from farthing.verbs._market import Arrived, market_of, trace_of

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parents[1] / "load"))
 from small_inputs import write_images, write_onnx
 
 from farthing.errors import InputError
-from farthing.load.workload import workload_from_flags
+from farthing.load.workload.workload import workload_from_flags
 from farthing.machine.hardware import this_machine
 from farthing.verbs._market import Arrived, market_of, trace_of
 

@@ -19,7 +19,7 @@ from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.reports import CalibrationReport
 from farthing.core.search.sustained import HEADROOM, LEAST_CUT
 from farthing.errors import InputError
-from farthing.load.route_file import read_route
+from farthing.load.route.files import read_route
 from farthing.measure import open_loop
 from farthing.measure.tier_answers import RunSettings
 from farthing.store.routes import write_route

@@ -17,8 +17,8 @@ import pytest
 
 import farthing as ft
 from farthing.errors import StoreError
-from farthing.load.splits import make_splits
-from farthing.load.workload import asked_again
+from farthing.load.workload.splits import make_splits
+from farthing.load.workload.workload import asked_again
 from farthing.machine.hardware import versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Workload

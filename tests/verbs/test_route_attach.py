@@ -28,8 +28,8 @@ from farthing.core.route.learning import compute
 from farthing.core.route.policies import FixedTier, PreRoute
 from farthing.core.route.routes import Route, ScoreSpec, policy_of
 from farthing.errors import FarthingError, InputError
-from farthing.load.route_file import read_predictor
-from farthing.load.serving import served_models
+from farthing.load.route.files import read_predictor
+from farthing.load.serve.models import served_models
 from farthing.measure.tier_answers import RunSettings
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact

@@ -12,7 +12,7 @@ import pytest
 from farthing.core.money.request_cost import usd_at_capacity, usd_of_service
 from farthing.core.route.answers import TierAnswers
 from farthing.errors import InputError, UnknownOfferError
-from farthing.load.tiers import NamedTier, TierPrice
+from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun
 from farthing.nouns import Candidate, Estimate, Hardware, ServedModel

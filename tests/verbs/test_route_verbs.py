@@ -21,9 +21,9 @@ from farthing.core.route.policies import follow
 from farthing.core.route.reports import CalibrationReport
 from farthing.core.route.routes import policy_of
 from farthing.errors import DataError, InputError
-from farthing.load.outcomes import read_outcomes
-from farthing.load.route_file import read_predictor
-from farthing.load.serving import served_models
+from farthing.load.route.files import read_predictor
+from farthing.load.route.outcomes import read_outcomes
+from farthing.load.serve.models import served_models
 from farthing.measure.tier_answers import RunSettings
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact

@@ -19,7 +19,7 @@ from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
 from farthing.core.traffic.latency_rate import LatencyRate, Slowness
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.load.planned import deadline_s
+from farthing.load.serve.planned import deadline_s
 from farthing.measure import live_server
 from farthing.measure.open_loop import (
     LONGEST_RUN_S,

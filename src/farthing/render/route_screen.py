@@ -16,7 +16,7 @@ from farthing.core.route.attaching import MARK, Attached
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, Tier, policy_of
-from farthing.load.route_command import calibrate_again, evaluate_again
+from farthing.load.route.command import calibrate_again, evaluate_again
 from farthing.render.numbers import count
 from farthing.render.rate_words import rate_facts, rate_line
 from farthing.render.route_words import (

@@ -25,7 +25,7 @@ OUTCOMES = "outcomes.parquet"
 
 
 def write_route(route: Route, path: Path) -> Path:
-    """Write ``route.yaml``; :func:`farthing.load.route_file.read_route` reads it.
+    """Write ``route.yaml``; :func:`farthing.load.route.files.read_route` reads it.
 
     Raises:
         StoreError: when the disk is full or the folder cannot be written.
@@ -70,7 +70,7 @@ def write_outcomes(
     texts: Sequence[str] | None = None,
     marks: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Write outcomes as :func:`farthing.load.outcomes.read_outcomes` reads them.
+    """Write outcomes as :func:`farthing.load.route.outcomes.read_outcomes` reads them.
 
     Args:
         path: A ``.parquet`` file.

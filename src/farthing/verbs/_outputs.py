@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from farthing.codec import to_plain
-from farthing.load.content import settings_files
 from farthing.load.schema import stamp
+from farthing.load.workload.content import settings_files
 from farthing.nouns import Baseline, Measurement, PipelineSpec, Plan, Workload
 from farthing.render.report import report_html
 from farthing.render.terminal import plan_text

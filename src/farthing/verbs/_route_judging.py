@@ -15,11 +15,11 @@ from farthing.core.route.predictors import Logistic
 from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, ScoreSpec, Tier
 from farthing.errors import DataError, InputError
-from farthing.load.outcomes import OutcomeFile, read_outcomes
-from farthing.load.route_file import check_tier, read_predictor
-from farthing.load.route_requests import fingerprint_of_text, known_rows
-from farthing.load.route_settings import RouteSettings
-from farthing.load.tiers import NamedTier
+from farthing.load.route.files import check_tier, read_predictor
+from farthing.load.route.outcomes import OutcomeFile, read_outcomes
+from farthing.load.route.requests import fingerprint_of_text, known_rows
+from farthing.load.route.settings import RouteSettings
+from farthing.load.route.tiers import NamedTier
 from farthing.measure.tier_answers import RunSettings
 from farthing.store.routes import OUTCOMES
 from farthing.verbs._route_material import PARTS, plainly_named

@@ -19,9 +19,9 @@ from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic
 from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.errors import DataError, InputError
-from farthing.load.outcomes import OutcomeFile, read_outcomes
-from farthing.load.route_requests import fingerprint_of_text
-from farthing.load.route_settings import RouteSettings
+from farthing.load.route.outcomes import OutcomeFile, read_outcomes
+from farthing.load.route.requests import fingerprint_of_text
+from farthing.load.route.settings import RouteSettings
 from farthing.machine.clock import MonotonicClock
 from farthing.measure.score_time import seconds_of
 from farthing.models.embedders import Embedder, open_embedder

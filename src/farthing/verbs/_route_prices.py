@@ -15,7 +15,7 @@ from farthing.core.money.stand_in import stand_in
 from farthing.core.route.outcomes import Floats
 from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
-from farthing.load.tiers import NamedTier, TierPrice
+from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.machine.hardware import this_machine, usable_cpus
 from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun

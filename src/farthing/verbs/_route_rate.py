@@ -12,10 +12,10 @@ from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.rate_planning import why_no_rate
 from farthing.core.route.routes import Route
 from farthing.errors import InputError
-from farthing.load.route_command import calibration_data
-from farthing.load.route_requests import read_requests
-from farthing.load.route_settings import RouteSettings
-from farthing.load.serving import served_models
+from farthing.load.route.command import calibration_data
+from farthing.load.route.requests import read_requests
+from farthing.load.route.settings import RouteSettings
+from farthing.load.serve.models import served_models
 from farthing.load.tables import read_table
 from farthing.machine.canary import Canary
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus

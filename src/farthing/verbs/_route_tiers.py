@@ -25,13 +25,13 @@ from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.errors import DataError, InputError
-from farthing.load.labels import check_labels
-from farthing.load.route_file import tier_digest
-from farthing.load.route_requests import RouteRequests, read_requests
-from farthing.load.route_settings import RouteSettings
-from farthing.load.serve_file import read_wishes
-from farthing.load.serving import served_models
-from farthing.load.tiers import SERVED_KEYS, NamedTier
+from farthing.load.route.files import tier_digest
+from farthing.load.route.requests import RouteRequests, read_requests
+from farthing.load.route.settings import RouteSettings
+from farthing.load.route.tiers import SERVED_KEYS, NamedTier
+from farthing.load.serve.models import served_models
+from farthing.load.serve.settings import read_wishes
+from farthing.load.workload.labels import check_labels
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
 from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier

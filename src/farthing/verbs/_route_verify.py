@@ -9,8 +9,8 @@ from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.routes import Route
 from farthing.core.search.holding import late_notes
 from farthing.errors import InputError
-from farthing.load.route_file import read_route
-from farthing.load.route_settings import RouteSettings
+from farthing.load.route.files import read_route
+from farthing.load.route.settings import RouteSettings
 from farthing.measure.route_rate import Proof, prove_rate
 from farthing.measure.workbench import Settings
 from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification

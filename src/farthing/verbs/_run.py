@@ -12,8 +12,8 @@ from typing import Any
 from farthing.codec import to_plain
 from farthing.core.search.assemble import Market
 from farthing.errors import EngineMissingError
-from farthing.load.content import changes, content_of, without_paths
-from farthing.load.splits import make_splits
+from farthing.load.workload.content import changes, content_of, without_paths
+from farthing.load.workload.splits import make_splits
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus, versions
 from farthing.machine.quiet import look_at_machine

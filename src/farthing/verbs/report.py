@@ -12,8 +12,8 @@ from farthing.core.search.repricing import reprice
 from farthing.errors import InputError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.prices import find_offer, load_offers, terms_of
-from farthing.load.resolved import load_resolved_workload
-from farthing.load.workload import asked_again
+from farthing.load.workload.resolved import load_resolved_workload
+from farthing.load.workload.workload import asked_again
 from farthing.nouns import Plan, Workload
 from farthing.render.report import report_html
 from farthing.store.documents import write_text

@@ -12,11 +12,11 @@ from farthing.core.route.attaching import Attached, attached, of_outcomes, unser
 from farthing.core.route.policies import label
 from farthing.core.route.routes import Route, ScoreSpec, Tier, policy_of
 from farthing.errors import InputError
-from farthing.load.keys import check_encrypted
-from farthing.load.places import Wanted, read_places
-from farthing.load.route_file import check_tier, read_predictor, read_route, tier_digest
-from farthing.load.served_route import ROUTE_FILE, check_address
-from farthing.load.tiers import NamedTier
+from farthing.load.route.files import check_tier, read_predictor, read_route, tier_digest
+from farthing.load.route.keys import check_encrypted
+from farthing.load.route.places import Wanted, read_places
+from farthing.load.route.served import ROUTE_FILE, check_address
+from farthing.load.route.tiers import NamedTier
 from farthing.nouns import ServedModel
 from farthing.serve.routing.plans import ladder_of
 from farthing.store.documents import write_bytes

@@ -21,11 +21,11 @@ from farthing.core.route.policies import label
 from farthing.core.route.rate_planning import answered_elsewhere
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.errors import DataError, InputError
-from farthing.load.route_command import as_given
-from farthing.load.route_settings import RouteSettings, read_settings
+from farthing.load.route.command import as_given
+from farthing.load.route.settings import RouteSettings, read_settings
+from farthing.load.route.tiers import NamedTier, check_tiers, priced, read_tiers_file, tier_of_flag
 from farthing.load.schema import kind_of
 from farthing.load.tables import TABLE_SUFFIXES
-from farthing.load.tiers import NamedTier, check_tiers, priced, read_tiers_file, tier_of_flag
 from farthing.measure.tier_answers import RunSettings
 from farthing.measure.workbench import Settings
 from farthing.ports import Progress
@@ -73,7 +73,7 @@ def route_calibrate(
         run: How much is measured.
         rate: How much is measured of the served route; its seed and trust are those given here.
         on_progress: Called as ``(stage, done, total, note)``.
-        settings: Keys of :mod:`farthing.load.route_settings`: ``data max_loss confidence max_loss_of method p99`` …
+        settings: Keys of :mod:`farthing.load.route.settings`: ``data max_loss confidence max_loss_of method p99`` …
 
     Raises:
         InputError: for bad input, before any work starts.

@@ -17,8 +17,8 @@ from farthing.core.route.reports import EvaluationReport
 from farthing.core.route.routes import Route, policy_of
 from farthing.core.route.watching import would_count
 from farthing.errors import InputError
-from farthing.load.route_file import read_route
-from farthing.load.route_settings import RouteSettings, read_settings
+from farthing.load.route.files import read_route
+from farthing.load.route.settings import RouteSettings, read_settings
 from farthing.load.tables import TABLE_SUFFIXES, read_table
 from farthing.measure.tier_answers import RunSettings
 from farthing.render.route_page import evaluation_html, picture_png, picture_svg

@@ -8,9 +8,9 @@ from typing import Any
 
 from farthing.core.route.routes import Route
 from farthing.errors import InputError
-from farthing.load.route_file import read_route
-from farthing.load.route_settings import read_settings
-from farthing.load.served_route import ROUTE_FILE
+from farthing.load.route.files import read_route
+from farthing.load.route.served import ROUTE_FILE
+from farthing.load.route.settings import read_settings
 from farthing.measure.workbench import Settings
 from farthing.store.routes import write_route
 from farthing.verbs._alone import alone_in

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
-from farthing.load.serve_file import read_wishes
-from farthing.load.serving import served_models
+from farthing.load.serve.models import served_models
+from farthing.load.serve.settings import read_wishes
 from farthing.load.units import duration_ms, memory_mib
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine, usable_cpus
@@ -41,7 +41,7 @@ def serve(
     """Serve until SIGTERM or SIGINT; accepted requests are answered before it returns.
 
     Args:
-        sources: As :func:`farthing.load.serving.served_models` takes them.
+        sources: As :func:`farthing.load.serve.models.served_models` takes them.
         settings: Addresses, limits, ledger.
         wishes: ``name max_batch max_delay deadline`` …, as in a ``serve.yaml``; they win over plans and files.
         trust: Allows native artefacts that were not built on this machine, and routes to send what they name.

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from farthing.core.search.holding import TOLERANCE_FRAC, held
-from farthing.load.content import changes
 from farthing.load.plans import load_plan, plan_file
-from farthing.load.resolved import load_resolved_workload
 from farthing.load.schema import kind_of
-from farthing.load.splits import make_splits
+from farthing.load.workload.content import changes
+from farthing.load.workload.resolved import load_resolved_workload
+from farthing.load.workload.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Verification

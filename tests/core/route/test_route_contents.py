@@ -15,7 +15,7 @@ from farthing.core.route.ridge import fit_ridge, fit_ridge_of
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.words import BUCKETS, fit_idf, word_row, word_table
 from farthing.errors import SchemaError
-from farthing.load.route_file import read_predictor
+from farthing.load.route.files import read_predictor
 from farthing.serve.routing.row_scores import row_score
 from farthing.store.routes import write_weights
 

@@ -24,7 +24,7 @@ from farthing.core.route.watching import (
     observe_score,
     watch_of,
 )
-from farthing.load.route_command import calibrate_again
+from farthing.load.route.command import calibrate_again
 from farthing.nouns import Estimate
 from farthing.serve.routing.kept import KeptRequests
 from farthing.wire.decisions import Decision

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farthing.errors import DataError, InputError, TrustError
-from farthing.load.baseline_precision import baseline_precision
-from farthing.load.data import read_dataset
 from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse
-from farthing.load.judged import check_judged
-from farthing.load.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.nearest import nearest
 from farthing.load.schema import read_document
-from farthing.load.takeable import check_takeable
 from farthing.load.traces import TraceAsked
-from farthing.load.usage import read_usage, usage_frac
+from farthing.load.traces.usage import read_usage, usage_frac
+from farthing.load.workload.baseline_precision import baseline_precision
+from farthing.load.workload.data import read_dataset
+from farthing.load.workload.judged import check_judged
+from farthing.load.workload.models import guess_pipeline, is_import_path, model_classes, model_ref
+from farthing.load.workload.takeable import check_takeable
 from farthing.models.module_names import check_import_path
 from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
 from farthing.plugins import find

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import DataError
-from farthing.load.data import guess_kind, read_dataset
 from farthing.load.tables import ID_NAMES, SEGMENT_NAMES, find_column, read_table, request_ids, words
+from farthing.load.workload.data import guess_kind, read_dataset
 from farthing.nouns import Dataset
 
 __all__ = ["LONG_TEXT_BYTES", "RouteRequests", "fingerprint_of_text", "known_rows", "read_requests"]

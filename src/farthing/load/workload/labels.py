@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from farthing.errors import DataError
-from farthing.load.class_names import matched_classes
+from farthing.load.workload.class_names import matched_classes
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Dataset
 

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 from farthing.errors import ModelError
 from farthing.load.json_files import json_object
-from farthing.load.tokenizer_names import class_name
+from farthing.load.workload.tokenizer_names import class_name
 from farthing.models.tokenizer_classes import AS_WRITTEN, CLASSES, TOKEN_NAMES, text_of
 
 __all__ = ["text_settings"]

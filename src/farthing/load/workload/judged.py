@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from farthing.errors import InputError
-from farthing.load.labels import check_labels
+from farthing.load.workload.labels import check_labels
 from farthing.models.answers import answer_of
 from farthing.models.graph_content import graph_content
 from farthing.nouns import Dataset

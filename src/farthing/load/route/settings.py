@@ -12,7 +12,7 @@ from farthing.core.route.certification import Method, Procedure
 from farthing.errors import InputError
 from farthing.load import units
 from farthing.load.fields import LEVELS
-from farthing.load.serve_file import check_name
+from farthing.load.serve.settings import check_name
 from farthing.models.embedders import MINILM
 from farthing.nouns import LatencyBound
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from farthing.errors import ModelError
-from farthing.load.image_sizes import Size, read_size
 from farthing.load.json_files import json_object
+from farthing.load.workload.image_sizes import Size, read_size
 
 __all__ = ["PROCESSORS", "TYPES", "has_image_processor", "image_settings"]
 

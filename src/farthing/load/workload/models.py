@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from farthing.errors import ModelError, TrustError
-from farthing.load.image_processors import image_settings
 from farthing.load.json_files import json_object
 from farthing.load.nearest import nearest
 from farthing.load.signature import onnx_signature
-from farthing.load.tokenizer_settings import text_settings
+from farthing.load.workload.image_processors import image_settings
+from farthing.load.workload.tokenizer_settings import text_settings
 from farthing.models.answers import answer_of
 from farthing.models.graph_content import graph_content
 from farthing.nouns import ModelRef, PipelineSpec

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from farthing.errors import DataError
-from farthing.load.class_names import numbering
-from farthing.load.labels import LABEL_NAMES, encode_labels
 from farthing.load.nearest import nearest
 from farthing.load.tables import TABLE_SUFFIXES, Table, find_column, read_table
+from farthing.load.workload.class_names import numbering
+from farthing.load.workload.labels import LABEL_NAMES, encode_labels
 from farthing.nouns import IMAGE_FORMATS, MAX_PIXELS, Dataset
 
 __all__ = ["guess_kind", "read_dataset"]

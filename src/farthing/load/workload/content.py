@@ -9,7 +9,7 @@ from typing import Any
 
 from farthing.codec import to_plain
 from farthing.errors import DataError
-from farthing.load.models import settings_folder
+from farthing.load.workload.models import settings_folder
 from farthing.models.digests import digest
 from farthing.models.onnx_files import check_external_data
 from farthing.models.python_sources import sources_of

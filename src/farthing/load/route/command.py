@@ -11,8 +11,8 @@ from typing import Any
 
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route
-from farthing.load.route_settings import RouteSettings, read_settings
-from farthing.load.tiers import NamedTier, read_tiers_file
+from farthing.load.route.settings import RouteSettings, read_settings
+from farthing.load.route.tiers import NamedTier, read_tiers_file
 
 __all__ = ["as_given", "calibrate_again", "calibration_data", "evaluate_again"]
 
@@ -40,7 +40,7 @@ def as_given(
         tiers: ``name=source`` each.
         prices: ``name=0.001/request`` each.
         columns: Of a file of outcomes, by tier.
-        settings: Keys of :mod:`farthing.load.route_settings`.
+        settings: Keys of :mod:`farthing.load.route.settings`.
         as_of: Day of the prices.
         trust: Whether native artefacts were allowed.
         out: Folder of the route, which paths are written relative to.

@@ -1,0 +1,1 @@
+"""A model, its data and what is promised: files, folders and flags become a workload."""
