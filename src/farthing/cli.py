@@ -177,8 +177,8 @@ def _measured(
 ) -> Any:
     """What a verb that measures a workload returns, its progress on stderr."""
     from farthing.load.workload.workload import workload_of
-    from farthing.render import terminal
-    from farthing.render.first_look import first_look_block
+    from farthing.render.plan import terminal
+    from farthing.render.plan.first_look import first_look_block
     from farthing.render.progress import TerminalProgress
     from farthing.render.remaining import TYPICAL_S
 
@@ -222,7 +222,7 @@ def optimize(
     MODEL is a workload.yaml, an ONNX file, a folder as Optimum writes it, or file.py:callable. A first, wide answer
     comes within 3 minutes; the search goes on from there.
     """
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.first_look import first_look
     from farthing.verbs.optimize import optimize as run
 
@@ -250,7 +250,7 @@ def optimize(
 @json_option
 def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool, **given: Any) -> NoReturn:
     """Measure the baseline of MODEL: where time and money go."""
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.profile import profile as run
 
     result = _measured(run, model, seed, trust, output_dir, given, "profile")
@@ -278,7 +278,7 @@ def verify(plan: Path, tolerance: str, seed: int, trust: bool, as_json: bool) ->
     machine was too busy to say.
     """
     from farthing.load.units import fraction
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.render.remaining import TYPICAL_S
     from farthing.verbs.verify import verify as run
@@ -308,7 +308,7 @@ def report(
     PLAN is a plan.yaml or the folder that it lies in. Nothing is measured: rates come from what the plan's run
     measured, with its intervals.
     """
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.report import files_of
     from farthing.verbs.report import report as run
 
@@ -344,7 +344,7 @@ def prices() -> None:
 @json_option
 def prices_list(as_json: bool, **given: Any) -> None:
     """Offers with price, date and source."""
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.prices import list_offers
 
     offers = list_offers(**_flags(given))
@@ -361,7 +361,7 @@ def prices_list(as_json: bool, **given: Any) -> None:
 @json_option
 def prices_show(name: str, region: str | None, as_of: date | None, as_json: bool) -> None:
     """Every term and date of one offer."""
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.prices import show
 
     offers = show(name, region=region, as_of=as_of)
@@ -377,7 +377,7 @@ def prices_show(name: str, region: str | None, as_of: date | None, as_json: bool
 @click.option("--source", help="What to cite for a public table.")
 def prices_import(file: Path, dated: date | None, source: str | None) -> None:
     """Import a price list (CSV) or your own prices (YAML)."""
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.prices import import_file
 
     done = import_file(file, dated=dated, source=source)
@@ -388,7 +388,7 @@ def prices_import(file: Path, dated: date | None, source: str | None) -> None:
 @json_option
 def prices_check(as_json: bool) -> NoReturn:
     """Integrity of all prices: positive, dated, sourced, spot not above on-demand."""
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
     from farthing.verbs.prices import check
 
     problems = check()
@@ -424,7 +424,7 @@ def _status(outcome: Outcome) -> int:
 
 
 def _fail(error: FarthingError, status: int) -> NoReturn:
-    from farthing.render import terminal
+    from farthing.render.plan import terminal
 
     terminal.print_error(error)
     sys.exit(status)

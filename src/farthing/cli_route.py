@@ -147,7 +147,7 @@ def calibrate(
     tiers. Without it --tier names the tiers. Flags win over the file.
     """
     from farthing.render.progress import TerminalProgress
-    from farthing.render.route_screen import print_calibration
+    from farthing.render.route.screen import print_calibration
     from farthing.verbs.route_calibrate import route_calibrate
 
     with TerminalProgress() as progress:
@@ -160,7 +160,7 @@ def calibrate(
             **given,
         )
     if as_json:
-        from farthing.render.route_json import calibration_document
+        from farthing.render.route.documents import calibration_document
 
         click.echo(json.dumps(calibration_document(report), ensure_ascii=False, indent=1))
     else:
@@ -185,11 +185,11 @@ def attach(path: Path, output_dir: Path | None, as_json: bool, **given: Any) -> 
     given |= {key: dict(given[key]) for key in ("chat", "key_env", "timeout")}
     done = route_attach(path, output_dir=output_dir, **given)
     if as_json:
-        from farthing.render.route_json import attached_document
+        from farthing.render.route.documents import attached_document
 
         click.echo(json.dumps(attached_document(done), ensure_ascii=False, indent=1))
         return
-    from farthing.render.route_screen import print_attached
+    from farthing.render.route.screen import print_attached
 
     print_attached(done, (path if path.is_dir() else path.parent) if output_dir is None else output_dir)
 
@@ -204,13 +204,13 @@ def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any,
     judged on the other.
     """
     from farthing.render.progress import TerminalProgress
-    from farthing.render.route_screen import print_evaluation
+    from farthing.render.route.screen import print_evaluation
     from farthing.verbs.route_evaluate import route_evaluate
 
     with TerminalProgress() as progress:
         report = route_evaluate(source, columns=dict(columns), output_dir=output_dir, on_progress=progress, **given)
     if as_json:
-        from farthing.render.route_json import evaluation_document
+        from farthing.render.route.documents import evaluation_document
 
         click.echo(json.dumps(evaluation_document(report), ensure_ascii=False, indent=1))
         return
@@ -229,14 +229,14 @@ def plan_rate(path: Path, as_json: bool, seed: int, trust: bool, **given: Any) -
     """
     from farthing.measure.workbench import Settings
     from farthing.render.progress import TerminalProgress
-    from farthing.render.rate_screen import print_rate
+    from farthing.render.route.rate_screen import print_rate
     from farthing.verbs.route_plan_rate import route_path, route_plan_rate
 
     with TerminalProgress() as progress:
         done = route_plan_rate(path, measure=Settings(seed=seed, trust=trust), on_progress=progress, **given)
     assert done.planned_rate is not None
     if as_json:
-        from farthing.render.route_json import rate_document
+        from farthing.render.route.documents import rate_document
 
         click.echo(json.dumps(rate_document(done.planned_rate), ensure_ascii=False, indent=1))
     else:

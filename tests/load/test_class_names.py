@@ -16,7 +16,7 @@ from farthing.load.workload.class_names import numbering
 from farthing.load.workload.labels import encode_labels
 from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import Workload
-from farthing.render.understood import understood
+from farthing.render.plan.understood import understood
 from peoples_models import float_net, forest
 
 LEVELS = ("low", "middle", "high")

@@ -15,8 +15,8 @@ from farthing.load.plans import load_plan
 from farthing.load.schema import read_document
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.nouns import LatencyBound
-from farthing.render.report import report_html
-from farthing.render.terminal import plan_block
+from farthing.render.plan.report import report_html
+from farthing.render.plan.terminal import plan_block
 
 V1 = Path(__file__).parents[1] / "golden" / "v1"
 LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from example_plan import PLANS
 
-from farthing.render.report import report_html
+from farthing.render.plan.report import report_html
 
 
 @cache

@@ -10,10 +10,10 @@ import pytest
 from example_plan import HOSTILE, est, hostile_plan, met_plan, not_met_plan, profile, unproven_plan
 
 from farthing.nouns import HourlyPlan, Latency, LatencyBound
-from farthing.render import charts
 from farthing.render.drawing import AXIS_PX
-from farthing.render.frontier import LETTER_PX, label_place
 from farthing.render.palette import DARK, LIGHT, svg_rules
+from farthing.render.plan import charts
+from farthing.render.plan.frontier import LETTER_PX, label_place
 
 OF_PLAN = {
     "frontier": charts.frontier,
@@ -29,7 +29,7 @@ def labels(text: str) -> list[str]:
 
 
 def test_nothing_heavy_is_imported_before_a_chart_is_drawn():
-    code = "import sys, farthing.render.charts, farthing.render.report, farthing.render.terminal as t; "
+    code = "import sys, farthing.render.plan.charts, farthing.render.plan.report, farthing.render.plan.terminal as t; "
     code += "print(sorted({'altair', 'vl_convert', 'jinja2', 'torch', 'duckdb', 'onnx'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,9 +18,9 @@ from farthing.nouns import (
     Plan,
     WithoutPromise,
 )
-from farthing.render import terminal
 from farthing.render.json import document
-from farthing.render.report import plan_html, report_html
+from farthing.render.plan import terminal
+from farthing.render.plan.report import plan_html, report_html
 from farthing.render.screen import console, say
 
 FOLDER = Path("demo")

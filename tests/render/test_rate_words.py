@@ -16,11 +16,11 @@ from farthing.codec import from_plain
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.rate_planning import rate_verdict
 from farthing.nouns import Estimate, LatencyBound
-from farthing.render.rate_screen import rate_block
-from farthing.render.rate_words import rate_facts, rate_headline, rate_line, rps
-from farthing.render.route_json import calibration_document, rate_document
-from farthing.render.route_page import calibration_html
-from farthing.render.route_screen import calibration_block
+from farthing.render.route.documents import calibration_document, rate_document
+from farthing.render.route.page import calibration_html
+from farthing.render.route.rate_screen import rate_block
+from farthing.render.route.rate_words import rate_facts, rate_headline, rate_line, rps
+from farthing.render.route.screen import calibration_block
 
 BOUND = LatencyBound(ms=50.0, percentile=0.999)
 

@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 import pytest
 from example_plan import HOSTILE, PLANS, met_plan, not_met_plan
 
-from farthing.render.report import plan_html, report_html
-from farthing.render.sentences import headline
+from farthing.render.plan.report import plan_html, report_html
+from farthing.render.plan.sentences import headline
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "br"}

@@ -11,9 +11,9 @@ from farthing.core.route.evaluation import evaluate
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.policies import FixedTier, Policy, PreRoute, Split
 from farthing.core.route.reports import EvaluationReport
-from farthing.render.route_json import evaluation_document
-from farthing.render.route_page import evaluation_html
-from farthing.render.route_words import beats, evaluation_headline
+from farthing.render.route.documents import evaluation_document
+from farthing.render.route.page import evaluation_html
+from farthing.render.route.words import beats, evaluation_headline
 
 RNG = np.random.default_rng(0)
 QUALITY = np.column_stack([RNG.random(3000) < 0.62, RNG.random(3000) < 0.7]).astype(float)

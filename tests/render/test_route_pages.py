@@ -21,10 +21,10 @@ from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
 from farthing.core.route.policies import label
 from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import ScoreSpec, Tier
-from farthing.render.route_json import calibration_document, evaluation_document
-from farthing.render.route_page import calibration_html, evaluation_html, picture_png, picture_svg
-from farthing.render.route_screen import calibration_block, evaluation_block
-from farthing.render.route_words import calibration_headline, cost
+from farthing.render.route.documents import calibration_document, evaluation_document
+from farthing.render.route.page import calibration_html, evaluation_html, picture_png, picture_svg
+from farthing.render.route.screen import calibration_block, evaluation_block
+from farthing.render.route.words import calibration_headline, cost
 
 EVIL = "small<script>"
 

@@ -7,7 +7,7 @@ from datetime import date
 from example_plan import hardware, met_plan, not_met_plan, unproven_plan
 
 from farthing.nouns import Estimate, Latency, MachinePeaks, Offer
-from farthing.render import sentences as s
+from farthing.render.plan import sentences as s
 
 
 def test_met_headline_names_saving_accuracy_and_latency():

@@ -12,9 +12,9 @@ from farthing.core.search.first_look import FirstLook
 from farthing.errors import StalePriceError
 from farthing.load.prices import PriceProblem, PriceRow
 from farthing.nouns import Baseline, Check, Contention, Estimate, SavingPart, StandIn, Verdict, Verification
-from farthing.render import charts, terminal
-from farthing.render.first_look import first_look_block
 from farthing.render.json import document
+from farthing.render.plan import charts, terminal
+from farthing.render.plan.first_look import first_look_block
 from farthing.render.screen import console, say
 
 FOLDER = Path("demo")

@@ -14,8 +14,8 @@ from example_plan import met_plan
 from farthing import cli
 from farthing.errors import InputError
 from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, PipelineSpec, Workload
-from farthing.render.sentences import replica_rates
-from farthing.render.understood import understood
+from farthing.render.plan.sentences import replica_rates
+from farthing.render.plan.understood import understood
 
 
 def workload(**more: object) -> Workload:

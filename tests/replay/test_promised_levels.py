@@ -35,10 +35,10 @@ from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, seen_
 from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Baseline, Candidate, LatencyBound, Measurement, Plan, ServedModel, Workload, percentile_name
-from farthing.render.profiles import baseline_page
-from farthing.render.report import report_html
-from farthing.render.sentences import nearest_sentence
-from farthing.render.terminal import plan_block, verification_block
+from farthing.render.plan.profiles import baseline_page
+from farthing.render.plan.report import report_html
+from farthing.render.plan.sentences import nearest_sentence
+from farthing.render.plan.terminal import plan_block, verification_block
 from farthing.store.documents import write_yaml
 
 sys.path.append(str(Path(__file__).parents[1] / "render"))

@@ -12,7 +12,7 @@ from farthing.codec import from_plain
 from farthing.load.plans import load_plan
 from farthing.load.schema import read_document
 from farthing.nouns import Estimate, LatencyBound, Measurement, Workload
-from farthing.render.report import report_html
+from farthing.render.plan.report import report_html
 from farthing.store.journal import Journal
 from farthing.store.measurements import read_measurements
 

@@ -236,7 +236,7 @@ def test_the_screen_says_what_is_planned_and_why_not(report: CalibrationReport, 
 
     from rich.console import Console
 
-    from farthing.render.route_screen import calibration_block
+    from farthing.render.route.screen import calibration_block
 
     def shown(report: CalibrationReport) -> str:
         target = Console(file=StringIO(), width=400)

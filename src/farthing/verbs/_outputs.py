@@ -11,8 +11,8 @@ from farthing.codec import to_plain
 from farthing.load.schema import stamp
 from farthing.load.workload.content import settings_files
 from farthing.nouns import Baseline, Measurement, PipelineSpec, Plan, Workload
-from farthing.render.report import report_html
-from farthing.render.terminal import plan_text
+from farthing.render.plan.report import report_html
+from farthing.render.plan.terminal import plan_text
 from farthing.store.documents import write_json, write_text, write_yaml
 from farthing.store.measurements import write_measurements
 from farthing.store.plan_files import PIPELINE, take_along, write_plan_files

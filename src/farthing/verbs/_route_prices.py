@@ -20,7 +20,7 @@ from farthing.machine.hardware import this_machine, usable_cpus
 from farthing.measure.remote_tiers import RemoteRun
 from farthing.measure.tier_answers import LocalRun
 from farthing.nouns import Hardware, Offer, ServedModel
-from farthing.render.money_words import stands_for
+from farthing.render.plan.money_words import stands_for
 
 __all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs", "usd_per_core_s"]
 

@@ -15,7 +15,7 @@ from farthing.load.prices import find_offer, load_offers, terms_of
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.workload import asked_again
 from farthing.nouns import Plan, Workload
-from farthing.render.report import report_html
+from farthing.render.plan.report import report_html
 from farthing.store.documents import write_text
 from farthing.verbs._market import market_of, trace_of
 from farthing.verbs._outputs import write_plan

@@ -29,7 +29,7 @@ from farthing.load.tables import TABLE_SUFFIXES
 from farthing.measure.tier_answers import RunSettings
 from farthing.measure.workbench import Settings
 from farthing.ports import Progress
-from farthing.render.route_page import calibration_html
+from farthing.render.route.page import calibration_html
 from farthing.store.documents import write_text
 from farthing.store.routes import OUTCOMES, write_outcomes, write_route, write_weights
 from farthing.verbs._alone import alone_in

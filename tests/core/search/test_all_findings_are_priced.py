@@ -30,7 +30,7 @@ from farthing.core.search.assemble import assemble
 from farthing.core.search.findings import Findings
 from farthing.nouns import Bill, Candidate, Estimate, Plan
 from farthing.render.json import document
-from farthing.render.money_words import beside
+from farthing.render.plan.money_words import beside
 
 ONE = replace(INT8, max_batch=1)
 EVERY = (INT8, ONE, FP32, replace(FP32, max_batch=1), replace(INT8, max_batch=4))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from farthing.core.money.saving import UNSPLIT
 from farthing.nouns import Estimate, Evaluation, HourlyPlan, OperatorTime, Plan, Profile
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
-from farthing.render.frontier import frontier
 from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent
 from farthing.render.palette import LIGHT
-from farthing.render.sentences import printable, term_name
+from farthing.render.plan.frontier import frontier
+from farthing.render.plan.sentences import printable, term_name
 from farthing.render.svg import svg
 
 if TYPE_CHECKING:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from farthing.core.money.saving import UNSPLIT
 from farthing.nouns import AccuracyEvidence, Plan, Profile, percentile_name
-from farthing.render.fleet_words import fleet_rows, fleet_sentence, without_promise_rows
-from farthing.render.money_words import beside, not_priced, references, stands_for, utilisation_rows
 from farthing.render.numbers import (
     count,
     duration,
@@ -25,7 +23,9 @@ from farthing.render.numbers import (
     percent,
 )
 from farthing.render.palette import DARK, LIGHT, svg_rules
-from farthing.render.sentences import (
+from farthing.render.plan.fleet_words import fleet_rows, fleet_sentence, without_promise_rows
+from farthing.render.plan.money_words import beside, not_priced, references, stands_for, utilisation_rows
+from farthing.render.plan.sentences import (
     MARKS,
     WORDS,
     arrivals,
@@ -39,8 +39,8 @@ from farthing.render.sentences import (
     summary_rows,
     term_name,
 )
-from farthing.render.sentences import accuracy_change as change_text
-from farthing.render.tables import candidate_columns, candidate_rows, evidence_rows, offer_rows, seconds_rows
+from farthing.render.plan.sentences import accuracy_change as change_text
+from farthing.render.plan.tables import candidate_columns, candidate_rows, evidence_rows, offer_rows, seconds_rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -158,7 +158,7 @@ def pictured(draw: Any, subject: Any, name: str) -> Picture:
 
 
 def _pictures(plan: Plan) -> dict[str, Picture | None]:
-    from farthing.render import charts
+    from farthing.render.plan import charts
 
     drawn = {
         "frontier": any(e.cost_usd_per_month for e in plan.evaluations),
@@ -185,7 +185,7 @@ def _shown_profiles(plan: Plan) -> tuple[Profile, ...]:
 
 def _facts(plan: Plan) -> dict[str, Any]:
     hours = len(plan.hourly.baseline_usd)
-    from farthing.render.charts import HOURS_SHOWN
+    from farthing.render.plan.charts import HOURS_SHOWN
 
     return {
         "plan": plan,
@@ -248,7 +248,7 @@ def _parts(plan: Plan) -> list[dict[str, str]]:
 
 
 def _profile(i: int, profile: Profile) -> dict[str, Any]:
-    from farthing.render.charts import OPERATORS_SHOWN
+    from farthing.render.plan.charts import OPERATORS_SHOWN
 
     shown = profile.operators[:OPERATORS_SHOWN]
     share = sum(o.share_frac for o in shown)

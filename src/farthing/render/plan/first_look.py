@@ -7,8 +7,8 @@ from rich.text import Text
 
 from farthing.core.search.first_look import FirstLook
 from farthing.render.numbers import clock_time, money, number, percent
+from farthing.render.plan.sentences import accuracy_change, cheaper, printable
 from farthing.render.screen import spoken
-from farthing.render.sentences import accuracy_change, cheaper, printable
 
 __all__ = ["first_look_block", "first_look_sentence"]
 

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.nouns import Baseline, Estimate, Measurement, OperatorTime, Profile, percentile_name
-from farthing.render.money_words import beside, needed
 from farthing.render.numbers import (
     count,
     duration,
@@ -21,8 +20,9 @@ from farthing.render.numbers import (
     percent,
     significant_decimals,
 )
+from farthing.render.plan.money_words import beside, needed
+from farthing.render.plan.sentences import estimated, peaks_sentence, price_sentence, printable
 from farthing.render.screen import grid, labelled, listing, spoken
-from farthing.render.sentences import estimated, peaks_sentence, price_sentence, printable
 
 __all__ = ["baseline_page", "profile_block"]
 

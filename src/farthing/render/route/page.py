@@ -10,10 +10,11 @@ from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, policy_of
 from farthing.nouns import Estimate
 from farthing.render.numbers import count, interval, milliseconds, percent, points
-from farthing.render.rate_words import rate_facts, rate_line
-from farthing.render.report import page_of, pictured
-from farthing.render.route_chart import quality_and_cost
-from farthing.render.route_words import (
+from farthing.render.plan.report import page_of, pictured
+from farthing.render.plan.sentences import MARKS, printable
+from farthing.render.route.chart import quality_and_cost
+from farthing.render.route.rate_words import rate_facts, rate_line
+from farthing.render.route.words import (
     asked,
     calibration_headline,
     coin_sentence,
@@ -26,7 +27,6 @@ from farthing.render.route_words import (
     share_sentence,
     summary_figures,
 )
-from farthing.render.sentences import MARKS, printable
 from farthing.render.svg import svg
 
 __all__ = ["calibration_html", "evaluation_html", "picture_png", "picture_svg"]

@@ -12,7 +12,7 @@ from rich.text import Text
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.policies import label
 from farthing.core.route.routes import Route, policy_of
-from farthing.render.rate_words import rate_facts, rate_headline
+from farthing.render.route.rate_words import rate_facts, rate_headline
 from farthing.render.screen import console, grid, hint, say, spoken, verdict_line
 
 __all__ = ["print_rate", "rate_block"]

@@ -18,8 +18,8 @@ from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, Tier, policy_of
 from farthing.load.route.command import calibrate_again, evaluate_again
 from farthing.render.numbers import count
-from farthing.render.rate_words import rate_facts, rate_line
-from farthing.render.route_words import (
+from farthing.render.route.rate_words import rate_facts, rate_line
+from farthing.render.route.words import (
     asked,
     calibration_headline,
     coin_sentence,

@@ -17,7 +17,7 @@ from farthing.render.numbers import (
     points,
     times,
 )
-from farthing.render.sentences import accuracy_change, offer_price, printable, shown_level, term_name
+from farthing.render.plan.sentences import accuracy_change, offer_price, printable, shown_level, term_name
 
 __all__ = ["Cell", "Column", "candidate_columns", "candidate_rows", "evidence_rows", "offer_rows", "seconds_rows"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from farthing.core.money.saving import GAP_LIMIT_FRAC
 from farthing.nouns import AtUtilisation, Baseline, Candidate, Plan, Precision, SavingPart, StandIn
-from farthing.render.fleet_words import fleet_sentence, held_sentence, idle_lines
 from farthing.render.numbers import count, money, percent
-from farthing.render.sentences import cheaper, printable
+from farthing.render.plan.fleet_words import fleet_sentence, held_sentence, idle_lines
+from farthing.render.plan.sentences import cheaper, printable
 
 __all__ = [
     "beside",

@@ -19,14 +19,12 @@ from rich.text import Text
 from farthing.errors import FarthingError
 from farthing.nouns import Baseline, Estimate, Offer, Plan, Verification, Workload, percentile_name
 from farthing.render import numbers
-from farthing.render.first_look import first_look_block
-from farthing.render.fleet_words import fleet_rows, without_promise_rows
-from farthing.render.money_words import beside, references
 from farthing.render.offers import offer_list, offer_page, problem_list
-from farthing.render.profiles import baseline_page
-from farthing.render.progress import TerminalProgress
-from farthing.render.screen import COLOURS, console, grid, hint, labelled, listing, say, spoken, verdict_line
-from farthing.render.sentences import (
+from farthing.render.plan.first_look import first_look_block
+from farthing.render.plan.fleet_words import fleet_rows, without_promise_rows
+from farthing.render.plan.money_words import beside, references
+from farthing.render.plan.profiles import baseline_page
+from farthing.render.plan.sentences import (
     MARKS,
     WORDS,
     SummaryRow,
@@ -39,7 +37,9 @@ from farthing.render.sentences import (
     replica_rates,
     summary_rows,
 )
-from farthing.render.understood import understood
+from farthing.render.plan.understood import understood
+from farthing.render.progress import TerminalProgress
+from farthing.render.screen import COLOURS, console, grid, hint, labelled, listing, say, spoken, verdict_line
 
 if TYPE_CHECKING:
     from farthing.core.search.first_look import FirstLook

@@ -1,0 +1,1 @@
+"""A plan's screens, pages and pictures, and those of profiles and first looks."""

@@ -1,0 +1,1 @@
+"""A route's screens, pages and pictures."""
