@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from farthing.core.route.certification import LossLimit
-from farthing.core.route.curve import sensible_families
-from farthing.core.route.families import Family
+from farthing.core.route.calibrating.certification import LossLimit
+from farthing.core.route.calibrating.families import Family
+from farthing.core.route.judging.curve import sensible_families
+from farthing.core.route.judging.reports import EvaluationReport
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.reports import EvaluationReport
 from farthing.core.route.routes import Monitoring, Route, Rung
 from farthing.load.plans import load_plan
 from farthing.load.route.files import read_route

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from farthing.core.route.calibration import calibrate
-from farthing.core.route.certification import LossLimit
-from farthing.core.route.families import Family
+from farthing.core.route.calibrating.calibration import calibrate
+from farthing.core.route.calibrating.certification import LossLimit
+from farthing.core.route.calibrating.families import Family
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.policies import Policy, follow
 from farthing.core.stats.intervals import proportion

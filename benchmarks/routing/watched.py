@@ -13,10 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.route.monitoring import DECILES
 from farthing.core.route.routes import Monitoring
-from farthing.core.route.score_watch import bins_of
-from farthing.core.route.watching import Alarm, Watch, audit_frac_of, begin, observe_audits, observe_score, watch_of
+from farthing.core.route.watching.monitoring import DECILES
+from farthing.core.route.watching.scores import bins_of
+from farthing.core.route.watching.watch import (
+    Alarm,
+    Watch,
+    audit_frac_of,
+    begin,
+    observe_audits,
+    observe_score,
+    watch_of,
+)
 
 __all__ = ["Drift", "Requests", "Seen", "World", "drawn", "monitored", "streams", "watched"]
 

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from farthing.core.route.certification import LossLimit
+from farthing.core.route.calibrating.certification import LossLimit
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from routing.risk import families_by_score, redrawn, violations
 

@@ -21,7 +21,7 @@ from starting import start, write_dataset
 
 import golden_files
 from farthing import cli
-from farthing.core.search.verdicts import decide
+from farthing.core.plan.verdicts import decide
 from farthing.engines.openvino import OpenVino
 from farthing.errors import FarthingError, MeasureError
 from farthing.load.prices import find_offer, load_offers

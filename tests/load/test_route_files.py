@@ -14,8 +14,8 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from farthing.core.route.outcomes import OutcomeMatrix, Score
-from farthing.core.route.predictors import Logistic, fit_neighbours
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, Tier
+from farthing.core.route.scoring.predictors import Logistic, fit_neighbours
 from farthing.errors import DataError, InputError, SchemaError, UnknownOfferError
 from farthing.load.route.files import check_tier, read_predictor, read_route, tier_digest
 from farthing.load.route.outcomes import read_outcomes

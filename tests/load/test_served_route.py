@@ -16,8 +16,8 @@ sys.path.append(str(Path(__file__).parents[1] / "serve"))
 from observed import OFFER
 from routes import cascade, margin_of, route_of, rung, tier, write_simple, write_tier
 
-from farthing.core.route.predictors import Logistic
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, TierReplicas
+from farthing.core.route.scoring.predictors import Logistic
 from farthing.core.route.served import ForwardedModel, RoutedModel
 from farthing.errors import InputError, SchemaError, TrustError
 from farthing.load.serve.models import served_models

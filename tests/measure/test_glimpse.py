@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farthing.core.search.findings import Facts
+from farthing.core.plan.findings import Facts
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.errors import EngineError
 from farthing.measure import first_look

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farthing.core.search.holding import held
+from farthing.core.plan.holding import held
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine
 from farthing.measure import verification

@@ -10,14 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from farthing.core.route.contents import Difference
-from farthing.core.route.embeddings import embedding_scores
-from farthing.core.route.learning import compute
+from farthing.core.route.scoring.contents import Difference
+from farthing.core.route.scoring.embeddings import embedding_scores
+from farthing.core.route.scoring.learning import compute
+from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import FarthingError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.models import embedders
 from farthing.models.embedders import MINILM, open_embedder
-from farthing.serve.routing.row_scores import row_score
 from farthing.store.routes import write_weights
 
 TEXTS = ("How do I pay my bill?", "Where can I pay the invoice?", "What is the square root of 2?", "", "x " * 600)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from farthing.core.money.saving import unsplit
-from farthing.core.search.unknown_traffic import NOT_TOLD_APART
+from farthing.core.plan.unknown_traffic import NOT_TOLD_APART
 from farthing.nouns import (
     HOURS_PER_MONTH,
     AccuracyEvidence,

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from farthing.core.route.evaluation import evaluate
+from farthing.core.route.judging.evaluation import evaluate
+from farthing.core.route.judging.reports import EvaluationReport
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.policies import FixedTier, Policy, PreRoute, Split
-from farthing.core.route.reports import EvaluationReport
 from farthing.render.route.documents import evaluation_document
 from farthing.render.route.page import evaluation_html
 from farthing.render.route.words import beats, evaluation_headline

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from farthing.core.route.assembling import assembled
-from farthing.core.route.calibration import calibrate
-from farthing.core.route.certification import LossLimit
-from farthing.core.route.curve import curve_policies, sensible_families
-from farthing.core.route.evaluation import evaluate
+from farthing.core.route.calibrating.assembling import assembled
+from farthing.core.route.calibrating.calibration import calibrate
+from farthing.core.route.calibrating.certification import LossLimit
+from farthing.core.route.judging.curve import curve_policies, sensible_families
+from farthing.core.route.judging.evaluation import evaluate
+from farthing.core.route.judging.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
 from farthing.core.route.policies import label
-from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.render.route.documents import calibration_document, evaluation_document
 from farthing.render.route.page import calibration_html, evaluation_html, picture_png, picture_svg

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from example_plan import HOSTILE, PLANS, est, measurements, met_plan, offers, profile
 
-from farthing.core.search.first_look import FirstLook
+from farthing.core.plan.first_look import FirstLook
 from farthing.errors import StalePriceError
 from farthing.load.prices import PriceProblem, PriceRow
 from farthing.nouns import Baseline, Check, Contention, Estimate, SavingPart, StandIn, Verdict, Verification

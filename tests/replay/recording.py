@@ -18,7 +18,7 @@ import numpy as np
 
 import farthing as ft
 from farthing.codec import from_plain, to_plain
-from farthing.core.search.assemble import Market, assemble
+from farthing.core.plan.assemble import Market, assemble
 from farthing.load.schema import stamp
 from farthing.machine import hardware
 from farthing.machine.clock import MonotonicClock

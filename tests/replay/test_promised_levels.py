@@ -23,7 +23,7 @@ from recording import FOLDER, replay, write_journal
 from rich.console import Console
 
 from farthing.codec import from_plain, to_plain
-from farthing.core.search.holding import Remeasured, held
+from farthing.core.plan.holding import Remeasured, held
 from farthing.core.traffic.batch_queue import saturation_rps
 from farthing.core.traffic.latency_rate import _UTILISATIONS, MOST_UTILISATION, WARM_UP_FRAC, LatencyRate
 from farthing.core.traffic.service_curve import ServiceCurve

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from farthing.core.route import scores
 from farthing.core.route.routes import Monitoring, Route, RoutedPolicy, Rung, ScoreSpec, Tier
+from farthing.core.route.scoring import answer_scores as scores
 from farthing.nouns import Estimate, Verdict
 from farthing.store.routes import write_route
 

@@ -19,8 +19,8 @@ from running import Served
 
 import route_tiers
 from farthing.core.route.coins import coin
-from farthing.core.route.contents import Difference, content_scores
 from farthing.core.route.routes import Monitoring, RoutedPolicy
+from farthing.core.route.scoring.contents import Difference, content_scores
 from farthing.store.routes import write_route, write_weights
 
 ROW = [0.1, 0.0, 0.05, 9.0]

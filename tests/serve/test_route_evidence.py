@@ -17,8 +17,8 @@ from routes import OFFSETS, cascade, margin_of, route_of, rung, tier, write_simp
 from test_route_audits import ALL, DECILES, SURE, ask, fetch, until
 
 from farthing.core.route.routes import Monitoring
-from farthing.core.route.watch_evidence import plain_of_state, state_of_plain
-from farthing.core.route.watching import begin, observe_audits, observe_score, watch_of
+from farthing.core.route.watching.evidence import plain_of_state, state_of_plain
+from farthing.core.route.watching.watch import begin, observe_audits, observe_score, watch_of
 from farthing.errors import StoreError
 from farthing.store.routes import write_route
 from farthing.store.watch_evidence import EvidenceFile

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from farthing.core.route.answers import TierAnswers, answers_of
-from farthing.core.route.learning import ANSWER_FEATURES, compute
-from farthing.core.route.predictors import Logistic, fit_neighbours
 from farthing.core.route.routes import ScoreSpec
-from farthing.core.route.texts import TEXT_FEATURES
-from farthing.serve.routing.row_scores import row_score
+from farthing.core.route.scoring.learning import ANSWER_FEATURES, compute
+from farthing.core.route.scoring.predictors import Logistic, fit_neighbours
+from farthing.core.route.scoring.row_scores import row_score
+from farthing.core.route.scoring.texts import TEXT_FEATURES
 
 FLOATS = st.floats(-30, 30, width=32)
 LOGITS = arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(2, 40)), elements=FLOATS)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from farthing.codec import to_plain, to_sparse
-from farthing.core.search.plan_parts import EVIDENCE
+from farthing.core.plan.parts import EVIDENCE
 from farthing.errors import InputError, SchemaError
 from farthing.load.plans import load_plan
 from farthing.load.serve.planned import planned

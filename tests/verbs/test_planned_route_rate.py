@@ -15,8 +15,8 @@ from click.testing import CliRunner
 sys.path.append(str(Path(__file__).parents[1]))
 import farthing as ft
 from farthing.cli import cli
+from farthing.core.route.judging.reports import CalibrationReport
 from farthing.core.route.planned_rate import PlannedRate
-from farthing.core.route.reports import CalibrationReport
 from farthing.core.search.sustained import HEADROOM, LEAST_CUT
 from farthing.errors import InputError
 from farthing.load.route.files import read_route

@@ -24,14 +24,14 @@ import running
 import farthing as ft
 from end_points import answering
 from farthing.cli import cli
-from farthing.core.route.learning import compute
 from farthing.core.route.policies import FixedTier, PreRoute
 from farthing.core.route.routes import Route, ScoreSpec, policy_of
+from farthing.core.route.scoring.learning import compute
+from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import FarthingError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.load.serve.models import served_models
 from farthing.measure.tier_answers import RunSettings
-from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
 from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route

@@ -15,7 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 import farthing as ft
 from end_points import answering
-from farthing.core.route.reports import CalibrationReport
+from farthing.core.route.judging.reports import CalibrationReport
 from farthing.errors import MeasureError
 from farthing.measure.tier_answers import RunSettings
 from route_tiers import write_requests, write_tier

@@ -17,15 +17,15 @@ from click.testing import CliRunner, Result
 sys.path.append(str(Path(__file__).parents[1]))
 import farthing as ft
 from farthing.cli import cli, main
+from farthing.core.route.judging.reports import CalibrationReport
 from farthing.core.route.policies import follow
-from farthing.core.route.reports import CalibrationReport
 from farthing.core.route.routes import policy_of
+from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import DataError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.load.route.outcomes import read_outcomes
 from farthing.load.serve.models import served_models
 from farthing.measure.tier_answers import RunSettings
-from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
 from route_tiers import texts_and_labels, write_requests, write_text_tier, write_tier
 

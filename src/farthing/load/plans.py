@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from farthing.core.search.plan_parts import EVIDENCE, whole
+from farthing.core.plan.parts import EVIDENCE, whole
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import as_noun, read_document
 from farthing.models.digests import digest

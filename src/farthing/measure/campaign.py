@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from farthing.core.plan.findings import Findings
 from farthing.core.search import gate, space
-from farthing.core.search.findings import Findings
 from farthing.errors import InputError, MeasureError
 from farthing.measure.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race

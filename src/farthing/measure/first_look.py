@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from farthing.core.plan.findings import Findings
 from farthing.core.search import space
-from farthing.core.search.findings import Findings
 from farthing.errors import EngineError, FarthingError, MeasureError, StoreError
 from farthing.measure.as_planned import model_of, slower_by
 from farthing.measure.campaign import fastest_layout

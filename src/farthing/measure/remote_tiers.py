@@ -21,8 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.answers import NO_CLASS, TierAnswers, answers_of
-from farthing.core.route.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
-from farthing.core.route.token_usage import TokenUsage, token_usage
 from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, InputError
 from farthing.machine.clock import MonotonicClock
@@ -31,6 +29,8 @@ from farthing.nouns import Dataset, Estimate
 from farthing.pipelines.payloads import read
 from farthing.ports import Clock, Progress
 from farthing.store.journal import Journal
+from farthing.wire.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
+from farthing.wire.token_usage import TokenUsage, token_usage
 
 __all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "answers_about", "probe_remote_tier", "run_remote_tier"]
 

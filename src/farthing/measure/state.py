@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from farthing.core.plan.findings import Facts, Findings
 from farthing.core.search import gate
-from farthing.core.search.findings import Facts, Findings
 from farthing.core.traffic.batch_queue import sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.workbench import Workbench

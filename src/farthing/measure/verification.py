@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from farthing.core.search.holding import Remeasured, yardsticks
+from farthing.core.plan.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
 from farthing.load.serve.planned import deadline_s
 from farthing.load.serve.settings import as_name

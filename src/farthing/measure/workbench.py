@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.search.findings import Facts
+from farthing.core.plan.findings import Facts
 from farthing.core.stats.drift import Drift
 from farthing.core.stats.levels import requests_for_level
 from farthing.core.traffic.service_curve import ServiceCurve

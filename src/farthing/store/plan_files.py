@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from farthing.core.search.plan_parts import parted
+from farthing.core.plan.parts import parted
 from farthing.models.digests import digest
 from farthing.nouns import Plan
 from farthing.store.documents import write_bytes, write_json, write_text

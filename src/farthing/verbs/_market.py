@@ -10,7 +10,7 @@ from farthing.core.money.plausible_traffic import Doubt, doubt_about
 from farthing.core.money.price import usd_per_hour
 from farthing.core.money.stand_in import stand_in
 from farthing.core.money.utilisation import MOST_FRAC, PLAUSIBLE_FRAC, paid_replicas, trace_at
-from farthing.core.search.assemble import Market
+from farthing.core.plan.assemble import Market
 from farthing.core.traffic.shapes import by_name
 from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers, offers_as_of, terms_of

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from farthing.core.route.attaching import of_outcomes
-from farthing.core.route.learning import compute
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, take
-from farthing.core.route.predictors import Logistic
-from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, ScoreSpec, Tier
+from farthing.core.route.scoring.learning import compute
+from farthing.core.route.scoring.predictors import Logistic
+from farthing.core.route.scoring.ridge import LossRidge
 from farthing.errors import DataError, InputError
 from farthing.load.route.files import check_tier, read_predictor
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes

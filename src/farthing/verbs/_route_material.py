@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.route.answers import TierAnswers
-from farthing.core.route.contents import dense_scores, differences
-from farthing.core.route.embeddings import Embedded
-from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
-from farthing.core.route.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic
-from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import ScoreSpec, Tier
+from farthing.core.route.scoring.contents import dense_scores, differences
+from farthing.core.route.scoring.embeddings import Embedded
+from farthing.core.route.scoring.learning import Scored, learned_scores, sufficiency
+from farthing.core.route.scoring.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic
+from farthing.core.route.scoring.ridge import LossRidge
 from farthing.errors import DataError, InputError
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.requests import fingerprint_of_text

@@ -20,10 +20,11 @@ from farthing.core.route.answers import (
     require_alike,
     require_alike_names,
 )
-from farthing.core.route.contents import differences
-from farthing.core.route.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
+from farthing.core.route.scoring.contents import differences
+from farthing.core.route.scoring.learning import Scored, learned_scores, sufficiency
+from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import DataError, InputError
 from farthing.load.route.files import tier_digest
 from farthing.load.route.requests import RouteRequests, read_requests
@@ -40,7 +41,6 @@ from farthing.measure.tier_answers import LocalRun, RunSettings, run_local_tiers
 from farthing.models.embedders import Embedder, open_embedder
 from farthing.nouns import ServedModel
 from farthing.ports import Progress
-from farthing.serve.routing.row_scores import row_score
 from farthing.store.artefacts import check_artefact
 from farthing.verbs._route_answers import kept_run
 from farthing.verbs._route_material import PARTS, Material, drawn_parts, kept_in_file, named_by, refuse_missing_segments

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from farthing.core.plan.holding import late_notes
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.routes import Route
-from farthing.core.search.holding import late_notes
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from farthing.codec import to_plain
-from farthing.core.search.assemble import Market
+from farthing.core.plan.assemble import Market
 from farthing.errors import EngineMissingError
 from farthing.load.workload.content import changes, content_of, without_paths
 from farthing.load.workload.splits import make_splits

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from farthing.codec import to_plain
-from farthing.core.search.findings import Findings
+from farthing.core.plan.findings import Findings
 from farthing.errors import FarthingError, UnexpectedError
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Plan

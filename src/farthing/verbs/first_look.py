@@ -6,8 +6,8 @@ from datetime import date
 from pathlib import Path
 
 from farthing.codec import to_plain
-from farthing.core.search.first_look import FirstLook
-from farthing.core.search.first_look import first_look as priced
+from farthing.core.plan.first_look import FirstLook
+from farthing.core.plan.first_look import first_look as priced
 from farthing.load.schema import stamp
 from farthing.measure.first_look import glimpse
 from farthing.measure.workbench import Settings

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from farthing.core.search.assemble import assemble
-from farthing.core.search.first_look import FirstLook
+from farthing.core.plan.assemble import assemble
+from farthing.core.plan.first_look import FirstLook
 from farthing.errors import EngineMissingError, FarthingError
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings

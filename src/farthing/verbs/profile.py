@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from farthing.core.search.assemble import assemble_baseline
+from farthing.core.plan.assemble import assemble_baseline
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Baseline, Workload

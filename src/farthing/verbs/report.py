@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from farthing.core.search.replanning import found_at, replanned
-from farthing.core.search.repricing import reprice
+from farthing.core.plan.replanning import found_at, replanned
+from farthing.core.plan.repricing import reprice
 from farthing.errors import InputError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.prices import find_offer, load_offers, terms_of

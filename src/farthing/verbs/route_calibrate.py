@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from farthing.core.route.assembling import assembled
-from farthing.core.route.calibration import Calibration, calibrate
-from farthing.core.route.certification import LossLimit
-from farthing.core.route.curve import curve_policies, sensible_families
-from farthing.core.route.evaluation import RouterEvaluation, evaluate
-from farthing.core.route.families import Family
+from farthing.core.route.calibrating.assembling import assembled
+from farthing.core.route.calibrating.calibration import Calibration, calibrate
+from farthing.core.route.calibrating.certification import LossLimit
+from farthing.core.route.calibrating.families import Family
+from farthing.core.route.judging.curve import curve_policies, sensible_families
+from farthing.core.route.judging.evaluation import RouterEvaluation, evaluate
+from farthing.core.route.judging.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import label
 from farthing.core.route.rate_planning import answered_elsewhere
-from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.errors import DataError, InputError
 from farthing.load.route.command import as_given
 from farthing.load.route.settings import RouteSettings, read_settings

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from farthing.core.route.curve import curve_policies, sensible_families
-from farthing.core.route.evaluation import DRAWS, evaluate
+from farthing.core.route.judging.curve import curve_policies, sensible_families
+from farthing.core.route.judging.evaluation import DRAWS, evaluate
+from farthing.core.route.judging.reports import EvaluationReport
 from farthing.core.route.outcomes import OutcomeMatrix, take
 from farthing.core.route.policies import FixedTier, Policy, follow, label
-from farthing.core.route.reports import EvaluationReport
 from farthing.core.route.routes import Route, policy_of
-from farthing.core.route.watching import would_count
+from farthing.core.route.watching.watch import would_count
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings, read_settings

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from farthing.core.search.holding import TOLERANCE_FRAC, held
+from farthing.core.plan.holding import TOLERANCE_FRAC, held
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import kind_of
 from farthing.load.workload.content import changes

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from farthing.core.route.assembling import assembled
-from farthing.core.route.calibration import calibrate
-from farthing.core.route.certification import LossLimit
-from farthing.core.route.curve import MANY_TIERS, POINTS, curve_policies, sensible_families
+from farthing.core.route.calibrating.assembling import assembled
+from farthing.core.route.calibrating.calibration import calibrate
+from farthing.core.route.calibrating.certification import LossLimit
+from farthing.core.route.judging.curve import MANY_TIERS, POINTS, curve_policies, sensible_families
 from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
 from farthing.core.route.policies import Cascade, FixedTier, PreRoute, follow, label
 from farthing.core.route.routes import ScoreSpec, Tier, policy_of

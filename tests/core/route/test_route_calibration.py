@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from worlds import TIERS, world
 
-from farthing.core.route.calibration import calibrate, candidate_path
-from farthing.core.route.certification import LossLimit, certify
-from farthing.core.route.families import Family, families_of
+from farthing.core.route.calibrating.calibration import calibrate, candidate_path
+from farthing.core.route.calibrating.certification import LossLimit, certify
+from farthing.core.route.calibrating.families import Family, families_of
 from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
 from farthing.core.route.policies import Cascade, FixedTier, Split, follow
 

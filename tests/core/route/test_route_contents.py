@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farthing.core.route.contents import content_scores, differences
-from farthing.core.route.learning import compute, learned_scores, sufficiency
 from farthing.core.route.outcomes import OutcomeMatrix
-from farthing.core.route.predictors import chosen_logistic
-from farthing.core.route.ridge import fit_ridge, fit_ridge_of
 from farthing.core.route.routes import ScoreSpec
-from farthing.core.route.words import BUCKETS, fit_idf, word_row, word_table
+from farthing.core.route.scoring.contents import content_scores, differences
+from farthing.core.route.scoring.learning import compute, learned_scores, sufficiency
+from farthing.core.route.scoring.predictors import chosen_logistic
+from farthing.core.route.scoring.ridge import fit_ridge, fit_ridge_of
+from farthing.core.route.scoring.row_scores import row_score
+from farthing.core.route.scoring.words import BUCKETS, fit_idf, word_row, word_table
 from farthing.errors import SchemaError
 from farthing.load.route.files import read_predictor
-from farthing.serve.routing.row_scores import row_score
 from farthing.store.routes import write_weights
 
 TOPICS = ("court trial guilt", "digit angle chord", "verse rhyme haiku", "genes cells virus")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from worlds import TIERS, world
 
 from farthing.core.route.controls import hull_of, needed_frac, oracle, random_router_quality
-from farthing.core.route.evaluation import evaluate
+from farthing.core.route.judging.evaluation import evaluate
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.policies import Cascade, PreRoute
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from farthing.core.route.monitoring import monitoring_of
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.policies import Cascade, FixedTier, PreRoute, follow
-from farthing.core.route.watching import expected_audit_frac, watch_of
+from farthing.core.route.watching.monitoring import monitoring_of
+from farthing.core.route.watching.watch import expected_audit_frac, watch_of
 
 CASCADE = Cascade(tiers=("small", "large"), scores=("margin",), thresholds=(0.3,))
 TWICE = Cascade(tiers=("small", "medium", "large"), scores=("margin", "second"), thresholds=(0.6, 0.2))

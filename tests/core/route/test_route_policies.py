@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import TIERS, world
 
+from farthing.core.route.calibrating.families import Family, families_of, grid_means
 from farthing.core.route.controls import oracle
-from farthing.core.route.families import Family, families_of, grid_means
 from farthing.core.route.outcomes import OutcomeMatrix, Score
 from farthing.core.route.policies import Cascade, FixedTier, PreRoute, follow, label
 

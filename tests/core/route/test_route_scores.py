@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from farthing.core.route.predictors import fit_logistic, fit_neighbours
-from farthing.core.route.scores import (
+from farthing.core.route.scoring.answer_scores import (
     TEXT_FEATURES,
     agreement,
     brevity,
@@ -19,6 +18,7 @@ from farthing.core.route.scores import (
     softmax,
     text_features,
 )
+from farthing.core.route.scoring.predictors import fit_logistic, fit_neighbours
 
 PROBABILITIES = [max_probability, margin, negative_entropy]
 

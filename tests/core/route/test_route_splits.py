@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from worlds import resampled, world
 
-from farthing.core.route.calibration import calibrate
-from farthing.core.route.certification import LossLimit, certify, certify_sequences
+from farthing.core.route.calibrating.calibration import calibrate
+from farthing.core.route.calibrating.certification import LossLimit, certify, certify_sequences
+from farthing.core.route.calibrating.splits import LEAST_SHARE, Damped, damped_path
 from farthing.core.route.coins import coin
 from farthing.core.route.controls import against_coin, beyond_coin
-from farthing.core.route.evaluation import evaluate
+from farthing.core.route.judging.evaluation import evaluate
 from farthing.core.route.outcomes import OutcomeMatrix, Score, halves
 from farthing.core.route.policies import Cascade, FixedTier, PreRoute, Split, follow, label
 from farthing.core.route.routes import RoutedPolicy, policy_of, written
-from farthing.core.route.splits import LEAST_SHARE, Damped, damped_path
 from farthing.core.stats.intervals import proportion
 from farthing.nouns import Estimate
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.core.money.marginal import FleetState, PaidReplicas
-from farthing.core.route import certification
+from farthing.core.route.calibrating import certification
 from farthing.core.route.policies import FixedTier
 from farthing.core.route.steering import marginal_prices, steer, usd_per_hour_of
 from farthing.nouns import Estimate, Hardware, Offer

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.core.route.loss_watch import LossTest, begin_loss, loss_estimate, observe_loss
-from farthing.core.route.monitoring import DECILES
 from farthing.core.route.routes import Monitoring
-from farthing.core.route.score_watch import ScoreTest, begin_scores, bins_of, observe_scores
-from farthing.core.route.watching import (
+from farthing.core.route.watching.losses import LossTest, begin_loss, loss_estimate, observe_loss
+from farthing.core.route.watching.monitoring import DECILES
+from farthing.core.route.watching.scores import ScoreTest, begin_scores, bins_of, observe_scores
+from farthing.core.route.watching.watch import (
     audit_frac_of,
     begin,
     counted,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from farthing.core.route.token_usage import TokenUsage, token_usage
+from farthing.wire.token_usage import TokenUsage, token_usage
 
 
 def usage(**used: Any) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
-from farthing.core.search.assemble import assemble
-from farthing.core.search.findings import Facts, Findings
-from farthing.core.search.pricing import Market, Pricing
-from farthing.core.search.verdicts import nearest
+from farthing.core.plan.assemble import assemble
+from farthing.core.plan.findings import Facts, Findings
+from farthing.core.plan.pricing import Market, Pricing
+from farthing.core.plan.verdicts import nearest
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import (
     AccuracyEvidence,

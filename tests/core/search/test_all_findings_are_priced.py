@@ -26,8 +26,8 @@ from search_examples import (
     workload,
 )
 
-from farthing.core.search.assemble import assemble
-from farthing.core.search.findings import Findings
+from farthing.core.plan.assemble import assemble
+from farthing.core.plan.findings import Findings
 from farthing.nouns import Bill, Candidate, Estimate, Plan
 from farthing.render.json import document
 from farthing.render.plan.money_words import beside

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from search_examples import BASE, FP32, INT8, curve, est, facts, findings, hours, measured, objective, planned, pricing
 
-from farthing.core.search.beside_plan import held_baseline, without_promise
-from farthing.core.search.findings import Findings
+from farthing.core.plan.beside_plan import held_baseline, without_promise
+from farthing.core.plan.findings import Findings
 from farthing.core.traffic.batch_queue import sla_rps
 
 ONE = replace(INT8, max_batch=1)
@@ -94,7 +94,7 @@ def test_the_nearest_at_its_stable_rate_where_nobody_keeps_the_promise() -> None
     """Two workers, 5 ms each: 340 requests/s at 85 %, against 85 of the baseline: a quarter of the replicas."""
     near = found(chosen=None, latency={INT8: measured(INT8, 5.0, 6.0, 70.0), ONE: measured(ONE, 5.0, 6.0, 60.0)})
     p = pricing(near, hours(10_000.0))
-    from farthing.core.search.evaluations import evaluation
+    from farthing.core.plan.evaluations import evaluation
 
     seen = without_promise(p, evaluation(p, ONE))
     assert seen is not None

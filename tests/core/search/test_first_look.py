@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from search_examples import BASE, FP32, INT8, est, evidence, findings, hours, market, objective, workload
 
-from farthing.core.search.findings import Findings
-from farthing.core.search.first_look import SPREAD, FirstLook, first_look, widely
+from farthing.core.plan.findings import Findings
+from farthing.core.plan.first_look import SPREAD, FirstLook, first_look, widely
 from farthing.nouns import Contention, Objective, Trace
 
 ALONE = replace(INT8, max_batch=1)

@@ -8,8 +8,8 @@ import pytest
 from search_examples import BASE, INT8, curve, est, findings, hours, market, measured, objective, workload
 
 from farthing.core.money.trace_cost import cost_at_trace
-from farthing.core.search.fixed_fleet import fixed_fleet
-from farthing.core.search.pricing import Pricing
+from farthing.core.plan.fixed_fleet import fixed_fleet
+from farthing.core.plan.pricing import Pricing
 from farthing.nouns import NEVER_MS, Bill
 
 ONE = replace(INT8, max_batch=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farthing.core.search.holding import Remeasured, held, yardsticks
+from farthing.core.plan.holding import Remeasured, held, yardsticks
 from farthing.nouns import Candidate, Estimate, Evaluation, LatencyBound, Measurement, Plan
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "render"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farthing.core.search.holding import TOLERANCE_FRAC, Remeasured, held, yardsticks
+from farthing.core.plan.holding import TOLERANCE_FRAC, Remeasured, held, yardsticks
 from farthing.nouns import Candidate, Check, Estimate, Measurement, Plan
 
 sys.path.append(str(Path(__file__).parents[2] / "render"))

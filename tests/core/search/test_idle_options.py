@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from search_examples import BASE, INT8, curve, est, facts, findings, hours, market, objective, offer, planned, workload
 
-from farthing.core.search.assemble import assemble
-from farthing.core.search.idle_options import idle_options, idling
-from farthing.core.search.pricing import Pricing
+from farthing.core.plan.assemble import assemble
+from farthing.core.plan.idle_options import idle_options, idling
+from farthing.core.plan.pricing import Pricing
 from farthing.nouns import Hardware, Plan, Trace
 
 ONE = replace(INT8, max_batch=1)

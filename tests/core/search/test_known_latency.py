@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from search_examples import BASE, INT8, curve, est, findings, measured
 
-from farthing.core.search.findings import Findings
-from farthing.core.search.known_latency import Known, baseline_known, known_at, latency_curves, stable_slowness
+from farthing.core.plan.findings import Findings
+from farthing.core.plan.known_latency import Known, baseline_known, known_at, latency_curves, stable_slowness
 from farthing.core.traffic.latency_rate import LatencyRate
 from farthing.nouns import LatencyBound, Measurement
 

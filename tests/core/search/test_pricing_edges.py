@@ -29,8 +29,8 @@ from search_examples import (
     workload,
 )
 
-from farthing.core.search.assemble import assemble_baseline
-from farthing.core.search.evaluations import evaluation, everyone
+from farthing.core.plan.assemble import assemble_baseline
+from farthing.core.plan.evaluations import evaluation, everyone
 from farthing.nouns import MachinePeaks, OperatorTime, Profile
 
 ALONE = replace(INT8, max_batch=1)

@@ -24,7 +24,7 @@ from search_examples import (
 )
 
 from farthing.codec import from_plain, to_plain
-from farthing.core.search.replanning import found_at, replanned
+from farthing.core.plan.replanning import found_at, replanned
 from farthing.core.traffic.latency_rate import requests_of_run
 from farthing.nouns import Bill, Objective, Plan, Trace
 

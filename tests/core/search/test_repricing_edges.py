@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from search_examples import findings, offer, planned
 
-from farthing.core.search.repricing import reprice
+from farthing.core.plan.repricing import reprice
 
 REPLICA = 0.1 * 730 / 2
 """A replica at ten cents for one of the two hours, all month."""

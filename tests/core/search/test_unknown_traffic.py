@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.core.money.saving import on_grid_usd
-from farthing.core.search.assemble import Market, assemble
-from farthing.core.search.findings import Findings
-from farthing.core.search.repricing import reprice
-from farthing.core.search.unknown_traffic import least
+from farthing.core.plan.assemble import Market, assemble
+from farthing.core.plan.findings import Findings
+from farthing.core.plan.repricing import reprice
+from farthing.core.plan.unknown_traffic import least
 from farthing.nouns import (
     BaselineSpec,
     Bill,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from search_examples import BASE, FP32, INT8, est, evaluated, evidence, nearest_at_p99, objective
 
-from farthing.core.search.verdicts import decide
+from farthing.core.plan.verdicts import decide
 from farthing.nouns import Contention, Estimate, Verdict
 
 GOOD = evaluated(

@@ -11,7 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "render"))
 from example_plan import est, met_plan
 
-from farthing.core.search.verdicts import decide
+from farthing.core.plan.verdicts import decide
 from farthing.nouns import Estimate, Evaluation, Latency, Objective
 
 PLAN = met_plan()

@@ -95,7 +95,7 @@ class ScoreSpec:
 
     Attributes:
         name: In policies, for example ``margin(small)``.
-        kind: Formula (:mod:`farthing.core.route.scores`, :mod:`farthing.core.route.predictors`); ``given`` was a
+        kind: Formula (:mod:`farthing.core.route.scoring.answer_scores`, :mod:`farthing.core.route.scoring.predictors`); ``given`` was a
             column of the data and cannot be served.
         needs: Tiers whose answers it is computed from.
         temperature: Of the logits, > 0.
@@ -182,7 +182,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitoring:
-    """What is watched while the route is followed (:mod:`farthing.core.route.watching`).
+    """What is watched while the route is followed (:mod:`farthing.core.route.watching.watch`).
 
     Attributes:
         audit_frac: Share of answers below the reference that the reference answers too, in [0, 1]; 0 for no audits.

@@ -10,9 +10,9 @@ from farthing.core.route.routes import Route
 from farthing.nouns import Offer, ServedModel
 
 if TYPE_CHECKING:
-    from farthing.core.route.embeddings import Embedded
-    from farthing.core.route.predictors import Logistic, Neighbours
-    from farthing.core.route.ridge import LossRidge
+    from farthing.core.route.scoring.embeddings import Embedded
+    from farthing.core.route.scoring.predictors import Logistic, Neighbours
+    from farthing.core.route.scoring.ridge import LossRidge
 
     Predictor = Embedded | Logistic | LossRidge | Neighbours
 

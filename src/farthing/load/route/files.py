@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.codec import to_plain
-from farthing.core.route.embeddings import Embedded
-from farthing.core.route.predictors import Logistic, Neighbours
-from farthing.core.route.ridge import LossRidge
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
-from farthing.core.route.words import BUCKETS
+from farthing.core.route.scoring.embeddings import Embedded
+from farthing.core.route.scoring.predictors import Logistic, Neighbours
+from farthing.core.route.scoring.ridge import LossRidge
+from farthing.core.route.scoring.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
 from farthing.models.digests import digest

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from farthing.core.route.certification import Method, Procedure
+from farthing.core.route.calibrating.certification import Method, Procedure
 from farthing.errors import InputError
 from farthing.load import units
 from farthing.load.fields import LEVELS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from farthing.core.search.first_look import FirstLook
+from farthing.core.plan.first_look import FirstLook
 from farthing.render.numbers import clock_time, money, number, percent
 from farthing.render.plan.sentences import accuracy_change, cheaper, printable
 from farthing.render.screen import spoken

@@ -42,7 +42,7 @@ from farthing.render.progress import TerminalProgress
 from farthing.render.screen import COLOURS, console, grid, hint, labelled, listing, say, spoken, verdict_line
 
 if TYPE_CHECKING:
-    from farthing.core.search.first_look import FirstLook
+    from farthing.core.plan.first_look import FirstLook
     from farthing.load.prices import PriceProblem, PriceRow
 
 __all__ = [

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from farthing.core.route.evaluation import CurvePoint, RouterEvaluation
-from farthing.core.route.reports import EvaluationReport
+from farthing.core.route.judging.evaluation import CurvePoint, RouterEvaluation
+from farthing.core.route.judging.reports import EvaluationReport
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words_on_ground
 from farthing.render.numbers import percent
 from farthing.render.palette import LIGHT

@@ -8,10 +8,10 @@ from typing import Any
 from farthing.codec import to_plain
 from farthing.core.route.attaching import Attached
 from farthing.core.route.controls import against_coin
-from farthing.core.route.evaluation import CurvePoint
+from farthing.core.route.judging.evaluation import CurvePoint
+from farthing.core.route.judging.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.policies import label
-from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import written
 from farthing.nouns import Estimate
 

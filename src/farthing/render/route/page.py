@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from farthing.core.route.calibration import Compared
+from farthing.core.route.calibrating.calibration import Compared
+from farthing.core.route.judging.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.policies import label
-from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, policy_of
 from farthing.nouns import Estimate
 from farthing.render.numbers import count, interval, milliseconds, percent, points

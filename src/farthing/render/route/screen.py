@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.core.route.attaching import MARK, Attached
+from farthing.core.route.judging.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.policies import label
-from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route, Tier, policy_of
 from farthing.load.route.command import calibrate_again, evaluate_again
 from farthing.render.numbers import count

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farthing.core.route.controls import against_coin
-from farthing.core.route.evaluation import CurvePoint, RouterEvaluation
+from farthing.core.route.judging.evaluation import CurvePoint, RouterEvaluation
+from farthing.core.route.judging.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.policies import FixedTier, Split
-from farthing.core.route.reports import CalibrationReport, EvaluationReport
 from farthing.core.route.routes import Route
 from farthing.nouns import Estimate
 from farthing.render.numbers import count, interval, milliseconds, money, number, percent, points, times

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.route.loss_watch import loss_estimate
 from farthing.core.route.routes import Route
-from farthing.core.route.score_watch import bins_of
-from farthing.core.route.watching import (
+from farthing.core.route.watching.losses import loss_estimate
+from farthing.core.route.watching.scores import bins_of
+from farthing.core.route.watching.watch import (
     Alarm,
     WatchState,
     audit_frac_of,

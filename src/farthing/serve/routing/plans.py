@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from farthing.core.route.coins import coin
 from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, policy_of
-from farthing.core.route.texts import TEXT_FEATURES
-from farthing.serve.routing.row_scores import RowScore, row_score
+from farthing.core.route.scoring.row_scores import RowScore, row_score
+from farthing.core.route.scoring.texts import TEXT_FEATURES
 
 if TYPE_CHECKING:
     from farthing.core.route.served import Predictor
@@ -31,7 +31,7 @@ class Gate:
         name: Of the score.
         needs: Tiers that must have answered.
         output: Name of their output that is read, empty for the first.
-        compute: See :data:`~farthing.serve.routing.row_scores.RowScore`.
+        compute: See :data:`~farthing.core.route.scoring.row_scores.RowScore`.
         cost_usd: Of computing it once.
         reads_text: Whether it looks at the row's text.
         reads_first: The tier whose first output is all that it looks at, empty where it looks at anything else.

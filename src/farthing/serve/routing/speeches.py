@@ -11,17 +11,17 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from farthing.core.route.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
 from farthing.core.route.served import ForwardedModel
-from farthing.core.route.token_usage import token_usage
 from farthing.nouns import TensorSpec
 from farthing.serve.protocol.json_values import array_of_values, flat_values
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.routing.calls import Charged
 from farthing.serve.routing.forwards import Speech, api_key, refusal_of
 from farthing.serve.routing.http_client import HttpClient, Reply
+from farthing.wire.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
 from farthing.wire.dtypes import DATATYPES, Datatype, datatype_of, elements_of, raw_array, raw_bytes
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
+from farthing.wire.token_usage import token_usage
 
 __all__ = ["Chat", "OpenInference", "speech_of"]
 

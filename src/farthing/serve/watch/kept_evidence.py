@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 
 from farthing.core.route.served import RoutedModel
-from farthing.core.route.watch_evidence import plain_of_state, state_of_plain
-from farthing.core.route.watching import Watch, WatchState
+from farthing.core.route.watching.evidence import plain_of_state, state_of_plain
+from farthing.core.route.watching.watch import Watch, WatchState
 from farthing.errors import FarthingError
 from farthing.store.watch_evidence import EvidenceFile
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
 from farthing.core.money.routed_saving import RoutedSaving, routed_saving
-from farthing.core.route.loss_watch import loss_evidence
-from farthing.core.route.score_watch import score_evidence
+from farthing.core.route.watching.losses import loss_evidence
+from farthing.core.route.watching.scores import score_evidence
 from farthing.serve.routing.audits import RouteAuditor
 from farthing.serve.routing.router import Router
 from farthing.serve.watch.kept_evidence import KeptEvidence

@@ -1,0 +1,1 @@
+"""From outcomes to policies that are proven to lose no more than allowed."""

@@ -1,0 +1,1 @@
+"""What a route is worth, beside honest controls."""

@@ -1,0 +1,1 @@
+"""Scores of requests and of answers, and how they are learned."""

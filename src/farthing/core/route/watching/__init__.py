@@ -1,0 +1,1 @@
+"""What a followed route is watched by."""
