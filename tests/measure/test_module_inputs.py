@@ -12,12 +12,12 @@ from PIL import Image
 from farthing.errors import FarthingError, ModelError
 from farthing.load.workload.workload import workload_from_flags
 from farthing.measure.first_sample import check_first_sample
-from farthing.measure.module_inputs import module_inputs
 from farthing.models.graph_content import graph_content
 from farthing.models.torch_code import input_parameters
 from farthing.nouns import ModelRef, PipelineSpec, TensorSpec
 from farthing.plugins import find
 from farthing.workers.replicas.builder import resolve
+from farthing.workers.replicas.module_inputs import module_inputs
 from peoples_models import float_net
 
 NETS = """

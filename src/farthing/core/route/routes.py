@@ -95,8 +95,7 @@ class ScoreSpec:
 
     Attributes:
         name: In policies, for example ``margin(small)``.
-        kind: Formula (:mod:`farthing.core.route.scoring.answer_scores`, :mod:`farthing.core.route.scoring.predictors`); ``given`` was a
-            column of the data and cannot be served.
+        kind: Formula (:mod:`farthing.core.route.scoring`); ``given`` was a column of the data and cannot be served.
         needs: Tiers whose answers it is computed from.
         temperature: Of the logits, > 0.
         classes: Number of classes of the answer, 0 where it needs none.

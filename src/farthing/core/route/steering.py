@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class Shares(Protocol):
-    """What steering looks at in a certified policy (:class:`farthing.core.route.calibrating.certification.Tested` has it)."""
+    """What steering looks at in a certified policy (``Tested`` of the certification has it)."""
 
     @property
     def called_frac(self) -> Floats:

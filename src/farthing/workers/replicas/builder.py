@@ -236,8 +236,8 @@ class _Calibration:
         self.spent_s = 0.0
 
     def _of_module(self, spec: PipelineSpec, model: ModelRef, request: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
-        from farthing.measure.module_inputs import module_inputs
         from farthing.models.torch_code import input_parameters, user_module
+        from farthing.workers.replicas.module_inputs import module_inputs
 
         parameters = input_parameters(user_module(model.path, trust=request["trust"]))
         (payload,) = self._read(self._dataset, self._indices[:1])

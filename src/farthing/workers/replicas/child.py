@@ -1,4 +1,4 @@
-"""The child process that runs one instance of a candidate, or one build step: ``-m farthing.workers.replicas.child``."""
+"""The child process that runs one instance of a candidate, or a build step: ``-m farthing.workers.replicas.child``."""
 
 from __future__ import annotations
 

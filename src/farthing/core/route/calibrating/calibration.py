@@ -6,9 +6,9 @@ beats in both cost and the upper limit that the certifying part can be expected 
 is certified in its order. All scores, kinds, tiers and thresholds are compared, and nothing is paid for it there,
 because the certifying part never saw the choice.
 
-Beside that path the best coin between tiers is proven, on a part of the level
-(:func:`farthing.core.route.calibrating.certification.certify_sequences`), and a policy that cannot be expected to be proven as it
-is, on a share of the requests (:mod:`farthing.core.route.calibrating.splits`). What is followed is the cheapest of all that is
+Beside that path the best coin between tiers is proven, on a part of the level (``certify_sequences`` of
+:mod:`farthing.core.route.calibrating.certification`), and a policy that cannot be expected to be proven as it is, on a
+share of the requests (:mod:`farthing.core.route.calibrating.splits`). What is followed is the cheapest of all that is
 certified, and no policy with a score that the proving part shows to be worse than a coin of equal cost: so a route is
 never worse than the coin that could be proven.
 """

@@ -1,6 +1,7 @@
 """Tests and estimates of one policy's losses, given as unit losses in [−1, 1] of each request.
 
-The three methods are those of :mod:`farthing.core.route.calibrating.certification`; *exact* stands for losses of −1, 0 and 1 alone.
+The three methods are those of :mod:`farthing.core.route.calibrating.certification`; *exact* stands for losses of −1, 0
+and 1 alone.
 """
 
 from __future__ import annotations

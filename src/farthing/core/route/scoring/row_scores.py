@@ -1,8 +1,7 @@
 """Scores of one row in the data plane: the formulas of ``core/route`` without tables and checks of whole data sets.
 
-Each gives the same number as its counterpart there (:mod:`farthing.core.route.scoring.answer_scores`,
-:mod:`farthing.core.route.scoring.predictors`, :mod:`farthing.core.route.scoring.texts`), and NaN where that one would refuse: what
-cannot be scored is passed on to a more careful tier, and counted.
+Each gives the same number as its counterpart beside it (``answer_scores``, ``predictors``, ``texts``), and NaN where
+that one would refuse: what cannot be scored is passed on to a more careful tier, and counted.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ An audit asks the reference too, for comparison only. Nobody knows the right ans
 *disagreement with the reference's answer*: it bounds the loss of accuracy from above, since only an answer that
 differs can be wrong where the reference is right. Tests: the mean loss over all requests exceeds the alarm's level
 (:mod:`farthing.core.route.watching.losses`); a score no longer falls as in calibration
-(:mod:`farthing.core.route.watching.scores`). Each alarm has its part of one error budget, so that the probability of ever
-raising any false one is at most ``false_alarm``, however long the route is followed and however often one looks.
+(:mod:`farthing.core.route.watching.scores`). Each alarm has its part of one error budget, so that the probability of
+ever raising any false one is at most ``false_alarm``, however long the route is followed and however often one looks.
 
 Audits cost what the reference costs, so that few are made until one shows a difference, then many for a short while:
 the share is fixed before each request is drawn, from what is past, and each loss is weighted by it.
