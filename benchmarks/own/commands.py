@@ -15,7 +15,7 @@ import yaml
 
 __all__ = ["optimised", "repriced"]
 
-_FARTHING = [sys.executable, "-c", "from farthing.cli import main; main()"]
+_FARTHING = [sys.executable, "-c", "from farthing.cli.main import main; main()"]
 _FIRST = re.compile(r"^\s*(first look\s+\d+:\d\d|✔|✘|\?)\s", re.MULTILINE)
 """A line that gives a verdict: the first, wide one (``first look  1:02  ≈ …``, not the progress of it), or the last."""
 _LONGEST_S = 3600.0

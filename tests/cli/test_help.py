@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1]))
-from farthing.cli import cli
+from farthing.cli.main import cli
 from golden_files import GOLDEN, compare
 
 PAGES = GOLDEN / "help"

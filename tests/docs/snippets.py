@@ -18,7 +18,7 @@ import click
 from click.testing import CliRunner
 from sybil import Example
 
-from farthing.cli import _RUN_KEYS, cli
+from farthing.cli.main import _RUN_KEYS, cli
 from farthing.load.workload.workload import workload_of
 from farthing.machine.hardware import this_machine
 from farthing.verbs._market import market_of

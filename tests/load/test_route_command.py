@@ -14,8 +14,8 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "serve"))
 from routes import cascade, margin_of, route_of, rung, tier
 
-from farthing.cli import cli
-from farthing.cli_route import calibrate, evaluate
+from farthing.cli.main import cli
+from farthing.cli.route import calibrate, evaluate
 from farthing.core.route.routes import Route
 from farthing.load.route.command import as_given, calibrate_again, calibration_data, evaluate_again
 

@@ -141,7 +141,7 @@ class Served:
 
 def command(*arguments: object) -> list[str]:
     """The command line of farthing with this Python."""
-    return [sys.executable, "-P", "-c", "from farthing.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-P", "-c", "from farthing.cli.main import main; main()", *map(str, arguments)]
 
 
 def start(*arguments: object, ports: Sequence[object] = ("--port", 0, "--grpc-port", 0, "--metrics-port", 0)) -> Served:

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from running import Served, command, write_tiny
 
-from farthing.cli import cli
+from farthing.cli.main import cli
 from farthing.errors import FarthingError, InputError, UnknownOfferError
 
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1]))
 import farthing as ft
-from farthing.cli import cli
+from farthing.cli.main import cli
 from farthing.core.route.judging.reports import CalibrationReport
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.search.sustained import HEADROOM, LEAST_CUT

@@ -23,7 +23,7 @@ import running
 
 import farthing as ft
 from end_points import answering
-from farthing.cli import cli
+from farthing.cli.main import cli
 from farthing.core.route.policies import FixedTier, PreRoute
 from farthing.core.route.routes import Route, ScoreSpec, policy_of
 from farthing.core.route.scoring.learning import compute

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 sys.path.append(str(Path(__file__).parents[1]))
 import farthing as ft
-from farthing.cli import cli, main
+from farthing.cli.main import cli, main
 from farthing.core.route.judging.reports import CalibrationReport
 from farthing.core.route.policies import follow
 from farthing.core.route.routes import policy_of

@@ -40,7 +40,7 @@ _NEEDED = ("httptools", "orjson")
 _READY = re.compile(r"^ready: http://127\.0\.0\.1:(\d+)", re.MULTILINE)
 _PROGRAM = (
     "import os, sys; from farthing.machine.lifeline import end_with_parent; end_with_parent(int(sys.argv.pop(1))); "
-    "from farthing.cli import main; sys.argv[0] = 'farthing'; main()"
+    "from farthing.cli.main import main; sys.argv[0] = 'farthing'; main()"
 )
 
 

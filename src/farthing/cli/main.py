@@ -14,9 +14,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from farthing.cli_keys import plain_numbers, rare_options
-from farthing.cli_route import route
-from farthing.cli_serve import serve
+from farthing.cli.options import plain_numbers, rare_options
+from farthing.cli.route import route
+from farthing.cli.serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
 from farthing.nouns import Outcome
 
