@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from farthing.serve.conformance.fuzz import fuzz
-from farthing.serve.conformance.runner import Finding, alive, run_census
-from farthing.serve.conformance.target import Input, Target
+from farthing.conformance.fuzz import fuzz
+from farthing.conformance.runner import Finding, alive, run_census
+from farthing.conformance.target import Input, Target
 from figures import emit
 from serving.peers import PEERS, environment, version
 from serving.processes import free_port, replies, running

@@ -9,7 +9,7 @@ from echo_models import EchoQueue, FewModels, echo_model
 
 from farthing.machine.clock import MonotonicClock
 from farthing.nouns import TensorSpec
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.dtypes import DATATYPES
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 

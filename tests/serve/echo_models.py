@@ -19,7 +19,7 @@ from farthing.machine.clock import MonotonicClock
 from farthing.nouns import Candidate, PipelineSpec, Precision, ServedModel, TensorSpec
 from farthing.serve.http.door import HttpServer
 from farthing.serve.limits import Limits
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.dtypes import datatype_of
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 from observed import IdleQueue, RealClock, answer, live_model, request
 
-from farthing.serve.watch.control import Control
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.admin.control import Control
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import Problem
 
 

@@ -19,10 +19,10 @@ from farthing.machine.clock import MonotonicClock
 from farthing.nouns import PipelineSpec
 from farthing.pipelines.made_up import GUESSES, random_tensors
 from farthing.plugins import find
+from farthing.serve.admin.live import live_document
 from farthing.serve.greeting import model_line
 from farthing.serve.protocol.documents import model_config, model_metadata
-from farthing.serve.watch.live import live_document
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import Answer, Problem
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

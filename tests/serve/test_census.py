@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 from echo_models import echo_model, image_model, many_types, running, text_model
 
-from farthing.serve.conformance.__main__ import main
-from farthing.serve.conformance.fuzz import fuzz
-from farthing.serve.conformance.mutations import Mutator
-from farthing.serve.conformance.runner import census, run_census
-from farthing.serve.conformance.target import Input, Target, read_target
+from farthing.conformance.__main__ import main
+from farthing.conformance.fuzz import fuzz
+from farthing.conformance.mutations import Mutator
+from farthing.conformance.runner import census, run_census
+from farthing.conformance.target import Input, Target, read_target
 
 TARGET = Target(
     host="127.0.0.1", port=1, model="echo", inputs=(Input(name="x", datatype="FP32", dims=(-1, 4)),), outputs=("out_x",)

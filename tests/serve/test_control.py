@@ -12,8 +12,8 @@ from observed import RealClock, live_model, request
 from observed import answer as answered_with
 
 from farthing.errors import EngineError
-from farthing.serve.watch.control import Control
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.admin.control import Control
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import Problem
 
 TOKEN = "correct-horse-battery"
@@ -177,7 +177,7 @@ def test_head_has_no_body():
 
 
 def test_a_slow_client_is_cut_off(monkeypatch):
-    monkeypatch.setattr("farthing.serve.watch.control._CALL_S", 0.1)
+    monkeypatch.setattr("farthing.serve.admin.control._CALL_S", 0.1)
     listener = Listener()
 
     async def slow():

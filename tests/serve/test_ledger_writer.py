@@ -12,8 +12,8 @@ from observed import OFFER, RealClock, answer, live_model, request
 
 from farthing.errors import StoreError
 from farthing.serve.pricing import cost_header
-from farthing.serve.watch.ledger_files import LedgerFiles
-from farthing.serve.watch.ledger_writer import LedgerWriter
+from farthing.serve.telemetry.ledger_files import LedgerFiles
+from farthing.serve.telemetry.ledger_writer import LedgerWriter
 from farthing.store.ledger import query_ledger, read_ledger
 from farthing.store.ledger_journal import JournalFile
 from farthing.testing import FakeClock

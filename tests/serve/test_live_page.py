@@ -16,8 +16,8 @@ from observed import RealClock, live_model, request
 from observed import answer as answered_with
 
 from farthing.render.palette import DARK, LIGHT
-from farthing.serve.watch.control import Control
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.admin.control import Control
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import Problem
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -13,9 +13,9 @@ from echo_models import ALL_WORDS, echo_model, image_model, many_types, text_mod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farthing.conformance.referee import acceptable
+from farthing.conformance.target import Input, Target
 from farthing.nouns import TensorSpec
-from farthing.serve.conformance.referee import acceptable
-from farthing.serve.conformance.target import Input, Target
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer

@@ -10,7 +10,7 @@ from observed import answer as answered_with
 from observed import live_model, request
 
 from farthing.errors import InputError
-from farthing.serve.watch.tracing import Tracing, open_tracing
+from farthing.serve.telemetry.tracing import Tracing, open_tracing
 from farthing.testing import FakeClock
 from farthing.wire.requests import Problem
 
@@ -98,5 +98,7 @@ def test_without_opentelemetry_the_message_says_what_to_install(monkeypatch):
 
 
 def test_nothing_of_it_is_imported_unless_asked():
-    code = "import farthing.serve.watch.tracing, sys; print([m for m in sys.modules if m.startswith('opentelemetry')])"
+    code = (
+        "import farthing.serve.telemetry.tracing, sys; print([m for m in sys.modules if m.startswith('opentelemetry')])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from observed import RealClock, answer, live_model, request
 
-from farthing.serve.watch.ledger_writer import LedgerWriter
+from farthing.serve.telemetry.ledger_writer import LedgerWriter
 
 
 def main() -> None:

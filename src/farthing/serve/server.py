@@ -24,7 +24,7 @@ from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.repository import Repository
 from farthing.serve.routing.loader import Loader
 from farthing.serve.settings import ServerSettings, read_api_keys, tls_context
-from farthing.serve.watch.watching import Watchers
+from farthing.serve.watchers import Watchers
 from farthing.store.tenant_salt import tenant_salt
 from farthing.wire.requests import LiveModel, Problem
 from farthing.workers.pool import Pool

@@ -14,14 +14,14 @@ from farthing.serve.routing.audits import RouteAuditor
 from farthing.serve.routing.kept import KeptRequests
 from farthing.serve.routing.loader import Watched
 from farthing.serve.routing.router import Router
-from farthing.serve.watch.kept_evidence import open_evidence
-from farthing.serve.watch.metrics import Metrics, Samples
-from farthing.serve.watch.route_figures import FIGURES, LiveRoute, route_document, saving_document
+from farthing.serve.telemetry.kept_evidence import open_evidence
+from farthing.serve.telemetry.metrics import Metrics, Samples
+from farthing.serve.telemetry.route_figures import FIGURES, LiveRoute, route_document, saving_document
 from farthing.wire.requests import Problem
 
 __all__ = ["Routes"]
 
-_LOG = logging.getLogger("farthing.serve.watch.routes")
+_LOG = logging.getLogger("farthing.serve.telemetry.followed_routes")
 _KEEP_EVERY_S = 30
 _KEEP_EVIDENCE_EVERY_S = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from farthing.serve.watch.counts import Snapshot, quantile_s
+from farthing.serve.telemetry.counts import Snapshot, quantile_s
 
 __all__ = ["Rates", "rates_between", "rates_over"]
 

@@ -1,18 +1,18 @@
-"""``python -m farthing.serve.conformance http://host:port --model NAME``."""
+"""``python -m farthing.conformance http://host:port --model NAME``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from farthing.serve.conformance.fuzz import fuzz
-from farthing.serve.conformance.runner import Finding, alive, run_census
-from farthing.serve.conformance.target import read_target
+from farthing.conformance.fuzz import fuzz
+from farthing.conformance.runner import Finding, alive, run_census
+from farthing.conformance.target import read_target
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the census, and the fuzzer when asked; 0 when all went well, 1 when not, 2 when it could not be run."""
-    parser = argparse.ArgumentParser(prog="python -m farthing.serve.conformance", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m farthing.conformance", description=main.__doc__)
     parser.add_argument("address", help="http://host:port of a server of the Open Inference Protocol v2")
     parser.add_argument("--model", required=True, help="name of a model on it")
     parser.add_argument("--fuzz", type=int, default=0, metavar="N", help="send N fuzzed requests as well")

@@ -8,13 +8,13 @@ from typing import Any
 
 from farthing.errors import InputError
 from farthing.ports import Clock
+from farthing.serve.admin.control import Control
 from farthing.serve.repository import Repository
 from farthing.serve.settings import ServerSettings
-from farthing.serve.watch.control import Control
-from farthing.serve.watch.ledger_writer import LedgerState, LedgerWriter
-from farthing.serve.watch.metrics import Metrics
-from farthing.serve.watch.routes import Routes
-from farthing.serve.watch.tracing import open_tracing
+from farthing.serve.telemetry.followed_routes import Routes
+from farthing.serve.telemetry.ledger_writer import LedgerState, LedgerWriter
+from farthing.serve.telemetry.metrics import Metrics
+from farthing.serve.telemetry.tracing import open_tracing
 from farthing.wire.requests import Answer, LiveModel, Observer, Problem, Request
 from farthing.workers.pool import Pool
 

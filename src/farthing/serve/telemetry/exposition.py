@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
-from farthing.serve.watch.counts import EDGES_S, SHOWN_EDGES, ModelCounts
-from farthing.serve.watch.ledger_writer import LedgerState
-from farthing.serve.watch.metrics import Metrics
+from farthing.serve.telemetry.counts import EDGES_S, SHOWN_EDGES, ModelCounts
+from farthing.serve.telemetry.ledger_writer import LedgerState
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import LiveModel
 
 __all__ = ["CONTENT_TYPE", "metrics_text"]

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from farthing.serve.conformance.cases import Case
-from farthing.serve.conformance.http_cases import (
+from farthing.conformance.cases import Case
+from farthing.conformance.http_cases import (
     address_cases,
     compression_cases,
     fine_cases,
     framing_cases,
     smuggling_cases,
 )
-from farthing.serve.conformance.target import Target
-from farthing.serve.conformance.tensor_cases import binary_cases, document_cases, text_cases
-from farthing.serve.conformance.wire import Outcome, send
+from farthing.conformance.target import Target
+from farthing.conformance.tensor_cases import binary_cases, document_cases, text_cases
+from farthing.conformance.wire import Outcome, send
 
 __all__ = ["Finding", "alive", "census", "judge", "run_census"]
 

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from farthing.ports import Clock
 from farthing.serve.pricing import Pricing, pricing
-from farthing.serve.watch.ledger_costs import Costs
-from farthing.serve.watch.ledger_files import LedgerFiles
-from farthing.serve.watch.ledger_routes import NO_ROUTES, RouteNames, RouteRows
-from farthing.serve.watch.per_model import PerModel
+from farthing.serve.telemetry.ledger_costs import Costs
+from farthing.serve.telemetry.ledger_files import LedgerFiles
+from farthing.serve.telemetry.ledger_routes import NO_ROUTES, RouteNames, RouteRows
+from farthing.serve.telemetry.per_model import PerModel
 from farthing.store.documents import disk_errors
 from farthing.store.ledger_journal import block, json_block
 from farthing.store.ledger_rows import (

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from farthing.serve.conformance.cases import FINE, MALFORMED, REFUSED, Case
-from farthing.serve.conformance.target import Target
+from farthing.conformance.cases import FINE, MALFORMED, REFUSED, Case
+from farthing.conformance.target import Target
 
 __all__ = ["binary_cases", "document_cases", "text_cases"]
 

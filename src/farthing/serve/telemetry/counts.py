@@ -65,7 +65,7 @@ class ModelCounts(Sums):
         service: In the worker, by bucket.
         by_rows: Batches by size, shape ``(4097,)``, the last for all above.
         problems: By status and protocol.
-        cost_nusd: Allocation basis, settled by :class:`~farthing.serve.watch.metrics.Metrics`.
+        cost_nusd: Allocation basis, settled by :class:`~farthing.serve.telemetry.metrics.Metrics`.
         usage_nusd: Usage basis.
     """
 

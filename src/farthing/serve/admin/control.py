@@ -22,19 +22,19 @@ from typing import Any, Protocol
 import orjson
 
 from farthing.errors import FarthingError
+from farthing.serve.admin.control_http import Call, check_host, read_call
+from farthing.serve.admin.live import cost_document, live_document, readiness_document
 from farthing.serve.http.replies import JSON, encode_problem, encode_reply
 from farthing.serve.protocol.strict_json import read_json
-from farthing.serve.watch.control_http import Call, check_host, read_call
-from farthing.serve.watch.exposition import CONTENT_TYPE, metrics_text
-from farthing.serve.watch.ledger_writer import LedgerState
-from farthing.serve.watch.live import cost_document, live_document, readiness_document
-from farthing.serve.watch.metrics import Metrics
-from farthing.serve.watch.routes import Routes
+from farthing.serve.telemetry.exposition import CONTENT_TYPE, metrics_text
+from farthing.serve.telemetry.followed_routes import Routes
+from farthing.serve.telemetry.ledger_writer import LedgerState
+from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import LiveModel, Models, Problem
 
 __all__ = ["Admin", "Control"]
 
-_LOG = logging.getLogger("farthing.serve.watch.control")
+_LOG = logging.getLogger("farthing.serve.admin.control")
 _TICK_S = 1.0
 _CALL_S = 10.0
 _MOST_CALLS = 64

@@ -12,9 +12,9 @@ import numpy as np
 from farthing.core.money.attribution import Carry, attribute
 from farthing.nouns import Offer
 from farthing.ports import Clock
-from farthing.serve.watch.counts import Counter, ModelCounts, Snapshot
-from farthing.serve.watch.per_model import PerModel
-from farthing.serve.watch.rates import Rates, rates_between
+from farthing.serve.telemetry.counts import Counter, ModelCounts, Snapshot
+from farthing.serve.telemetry.per_model import PerModel
+from farthing.serve.telemetry.rates import Rates, rates_between
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 __all__ = ["Gauge", "Metrics", "Samples"]

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 
-from farthing.serve.conformance.cases import BROKEN, FINE, REFUSED, Case
-from farthing.serve.conformance.target import Target
+from farthing.conformance.cases import BROKEN, FINE, REFUSED, Case
+from farthing.conformance.target import Target
 
 __all__ = ["address_cases", "compression_cases", "fine_cases", "framing_cases", "smuggling_cases"]
 

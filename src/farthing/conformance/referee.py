@@ -10,7 +10,7 @@ import math
 import struct
 from typing import Any
 
-from farthing.serve.conformance.target import Target
+from farthing.conformance.target import Target
 
 __all__ = ["acceptable"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD, Carry, attribute, busy_core_s
 from farthing.serve.pricing import Pricing
-from farthing.serve.watch.ledger_routes import NO_ROUTES, RouteRows
+from farthing.serve.telemetry.ledger_routes import NO_ROUTES, RouteRows
 from farthing.store.ledger_rows import NO_COST
 
 __all__ = ["Costs"]

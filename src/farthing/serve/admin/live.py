@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
-from farthing.serve.watch.counts import ModelCounts, Snapshot
-from farthing.serve.watch.ledger_writer import LedgerState
-from farthing.serve.watch.metrics import Metrics
-from farthing.serve.watch.rates import Rates, rates_over
+from farthing.serve.telemetry.counts import ModelCounts, Snapshot
+from farthing.serve.telemetry.ledger_writer import LedgerState
+from farthing.serve.telemetry.metrics import Metrics
+from farthing.serve.telemetry.rates import Rates, rates_over
 from farthing.wire.requests import LiveModel, Problem
 
 __all__ = ["cost_document", "live_document", "readiness_document"]

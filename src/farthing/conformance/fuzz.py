@@ -7,11 +7,11 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from farthing.serve.conformance.mutations import Mutant, Mutator
-from farthing.serve.conformance.referee import acceptable
-from farthing.serve.conformance.runner import alive
-from farthing.serve.conformance.target import Target
-from farthing.serve.conformance.wire import send, split_answers
+from farthing.conformance.mutations import Mutant, Mutator
+from farthing.conformance.referee import acceptable
+from farthing.conformance.runner import alive
+from farthing.conformance.target import Target
+from farthing.conformance.wire import send, split_answers
 
 __all__ = ["FuzzReport", "fuzz"]
 

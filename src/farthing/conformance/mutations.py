@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from farthing.serve.conformance.target import Target
+from farthing.conformance.target import Target
 
 __all__ = ["Mutant", "Mutator"]
 

@@ -17,7 +17,7 @@ from farthing.store.watch_evidence import EvidenceFile
 
 __all__ = ["KeptEvidence", "open_evidence"]
 
-_LOG = logging.getLogger("farthing.serve.watch.kept_evidence")
+_LOG = logging.getLogger("farthing.serve.telemetry.kept_evidence")
 
 
 class KeptEvidence:

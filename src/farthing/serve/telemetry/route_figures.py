@@ -13,8 +13,8 @@ from farthing.core.route.watching.losses import loss_evidence
 from farthing.core.route.watching.scores import score_evidence
 from farthing.serve.routing.audits import RouteAuditor
 from farthing.serve.routing.router import Router
-from farthing.serve.watch.kept_evidence import KeptEvidence
-from farthing.serve.watch.metrics import Metrics, Samples
+from farthing.serve.telemetry.kept_evidence import KeptEvidence
+from farthing.serve.telemetry.metrics import Metrics, Samples
 
 __all__ = ["FIGURES", "LiveRoute", "route_document", "saving_document", "saving_of"]
 
