@@ -20,7 +20,7 @@ from farthing.core.route.scoring.learning import compute
 from farthing.load.route.files import read_predictor, read_route
 from farthing.load.route.settings import read_settings
 from farthing.load.route.tiers import tier_of_flag
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.verbs._route_tiers import answered, found_models, requests_of
 from farthing.verbs.route_calibrate import route_calibrate
 from routing.watched import Requests

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from farthing.core.graphs.costs import node_costs
 from farthing.core.graphs.records import NodeRecord, unsigned_weights
 from farthing.errors import ModelError
-from farthing.measure.graph_reader import read_graph, read_graph_in_child
+from farthing.measure.graphs.graph_reader import read_graph, read_graph_in_child
 
 LIGHT_RESNET50 = Path(onnx.__file__).parent / "backend/test/data/light/light_resnet50.onnx"
 
@@ -195,7 +195,7 @@ def test_the_child_reads_the_same(convolution: str, tmp_path: Path) -> None:
 
 def test_the_parent_does_not_import_onnx() -> None:
     code = (
-        "import sys, farthing.measure.graph_reader, farthing.machine.peaks, farthing.measure.operators;"
+        "import sys, farthing.measure.graphs.graph_reader, farthing.machine.peaks, farthing.measure.graphs.operators;"
         "print({'onnx', 'onnxruntime', 'openvino', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from exported_nets import NETS, Net, own_state, transformer
 from farthing.core.graphs.costs import node_costs
 from farthing.core.graphs.roofline import build_profile
 from farthing.machine.offline import quiet
-from farthing.measure.graph_reader import read_graph
+from farthing.measure.graphs.graph_reader import read_graph
 from farthing.models.precision import file_precision
 from farthing.nouns import Candidate, MachinePeaks, Profile
 from farthing.plugins import find, import_callable

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from farthing.errors import MeasureError
-from farthing.measure.patient_requests import LONGEST_WAIT_S, Patient, asked_wait_s, wait_s
+from farthing.measure.route.patient_requests import LONGEST_WAIT_S, Patient, asked_wait_s, wait_s
 from farthing.testing import FakeClock
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
@@ -111,7 +111,7 @@ def test_it_does_not_wait_for_ever(serve: Callable[..., str]) -> None:
 def test_no_pause_asked_for_is_no_leave_to_ask_for_ever(
     serve: Callable[..., str], status: int, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farthing.measure.patient_requests.datetime", At)
+    monkeypatch.setattr("farthing.measure.route.patient_requests.datetime", At)
     clock, seen = FakeClock(), []
     url = serve(lambda k: (seen.append(k), (status, {"Retry-After": asked}, {}))[1])
     with pytest.raises(MeasureError, match=rf"is busy \({status}.* the limit is 300 s"):

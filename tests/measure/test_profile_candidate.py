@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from farthing.measure.graph_reader import read_graph
-from farthing.measure.operators import profile_candidate
+from farthing.measure.graphs.graph_reader import read_graph
+from farthing.measure.graphs.operators import profile_candidate
 from farthing.nouns import Candidate, MachinePeaks, OperatorTime
 from farthing.workers.replicas.replica import OperatorTimes
 

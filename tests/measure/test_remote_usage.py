@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from end_points import answering
 from farthing.errors import DataError
 from farthing.load.route.tiers import NamedTier, TierPrice
-from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
+from farthing.measure.route.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.nouns import Dataset
 from farthing.testing import FakeClock
 from farthing.verbs._route_prices import tier_costs

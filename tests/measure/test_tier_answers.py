@@ -15,9 +15,9 @@ from end_points import answering
 from farthing.core.route.answers import NO_CLASS
 from farthing.errors import DataError, InputError, MeasureError
 from farthing.machine.clock import MonotonicClock
-from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
-from farthing.measure.score_time import seconds_of
-from farthing.measure.tier_answers import RunSettings, run_local_tiers
+from farthing.measure.route.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
+from farthing.measure.route.score_time import seconds_of
+from farthing.measure.route.tier_answers import RunSettings, run_local_tiers
 from farthing.nouns import Candidate, Dataset, ServedModel
 from farthing.store.journal import Journal
 from farthing.testing import FakeClock

@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from farthing.core.graphs.costs import node_costs
-from farthing.measure.graph_reader import read_graph
+from farthing.measure.graphs.graph_reader import read_graph
 from peoples_models import INT64, matrix, save, stored, value
 
 

@@ -30,7 +30,8 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.errors import InputError
 from farthing.load.plans import load_plan
 from farthing.load.schema import stamp
-from farthing.measure import as_planned, campaign, graph_reader, scenarios, served_path, under_load, workbench
+from farthing.measure import as_planned, campaign, scenarios, served_path, under_load, workbench
+from farthing.measure.graphs import graph_reader
 from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, seen_of
 from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench

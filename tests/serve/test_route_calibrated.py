@@ -23,7 +23,7 @@ from farthing.core.route.policies import follow
 from farthing.core.route.routes import Monitoring, RoutedPolicy, ScoreSpec, policy_of
 from farthing.load.route.outcomes import read_outcomes
 from farthing.load.tables import read_table
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.ledger import query_ledger, read_ledger
 from farthing.store.routes import write_route
 

@@ -21,7 +21,7 @@ from farthing.core.search.sustained import HEADROOM, LEAST_CUT
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.measure import open_loop
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.routes import write_route
 from farthing.verbs import _route_rate
 from route_tiers import texts_and_labels, write_requests, write_text_tier, write_tier

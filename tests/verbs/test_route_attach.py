@@ -31,7 +31,7 @@ from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import FarthingError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.load.serve.models import served_models
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.artefacts import check_artefact
 from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route

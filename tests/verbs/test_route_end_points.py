@@ -17,7 +17,7 @@ import farthing as ft
 from end_points import answering
 from farthing.core.route.judging.reports import CalibrationReport
 from farthing.errors import MeasureError
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from route_tiers import write_requests, write_tier
 
 QUICK = RunSettings(rounds=6, per_round=5)

@@ -13,8 +13,8 @@ from farthing.core.money.request_cost import usd_at_capacity, usd_of_service
 from farthing.core.route.answers import TierAnswers
 from farthing.errors import InputError, UnknownOfferError
 from farthing.load.route.tiers import NamedTier, TierPrice
-from farthing.measure.remote_tiers import RemoteRun
-from farthing.measure.tier_answers import LocalRun
+from farthing.measure.route.remote_tiers import RemoteRun
+from farthing.measure.route.tier_answers import LocalRun
 from farthing.nouns import Candidate, Estimate, Hardware, ServedModel
 from farthing.verbs._route_prices import offer_named, refuse_unpriced, tier_costs
 

@@ -25,7 +25,7 @@ from farthing.errors import DataError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.load.route.outcomes import read_outcomes
 from farthing.load.serve.models import served_models
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.artefacts import check_artefact
 from route_tiers import texts_and_labels, write_requests, write_text_tier, write_tier
 

@@ -9,7 +9,7 @@ from farthing.core.search import gate, space
 from farthing.errors import InputError, MeasureError
 from farthing.measure.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race
-from farthing.measure.profiling import profile_all
+from farthing.measure.graphs.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
 from farthing.measure.screening import build_all, pass_gate, screen
 from farthing.measure.state import RunState, TraceOf, findings_of, look, stable_rate

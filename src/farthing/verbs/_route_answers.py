@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from farthing.machine.clock import MonotonicClock
-from farthing.measure.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
+from farthing.measure.route.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.nouns import Dataset
 from farthing.ports import Progress
 from farthing.store.journal import Journal
@@ -20,7 +20,7 @@ def kept_run(tier: RemoteTier, dataset: Dataset, out: Path, tell: Progress) -> R
     """Ask an end point for the answers that an interrupted run has not left in ``out``.
 
     Raises:
-        FarthingError: as :func:`~farthing.measure.remote_tiers.run_remote_tier`.
+        FarthingError: as :func:`~farthing.measure.route.remote_tiers.run_remote_tier`.
     """
     with Journal(out / _FOLDER / f"answers-{tier.name}.jsonl", answers_about(tier)) as journal:
         if journal.damaged:

@@ -20,7 +20,7 @@ from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.requests import fingerprint_of_text, known_rows
 from farthing.load.route.settings import RouteSettings
 from farthing.load.route.tiers import NamedTier
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.routes import OUTCOMES
 from farthing.verbs._route_material import PARTS, plainly_named
 from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of, requests_of

@@ -23,7 +23,7 @@ from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.requests import fingerprint_of_text
 from farthing.load.route.settings import RouteSettings
 from farthing.machine.clock import MonotonicClock
-from farthing.measure.score_time import seconds_of
+from farthing.measure.route.score_time import seconds_of
 from farthing.models.embedders import Embedder, open_embedder
 from farthing.verbs._route_prices import offer_named, usd_per_core_s
 

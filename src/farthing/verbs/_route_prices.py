@@ -17,8 +17,8 @@ from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.machine.hardware import this_machine, usable_cpus
-from farthing.measure.remote_tiers import RemoteRun
-from farthing.measure.tier_answers import LocalRun
+from farthing.measure.route.remote_tiers import RemoteRun
+from farthing.measure.route.tier_answers import LocalRun
 from farthing.nouns import Hardware, Offer, ServedModel
 from farthing.render.plan.money_words import stands_for
 

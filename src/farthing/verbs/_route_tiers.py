@@ -35,9 +35,9 @@ from farthing.load.serve.settings import read_wishes
 from farthing.load.workload.labels import check_labels
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
-from farthing.measure.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier
-from farthing.measure.score_time import seconds_of
-from farthing.measure.tier_answers import LocalRun, RunSettings, run_local_tiers
+from farthing.measure.route.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier
+from farthing.measure.route.score_time import seconds_of
+from farthing.measure.route.tier_answers import LocalRun, RunSettings, run_local_tiers
 from farthing.models.embedders import Embedder, open_embedder
 from farthing.nouns import ServedModel
 from farthing.ports import Progress

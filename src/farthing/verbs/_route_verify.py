@@ -11,7 +11,7 @@ from farthing.core.route.routes import Route
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
-from farthing.measure.route_rate import Proof, prove_rate
+from farthing.measure.route.rate import Proof, prove_rate
 from farthing.measure.workbench import Settings
 from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification
 from farthing.verbs._route_rate import load_of, refuse_unplannable, sent

@@ -26,7 +26,7 @@ from farthing.load.route.settings import RouteSettings, read_settings
 from farthing.load.route.tiers import NamedTier, check_tiers, priced, read_tiers_file, tier_of_flag
 from farthing.load.schema import kind_of
 from farthing.load.tables import TABLE_SUFFIXES
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.measure.workbench import Settings
 from farthing.ports import Progress
 from farthing.render.route.page import calibration_html

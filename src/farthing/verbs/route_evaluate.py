@@ -20,7 +20,7 @@ from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings, read_settings
 from farthing.load.tables import TABLE_SUFFIXES, read_table
-from farthing.measure.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import RunSettings
 from farthing.render.route.page import evaluation_html, picture_png, picture_svg
 from farthing.store.documents import write_bytes, write_text
 from farthing.verbs._alone import alone_in

@@ -300,7 +300,7 @@ def _date() -> bytes:
 
 def _page() -> tuple[bytes, bytes]:
     """The live page and its header lines, style and script allowed by hash."""
-    page = (files("farthing.serve.watch") / "templates" / "live.html").read_text(encoding="utf-8")
+    page = (files("farthing.serve.admin") / "templates" / "live.html").read_text(encoding="utf-8")
 
     def allowed(tag: str) -> str:
         text = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]

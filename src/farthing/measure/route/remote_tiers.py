@@ -24,7 +24,7 @@ from farthing.core.route.answers import NO_CLASS, TierAnswers, answers_of
 from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, InputError
 from farthing.machine.clock import MonotonicClock
-from farthing.measure.patient_requests import Patient
+from farthing.measure.route.patient_requests import Patient
 from farthing.nouns import Dataset, Estimate
 from farthing.pipelines.payloads import read
 from farthing.ports import Clock, Progress

@@ -1,6 +1,6 @@
 """Reads an ONNX file into plain node records; runs in a child process, so that the parent never imports onnx.
 
-``python -m farthing.measure.graph_reader MODEL BATCH SEQUENCE_LENGTH SHAPES`` prints the
+``python -m farthing.measure.graphs.graph_reader MODEL BATCH SEQUENCE_LENGTH SHAPES`` prints the
 records as JSON; ``SHAPES`` is a JSON object of input shapes by name, ``{}`` for none.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from farthing.core.graphs.records import NodeRecord, TensorRecord
 from farthing.errors import CandidateTimeout, FarthingError, ModelError
-from farthing.measure.traced_shapes import fill_in_shapes
+from farthing.measure.graphs.traced_shapes import fill_in_shapes
 
 __all__ = ["read_graph", "read_graph_in_child"]
 
@@ -292,7 +292,7 @@ def read_graph_in_child(
         CandidateTimeout: when it takes longer than ``timeout_s`` seconds.
     """
     asked = [str(onnx_path), str(batch), str(sequence_length), json.dumps(input_shapes or {})]
-    command = [sys.executable, "-m", "farthing.measure.graph_reader", *asked]
+    command = [sys.executable, "-m", "farthing.measure.graphs.graph_reader", *asked]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as problem:

@@ -9,8 +9,8 @@ from pathlib import Path
 from farthing.errors import FarthingError, StoreError
 from farthing.machine.hardware import usable_cpus
 from farthing.machine.peaks import machine_peaks
-from farthing.measure.graph_reader import read_graph_in_child
-from farthing.measure.operators import ReadGraph, profile_candidate
+from farthing.measure.graphs.graph_reader import read_graph_in_child
+from farthing.measure.graphs.operators import ReadGraph, profile_candidate
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, MachinePeaks, Measurement, Profile
 
