@@ -1,1 +1,0 @@
-"""Who is told of every request: metrics, the live page, the ledger, traces, and the second listener that shows them."""
