@@ -20,7 +20,7 @@ from small_inputs import write_images, write_onnx
 from starting import start, write_dataset
 
 import golden_files
-from farthing.cli.main import main as cli
+from farthing.cli import main as cli
 from farthing.core.plan.verdicts import decide
 from farthing.engines.openvino import OpenVino
 from farthing.errors import FarthingError, MeasureError

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from example_plan import met_plan
 
-from farthing.cli.main import main as cli
+from farthing.cli import main as cli
 from farthing.errors import InputError
 from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, PipelineSpec, Workload
 from farthing.render.plan.sentences import replica_rates

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from farthing.cli.main import main as cli
+from farthing.cli import main as cli
 from farthing.errors import InputError
 from farthing.load.plans import load_plan
 from farthing.measure import workbench
