@@ -25,7 +25,7 @@ from farthing.load.workload.splits import make_splits
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Candidate, Plan
 from farthing.plugins import find
-from farthing.verbs._run import open_bench
+from farthing.runs.opening import open_bench
 from farthing.verbs.verify import verify
 from figures import emit
 

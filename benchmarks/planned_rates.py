@@ -38,9 +38,9 @@ from farthing.load.workload.resolved import load_resolved_workload
 from farthing.machine.hardware import usable_cpus
 from farthing.measure.live_server import LiveServer, LoadedRun
 from farthing.nouns import Estimate, LatencyBound
+from farthing.runs.route.rate import Sent, busy_cores, sent
 from farthing.store.artefacts import check_artefact
-from farthing.verbs._route_rate import Sent, busy_cores, sent
-from farthing.verbs.route_calibrate import route_calibrate
+from farthing.verbs.route.calibrate import route_calibrate
 from figures import emit
 from routing.small_route import build
 

@@ -34,8 +34,8 @@ from farthing.load.route.files import read_route
 from farthing.load.route.outcomes import read_outcomes
 from farthing.nouns import Estimate
 from farthing.store.routes import write_route
-from farthing.verbs.route_calibrate import route_calibrate
-from farthing.verbs.route_evaluate import route_evaluate
+from farthing.verbs.route.calibrate import route_calibrate
+from farthing.verbs.route.evaluate import route_evaluate
 from figures import emit
 from routing.risk import Trial, families_by_score, violations
 from routing.served import LOAD, Compared, ask_all, compared, cpu_us, requests_for

@@ -21,8 +21,8 @@ from farthing.load.route.files import read_predictor, read_route
 from farthing.load.route.settings import read_settings
 from farthing.load.route.tiers import tier_of_flag
 from farthing.measure.route.tier_answers import RunSettings
-from farthing.verbs._route_tiers import answered, found_models, requests_of
-from farthing.verbs.route_calibrate import route_calibrate
+from farthing.runs.route.tiers import answered, found_models, requests_of
+from farthing.verbs.route.calibrate import route_calibrate
 from routing.watched import Requests
 
 __all__ = ["Kinds", "kinds_of", "read_kinds", "slipped", "write_kinds"]

@@ -31,9 +31,9 @@ from farthing.errors import DataError, FarthingError
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.settings import RouteSettings
 from farthing.nouns import Estimate
+from farthing.runs.route.judging import judged_file
 from farthing.store.routes import write_outcomes
-from farthing.verbs._route_judging import judged_file
-from farthing.verbs.route_calibrate import route_calibrate
+from farthing.verbs.route.calibrate import route_calibrate
 from figures import emit
 
 LIMITS = "0.5,1,2"

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from farthing.verbs.optimize import optimize
     from farthing.verbs.profile import profile
     from farthing.verbs.report import report
-    from farthing.verbs.route_attach import route_attach
-    from farthing.verbs.route_calibrate import route_calibrate
-    from farthing.verbs.route_evaluate import route_evaluate
-    from farthing.verbs.route_plan_rate import route_plan_rate
+    from farthing.verbs.route.attach import route_attach
+    from farthing.verbs.route.calibrate import route_calibrate
+    from farthing.verbs.route.evaluate import route_evaluate
+    from farthing.verbs.route.plan_rate import route_plan_rate
     from farthing.verbs.verify import verify
 
 __all__ = [
@@ -85,10 +85,10 @@ _HOMES = {
     "profile": "farthing.verbs.profile",
     "read_route": "farthing.load.route.files",
     "report": "farthing.verbs.report",
-    "route_attach": "farthing.verbs.route_attach",
-    "route_calibrate": "farthing.verbs.route_calibrate",
-    "route_evaluate": "farthing.verbs.route_evaluate",
-    "route_plan_rate": "farthing.verbs.route_plan_rate",
+    "route_attach": "farthing.verbs.route.attach",
+    "route_calibrate": "farthing.verbs.route.calibrate",
+    "route_evaluate": "farthing.verbs.route.evaluate",
+    "route_plan_rate": "farthing.verbs.route.plan_rate",
     "verify": "farthing.verbs.verify",
     "workload_from_flags": "farthing.load.workload.workload",
 }

@@ -21,7 +21,7 @@ from sybil import Example
 from farthing.cli.main import _RUN_KEYS, cli
 from farthing.load.workload.workload import workload_of
 from farthing.machine.hardware import this_machine
-from farthing.verbs._market import market_of
+from farthing.runs.market import market_of
 
 ROOT = Path(__file__).parents[2]
 QUICK = {("prices", "list"), ("prices", "show"), ("prices", "check"), ("report",)}

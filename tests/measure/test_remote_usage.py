@@ -16,8 +16,8 @@ from farthing.errors import DataError
 from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.measure.route.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.nouns import Dataset
+from farthing.runs.route.prices import tier_costs
 from farthing.testing import FakeClock
-from farthing.verbs._route_prices import tier_costs
 
 TEXTS = ("pay my bill", "book a flight", "what is this", "pay")
 

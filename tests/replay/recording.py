@@ -25,11 +25,11 @@ from farthing.machine.clock import MonotonicClock
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Hardware, Plan, Provenance, Splits, Workload
+from farthing.runs import opening as _run
+from farthing.runs.market import trace_of
 from farthing.store import journal
 from farthing.store.documents import write_json, write_yaml
 from farthing.store.journal import Journal
-from farthing.verbs import _run
-from farthing.verbs._market import trace_of
 
 FOLDER = Path(__file__).parents[1] / "golden" / "replay"
 WIDE = 1536

@@ -20,8 +20,8 @@ from farthing.load.serve.planned import planned
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.models.digests import digest
 from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, PipelineSpec, Plan, Workload
+from farthing.runs.outputs import write_plan, write_run
 from farthing.store.plan_files import MOST_LINES
-from farthing.verbs._outputs import write_plan, write_run
 from farthing.verbs.report import report
 
 sys.path.append(str(Path(__file__).parents[1] / "render"))

@@ -17,7 +17,7 @@ from farthing.errors import InputError
 from farthing.load.workload.workload import workload_from_flags
 from farthing.machine.hardware import this_machine
 from farthing.nouns import Plan
-from farthing.verbs._market import Arrived, market_of, trace_of
+from farthing.runs.market import Arrived, market_of, trace_of
 from farthing.verbs.report import report
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v2"

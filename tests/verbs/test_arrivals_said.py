@@ -14,7 +14,7 @@ from small_inputs import write_images, write_onnx
 from farthing.errors import InputError
 from farthing.load.workload.workload import workload_from_flags
 from farthing.machine.hardware import this_machine
-from farthing.verbs._market import Arrived, market_of, trace_of
+from farthing.runs.market import Arrived, market_of, trace_of
 
 DAY = date(2026, 11, 24)
 

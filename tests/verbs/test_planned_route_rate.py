@@ -22,8 +22,8 @@ from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.measure import open_loop
 from farthing.measure.route.tier_answers import RunSettings
+from farthing.runs.route import rate as _route_rate
 from farthing.store.routes import write_route
-from farthing.verbs import _route_rate
 from route_tiers import texts_and_labels, write_requests, write_text_tier, write_tier
 
 QUICK = RunSettings(rounds=6, per_round=5)

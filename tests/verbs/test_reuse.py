@@ -22,9 +22,9 @@ from farthing.load.workload.workload import asked_again
 from farthing.machine.hardware import versions
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Workload
+from farthing.runs.opening import digests_of, open_bench
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
-from farthing.verbs._run import digests_of, open_bench
 
 FARTHING = str(Path(sys.executable).with_name("farthing"))
 FLAGS = {"bill": 10_000, "offer": "aws/m7i.large", "baseline_engine": "onnxruntime"}
@@ -108,7 +108,7 @@ def test_another_setting_or_version_is_said(folder: Path, monkeypatch: pytest.Mo
     said: list[str] = []
     with bench(folder, said):
         pass
-    monkeypatch.setattr("farthing.verbs._run.versions", lambda: {**versions(), "onnxruntime": "0.1"})
+    monkeypatch.setattr("farthing.runs.opening.versions", lambda: {**versions(), "onnxruntime": "0.1"})
     with bench(folder, said, replace(QUICK, block_s=0.03)):
         pass
     changed = "onnxruntime " + versions()["onnxruntime"] + " → 0.1, setting block_s changed since the last run in "

@@ -16,7 +16,7 @@ from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.measure.route.remote_tiers import RemoteRun
 from farthing.measure.route.tier_answers import LocalRun
 from farthing.nouns import Candidate, Estimate, Hardware, ServedModel
-from farthing.verbs._route_prices import offer_named, refuse_unpriced, tier_costs
+from farthing.runs.route.prices import offer_named, refuse_unpriced, tier_costs
 
 DAY = date(2026, 11, 24)
 OFFER = offer_named("aws/m7i.large", DAY)

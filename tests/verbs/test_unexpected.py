@@ -91,7 +91,7 @@ def test_the_same_command_goes_on_once_it_is_mended(
 def test_a_fault_in_the_page_leaves_the_plan(
     asked: Workload, measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farthing.verbs._outputs.report_html", fails(IndexError("tuple index out of range")))
+    monkeypatch.setattr("farthing.runs.outputs.report_html", fails(IndexError("tuple index out of range")))
     with pytest.raises(UnexpectedError, match="writing the results"):
         ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
     assert ft.load_plan(tmp_path / "out" / "plan.yaml").chosen is not None

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import DataError, InputError
-from farthing.verbs.route_calibrate import route_calibrate
-from farthing.verbs.route_evaluate import route_evaluate
+from farthing.verbs.route.calibrate import route_calibrate
+from farthing.verbs.route.evaluate import route_evaluate
 
 
 def outcomes(path: Path, small: float, large: float, n: int = 400, zeros: int = 0) -> Path:

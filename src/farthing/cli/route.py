@@ -148,7 +148,7 @@ def calibrate(
     """
     from farthing.render.progress import TerminalProgress
     from farthing.render.route.screen import print_calibration
-    from farthing.verbs.route_calibrate import route_calibrate
+    from farthing.verbs.route.calibrate import route_calibrate
 
     with TerminalProgress() as progress:
         report = route_calibrate(
@@ -180,7 +180,7 @@ def attach(path: Path, output_dir: Path | None, as_json: bool, **given: Any) -> 
     ROUTE is a route.yaml or its folder; a PLACE is a plan.yaml, an ONNX file, a model folder or a URL
     (http://host:8000/v2/models/NAME, or http://host/v1/chat/completions with --chat).
     """
-    from farthing.verbs.route_attach import route_attach
+    from farthing.verbs.route.attach import route_attach
 
     given |= {key: dict(given[key]) for key in ("chat", "key_env", "timeout")}
     done = route_attach(path, output_dir=output_dir, **given)
@@ -205,7 +205,7 @@ def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any,
     """
     from farthing.render.progress import TerminalProgress
     from farthing.render.route.screen import print_evaluation
-    from farthing.verbs.route_evaluate import route_evaluate
+    from farthing.verbs.route.evaluate import route_evaluate
 
     with TerminalProgress() as progress:
         report = route_evaluate(source, columns=dict(columns), output_dir=output_dir, on_progress=progress, **given)
@@ -230,7 +230,7 @@ def plan_rate(path: Path, as_json: bool, seed: int, trust: bool, **given: Any) -
     from farthing.measure.workbench import Settings
     from farthing.render.progress import TerminalProgress
     from farthing.render.route.rate_screen import print_rate
-    from farthing.verbs.route_plan_rate import route_path, route_plan_rate
+    from farthing.verbs.route.plan_rate import route_path, route_plan_rate
 
     with TerminalProgress() as progress:
         done = route_plan_rate(path, measure=Settings(seed=seed, trust=trust), on_progress=progress, **given)

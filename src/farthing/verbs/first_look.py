@@ -12,8 +12,8 @@ from farthing.load.schema import stamp
 from farthing.measure.first_look import glimpse
 from farthing.measure.workbench import Settings
 from farthing.nouns import Workload
+from farthing.runs.opening import OnProgress, Opened, opened
 from farthing.store.documents import write_json
-from farthing.verbs._run import OnProgress, Opened, opened
 
 __all__ = ["first_look", "look"]
 

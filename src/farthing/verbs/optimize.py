@@ -14,8 +14,8 @@ from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.plugins import Kind, find
-from farthing.verbs._outputs import write_run
-from farthing.verbs._run import OnProgress, Opened, opened, provenance_of
+from farthing.runs.opening import OnProgress, Opened, opened, provenance_of
+from farthing.runs.outputs import write_run
 from farthing.verbs.first_look import look
 
 __all__ = ["optimize", "settings_of"]

@@ -9,8 +9,8 @@ from farthing.core.plan.assemble import assemble_baseline
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Baseline, Workload
-from farthing.verbs._outputs import write_baseline
-from farthing.verbs._run import OnProgress, opened, provenance_of
+from farthing.runs.opening import OnProgress, opened, provenance_of
+from farthing.runs.outputs import write_baseline
 
 __all__ = ["profile"]
 

@@ -16,9 +16,9 @@ from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.workload import asked_again
 from farthing.nouns import Plan, Workload
 from farthing.render.plan.report import report_html
+from farthing.runs.market import market_of, trace_of
+from farthing.runs.outputs import write_plan
 from farthing.store.documents import write_text
-from farthing.verbs._market import market_of, trace_of
-from farthing.verbs._outputs import write_plan
 
 __all__ = ["files_of", "report"]
 

@@ -15,10 +15,10 @@ from farthing.load.workload.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Verification
+from farthing.runs.opening import OnProgress, open_bench, say_machine
+from farthing.runs.route.verification import verify_route
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
-from farthing.verbs._route_verify import verify_route
-from farthing.verbs._run import OnProgress, open_bench, say_machine
 
 __all__ = ["verify"]
 

@@ -37,7 +37,7 @@ from farthing.nouns import (
     StandIn,
     Workload,
 )
-from farthing.verbs._market import trace_of
+from farthing.runs.market import trace_of
 
 NOW = Candidate(engine="pytorch", variant="torch-module", precision="fp32", instances=2)
 NEW = Candidate(engine="openvino", variant="int8-nncf", precision="int8", max_batch=8, instances=2)

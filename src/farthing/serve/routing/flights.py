@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.route.following import Plan
 from farthing.serve.routing.calls import Called
 from farthing.serve.routing.groups import Group
-from farthing.serve.routing.plans import Plan
 from farthing.serve.routing.walks import Audit, Way
 from farthing.wire.decisions import Decision, Routed
 from farthing.wire.requests import Answer, Problem, Request

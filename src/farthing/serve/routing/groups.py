@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from farthing.core.route.following import Gate
 from farthing.serve.routing.inputs import text_of
-from farthing.serve.routing.plans import Gate
 from farthing.serve.routing.walks import NAN, Walk
 from farthing.wire.decisions import Decision, Escalation, Reason
 from farthing.wire.requests import Problem

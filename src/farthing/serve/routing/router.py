@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from farthing.core.route.following import ladder_of, safe_plan
 from farthing.core.route.served import RoutedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
@@ -17,7 +18,6 @@ from farthing.serve.pricing import pricing
 from farthing.serve.routing.auditing import Audits
 from farthing.serve.routing.flights import Flight
 from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
-from farthing.serve.routing.plans import ladder_of, safe_plan
 from farthing.serve.routing.singles import Single
 from farthing.serve.routing.steersman import NoScaler, Scaler, Steersman
 from farthing.serve.routing.tiers import LiveTier

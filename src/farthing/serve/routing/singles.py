@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from farthing.core.route.following import Gate, Plan
 from farthing.serve.routing.inputs import text_of
-from farthing.serve.routing.plans import Gate, Plan
 from farthing.serve.routing.walks import NAN, Audit, Walk, Way
 from farthing.wire.decisions import Decision, Escalation, Routed
 from farthing.wire.requests import Answer, Problem, Request

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from farthing.core.money.marginal import FleetState, PaidReplicas, new_replicas
+from farthing.core.route.following import shares_of
 from farthing.core.route.routes import Route, Tier
 from farthing.core.route.served import Place
 from farthing.core.route.steering import TierPrice, marginal_prices, steer
 from farthing.nouns import Offer
-from farthing.serve.routing.plans import shares_of
 
 __all__ = ["NoScaler", "RateWindow", "Scaler", "Steersman", "price_of"]
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from farthing.core.route.following import Gate, Plan
 from farthing.serve.routing.calls import Called
-from farthing.serve.routing.plans import Gate, Plan
 from farthing.serve.routing.tiers import LiveTier
 from farthing.wire.decisions import Decision, Escalation, Reason
 from farthing.wire.requests import Answer, Problem, Request

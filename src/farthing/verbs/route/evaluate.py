@@ -22,12 +22,12 @@ from farthing.load.route.settings import RouteSettings, read_settings
 from farthing.load.tables import TABLE_SUFFIXES, read_table
 from farthing.measure.route.tier_answers import RunSettings
 from farthing.render.route.page import evaluation_html, picture_png, picture_svg
+from farthing.runs.folders import alone_in
+from farthing.runs.opening import OnProgress
+from farthing.runs.route.answers import forget_answers
+from farthing.runs.route.judging import calibrated_outcomes, judged_file, judged_tiers
+from farthing.runs.route.material import of_outcomes
 from farthing.store.documents import write_bytes, write_text
-from farthing.verbs._alone import alone_in
-from farthing.verbs._route_answers import forget_answers
-from farthing.verbs._route_judging import calibrated_outcomes, judged_file, judged_tiers
-from farthing.verbs._route_material import of_outcomes
-from farthing.verbs._run import OnProgress
 
 __all__ = ["route_evaluate"]
 

@@ -25,7 +25,7 @@ from farthing.load.route.settings import RouteSettings
 from farthing.machine.clock import MonotonicClock
 from farthing.measure.route.score_time import seconds_of
 from farthing.models.embedders import Embedder, open_embedder
-from farthing.verbs._route_prices import offer_named, usd_per_core_s
+from farthing.runs.route.prices import offer_named, usd_per_core_s
 
 __all__ = [
     "PARTS",

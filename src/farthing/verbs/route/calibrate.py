@@ -30,14 +30,14 @@ from farthing.measure.route.tier_answers import RunSettings
 from farthing.measure.workbench import Settings
 from farthing.ports import Progress
 from farthing.render.route.page import calibration_html
+from farthing.runs.folders import alone_in
+from farthing.runs.opening import OnProgress
+from farthing.runs.route.answers import forget_answers
+from farthing.runs.route.material import WEIGHTS, Material, of_outcomes
+from farthing.runs.route.rate import planned, refuse_unserved, sent
+from farthing.runs.route.tiers import of_tiers
 from farthing.store.documents import write_text
 from farthing.store.routes import OUTCOMES, write_outcomes, write_route, write_weights
-from farthing.verbs._alone import alone_in
-from farthing.verbs._route_answers import forget_answers
-from farthing.verbs._route_material import WEIGHTS, Material, of_outcomes
-from farthing.verbs._route_rate import planned, refuse_unserved, sent
-from farthing.verbs._route_tiers import of_tiers
-from farthing.verbs._run import OnProgress
 
 __all__ = ["route_calibrate"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from farthing.core.route.answers import require_alike_names
 from farthing.core.route.attaching import Attached, attached, of_outcomes, unservable
+from farthing.core.route.following import ladder_of
 from farthing.core.route.policies import label
 from farthing.core.route.routes import Route, ScoreSpec, Tier, policy_of
 from farthing.errors import InputError
@@ -18,10 +19,9 @@ from farthing.load.route.places import Wanted, read_places
 from farthing.load.route.served import ROUTE_FILE, check_address
 from farthing.load.route.tiers import NamedTier
 from farthing.nouns import ServedModel
-from farthing.serve.routing.plans import ladder_of
+from farthing.runs.route.tiers import found_models
 from farthing.store.documents import write_bytes
 from farthing.store.routes import OUTCOMES, write_route
-from farthing.verbs._route_tiers import found_models
 
 __all__ = ["route_attach"]
 

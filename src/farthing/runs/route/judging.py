@@ -21,10 +21,10 @@ from farthing.load.route.requests import fingerprint_of_text, known_rows
 from farthing.load.route.settings import RouteSettings
 from farthing.load.route.tiers import NamedTier
 from farthing.measure.route.tier_answers import RunSettings
+from farthing.runs.opening import OnProgress
+from farthing.runs.route.material import PARTS, plainly_named
+from farthing.runs.route.tiers import Answered, answered, found_models, quality_of, requests_of
 from farthing.store.routes import OUTCOMES
-from farthing.verbs._route_material import PARTS, plainly_named
-from farthing.verbs._route_tiers import Answered, answered, found_models, quality_of, requests_of
-from farthing.verbs._run import OnProgress
 
 __all__ = ["Known", "calibrated_outcomes", "judged_file", "judged_tiers"]
 

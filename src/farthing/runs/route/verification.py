@@ -14,8 +14,8 @@ from farthing.load.route.settings import RouteSettings
 from farthing.measure.route.rate import Proof, prove_rate
 from farthing.measure.workbench import Settings
 from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification
-from farthing.verbs._route_rate import load_of, refuse_unplannable, sent
-from farthing.verbs._run import OnProgress
+from farthing.runs.opening import OnProgress
+from farthing.runs.route.rate import load_of, refuse_unplannable, sent
 
 __all__ = ["verify_route"]
 

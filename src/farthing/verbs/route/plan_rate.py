@@ -12,10 +12,10 @@ from farthing.load.route.files import read_route
 from farthing.load.route.served import ROUTE_FILE
 from farthing.load.route.settings import read_settings
 from farthing.measure.workbench import Settings
+from farthing.runs.folders import alone_in
+from farthing.runs.opening import OnProgress
+from farthing.runs.route.rate import planned, refuse_unplannable, sent
 from farthing.store.routes import write_route
-from farthing.verbs._alone import alone_in
-from farthing.verbs._route_rate import planned, refuse_unplannable, sent
-from farthing.verbs._run import OnProgress
 
 __all__ = ["route_path", "route_plan_rate"]
 

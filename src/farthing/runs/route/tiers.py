@@ -41,10 +41,10 @@ from farthing.measure.route.tier_answers import LocalRun, RunSettings, run_local
 from farthing.models.embedders import Embedder, open_embedder
 from farthing.nouns import ServedModel
 from farthing.ports import Progress
+from farthing.runs.route.answers import kept_run
+from farthing.runs.route.material import PARTS, Material, drawn_parts, kept_in_file, named_by, refuse_missing_segments
+from farthing.runs.route.prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
 from farthing.store.artefacts import check_artefact
-from farthing.verbs._route_answers import kept_run
-from farthing.verbs._route_material import PARTS, Material, drawn_parts, kept_in_file, named_by, refuse_missing_segments
-from farthing.verbs._route_prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
 
 __all__ = ["Answered", "answered", "found_models", "of_tiers", "quality_of", "requests_of"]
 

@@ -13,9 +13,9 @@ from farthing.core.plan.findings import Findings
 from farthing.errors import FarthingError, UnexpectedError
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Plan
+from farthing.runs.outputs import write_plan
 from farthing.store.documents import write_json
 from farthing.store.measurements import write_measurements
-from farthing.verbs._outputs import write_plan
 
 __all__ = ["Known", "keeping"]
 

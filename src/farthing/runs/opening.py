@@ -21,10 +21,10 @@ from farthing.measure.first_sample import check_first_sample
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
 from farthing.plugins import find, plugin_versions
+from farthing.runs.market import Arrived, market_of, trace_of
+from farthing.runs.unexpected import Known, keeping
 from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
-from farthing.verbs._market import Arrived, market_of, trace_of
-from farthing.verbs._unexpected import Known, keeping
 from farthing.workers.replicas.builder import module_digest
 from farthing.workers.replicas.child import peak_memory_mib
 

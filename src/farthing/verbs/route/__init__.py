@@ -1,0 +1,1 @@
+"""What can be done with a route: one module a command."""
