@@ -22,7 +22,7 @@ from farthing.wire.requests import Problem
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>document.title='owned'</script>"
-PAGE = (files("farthing.serve.watch") / "templates" / "live.html").read_text(encoding="utf-8")
+PAGE = (files("farthing.serve.admin") / "templates" / "live.html").read_text(encoding="utf-8")
 
 
 def test_the_page_asks_nobody_else():
