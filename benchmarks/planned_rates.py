@@ -33,7 +33,7 @@ from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
 from farthing.load.schema import kind_of
 from farthing.load.serve.models import served_models
-from farthing.load.serve.settings import as_name
+from farthing.load.wishes import as_name
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.machine.hardware import usable_cpus
 from farthing.measure.live_server import LiveServer, LoadedRun

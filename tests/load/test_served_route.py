@@ -21,7 +21,7 @@ from farthing.core.route.scoring.predictors import Logistic
 from farthing.core.route.served import ForwardedModel, RoutedModel
 from farthing.errors import InputError, SchemaError, TrustError
 from farthing.load.serve.models import served_models
-from farthing.load.serve.settings import read_wishes
+from farthing.load.wishes import read_wishes
 from farthing.nouns import ServedModel
 from farthing.store.artefacts import check_artefact
 from farthing.store.routes import write_route, write_weights

@@ -23,7 +23,7 @@ from farthing.errors import (
 )
 from farthing.load.schema import stamp
 from farthing.load.serve.models import served_models
-from farthing.load.serve.settings import Wishes, as_name, read_serve_file, read_wishes
+from farthing.load.wishes import Wishes, as_name, read_serve_file, read_wishes
 from farthing.models.built_here import remember_built_here
 from farthing.nouns import LatencyBound, Offer, PipelineSpec, ServedModel, StandIn
 from farthing.store.artefacts import check_artefact

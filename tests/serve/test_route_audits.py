@@ -23,8 +23,8 @@ from test_live_page import CHROMIUM, in_browser, words
 from farthing.core.money.routed_saving import of_ledger
 from farthing.core.route.routes import Monitoring
 from farthing.load.route.requests import read_requests
+from farthing.serve.routing.audit_samples import AuditSamples
 from farthing.serve.routing.audits import RouteAuditor, class_of
-from farthing.serve.routing.kept import KeptRequests
 from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route
 from farthing.wire.requests import Answer, Problem, Request
@@ -49,7 +49,7 @@ def in_loop(test):
 class Watched(Bench):
     """A router with its auditor."""
 
-    def __init__(self, monitoring: Monitoring, *, kept: KeptRequests | None = None, chosen: int | None = 0) -> None:
+    def __init__(self, monitoring: Monitoring, *, kept: AuditSamples | None = None, chosen: int | None = 0) -> None:
         route = route_of(
             [tier("small"), tier("large")], [rung(cascade("small", "large"))], margin_of("small"), chosen=chosen, n=3000
         )
@@ -229,7 +229,7 @@ def texts(n: int) -> Request:
 
 
 def test_kept_requests_can_be_calibrated_on(tmp_path):
-    kept = KeptRequests(tmp_path / "kept", ("yes", "no"), "auto", random.Random(0))
+    kept = AuditSamples(tmp_path / "kept", ("yes", "no"), "auto", random.Random(0))
     asked = texts(60)
     for k in range(60):
         kept.keep(asked, k, k % 2, 1.0)
@@ -244,7 +244,7 @@ def test_kept_requests_can_be_calibrated_on(tmp_path):
 
 
 def test_what_is_kept_is_never_for_other_eyes_not_even_for_a_moment(tmp_path, monkeypatch):
-    kept = KeptRequests(tmp_path / "kept", ("yes", "no"), "auto", random.Random(0))
+    kept = AuditSamples(tmp_path / "kept", ("yes", "no"), "auto", random.Random(0))
     seen = set()
 
     def look(event, args):
@@ -277,7 +277,7 @@ def test_what_is_kept_is_never_for_other_eyes_not_even_for_a_moment(tmp_path, mo
 
 def test_the_file_of_the_start_before_stays(tmp_path):
     for start in range(3):
-        kept = KeptRequests(tmp_path, (), "auto", random.Random(0))
+        kept = AuditSamples(tmp_path, (), "auto", random.Random(0))
         for k in range(2):
             kept.keep(texts(5), start + k, 0, 1.0)
             kept.write(kept.content())
@@ -294,7 +294,7 @@ def test_a_watch_that_cannot_be_is_refused_when_the_route_is_loaded(tmp_path):
 
 
 def test_tensors_are_kept_too_and_a_share_is_a_share(tmp_path):
-    kept = KeptRequests(tmp_path, (), "auto", random.Random(0))
+    kept = AuditSamples(tmp_path, (), "auto", random.Random(0))
     rows = np.arange(4000, dtype=np.float32).reshape(1000, 4)
     request = Request(model=None, rows=1000, tensors=[rows])
     for k in range(1000):
@@ -309,7 +309,7 @@ def test_tensors_are_kept_too_and_a_share_is_a_share(tmp_path):
 @in_loop
 async def test_what_is_kept_is_drawn_alike_whoever_answered(tmp_path):
     m = replace(ALL, audit_frac=0.2, closer_frac=1.0, closer_requests=10**6, alarm_loss_frac=0.9)
-    kept = KeptRequests(tmp_path, ("a", "b", "c"), "auto", random.Random(1))
+    kept = AuditSamples(tmp_path, ("a", "b", "c"), "auto", random.Random(1))
     bench = Watched(m, kept=kept)
     bench.wrong()
     for _ in range(500):

@@ -17,7 +17,7 @@ from routing_desks import Bench, ManualClock, desk_model
 from farthing.core.route.routes import RoutedPolicy, ScoreSpec
 from farthing.nouns import TensorSpec
 from farthing.serve.routing.calls import Gone
-from farthing.serve.routing.walks import Walk
+from farthing.serve.routing.cascades import Cascade
 from farthing.wire.requests import Answer, Problem, Request
 
 SURE, UNSURE = [5.0, 0.0, 0.0, 9.0], [0.1, 0.0, 0.05, 9.0]
@@ -366,7 +366,7 @@ def test_a_fault_of_the_router_itself_leaves_nobody_waiting(monkeypatch: pytest.
         told: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
         bench = Bench("small", "large")
-        monkeypatch.setattr(Walk, "_judge", lambda self: 1 / 0)
+        monkeypatch.setattr(Cascade, "_judge", lambda self: 1 / 0)
         at_once = bench.ask(SURE)
         bench.desk("small").hold = True
         later = bench.ask(SURE)

@@ -21,9 +21,9 @@ from routes import cascade, margin_of, route_of, rung, tier, write_tier
 from farthing.core.route.served import ForwardedModel
 from farthing.nouns import Candidate
 from farthing.serve.routing.calls import Charged, Gone
-from farthing.serve.routing.forwards import ForwardQueue, forward_model
 from farthing.serve.routing.http_client import HttpClient, Unreachable
-from farthing.serve.routing.speeches import speech_of
+from farthing.serve.routing.protocols import protocol_of
+from farthing.serve.routing.upstreams import UpstreamQueue, forward_model
 from farthing.store.routes import write_route
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
@@ -109,10 +109,10 @@ def spec_of(url: str, kind: Any = "openai", **more: Any) -> ForwardedModel:
     )
 
 
-async def opened(spec: ForwardedModel) -> tuple[LiveModel, ForwardQueue]:
-    model = forward_model(spec, speech_of, Clock())
+async def opened(spec: ForwardedModel) -> tuple[LiveModel, UpstreamQueue]:
+    model = forward_model(spec, protocol_of, Clock())
     queue = model.queue
-    assert isinstance(queue, ForwardQueue)
+    assert isinstance(queue, UpstreamQueue)
     await queue.open(model)
     return model, queue
 

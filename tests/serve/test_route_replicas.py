@@ -23,7 +23,7 @@ from farthing.core.money.marginal import FleetState
 from farthing.core.route.routes import Route, RoutedPolicy, TierReplicas
 from farthing.core.route.served import Place
 from farthing.serve.routing.calls import Gone
-from farthing.serve.routing.steersman import RateWindow, Steersman, price_of
+from farthing.serve.routing.load_steering import LoadSteering, RateWindow, price_of
 from farthing.store.routes import write_route
 from farthing.wire.requests import Answer
 
@@ -156,32 +156,32 @@ def places_of(route: Route) -> dict[str, tuple[Place, ...]]:
     }
 
 
-def settled(steersman: Steersman, route: Route, rate_rps: float, now_s: float) -> int | None:
+def settled(steering: LoadSteering, route: Route, rate_rps: float, now_s: float) -> int | None:
     for _ in range(8):
         now_s += 1.0
-        steersman.window.rows += round(rate_rps)
-        steersman.tick(now_s, places_of(route))
-    return steersman.rung
+        steering.window.rows += round(rate_rps)
+        steering.tick(now_s, places_of(route))
+    return steering.rung
 
 
 def test_idle_large_replicas_are_used_and_peaks_fall_to_smaller_tiers() -> None:
     route, scaler = fleet_route(), Wanted()
-    steersman = Steersman(route, scaler, 0.0)
-    assert settled(steersman, route, 80, 0.0) == 0  # two large replicas sustain 100 rows/s
-    assert steersman.marginal_usd["large"] == 0.0
-    assert settled(steersman, route, 150, 10.0) == 1
-    assert settled(steersman, route, 900, 20.0) == 2
-    assert steersman.marginal_usd["small"] == 0.0
-    assert settled(steersman, route, 80, 30.0) == 0
+    steering = LoadSteering(route, scaler, 0.0)
+    assert settled(steering, route, 80, 0.0) == 0  # two large replicas sustain 100 rows/s
+    assert steering.marginal_usd["large"] == 0.0
+    assert settled(steering, route, 150, 10.0) == 1
+    assert settled(steering, route, 900, 20.0) == 2
+    assert steering.marginal_usd["small"] == 0.0
+    assert settled(steering, route, 80, 30.0) == 0
     assert ("large", 2, 0) in scaler.said
 
 
 def test_a_scaler_is_told_what_the_load_needs() -> None:
     route, scaler = fleet_route(), Wanted()
-    steersman = Steersman(route, scaler, 0.0)
-    settled(steersman, route, 2000, 0.0)  # a tenth is 200 rows/s: four large replicas, two are there
+    steering = LoadSteering(route, scaler, 0.0)
+    settled(steering, route, 2000, 0.0)  # a tenth is 200 rows/s: four large replicas, two are there
     assert scaler.said[-1] == ("large", 4, 0)
-    assert steersman.marginal_usd["large"] > 0
+    assert steering.marginal_usd["large"] > 0
 
 
 def test_vanished_spot_is_not_counted_on() -> None:
@@ -196,12 +196,12 @@ def test_vanished_spot_is_not_counted_on() -> None:
 
 def test_without_prices_by_the_hour_the_choice_stays() -> None:
     route = replace(fleet_route(), tiers=(tier("small"), tier("large")))
-    steersman = Steersman(route, Wanted(), 0.0)
-    assert settled(steersman, route, 1.0, 0.0) == 2
-    assert steersman.marginal_usd == {"small": 1e-7, "large": 5e-6}
+    steering = LoadSteering(route, Wanted(), 0.0)
+    assert settled(steering, route, 1.0, 0.0) == 2
+    assert steering.marginal_usd == {"small": 1e-7, "large": 5e-6}
 
 
-def test_the_router_follows_the_steersman() -> None:
+def test_the_router_follows_the_steering() -> None:
     async def main() -> None:
         route = fleet_route()
         bench = Bench(route=route, places=places_of(route))

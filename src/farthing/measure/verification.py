@@ -8,7 +8,7 @@ from pathlib import Path
 from farthing.core.plan.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
 from farthing.load.serve.planned import deadline_s
-from farthing.load.serve.settings import as_name
+from farthing.load.wishes import as_name
 from farthing.measure.as_planned import aside_of, proof_requests, provable_rps, slower_by, through
 from farthing.measure.live_server import missing
 from farthing.measure.scenarios import Reading

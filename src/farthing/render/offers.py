@@ -10,8 +10,8 @@ from rich.text import Text
 
 from farthing.nouns import Hardware, Offer
 from farthing.render.numbers import money, percent
-from farthing.render.plan.sentences import MARKS, offer_price, printable, term_name
 from farthing.render.screen import COLOURS, grid, listing, spoken
+from farthing.render.words import MARKS, offer_price, printable, term_name
 
 if TYPE_CHECKING:
     from farthing.load.prices import PriceProblem, PriceRow

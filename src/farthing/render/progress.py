@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from farthing.render.numbers import clock_time
-from farthing.render.plan.sentences import printable
 from farthing.render.remaining import Remaining
 from farthing.render.screen import console, say
+from farthing.render.words import printable
 
 __all__ = ["TerminalProgress", "time_left"]
 

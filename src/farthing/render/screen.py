@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farthing.nouns import Outcome
-from farthing.render.plan.sentences import MARKS, WORDS, printable
+from farthing.render.words import MARKS, WORDS, printable
 
 __all__ = ["COLOURS", "console", "grid", "hint", "labelled", "listing", "say", "spoken", "verdict_line"]
 

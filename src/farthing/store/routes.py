@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from farthing.codec import to_plain
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.routes import Route
-from farthing.core.route.scoring.embeddings import Embedded
 from farthing.core.route.scoring.predictors import Logistic, Neighbours
 from farthing.core.route.scoring.ridge import LossRidge
+from farthing.core.route.scoring.trained import Embedded
 from farthing.store.documents import write_bytes, write_yaml
 
 __all__ = ["OUTCOMES", "write_outcomes", "write_route", "write_weights"]

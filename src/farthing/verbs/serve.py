@@ -13,8 +13,8 @@ from typing import Any, Literal
 from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers
 from farthing.load.serve.models import served_models
-from farthing.load.serve.settings import read_wishes
 from farthing.load.units import duration_ms, memory_mib
+from farthing.load.wishes import read_wishes
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine, usable_cpus
 from farthing.serve.settings import ServerSettings, read_token

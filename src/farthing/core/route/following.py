@@ -16,7 +16,7 @@ from farthing.core.route.scoring.row_scores import RowScore, row_score
 from farthing.core.route.scoring.texts import TEXT_FEATURES
 
 if TYPE_CHECKING:
-    from farthing.core.route.served import Predictor
+    from farthing.core.route.scoring.trained import Predictor
 
 __all__ = ["Gate", "Plan", "RungShares", "ladder_of", "plan_of", "safe_plan", "shares_of"]
 

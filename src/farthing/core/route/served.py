@@ -10,11 +10,7 @@ from farthing.core.route.routes import Route
 from farthing.nouns import Offer, ServedModel
 
 if TYPE_CHECKING:
-    from farthing.core.route.scoring.embeddings import Embedded
-    from farthing.core.route.scoring.predictors import Logistic, Neighbours
-    from farthing.core.route.scoring.ridge import LossRidge
-
-    Predictor = Embedded | Logistic | LossRidge | Neighbours
+    from farthing.core.route.scoring.trained import Predictor
 
 __all__ = ["ForwardedModel", "Place", "RoutedModel"]
 

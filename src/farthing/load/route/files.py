@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from farthing.codec import to_plain
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
-from farthing.core.route.scoring.embeddings import Embedded
 from farthing.core.route.scoring.predictors import Logistic, Neighbours
 from farthing.core.route.scoring.ridge import LossRidge
+from farthing.core.route.scoring.trained import Embedded, Predictor
 from farthing.core.route.scoring.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
@@ -26,7 +26,6 @@ from farthing.nouns import ServedModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
-Predictor = Embedded | Logistic | LossRidge | Neighbours
 _RIDGES = ("text_ridge", "word_ridge", "embedding_ridge")
 _NEIGHBOURS = ("neighbours", "embedding_neighbours")
 _IS_RIDGE = "_ridge"

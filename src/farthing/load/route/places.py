@@ -9,7 +9,7 @@ from pathlib import Path
 from farthing.errors import InputError
 from farthing.load import units
 from farthing.load.route.tiers import NamedTier, read_tiers_file
-from farthing.load.serve.settings import check_tier_name
+from farthing.load.wishes import check_tier_name
 
 __all__ = ["Wanted", "read_places"]
 

@@ -12,7 +12,7 @@ from farthing.core.route.calibrating.certification import Method, Procedure
 from farthing.errors import InputError
 from farthing.load import units
 from farthing.load.fields import LEVELS
-from farthing.load.serve.settings import check_name
+from farthing.load.wishes import check_name
 from farthing.models.embedders import MINILM
 from farthing.nouns import LatencyBound
 

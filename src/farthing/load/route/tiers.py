@@ -26,7 +26,7 @@ from farthing.load.prices import find_offer, load_offers
 from farthing.load.route.keys import check_encrypted
 from farthing.load.route.tier_prices import PRICE_KEYS, TierPrice, read_flag_price, read_tier_price
 from farthing.load.schema import read_document
-from farthing.load.serve.settings import check_name, read_wishes
+from farthing.load.wishes import check_name, read_wishes
 
 __all__ = [
     "SERVED_KEYS",

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
-from farthing.load.route.served import ROUTE_FILE, route_models, tiers_of_routes
 from farthing.load.schema import kind_of, read_noun
 from farthing.load.serve.planned import Check, fitted, planned
-from farthing.load.serve.settings import NO_DEADLINE, Wishes, as_name, check_name, read_serve_file
+from farthing.load.serve.routes import ROUTE_FILE, route_models, tiers_of_routes
 from farthing.load.signature import onnx_signature
+from farthing.load.wishes import NO_DEADLINE, Wishes, as_name, check_name, read_serve_file
 from farthing.load.workload.image_processors import has_image_processor
 from farthing.load.workload.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.workload.takeable import check_answers_are_tensors

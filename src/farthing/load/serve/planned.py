@@ -10,7 +10,7 @@ from farthing.core.money.stand_in import price_of_machine
 from farthing.errors import InputError, ModelError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import read_document
-from farthing.load.serve.settings import as_name
+from farthing.load.wishes import as_name
 from farthing.nouns import Artefact, Candidate, Evaluation, Objective, Offer, PipelineSpec, Plan, ServedModel
 
 __all__ = ["Check", "deadline_s", "fitted", "planned"]

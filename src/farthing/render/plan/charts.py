@@ -11,8 +11,8 @@ from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ti
 from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent
 from farthing.render.palette import LIGHT
 from farthing.render.plan.frontier import frontier
-from farthing.render.plan.sentences import printable, term_name
 from farthing.render.svg import svg
+from farthing.render.words import printable, term_name
 
 if TYPE_CHECKING:
     import altair as alt

@@ -7,8 +7,9 @@ from rich.text import Text
 
 from farthing.core.plan.first_look import FirstLook
 from farthing.render.numbers import clock_time, money, number, percent
-from farthing.render.plan.sentences import accuracy_change, cheaper, printable
+from farthing.render.plan.sentences import accuracy_change, cheaper
 from farthing.render.screen import spoken
+from farthing.render.words import printable
 
 __all__ = ["first_look_block", "first_look_sentence"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from farthing.nouns import FixedFleet, FleetSize, IdleOption, Latency, Plan, WithoutPromise
 from farthing.render.numbers import milliseconds, money, percent
-from farthing.render.plan.sentences import SummaryRow, cheaper, estimated, part_words, printable, term_name, whole_range
+from farthing.render.plan.sentences import SummaryRow, cheaper, estimated, part_words, whole_range
+from farthing.render.words import printable, term_name
 
 __all__ = ["fleet_rows", "fleet_sentence", "held_sentence", "idle_lines", "without_promise_rows"]
 

@@ -9,7 +9,8 @@ from farthing.nouns import NEVER_MS, Evaluation, Plan, percentile_name
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.numbers import milliseconds, money, number
 from farthing.render.palette import LIGHT
-from farthing.render.plan.sentences import accuracy_change, printable, shown_bound, shown_level
+from farthing.render.plan.sentences import accuracy_change, shown_bound, shown_level
+from farthing.render.words import printable
 
 if TYPE_CHECKING:
     import altair as alt

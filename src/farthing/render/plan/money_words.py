@@ -8,7 +8,8 @@ from farthing.core.money.saving import GAP_LIMIT_FRAC
 from farthing.nouns import AtUtilisation, Baseline, Candidate, Plan, Precision, SavingPart, StandIn
 from farthing.render.numbers import count, money, percent
 from farthing.render.plan.fleet_words import fleet_sentence, held_sentence, idle_lines
-from farthing.render.plan.sentences import cheaper, printable
+from farthing.render.plan.sentences import cheaper
+from farthing.render.words import printable
 
 __all__ = [
     "beside",

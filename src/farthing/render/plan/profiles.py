@@ -21,8 +21,9 @@ from farthing.render.numbers import (
     significant_decimals,
 )
 from farthing.render.plan.money_words import beside, needed
-from farthing.render.plan.sentences import estimated, peaks_sentence, price_sentence, printable
+from farthing.render.plan.sentences import estimated, peaks_sentence, price_sentence
 from farthing.render.screen import grid, labelled, listing, spoken
+from farthing.render.words import printable
 
 __all__ = ["baseline_page", "profile_block"]
 

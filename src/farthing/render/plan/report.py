@@ -25,22 +25,18 @@ from farthing.render.numbers import (
 from farthing.render.palette import DARK, LIGHT, svg_rules
 from farthing.render.plan.fleet_words import fleet_rows, fleet_sentence, without_promise_rows
 from farthing.render.plan.money_words import beside, not_priced, references, stands_for, utilisation_rows
+from farthing.render.plan.sentences import accuracy_change as change_text
 from farthing.render.plan.sentences import (
-    MARKS,
-    WORDS,
     arrivals,
     headline,
     nearest_sentence,
-    offer_price,
     peaks_sentence,
-    printable,
     promise,
     replica_rates,
     summary_rows,
-    term_name,
 )
-from farthing.render.plan.sentences import accuracy_change as change_text
 from farthing.render.plan.tables import candidate_columns, candidate_rows, evidence_rows, offer_rows, seconds_rows
+from farthing.render.words import MARKS, WORDS, offer_price, printable, term_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment

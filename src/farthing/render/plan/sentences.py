@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from farthing.core.money.saving import UNSPLIT
@@ -15,11 +14,9 @@ from farthing.nouns import (
     MachinePeaks,
     Objective,
     Offer,
-    Outcome,
     Plan,
     SavingPart,
     StandIn,
-    Term,
     percentile_name,
 )
 from farthing.render.numbers import (
@@ -33,10 +30,9 @@ from farthing.render.numbers import (
     points,
     points_limit,
 )
+from farthing.render.words import WORDS, offer_price, printable, term_name
 
 __all__ = [
-    "MARKS",
-    "WORDS",
     "SummaryRow",
     "accuracy_change",
     "arrivals",
@@ -44,25 +40,17 @@ __all__ = [
     "estimated",
     "headline",
     "nearest_sentence",
-    "offer_price",
     "part_words",
     "peaks_sentence",
     "price_sentence",
-    "printable",
     "promise",
     "replica_rates",
     "replicas",
     "shown_bound",
     "shown_level",
     "summary_rows",
-    "term_name",
     "whole_range",
 ]
-
-MARKS: dict[Outcome, str] = {"met": "✔", "not_met": "✘", "unproven": "?"}
-"""The sign before a verdict; the words after it say the same."""
-
-WORDS: dict[Outcome, str] = {"met": "met", "not_met": "not met", "unproven": "unproven"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,35 +68,6 @@ class SummaryRow:
     now: str
     planned: str
     note: str = ""
-
-
-def printable(name: str) -> str:
-    """A name with control and formatting characters made visible, so that none reaches a terminal."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in name)
-
-
-def term_name(term: Term) -> str:
-    """``on demand``, ``reserved 1 year``, ``spot`` and so on."""
-    years = {"reserved_1y": "reserved 1 year", "reserved_3y": "reserved 3 years"}
-    return years.get(term, term.replace("_", " "))
-
-
-def offer_price(offer: Offer) -> str:
-    """What an offer costs in its own units: ``$0.1008/h``, ``$0.20 per M requests``."""
-    rates = (
-        (offer.usd_per_hour, 1.0, "/h"),
-        (offer.usd_per_request, 1e6, " per M requests"),
-        (offer.usd_per_gib_s, 3600.0, " per GiB-hour"),
-        (offer.usd_per_input_token, 1e6, " per M input tokens"),
-        (offer.usd_per_output_token, 1e6, " per M output tokens"),
-    )
-    return " + ".join(_rate(usd * scale) + unit for usd, scale, unit in rates if usd is not None)
-
-
-def _rate(usd: float) -> str:
-    text = f"{usd:,.6f}".rstrip("0")
-    whole, _, decimals = text.partition(".")
-    return f"${whole}.{decimals.ljust(2, '0')}"
 
 
 def promise(objective: Objective) -> str:

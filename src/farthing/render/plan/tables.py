@@ -17,7 +17,8 @@ from farthing.render.numbers import (
     points,
     times,
 )
-from farthing.render.plan.sentences import accuracy_change, offer_price, printable, shown_level, term_name
+from farthing.render.plan.sentences import accuracy_change, shown_level
+from farthing.render.words import offer_price, printable, term_name
 
 __all__ = ["Cell", "Column", "candidate_columns", "candidate_rows", "evidence_rows", "offer_rows", "seconds_rows"]
 

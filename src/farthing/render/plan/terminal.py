@@ -25,14 +25,11 @@ from farthing.render.plan.fleet_words import fleet_rows, without_promise_rows
 from farthing.render.plan.money_words import beside, references
 from farthing.render.plan.profiles import baseline_page
 from farthing.render.plan.sentences import (
-    MARKS,
-    WORDS,
     SummaryRow,
     arrivals,
     headline,
     nearest_sentence,
     price_sentence,
-    printable,
     promise,
     replica_rates,
     summary_rows,
@@ -40,6 +37,7 @@ from farthing.render.plan.sentences import (
 from farthing.render.plan.understood import understood
 from farthing.render.progress import TerminalProgress
 from farthing.render.screen import COLOURS, console, grid, hint, labelled, listing, say, spoken, verdict_line
+from farthing.render.words import MARKS, WORDS, printable
 
 if TYPE_CHECKING:
     from farthing.core.plan.first_look import FirstLook

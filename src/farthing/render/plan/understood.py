@@ -6,7 +6,8 @@ from pathlib import Path
 
 from farthing.nouns import Bill, Dataset, ModelRef, PipelineSpec, Workload
 from farthing.render.numbers import count, money, percent
-from farthing.render.plan.sentences import printable, promise, term_name
+from farthing.render.plan.sentences import promise
+from farthing.render.words import printable, term_name
 
 __all__ = ["understood"]
 

@@ -11,8 +11,8 @@ from farthing.core.route.judging.reports import EvaluationReport
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words_on_ground
 from farthing.render.numbers import percent
 from farthing.render.palette import LIGHT
-from farthing.render.plan.sentences import printable
 from farthing.render.route.words import MILLION, cost
+from farthing.render.words import printable
 
 if TYPE_CHECKING:
     import altair as alt

@@ -11,7 +11,6 @@ from farthing.core.route.routes import Route, policy_of
 from farthing.nouns import Estimate
 from farthing.render.numbers import count, interval, milliseconds, percent, points
 from farthing.render.plan.report import page_of, pictured
-from farthing.render.plan.sentences import MARKS, printable
 from farthing.render.route.chart import quality_and_cost
 from farthing.render.route.rate_words import rate_facts, rate_line
 from farthing.render.route.words import (
@@ -28,6 +27,7 @@ from farthing.render.route.words import (
     summary_figures,
 )
 from farthing.render.svg import svg
+from farthing.render.words import MARKS, printable
 
 __all__ = ["calibration_html", "evaluation_html", "picture_png", "picture_svg"]
 

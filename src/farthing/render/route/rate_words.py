@@ -15,7 +15,7 @@ from farthing.render.numbers import (
     percent,
     significant_decimals,
 )
-from farthing.render.plan.sentences import MARKS, WORDS
+from farthing.render.words import MARKS, WORDS
 
 __all__ = ["rate_facts", "rate_headline", "rate_line", "rps"]
 

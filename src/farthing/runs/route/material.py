@@ -14,10 +14,9 @@ from farthing.core.route.answers import TierAnswers
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.core.route.scoring.contents import dense_scores, differences
-from farthing.core.route.scoring.embeddings import Embedded
 from farthing.core.route.scoring.learning import Scored, learned_scores, sufficiency
-from farthing.core.route.scoring.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic
-from farthing.core.route.scoring.ridge import LossRidge
+from farthing.core.route.scoring.predictors import Logistic, chosen_logistic, fit_logistic
+from farthing.core.route.scoring.trained import Embedded, Predictor
 from farthing.errors import DataError, InputError
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.requests import fingerprint_of_text
@@ -46,8 +45,6 @@ TIMED_TEXTS = 32
 """Texts whose embedding is timed."""
 LEAST = 40
 """Fewest requests that can be parted; proofs need far more."""
-
-Predictor = Embedded | Logistic | LossRidge | Neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -31,7 +31,7 @@ from farthing.load.route.requests import RouteRequests, read_requests
 from farthing.load.route.settings import RouteSettings
 from farthing.load.route.tiers import SERVED_KEYS, NamedTier
 from farthing.load.serve.models import served_models
-from farthing.load.serve.settings import read_wishes
+from farthing.load.wishes import read_wishes
 from farthing.load.workload.labels import check_labels
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus

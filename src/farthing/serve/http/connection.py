@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import httptools
 
+from farthing.serve.http.common import Door
 from farthing.serve.http.exchanges import Exchange
 from farthing.serve.http.feeding import HEADS_BYTES, Fed
 from farthing.serve.http.heads import Head, HeadLines, read_head
 from farthing.serve.http.pacing import Phase
 from farthing.serve.http.replies import CONTINUE
 from farthing.wire.requests import Problem
-
-if TYPE_CHECKING:
-    from farthing.serve.http.door import HttpServer
 
 __all__ = ["Connection"]
 
@@ -39,7 +37,7 @@ class Connection(Fed):
         server: To which it came.
     """
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: Door) -> None:
         super().__init__(server)
         self._lines = HeadLines(server.limits)
         self.on_url, self.on_header = self._lines.on_url, self._lines.on_header

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from farthing.serve.http.common import Door
 from farthing.serve.http.heads import Head
 from farthing.serve.http.inflating import inflated
 from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_reply
@@ -32,12 +33,28 @@ from farthing.serve.protocol.tallies import tally_of
 from farthing.serve.turns import LONG_BYTES, Steps, Work, at_once
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
-if TYPE_CHECKING:
-    from farthing.serve.http.connection import Connection
-
 __all__ = ["Exchange"]
 
 _DISCARDED_BYTES = 256 * 2**10
+
+
+class Channel(Protocol):
+    """The connection of an exchange, as far as it asks and tells."""
+
+    server: Door
+    """To which it came."""
+
+    def body_ended(self, exchange: Exchange) -> bool:
+        """Whether nothing more of that request will come."""
+        ...
+
+    def ends_with(self, exchange: Exchange) -> bool:
+        """Whether the connection ends after that exchange."""
+        ...
+
+    def answered(self, size_bytes: int) -> None:
+        """An exchange has its answer."""
+        ...
 
 
 class Exchange:
@@ -71,7 +88,7 @@ class Exchange:
     _plain = False
     _request: Request | None = None
 
-    def __init__(self, connection: Connection, head: Head) -> None:
+    def __init__(self, connection: Channel, head: Head) -> None:
         self.head = head
         self.last = head.fatal or not head.keep_alive
         self._connection = connection

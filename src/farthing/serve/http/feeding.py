@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
 
+from farthing.serve.http.common import Door
 from farthing.serve.http.pacing import Paced, Phase
 from farthing.serve.turns import STEP_BYTES
-
-if TYPE_CHECKING:
-    from farthing.serve.http.door import HttpServer
 
 __all__ = ["HEADS_BYTES", "Fed"]
 
@@ -26,7 +23,7 @@ class Fed(Paced):
         server: To which it came.
     """
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: Door) -> None:
         super().__init__(server)
         self._corked = self._deaf = False
         self._unfed = bytearray()

@@ -6,13 +6,10 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sized
 from enum import Enum
-from typing import TYPE_CHECKING
 
+from farthing.serve.http.common import Door
 from farthing.serve.http.exchanges import Exchange
 from farthing.wire.requests import Problem
-
-if TYPE_CHECKING:
-    from farthing.serve.http.door import HttpServer
 
 __all__ = ["Paced", "Phase"]
 
@@ -36,7 +33,7 @@ class Paced(asyncio.Protocol, ABC):
 
     _exchanges: Sized
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: Door) -> None:
         self.server = server
         self._transport: asyncio.Transport
         self._phase = Phase.IDLE

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from farthing.serve.routing.calls import Called
+from farthing.serve.routing.calls import TierAnswer
+from farthing.serve.routing.cascades import Audit
 from farthing.serve.routing.observers import Auditor
 from farthing.serve.routing.tiers import LiveTier
-from farthing.serve.routing.walks import Audit
 from farthing.wire.decisions import Decision, Reason, Routed
 from farthing.wire.requests import Answer, Problem, Request
 
@@ -92,7 +92,7 @@ class Audits:
 
 
 class _Copy:
-    """One row that the reference is asked about; an :class:`~farthing.serve.routing.calls.Asker`."""
+    """One row that the reference is asked about; an :class:`~farthing.serve.routing.calls.TierCaller`."""
 
     __slots__ = ("_audits", "_decision", "_given", "request", "rows")
 
@@ -101,7 +101,7 @@ class _Copy:
         self.request = request
         self.rows: tuple[int, ...] | None = (decision.row,)
 
-    def got(self, tier: str, called: Called) -> None:
+    def got(self, tier: str, called: TierAnswer) -> None:
         """The reference has answered."""
         audits, decision, answer = self._audits, self._decision, called.answer
         audits.done()

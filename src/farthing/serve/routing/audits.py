@@ -26,7 +26,7 @@ from farthing.core.route.watching.watch import (
 )
 from farthing.load.route.command import calibrate_again
 from farthing.nouns import Estimate
-from farthing.serve.routing.kept import KeptRequests
+from farthing.serve.routing.audit_samples import AuditSamples
 from farthing.wire.decisions import Decision
 from farthing.wire.requests import Answer, Request
 
@@ -36,7 +36,7 @@ _LOG = logging.getLogger("farthing.serve.routing.audits")
 _BLOCK, _CLOSE_BLOCK = 128, 16
 """Requests that are taken in together, fewer while looking closer; a difference is taken in at once."""
 _LONGEST_LINE = 4096
-"""Entries behind an audit that is on its way."""
+"""Entries behind an audit that is on its router."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class RouteAuditor:
         fall_back: Callable[[str], object],
         *,
         folder: Path = Path(),
-        kept: KeptRequests | None = None,
+        kept: AuditSamples | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.route, self.kept, self._folder = route, kept, folder

@@ -15,7 +15,7 @@ from farthing.serve.routing.inputs import Fitted
 from farthing.wire.decisions import Reason
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
-__all__ = ["Allowance", "Asker", "Called", "Charged", "Gone", "Leg", "TierCounts"]
+__all__ = ["Allowance", "Charged", "Gone", "TierAnswer", "TierCall", "TierCaller", "TierCounts"]
 
 _BURST_S = 0.1
 """So much of its declared rate may come to a place at once before requests overflow to the next."""
@@ -41,7 +41,7 @@ class Charged(Problem):
         self.tokens = tokens
 
 
-class Called:
+class TierAnswer:
     """What one call of a tier gave.
 
     Args:
@@ -67,16 +67,16 @@ class Called:
         self.model, self.outputs, self.answer = model, outputs, answer
         self.usd, self.busy_core_s, self.charged_usd = usd, busy_core_s, charged_usd
 
-    def of_rows(self, rows: Sequence[int]) -> Called:
+    def of_rows(self, rows: Sequence[int]) -> TierAnswer:
         """Some of its rows; what it cost is not part of it."""
         index = list(rows)
         answer = replace(self.answer, outputs=[output[index] for output in self.answer.outputs])
         outputs = [output[index] for output in self.outputs]
-        return Called(self.model, outputs, answer, 0.0, 0.0, 0.0)
+        return TierAnswer(self.model, outputs, answer, 0.0, 0.0, 0.0)
 
 
-class Asker(Protocol):
-    """Who asks tiers for some rows of a request (``walks.py``); told once for each call."""
+class TierCaller(Protocol):
+    """Who asks tiers for some rows of a request (``cascades.py``); told once for each call."""
 
     @property
     def request(self) -> Request:
@@ -88,7 +88,7 @@ class Asker(Protocol):
         """Which rows of it, None for all."""
         ...
 
-    def got(self, tier: str, called: Called) -> None:
+    def got(self, tier: str, called: TierAnswer) -> None:
         """A tier has answered."""
         ...
 
@@ -105,11 +105,11 @@ class Asker(Protocol):
         ...
 
 
-class Leg(Request):
+class TierCall(Request):
     """One call of a tier: a request of its own in the queue of the model there.
 
     Args:
-        asker: For whom.
+        caller: For whom.
         model: Who is asked.
         reply: Called with the outcome.
         fitted: The rows as the model takes them.
@@ -119,17 +119,17 @@ class Leg(Request):
 
     Attributes:
         due_s: When it is given up.
-        open: Whether ``asker`` still waits for it.
+        open: Whether ``caller`` still waits for it.
         place: Where it was sent.
         about: What its tier knows of the model.
         tried: Models that were asked for the same rows, this one last.
     """
 
-    __slots__ = ("about", "asker", "due_s", "open", "place", "tried")
+    __slots__ = ("about", "caller", "due_s", "open", "place", "tried")
 
     def __init__(
         self,
-        asker: Asker,
+        caller: TierCaller,
         model: LiveModel,
         reply: Callable[[Request, Answer | Problem], None],
         fitted: Fitted,
@@ -137,7 +137,7 @@ class Leg(Request):
         now_s: float,
         timeout_s: float,
     ) -> None:
-        request = asker.request
+        request = caller.request
         self.model, self.reply, self.rows = model, reply, rows
         self.tensors, self.payloads, self.length, self.shape_key = fitted
         self.size_bytes, self.arrived_s = request.size_bytes, now_s
@@ -148,7 +148,7 @@ class Leg(Request):
         self.protocol, self.trace = request.protocol, request.trace
         self.deaths = self.solo_deaths = 0
         self.wishes, self.timeout_s = (), None
-        self.asker, self.open = asker, True
+        self.caller, self.open = caller, True
         self.place: Place
         self.about: Any = None
         self.tried: tuple[LiveModel, ...] = ()

@@ -10,13 +10,13 @@ from farthing.core.route.served import ForwardedModel, RoutedModel
 from farthing.errors import EngineError
 from farthing.nouns import ServedModel, TensorSpec
 from farthing.ports import Clock
-from farthing.serve.routing.forwards import ForwardQueue, forward_model
 from farthing.serve.routing.inputs import common_inputs, takes_texts
+from farthing.serve.routing.load_steering import NoScaler, Scaler
 from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
+from farthing.serve.routing.protocols import protocol_of
 from farthing.serve.routing.router import Router
-from farthing.serve.routing.speeches import speech_of
-from farthing.serve.routing.steersman import NoScaler, Scaler
 from farthing.serve.routing.tiers import output_columns
+from farthing.serve.routing.upstreams import UpstreamQueue, forward_model
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 from farthing.workers.pool import Pool
 
@@ -80,7 +80,7 @@ class Loader:
         self._pool, self._clock, self._watch, self._scaler = pool, clock, watch, scaler or NoScaler()
         self._on_call, self._on_audit, self._on_change = on_call, on_audit, on_change
         self._routes: dict[LiveModel, tuple[Router, Watched]] = {}
-        self._forwards: dict[LiveModel, ForwardQueue] = {}
+        self._forwards: dict[LiveModel, UpstreamQueue] = {}
 
     @property
     def routers(self) -> dict[str, Router]:
@@ -95,8 +95,8 @@ class Loader:
             EngineError: when it cannot be loaded, or a route's tiers do not fit together.
         """
         if isinstance(spec, ForwardedModel):
-            model = forward_model(spec, speech_of, self._clock)
-            assert isinstance(model.queue, ForwardQueue)
+            model = forward_model(spec, protocol_of, self._clock)
+            assert isinstance(model.queue, UpstreamQueue)
             self._forwards[model] = model.queue
             await model.queue.open(model)
             return model

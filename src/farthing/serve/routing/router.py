@@ -16,12 +16,12 @@ from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.pricing import pricing
 from farthing.serve.routing.auditing import Audits
-from farthing.serve.routing.flights import Flight
+from farthing.serve.routing.cascades import NAN, Audit, RoutedRequest
+from farthing.serve.routing.load_steering import LoadSteering, NoScaler, Scaler
+from farthing.serve.routing.many_rows import ManyRows
 from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
-from farthing.serve.routing.singles import Single
-from farthing.serve.routing.steersman import NoScaler, Scaler, Steersman
+from farthing.serve.routing.one_row import OneRow
 from farthing.serve.routing.tiers import LiveTier
-from farthing.serve.routing.walks import NAN, Audit, Journey
 from farthing.wire.decisions import Reason
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
@@ -95,13 +95,13 @@ class Router:
         self.failed: Counter[int] = Counter()
         self.escalated: Counter[tuple[str, Reason]] = Counter()
         self._ladder, self._safe = ladder_of(route, spec.predictors, unit_usd), safe_plan(route)
-        self._steersman = Steersman(route, scaler or NoScaler(), self.now_s(), unit_usd)
+        self._steering = LoadSteering(route, scaler or NoScaler(), self.now_s(), unit_usd)
         self._plan = self._safe if route.chosen is None else self._ladder[route.chosen]
         self._observer: RouteObserver = observer or Nobody()
         self._auditor: Auditor = auditor or Nobody()
         self._audits = Audits(self.tiers[route.reference], self._auditor, self.now_s, on_audit)
         self._on_change = on_change
-        self._journeys: set[Journey] = set()
+        self._routed: set[RoutedRequest] = set()
         self._random = random.Random()  # noqa: S311 - a fair coin, no secret
         self._loop = asyncio.get_running_loop()
         shortest_s = min(tier.timeout_s for tier in route.tiers)
@@ -113,8 +113,8 @@ class Router:
 
     @property
     def waiting(self) -> int:
-        """Requests on their way."""
-        return len(self._journeys)
+        """Requests on their router."""
+        return len(self._routed)
 
     @waiting.setter
     def waiting(self, _: int) -> None:
@@ -134,18 +134,18 @@ class Router:
 
     def submit(self, request: Request) -> None:
         """Take a request; its ``reply`` is called exactly once."""
-        self._steersman.window.rows += request.rows
+        self._steering.window.rows += request.rows
         plan = self._plan
         if plan.otherwise is not None:
             plan = plan.tossed(request.id or self._drawn_id())
         steered = plan.rung != self.route.chosen
-        journey = (Single if request.rows == 1 else Flight)(self, request, plan, steered)
-        self._journeys.add(journey)
+        routed = (OneRow if request.rows == 1 else ManyRows)(self, request, plan, steered)
+        self._routed.add(routed)
         try:
-            journey.begin()
+            routed.begin()
         except Exception as e:  # noqa: BLE001 - a request must not be left without an answer
             self._loop.call_exception_handler({"message": "a route could not be followed", "exception": e})
-            journey.fail(Problem(500, f"the route {self.spec.name} could not be followed"))
+            routed.fail(Problem(500, f"the route {self.spec.name} could not be followed"))
 
     def _drawn_id(self) -> str:
         """Of a request that has no id of its own: a coin must fall anew for each."""
@@ -154,20 +154,20 @@ class Router:
     # — Way ————————————————————————————————————————————————————————————————————————————————————————
 
     def priced(self, tier: str) -> tuple[float, float, bool]:
-        """See :meth:`farthing.serve.routing.walks.Way.priced`; the reference is never compared with itself."""
+        """See :meth:`farthing.serve.routing.cascades.Way.priced`; the reference is never compared with itself."""
         auditor = self._auditor
         audit_frac = auditor.audit_frac
         audit = audit_frac > 0 and tier != self.reference and auditor.wants_audit()
-        return self._steersman.marginal_usd.get(tier, NAN), audit_frac, audit
+        return self._steering.marginal_usd.get(tier, NAN), audit_frac, audit
 
     def passed_on(self, tier: str, reason: Reason, rows: int) -> None:
         """Rows go on since a tier did not answer them."""
         self.escalated[tier, reason] += rows
 
-    def landed(self, journey: Journey, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
+    def landed(self, routed: RoutedRequest, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
         """A request has come to its end."""
-        self._journeys.discard(journey)
-        request = journey.request
+        self._routed.discard(routed)
+        request = routed.request
         if isinstance(outcome, Problem):
             self.failed[outcome.status] += 1
             request.reply(request, outcome)
@@ -190,7 +190,7 @@ class Router:
     @property
     def rate_rps(self) -> float:
         """Rows per second over the last seconds."""
-        return self._steersman.rate_rps
+        return self._steering.rate_rps
 
     @property
     def score_usd(self) -> dict[str, float]:
@@ -208,15 +208,15 @@ class Router:
         """Follow the route again."""
         if self.fallen is not None:
             self.fallen = None
-            rung = self._steersman.rung
+            rung = self._steering.rung
             self._plan = self._safe if rung is None else self._ladder[rung]
             self._on_change("route_resumed", {"route": self.spec.name, "rung": rung})
 
     def _steer(self) -> None:
         self._timers["steer"] = self._loop.call_later(STEER_S, self._steer)
         available = {name: tier.available() for name, tier in self.tiers.items()}
-        before = self._steersman.rung
-        rung = self._steersman.tick(self.now_s(), available)
+        before = self._steering.rung
+        rung = self._steering.tick(self.now_s(), available)
         if rung is None or rung == before:
             return
         if self.fallen is None:
@@ -233,16 +233,16 @@ class Router:
     # — its end ————————————————————————————————————————————————————————————————————————————————————
 
     async def quiet(self) -> None:
-        """Wait until nothing is on its way."""
-        while self._journeys or self._audits.open:
+        """Wait until nothing is on its router."""
+        while self._routed or self._audits.open:
             await asyncio.sleep(QUIET_POLL_S)
 
     def close(self, message: str) -> None:
         """End it; what is on its way is answered with a 503."""
         for timer in self._timers.values():
             timer.cancel()
-        for journey in tuple(self._journeys):
-            journey.fail(Problem(503, message))
+        for routed in tuple(self._routed):
+            routed.fail(Problem(503, message))
 
 
 _WORDS = {"bytes": "object", "bfloat16": "uint16"}

@@ -12,7 +12,7 @@ from farthing.core.route.served import Place
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.pricing import pricing
-from farthing.serve.routing.calls import Allowance, Asker, Called, Charged, Gone, Leg, TierCounts
+from farthing.serve.routing.calls import Allowance, Charged, Gone, TierAnswer, TierCall, TierCaller, TierCounts
 from farthing.serve.routing.inputs import Taking, fitted_to, taking
 from farthing.wire.decisions import Reason
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
@@ -84,15 +84,15 @@ class LiveTier:
         self._single = len(self.places) == 1
         self._facts: dict[LiveModel, _Facts] = {}
         self._columns: dict[tuple[LiveModel, str], int] = {}
-        self._legs: dict[Leg, None] = {}
+        self._calls: dict[TierCall, None] = {}
 
     # — asking —————————————————————————————————————————————————————————————————————————————————————
 
-    def ask(self, asker: Asker) -> None:
-        """Send some rows; ``asker`` is told what becomes of them, perhaps before this returns."""
-        rows = asker.request.rows if asker.rows is None else len(asker.rows)
+    def ask(self, caller: TierCaller) -> None:
+        """Send some rows; ``caller`` is told what becomes of them, perhaps before this returns."""
+        rows = caller.request.rows if caller.rows is None else len(caller.rows)
         self.counts.asked += rows
-        self._send(asker, rows, ())
+        self._send(caller, rows, ())
 
     def refuse(self, rows: int, deadline_s: float) -> Problem | None:
         """A problem when none of its places takes a request of that size now."""
@@ -118,28 +118,28 @@ class LiveTier:
         return not isinstance(problem, Gone)
 
     def _send(
-        self, asker: Asker, rows: int, tried: tuple[LiveModel, ...], failed: tuple[Reason, Problem] | None = None
+        self, caller: TierCaller, rows: int, tried: tuple[LiveModel, ...], failed: tuple[Reason, Problem] | None = None
     ) -> None:
         """Send a call to the next of its places; ``failed`` says how the one before ended."""
         now_s = self._now_s()
         found = self._only_place() if self._single and not tried else self._place(rows, tried, now_s)
         if found is None or not isinstance(found[1], LiveModel):
-            self._missed(asker, rows, *(failed or found or ("down", self._nowhere())))
+            self._missed(caller, rows, *(failed or found or ("down", self._nowhere())))
             return
         place, model = found
-        request, facts = asker.request, self._of(model, asker.request.model)
-        fitted = fitted_to(request, asker.rows, facts.takes)
+        request, facts = caller.request, self._of(model, caller.request.model)
+        fitted = fitted_to(request, caller.rows, facts.takes)
         if fitted is None or facts.wrong:
             said = facts.wrong or "takes no such requests as this one"
-            self._missed(asker, rows, "invalid", Problem(500, f"the tier {self.name} {said}"))
+            self._missed(caller, rows, "invalid", Problem(500, f"the tier {self.name} {said}"))
             return
-        leg = Leg(asker, model, self._heard, fitted, rows, now_s, self.spec.timeout_s)
-        leg.place, leg.about, leg.tried = place, facts, (*tried, model) if tried else (model,)
-        self._legs[leg] = None
+        call = TierCall(caller, model, self._heard, fitted, rows, now_s, self.spec.timeout_s)
+        call.place, call.about, call.tried = place, facts, (*tried, model) if tried else (model,)
+        self._calls[call] = None
         if failed is not None:
             self.counts.moved += rows
         self.counts.by_place[place.model] += rows
-        model.queue.submit(leg)
+        model.queue.submit(call)
 
     def _nowhere(self) -> Problem:
         return Problem(_FULL, f"the tier {self.name} has no place to answer", retry_after_s=1.0)
@@ -186,57 +186,57 @@ class LiveTier:
     # — what becomes of a call —————————————————————————————————————————————————————————————————————
 
     def _heard(self, request: Request, outcome: Answer | Problem) -> None:
-        """A model has answered a leg, or not."""
-        assert isinstance(request, Leg)
-        leg = request
-        self._legs.pop(leg, None)
+        """A model has answered a call, or not."""
+        assert isinstance(request, TierCall)
+        call = request
+        self._calls.pop(call, None)
         try:
             if isinstance(outcome, Answer):
-                self._answered(leg, outcome)
-            elif leg.open:
-                leg.open = False
-                self._refused(leg, outcome)
+                self._answered(call, outcome)
+            elif call.open:
+                call.open = False
+                self._refused(call, outcome)
         except Exception as e:  # noqa: BLE001 - a request must not be left without an answer
-            self._fail(leg, e)
+            self._fail(call, e)
 
-    def _fail(self, leg: Leg, error: Exception) -> None:
+    def _fail(self, call: TierCall, error: Exception) -> None:
         context = {"message": f"an answer of the tier {self.name} could not be judged", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
-        leg.asker.wrong(Problem(500, f"the answer of the tier {self.name} could not be judged"))
+        call.caller.wrong(Problem(500, f"the answer of the tier {self.name} could not be judged"))
 
-    def _answered(self, leg: Leg, answer: Answer) -> None:
-        facts: _Facts = leg.about
-        called = self._priced(leg, answer, facts)
+    def _answered(self, call: TierCall, answer: Answer) -> None:
+        facts: _Facts = call.about
+        called = self._priced(call, answer, facts)
         if called.usd == called.usd:
             self.counts.usd += called.usd
-        self._counted(leg, answer)
-        if not leg.open:
-            self.counts.late += leg.rows
+        self._counted(call, answer)
+        if not call.open:
+            self.counts.late += call.rows
             return
-        leg.open = False
-        fits = leg.rows == 1 and bool(called.outputs) and called.outputs[0].shape == facts.one_row
-        wrong = None if fits else self._wrong(facts, leg.rows, answer)
+        call.open = False
+        fits = call.rows == 1 and bool(called.outputs) and called.outputs[0].shape == facts.one_row
+        wrong = None if fits else self._wrong(facts, call.rows, answer)
         if wrong is not None:
-            self._missed(leg.asker, leg.rows, "invalid", Problem(500, f"the tier {self.name}: {wrong}"))
+            self._missed(call.caller, call.rows, "invalid", Problem(500, f"the tier {self.name}: {wrong}"))
             return
-        self.counts.answered += leg.rows
-        leg.asker.got(self.name, called)
+        self.counts.answered += call.rows
+        call.caller.got(self.name, called)
 
-    def _priced(self, leg: Leg, answer: Answer, facts: _Facts) -> Called:
-        usd_per_row = leg.place.usd_per_row
+    def _priced(self, call: TierCall, answer: Answer, facts: _Facts) -> TierAnswer:
+        usd_per_row = call.place.usd_per_row
         busy = charged = 0.0
         if usd_per_row is None:
-            busy = answer.service_s * leg.rows / (answer.batch_rows or 1) * facts.worker_cores
+            busy = answer.service_s * call.rows / (answer.batch_rows or 1) * facts.worker_cores
             usd = busy * facts.usd_per_core_s
             if usd != usd:  # NaN: no price by the hour: what the calibration reckoned with
-                usd = self.usd_per_row * leg.rows
+                usd = self.usd_per_row * call.rows
         else:
-            usd = _charged_usd(leg.place, leg.rows, answer.tokens)
+            usd = _charged_usd(call.place, call.rows, answer.tokens)
             charged = usd if usd == usd else 0.0
         outputs = answer.outputs
         if not facts.as_is:
             outputs = [outputs[k] for k in facts.columns if k < len(outputs)]
-        return Called(leg.model, outputs, answer, usd, busy, charged)
+        return TierAnswer(call.model, outputs, answer, usd, busy, charged)
 
     def _wrong(self, facts: _Facts, rows: int, answer: Answer) -> str | None:
         """What is wrong with the outputs, None when nothing is."""
@@ -250,53 +250,53 @@ class LiveTier:
                 return f"output {spec.name} has the shape {list(shape)}, the route's has {list(spec.shape[1:])} a row"
         return None
 
-    def _refused(self, leg: Leg, problem: Problem) -> None:
+    def _refused(self, call: TierCall, problem: Problem) -> None:
         status = problem.status
         if status in _CLIENTS_FAULT:
-            leg.asker.wrong(problem)
+            call.caller.wrong(problem)
         elif status == _LATE:
-            self._missed(leg.asker, leg.rows, "timeout", problem)
+            self._missed(call.caller, call.rows, "timeout", problem)
         else:
             if isinstance(problem, Charged):
-                self._pay(leg, problem)
-            down = isinstance(problem, Gone) or leg.model.state != "ready"
+                self._pay(call, problem)
+            down = isinstance(problem, Gone) or call.model.state != "ready"
             reason: Reason = "down" if down else "full" if status == _FULL else "failed"
-            self._send(leg.asker, leg.rows, leg.tried, (reason, problem))
+            self._send(call.caller, call.rows, call.tried, (reason, problem))
 
-    def _pay(self, leg: Leg, problem: Charged) -> None:
+    def _pay(self, call: TierCall, problem: Charged) -> None:
         """Pay for an answer that cannot be used."""
-        usd = _charged_usd(leg.place, leg.rows, problem.tokens)
+        usd = _charged_usd(call.place, call.rows, problem.tokens)
         charged = usd if usd == usd else 0.0
         self.counts.usd += charged
-        leg.asker.spent(usd, charged)
+        call.caller.spent(usd, charged)
 
-    def _missed(self, asker: Asker, rows: int, reason: Reason, problem: Problem) -> None:
+    def _missed(self, caller: TierCaller, rows: int, reason: Reason, problem: Problem) -> None:
         self.counts.missed[reason] += rows
-        asker.missed(self.name, reason, problem)
+        caller.missed(self.name, reason, problem)
 
     # — time ———————————————————————————————————————————————————————————————————————————————————————
 
     def sweep(self, now_s: float) -> None:
         """Give up what has taken longer than the tier may, and what no client waits for any more."""
-        late: list[Leg] = []
-        for leg in self._legs:
-            if leg.due_s <= now_s:
-                late.append(leg)
-            elif leg.asker.request.deadline_s == -math.inf:
-                leg.deadline_s = -math.inf
-        for leg in late:
-            del self._legs[leg]
-            leg.open, leg.deadline_s = False, -math.inf
+        late: list[TierCall] = []
+        for call in self._calls:
+            if call.due_s <= now_s:
+                late.append(call)
+            elif call.caller.request.deadline_s == -math.inf:
+                call.deadline_s = -math.inf
+        for call in late:
+            del self._calls[call]
+            call.open, call.deadline_s = False, -math.inf
             took = f"the tier {self.name} gave no answer within {self.spec.timeout_s:g} s"
             try:
-                self._missed(leg.asker, leg.rows, "timeout", Problem(_LATE, took))
+                self._missed(call.caller, call.rows, "timeout", Problem(_LATE, took))
             except Exception as e:  # noqa: BLE001 - as above
-                self._fail(leg, e)
+                self._fail(call, e)
 
     @property
     def idle(self) -> bool:
         """Whether it was asked for nothing that it has not answered."""
-        return not self._legs
+        return not self._calls
 
     # — what its models are ————————————————————————————————————————————————————————————————————————
 

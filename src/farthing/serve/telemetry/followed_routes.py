@@ -10,8 +10,8 @@ from typing import Any
 
 from farthing.core.route.served import RoutedModel
 from farthing.errors import FarthingError
+from farthing.serve.routing.audit_samples import AuditSamples
 from farthing.serve.routing.audits import RouteAuditor
-from farthing.serve.routing.kept import KeptRequests
 from farthing.serve.routing.loader import Watched
 from farthing.serve.routing.router import Router
 from farthing.serve.telemetry.kept_evidence import open_evidence
@@ -50,7 +50,7 @@ class Routes:
         """
         kept = None
         if self._keep is not None:
-            kept = KeptRequests(self._keep, spec.route.classes, spec.name)
+            kept = AuditSamples(self._keep, spec.route.classes, spec.name)
         mine: list[LiveRoute] = []
 
         def fall_back(reason: str) -> None:

@@ -16,8 +16,8 @@ from farthing.errors import InputError
 from farthing.load.route.files import check_tier, read_predictor, read_route, tier_digest
 from farthing.load.route.keys import check_encrypted
 from farthing.load.route.places import Wanted, read_places
-from farthing.load.route.served import ROUTE_FILE, check_address
 from farthing.load.route.tiers import NamedTier
+from farthing.load.serve.routes import ROUTE_FILE, check_address
 from farthing.nouns import ServedModel
 from farthing.runs.route.tiers import found_models
 from farthing.store.documents import write_bytes

@@ -9,8 +9,8 @@ from typing import Any
 from farthing.core.route.routes import Route
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
-from farthing.load.route.served import ROUTE_FILE
 from farthing.load.route.settings import read_settings
+from farthing.load.serve.routes import ROUTE_FILE
 from farthing.measure.workbench import Settings
 from farthing.runs.folders import alone_in
 from farthing.runs.opening import OnProgress

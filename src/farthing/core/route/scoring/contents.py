@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,8 @@ from farthing.core.route.outcomes import Floats, OutcomeMatrix
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.scoring.ridge import FLOOR_FRAC, Fit, LossRidge, fit_ridge, fit_ridge_of, predicted_score
 from farthing.core.route.scoring.texts import TEXT_FEATURES, text_features
+from farthing.core.route.scoring.trained import Embedded
 from farthing.core.route.scoring.words import fit_idf, word_row, word_table
-
-if TYPE_CHECKING:
-    from farthing.core.route.scoring.embeddings import Embedded
 
 __all__ = ["PER_USD", "ContentScore", "Difference", "content_scores", "dense_scores", "differences", "word_score"]
 

@@ -5,8 +5,8 @@ Neighbours average the signed loss as well: a request on which only the cheap ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +14,16 @@ from numpy.typing import NDArray
 from farthing.core.route.outcomes import Floats
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.scoring.contents import ContentScore, Difference, dense_scores
-from farthing.core.route.scoring.predictors import Neighbours, fit_neighbours
+from farthing.core.route.scoring.predictors import fit_neighbours
 from farthing.core.route.scoring.ridge import LossRidge
+from farthing.core.route.scoring.trained import Embed, Embedded
 
-__all__ = ["ASKED", "Embed", "Embedded", "embedding_scores"]
+__all__ = ["ASKED", "embedding_scores"]
 
-Embed = Callable[[Sequence[str]], Floats]
-"""Vectors of texts, shape ``(n, dimensions)``."""
 ASKED = (10, 30, 100)
 """Neighbours that are compared."""
 MOST_NEIGHBOURS = 2000
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Embedded:
-    """A predictor of vectors with what makes them of texts.
-
-    Attributes:
-        predictor: Fitted on vectors.
-        embed: See :data:`Embed`.
-    """
-
-    predictor: LossRidge | Neighbours
-    embed: Embed
-
-    def score(self, texts: Sequence[str]) -> Floats:
-        """Higher where the cheap tier is expected to lose less, shape ``(n,)``; each text by itself, as in serving."""
-        return np.array([self.predictor.score(self.embed([text]))[0] for text in texts])
 
 
 def embedding_scores(

@@ -27,10 +27,11 @@ from farthing.core.route.outcomes import Floats
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.scoring import answer_scores as formulas
 from farthing.core.route.scoring.contents import Difference, content_scores, word_score
-from farthing.core.route.scoring.embeddings import Embed, Embedded, embedding_scores
+from farthing.core.route.scoring.embeddings import embedding_scores
 from farthing.core.route.scoring.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic, fit_neighbours
 from farthing.core.route.scoring.ridge import LossRidge
 from farthing.core.route.scoring.texts import TEXT_FEATURES, brevity, length, text_features
+from farthing.core.route.scoring.trained import Embed, Embedded, Predictor
 
 __all__ = ["ANSWER_FEATURES", "Scored", "compute", "learned_scores", "sufficiency"]
 
@@ -42,7 +43,6 @@ MOST_NEIGHBOURS = 2000
 NEIGHBOURS_ASKED = 20
 
 Ints = NDArray[np.int64]
-Predictor = Embedded | Logistic | LossRidge | Neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

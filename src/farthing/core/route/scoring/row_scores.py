@@ -19,7 +19,7 @@ from farthing.core.route.scoring.texts import TEXT_FEATURES, brevity, length, te
 
 if TYPE_CHECKING:
     from farthing.core.route.scoring.predictors import Logistic, Neighbours
-    from farthing.core.route.served import Predictor
+    from farthing.core.route.scoring.trained import Predictor
 
 __all__ = ["RowScore", "row_score"]
 
@@ -205,7 +205,7 @@ def _of_text(formula: Callable[[Sequence[str]], Floats]) -> RowScore:
 
 
 def _embedding_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
-    from farthing.core.route.scoring.embeddings import Embedded
+    from farthing.core.route.scoring.trained import Embedded
 
     if not isinstance(predictor, Embedded) or spec.needs:
         raise ValueError(f"the score {spec.name} ({spec.kind}) needs weights, an embedder and no tier")

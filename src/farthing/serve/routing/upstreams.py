@@ -22,7 +22,7 @@ from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Reply, Unreachable
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
-__all__ = ["ForwardQueue", "Speech", "api_key", "forward_model", "refusal_of"]
+__all__ = ["UpstreamProtocol", "UpstreamQueue", "api_key", "forward_model", "refusal_of"]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 LOOK_S = 2.0
@@ -32,7 +32,7 @@ LATE, FULL, FAILED = 504, 503, 500
 _SHOWN = 200
 
 
-class Speech(Protocol):
+class UpstreamProtocol(Protocol):
     """A protocol that a place speaks."""
 
     path: str
@@ -88,12 +88,12 @@ def api_key(spec: ForwardedModel) -> bytes:
     return f"Authorization: Bearer {key}\r\n".encode("ascii")
 
 
-class ForwardQueue:
+class UpstreamQueue:
     """Implements :class:`farthing.wire.requests.Queue` in front of a URL.
 
     Args:
         spec: Where.
-        speech: The protocol there.
+        protocol: The protocol there.
         clock: Monotonic time.
 
     Attributes:
@@ -102,11 +102,11 @@ class ForwardQueue:
         closed: Why nothing is taken any more, None while it is.
     """
 
-    def __init__(self, spec: ForwardedModel, speech: Speech, clock: Clock) -> None:
+    def __init__(self, spec: ForwardedModel, protocol: UpstreamProtocol, clock: Clock) -> None:
         self.down: str | None = None
         self.times_down = 0
         self.closed: str | None = None
-        self._spec, self._speech, self._now_s = spec, speech, clock.monotonic_s
+        self._spec, self._protocol, self._now_s = spec, protocol, clock.monotonic_s
         self._client = HttpClient(spec.url)
         self._waiting: deque[Request] = deque()
         self._rows_waiting = 0
@@ -128,7 +128,7 @@ class ForwardQueue:
 
     async def _learn(self, model: LiveModel) -> None:
         async with asyncio.timeout(LOOK_S):
-            model.inputs, model.outputs = await self._speech.learn(self._client)
+            model.inputs, model.outputs = await self._protocol.learn(self._client)
         model.batched = all(spec.shape[:1] == (None,) for spec in (*model.inputs, *model.outputs))
         model.cache.clear()
 
@@ -208,12 +208,12 @@ class ForwardQueue:
             request.reply(request, answer)
 
     async def _asked(self, request: Request, model: LiveModel, left_s: float) -> Answer:
-        if self._speech.one_by_one and request.rows > 1:
+        if self._protocol.one_by_one and request.rows > 1:
             asked = (self._asked(part, model, left_s) for part in _single_rows(request))
             return _joined(await asyncio.gather(*asked, return_exceptions=True))
-        body, headers = self._speech.encode(request, model, left_s)
-        reply = await self._client.ask("POST", self._speech.path, body, headers, limit_s=left_s)
-        return self._speech.decode(reply, request, model)
+        body, headers = self._protocol.encode(request, model, left_s)
+        reply = await self._client.ask("POST", self._protocol.path, body, headers, limit_s=left_s)
+        return self._protocol.decode(reply, request, model)
 
     # — up and down ————————————————————————————————————————————————————————————————————————————————
 
@@ -232,7 +232,7 @@ class ForwardQueue:
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
             try:
                 await self._learn(self._model)
-                reply = await self._client.ask("GET", self._speech.ready_path, limit_s=LOOK_S)
+                reply = await self._client.ask("GET", self._protocol.ready_path, limit_s=LOOK_S)
             except (Problem, Unreachable, TimeoutError):
                 continue
             if reply.status < 400:
@@ -280,7 +280,7 @@ def _joined(parts: Sequence[Answer | BaseException]) -> Answer:
 
 
 def _single_rows(request: Request) -> list[Request]:
-    """Its rows as requests of their own; a leg of a route is one too, and cannot be copied as it is."""
+    """Its rows as requests of their own; a call of a route is one too, and cannot be copied as it is."""
 
     def row(k: int) -> Request:
         return Request(
@@ -295,7 +295,9 @@ def _single_rows(request: Request) -> list[Request]:
     return [row(k) for k in range(request.rows)]
 
 
-def forward_model(spec: ForwardedModel, speech_of: Callable[[ForwardedModel], Speech], clock: Clock) -> LiveModel:
+def forward_model(
+    spec: ForwardedModel, protocol_of: Callable[[ForwardedModel], UpstreamProtocol], clock: Clock
+) -> LiveModel:
     """A model for a place, ready though nothing is known of it yet."""
-    queue = ForwardQueue(spec, speech_of(spec), clock)
+    queue = UpstreamQueue(spec, protocol_of(spec), clock)
     return LiveModel(spec=spec, inputs=(), outputs=(), batched=False, queue=queue, state="ready", platform=spec.kind)

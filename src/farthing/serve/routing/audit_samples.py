@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from farthing.store.documents import disk_errors, write_bytes
 from farthing.wire.requests import Request
 
-__all__ = ["KeptRequests"]
+__all__ = ["AuditSamples"]
 
 MOST_KEPT = 10_000
 """The newest ones stay: enough for a bound of half a point."""
@@ -23,7 +23,7 @@ _LONGEST = 100_000
 """Bytes of one request; longer ones are left out."""
 
 
-class KeptRequests:
+class AuditSamples:
     """Requests drawn at random, each with the class that the reference answered.
 
     Args:

@@ -16,21 +16,21 @@ from farthing.nouns import TensorSpec
 from farthing.serve.protocol.json_values import array_of_values, flat_values
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.routing.calls import Charged
-from farthing.serve.routing.forwards import Speech, api_key, refusal_of
 from farthing.serve.routing.http_client import HttpClient, Reply
+from farthing.serve.routing.upstreams import UpstreamProtocol, api_key, refusal_of
 from farthing.wire.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
 from farthing.wire.dtypes import DATATYPES, Datatype, datatype_of, elements_of, raw_array, raw_bytes
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 from farthing.wire.token_usage import token_usage
 
-__all__ = ["Chat", "OpenInference", "speech_of"]
+__all__ = ["Chat", "OpenInference", "protocol_of"]
 
 _JSON = b"Content-Type: application/json\r\n"
 _BINARY_EXTENSION = "binary_tensor_data"
 _WRONG = (LookupError, TypeError, ValueError)
 
 
-def speech_of(spec: ForwardedModel) -> Speech:
+def protocol_of(spec: ForwardedModel) -> UpstreamProtocol:
     """The protocol of a place."""
     return OpenInference(spec) if spec.kind == "open_inference" else Chat(spec)
 
@@ -68,7 +68,7 @@ class OpenInference:
         self._binary = True
 
     async def learn(self, client: HttpClient) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """See :meth:`Speech.learn <farthing.serve.routing.forwards.Speech.learn>`."""
+        """See :meth:`UpstreamProtocol.learn <farthing.serve.routing.upstreams.UpstreamProtocol.learn>`."""
         said = _document(await client.ask("GET", f"/v2/models/{self._spec.remote_name}"))
         server = _document(await client.ask("GET", "/v2"))
         self._binary = _BINARY_EXTENSION in server.get("extensions", ())

@@ -17,7 +17,7 @@ from farthing.errors import InputError
 from farthing.load.route.files import check_tier, read_predictor, read_route
 from farthing.load.route.keys import check_allowed, check_encrypted
 from farthing.load.route.tier_prices import PRICE_KEYS, missing_token_price
-from farthing.load.serve.settings import Wishes, as_name, check_name, check_tier_name, read_wishes
+from farthing.load.wishes import Wishes, as_name, check_name, check_tier_name, read_wishes
 from farthing.nouns import Candidate, PipelineSpec, ServedModel
 
 __all__ = ["ROUTE_FILE", "check_address", "route_models", "tiers_of_routes"]

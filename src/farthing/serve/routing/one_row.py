@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from farthing.core.route.following import Gate, Plan
+from farthing.serve.routing.cascades import NAN, Audit, Cascade, CascadeRouter
 from farthing.serve.routing.inputs import text_of
-from farthing.serve.routing.walks import NAN, Audit, Walk, Way
 from farthing.wire.decisions import Decision, Escalation, Routed
 from farthing.wire.requests import Answer, Problem, Request
 
-__all__ = ["Single"]
+__all__ = ["OneRow"]
 
 
-class Single(Walk):
-    """One row, which is its whole request (a :class:`~farthing.serve.routing.walks.Journey`).
+class OneRow(Cascade):
+    """One row, which is its whole request (a :class:`~farthing.serve.routing.cascades.RoutedRequest`).
 
     Args:
-        way: The router.
+        router: The router.
         request: The client's.
         plan: Followed.
         steered: The plan was chosen by load.
@@ -23,18 +23,18 @@ class Single(Walk):
 
     __slots__ = ("_busy_core_s", "_charged_usd", "_done", "_margin", "_seen")
 
-    def __init__(self, way: Way, request: Request, plan: Plan, steered: bool) -> None:
-        super().__init__(way, request, plan, steered, None)
+    def __init__(self, router: CascadeRouter, request: Request, plan: Plan, steered: bool) -> None:
+        super().__init__(router, request, plan, steered, None)
         self._done = False
         self._busy_core_s = self._charged_usd = 0.0
         self._seen: tuple[tuple[str, float], ...] = ()
         self._margin = NAN
 
     def fail(self, problem: Problem) -> None:
-        """See :class:`~farthing.serve.routing.walks.Journey`."""
+        """See :class:`~farthing.serve.routing.cascades.RoutedRequest`."""
         if not self._done:
             self._done = True
-            self.way.landed(self, problem, ())
+            self.router.landed(self, problem, ())
 
     _give_up = fail
 
@@ -78,9 +78,9 @@ class Single(Walk):
         if self._done:
             return
         self._done = True
-        way, seen = self.way, self._seen
+        router, seen = self.router, self._seen
         name, value = seen[-1] if seen else ("", NAN)
-        marginal_usd, audit_frac, audit = way.priced(tier)
+        marginal_usd, audit_frac, audit = router.priced(tier)
         decision = Decision(
             rung=self.plan.rung,
             steered=self.steered,
@@ -98,8 +98,8 @@ class Single(Walk):
         )
         called = self._answers[tier]
         outputs = called.outputs
-        if outputs[0].dtype is not way.dtypes[0] or len(outputs) > 1:
-            outputs = [output.astype(dtype, copy=False) for output, dtype in zip(outputs, way.dtypes)]
+        if outputs[0].dtype is not router.dtypes[0] or len(outputs) > 1:
+            outputs = [output.astype(dtype, copy=False) for output, dtype in zip(outputs, router.dtypes)]
         answer = Answer(
             outputs=outputs,
             queue_s=self.queue_s,
@@ -108,4 +108,4 @@ class Single(Walk):
             route=Routed(decisions=(decision,), busy_core_s=self._busy_core_s, charged_usd=self._charged_usd),
         )
         audits = (Audit(decision=decision, reference=self.reference(0)),) if audit else ()
-        way.landed(self, answer, audits)
+        router.landed(self, answer, audits)

@@ -1,7 +1,7 @@
 """Some rows of one request on their way: ask tiers, gather their answers, go on.
 
-A request of one row is one walk from beginning to end (``singles.py``). One of several rows begins as one walk that
-parts where its rows go different ways (``groups.py``), and is answered when all have arrived (``flights.py``).
+A request of one row is one cascade from beginning to end (``one_row.py``). One of several rows begins as one cascade
+that parts where its rows go different ways, and is answered when all have arrived (``many_rows.py``).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from farthing.core.route.following import Gate, Plan
-from farthing.serve.routing.calls import Called
+from farthing.serve.routing.calls import TierAnswer
 from farthing.serve.routing.tiers import LiveTier
 from farthing.wire.decisions import Decision, Escalation, Reason
 from farthing.wire.requests import Answer, Problem, Request
 
-__all__ = ["NAN", "Audit", "Journey", "Walk", "Way"]
+__all__ = ["NAN", "Audit", "Cascade", "CascadeRouter", "RoutedRequest"]
 
 NAN = math.nan
 
@@ -38,7 +38,7 @@ class Audit:
     reference: Answer | None
 
 
-class Journey(Protocol):
+class RoutedRequest(Protocol):
     """One request from its beginning to its answer."""
 
     request: Request
@@ -49,8 +49,8 @@ class Journey(Protocol):
         ...
 
 
-class Way(Protocol):
-    """What walks know of their router."""
+class CascadeRouter(Protocol):
+    """What cascades know of their router."""
 
     reference: str
     """The tier that losses are counted against."""
@@ -76,16 +76,16 @@ class Way(Protocol):
         """Rows go on since a tier did not answer them."""
         ...
 
-    def landed(self, journey: Journey, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
+    def landed(self, routed: RoutedRequest, outcome: Answer | Problem, audits: Sequence[Audit]) -> None:
         """A request has come to its end."""
         ...
 
 
-class Walk(ABC):
-    """Rows that have gone the same way so far; an :class:`~farthing.serve.routing.calls.Asker`.
+class Cascade(ABC):
+    """Rows that have gone the same way so far; an :class:`~farthing.serve.routing.calls.TierCaller`.
 
     Args:
-        way: The router.
+        router: The router.
         request: The client's.
         plan: Followed to the end, whatever is steered meanwhile.
         steered: The plan was chosen by load.
@@ -110,26 +110,28 @@ class Walk(ABC):
         "plan",
         "queue_s",
         "request",
+        "router",
         "rows",
         "service_s",
         "steered",
-        "way",
     )
 
-    def __init__(self, way: Way, request: Request, plan: Plan, steered: bool, rows: tuple[int, ...] | None) -> None:
-        self.way, self.request, self.plan, self.steered, self.rows = way, request, plan, steered, rows
+    def __init__(
+        self, router: CascadeRouter, request: Request, plan: Plan, steered: bool, rows: tuple[int, ...] | None
+    ) -> None:
+        self.router, self.request, self.plan, self.steered, self.rows = router, request, plan, steered, rows
         self.count = request.rows if rows is None else len(rows)
         self._stage = self._awaited = 0
         self._choosing = plan.chooses
-        self._answers: dict[str, Called] = {}
+        self._answers: dict[str, TierAnswer] = {}
         self._failed: dict[str, tuple[Reason, Problem]] | None = None
         self._called: tuple[str, ...] = ()
         self._passed_on: tuple[Escalation, ...] = ()
         self._usd_per_row = self.queue_s = self.service_s = 0.0
 
-    # — Asker ——————————————————————————————————————————————————————————————————————————————————————
+    # — as a TierCaller ——————————————————————————————————————————————————————————————————————————————————————
 
-    def got(self, tier: str, called: Called) -> None:
+    def got(self, tier: str, called: TierAnswer) -> None:
         """A tier has answered."""
         self._answers[tier] = called
         self._paid(called.busy_core_s, called.charged_usd)
@@ -162,7 +164,7 @@ class Walk(ABC):
         """Nobody can answer it."""
         self._give_up(problem)
 
-    # — the way ————————————————————————————————————————————————————————————————————————————————————
+    # — tier by tier ————————————————————————————————————————————————————————————————————————————————————
 
     def begin(self) -> None:
         """Ask those whose answers choose a tier, or the first tier."""
@@ -178,7 +180,7 @@ class Walk(ABC):
             return
         self._awaited = len(tiers)
         self._called += tiers
-        found = self.way.tiers
+        found = self.router.tiers
         for name in tiers:
             found[name].ask(self)
 
@@ -209,14 +211,14 @@ class Walk(ABC):
 
     def _pass_on(self, reason: Reason, problem: Problem | None) -> None:
         """The next tier, unless nobody waits any more or there is none."""
-        plan, way = self.plan, self.way
+        plan, router = self.plan, self.router
         tier = plan.tiers[self._stage]
         self._passed_on += (Escalation(tier=tier, reason=reason),)
-        way.passed_on(tier, reason, self.count)
+        router.passed_on(tier, reason, self.count)
         deadline_s = self.request.deadline_s
         if self._is_over():
             return
-        if deadline_s != math.inf and way.now_s() >= deadline_s:
+        if deadline_s != math.inf and router.now_s() >= deadline_s:
             self._give_up(Problem(504, f"the deadline passed after the tier {tier}"))
         elif self._stage + 1 < len(plan.tiers):
             self.enter(self._stage + 1)
@@ -231,7 +233,7 @@ class Walk(ABC):
             if called is None:
                 return None
             outputs = called.answer.outputs
-            column = self.way.tiers[name].column(called.model, gate.output) if gate.output else 0
+            column = self.router.tiers[name].column(called.model, gate.output) if gate.output else 0
             if not 0 <= column < len(outputs):
                 return None
             tables.append(outputs[column])
@@ -239,7 +241,7 @@ class Walk(ABC):
 
     def reference(self, k: int) -> Answer | None:
         """What the reference said of one of these rows where it was called for a score, None else."""
-        called = self._answers.get(self.way.reference)
+        called = self._answers.get(self.router.reference)
         if called is None:
             return None
         row = called.of_rows([k])

@@ -14,7 +14,7 @@ from farthing.core.route.served import Place
 from farthing.core.route.steering import TierPrice, marginal_prices, steer
 from farthing.nouns import Offer
 
-__all__ = ["NoScaler", "RateWindow", "Scaler", "Steersman", "price_of"]
+__all__ = ["LoadSteering", "NoScaler", "RateWindow", "Scaler", "price_of"]
 
 WINDOW_S = 5.0
 """Over which the rate is measured: long enough for a few hundred requests, short enough for a peak of a minute."""
@@ -85,7 +85,7 @@ def price_of(tier: Tier, available: Sequence[Place], unit_usd: float = 1.0) -> T
     )
 
 
-class Steersman:
+class LoadSteering:
     """Chooses among certified rungs; without replicas that have prices it stays with the route's choice.
 
     Args:
