@@ -1,0 +1,57 @@
+"""What is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from farthing.nouns.hardware import Offer
+from farthing.nouns.measured import Candidate
+from farthing.nouns.workload import PipelineSpec
+
+__all__ = ["ServedModel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """One version of a model, ready to be loaded; checked (digests, trust) by whoever made it.
+
+    Attributes:
+        name: In URLs; letters, digits, ``. _ -``.
+        version: In URLs; digits as Triton writes them, ``"1"`` when nothing says more.
+        path: The artefact.
+        candidate: Engine, variant, precision, device, largest batch, instances × threads.
+        pipeline: How payloads become tensors; kind ``tensor`` when clients send tensors only. Models with an image
+            or text pipeline take tensors too.
+        classes: Names of the classes in index order, empty when unknown.
+        deadline_s: Default of a request that names none (the plan's bound on p99 or above), None for none.
+        max_delay_s: How long a batch may wait to fill, 0 for timer-free.
+        max_waiting: Rows that may wait.
+        memory_mib: Of all its workers, as the plan measured it; None when unknown.
+        service_ms: Expected time of a batch by batch size, from the plan; empty when unknown.
+        offer: What this machine costs, None when unknown: then cost figures are absent, never 0.
+        capacity_rps: Rate of one replica (this server) within the promise, None when unknown.
+        options: For the engine.
+        inline: Whether the model may run in the server's own loop thread: ``auto`` when a batch of one takes less
+            than 100 µs, ``never``, ``always``.
+        trust: A native artefact (PyTorch program) may be loaded though it was not built here.
+    """
+
+    name: str
+    version: str = "1"
+    path: Path
+    candidate: Candidate
+    pipeline: PipelineSpec = field(default_factory=lambda: PipelineSpec(kind="tensor"))
+    classes: tuple[str, ...] = ()
+    deadline_s: float | None = None
+    max_delay_s: float = 0.0
+    max_waiting: int = 1024
+    memory_mib: float | None = None
+    service_ms: Mapping[int, float] = field(default_factory=dict)
+    offer: Offer | None = None
+    capacity_rps: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    inline: Literal["auto", "never", "always"] = "auto"
+    trust: bool = False
