@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-ONLY   ?= all
+ONLY   ?= none
+BENCH   = $(if $(filter statistics,$(ONLY)),error_rates,$(subst -,_,$(ONLY)))
 ROOMS  ?=
 SIZE   ?= 60
 SEED   ?= 1
@@ -67,7 +68,9 @@ format: install
 	$(BIN)/ruff format
 
 bench: install ## make bench ONLY=statistics
-	@$(BIN)/python benchmarks/$(if $(filter statistics,$(ONLY)),error_rates,$(subst -,_,$(ONLY))).py
+	@test -f benchmarks/$(BENCH).py || { echo "make bench ONLY=NAME, one of:" \
+	  $$(grep -l "__main__" benchmarks/*.py | xargs -n1 basename -s .py | tr _ -) >&2; exit 2; }
+	@$(BIN)/python benchmarks/$(BENCH).py
 
 clean:
 	rm -rf $(VENV) build dist

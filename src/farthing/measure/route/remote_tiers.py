@@ -30,6 +30,7 @@ from farthing.pipelines.payloads import read
 from farthing.ports import Clock, Progress
 from farthing.store.journal import Journal
 from farthing.wire.chat import DEFAULT_PROMPT, chat_document, class_index, classes_by_name, told
+from farthing.wire.dtypes import datatype_of
 from farthing.wire.token_usage import TokenUsage, token_usage
 
 __all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "answers_about", "probe_remote_tier", "run_remote_tier"]
@@ -37,10 +38,6 @@ __all__ = ["DEFAULT_PROMPT", "RemoteRun", "RemoteTier", "answers_about", "probe_
 TIMED = 100
 """Requests sent one after the other, whose times count."""
 AT_ONCE = 8
-_DATATYPES: Mapping[str, str] = {
-    "bool": "BOOL", "uint8": "UINT8", "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
-    "float16": "FP16", "float32": "FP32", "float64": "FP64",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +108,7 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Speech:
+class _Asked:
     """How a tier is asked.
 
     Attributes:
@@ -130,7 +127,7 @@ class _Answers:
 
     Args:
         patient: Asks the tier.
-        speech: How it is asked.
+        asked: How it is asked.
         keys: Of what is posted for each request.
         journal: Answers of an earlier run.
 
@@ -138,17 +135,17 @@ class _Answers:
         found: By key.
     """
 
-    def __init__(self, patient: Patient, speech: _Speech, keys: Sequence[str], journal: Journal | None) -> None:
+    def __init__(self, patient: Patient, asked: _Asked, keys: Sequence[str], journal: Journal | None) -> None:
         self.found: dict[str, _Answer] = {}
-        self._patient, self._speech, self._keys, self._journal = patient, speech, keys, journal
+        self._patient, self._asked, self._keys, self._journal = patient, asked, keys, journal
         if journal is not None:
             there = {key: journal.get(key, _Answer) for key in keys}
             self.found = {key: answer for key, answer in there.items() if answer is not None}
 
     def ask(self, k: int) -> _Answer:
         """Post one request and time it, waits left out; safe in any thread."""
-        reply = self._patient.post(self._speech.path, self._speech.body(k))
-        return replace(self._speech.heard(reply.document), took_ms=1000 * reply.took_s)
+        reply = self._patient.post(self._asked.path, self._asked.body(k))
+        return replace(self._asked.heard(reply.document), took_ms=1000 * reply.took_s)
 
     def keep(self, key: str, answer: _Answer) -> None:
         """One that came."""
@@ -177,8 +174,8 @@ def probe_remote_tier(tier: RemoteTier, dataset: Dataset, clock: Clock | None = 
         FarthingError: as :func:`run_remote_tier`.
     """
     patient = _patient(tier, clock or MonotonicClock())
-    speech = _speech(tier, dataset, patient)
-    speech.heard(patient.post(speech.path, speech.body(0)).document)
+    asked = _asked(tier, dataset, patient)
+    asked.heard(patient.post(asked.path, asked.body(0)).document)
 
 
 def answers_about(tier: RemoteTier) -> dict[str, Any]:
@@ -187,7 +184,7 @@ def answers_about(tier: RemoteTier) -> dict[str, Any]:
     return asked if tier.by_token else {**asked, "by_token": False}
 
 
-def _speech(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Speech:
+def _asked(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Asked:
     return _open_inference(tier, dataset, patient) if tier.kind == "open_inference" else _openai(tier, dataset)
 
 
@@ -211,9 +208,9 @@ def run_remote_tier(
         StoreError: when the journal's disk is full.
     """
     patient = _patient(tier, clock)
-    speech = _speech(tier, dataset, patient)
-    keys = [_key(speech.body(k)) for k in range(dataset.n)]
-    answers = _Answers(patient, speech, keys, journal)
+    asked = _asked(tier, dataset, patient)
+    keys = [_key(asked.body(k)) for k in range(dataset.n)]
+    answers = _Answers(patient, asked, keys, journal)
     _ask_in_turn(answers, keys)
     _ask_many(tier, answers, dataset.n, tell)
     found, times_ms = [answers.found[key] for key in keys], answers.times_ms()
@@ -279,7 +276,7 @@ def _patient(tier: RemoteTier, clock: Clock) -> Patient:
     return Patient(tier.name, tier.url, headers, tier.timeout_s, clock)
 
 
-def _open_inference(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Speech:
+def _open_inference(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Asked:
     inputs = patient.post(f"/v2/models/{tier.model}", None).document.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(i, dict) and "name" in i for i in inputs):
         raise DataError(f"the tier {tier.name!r} does not say which inputs its model {tier.model} has")
@@ -297,7 +294,7 @@ def _open_inference(tier: RemoteTier, dataset: Dataset, patient: Patient) -> _Sp
             raise DataError(f"the tier {tier.name!r} answers without numbers: {e!r}") from e
         return _Answer(values=tuple(row.ravel().tolist()), shape=row.shape)
 
-    return _Speech(path=f"/v2/models/{tier.model}/infer", body=body, heard=heard)
+    return _Asked(path=f"/v2/models/{tier.model}/infer", body=body, heard=heard)
 
 
 def _payload(tier: RemoteTier, inputs: Sequence[Mapping[str, Any]]) -> Callable[[Any], list[dict[str, Any]]]:
@@ -318,14 +315,14 @@ def _tensors(payload: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
         {
             "name": name,
             "shape": [1, *array.shape],
-            "datatype": _DATATYPES[array.dtype.name],
+            "datatype": datatype_of(array.dtype.name).name,
             "data": array.ravel().tolist(),
         }
         for name, array in payload.items()
     ]
 
 
-def _openai(tier: RemoteTier, dataset: Dataset) -> _Speech:
+def _openai(tier: RemoteTier, dataset: Dataset) -> _Asked:
     if dataset.kind != "text":
         raise DataError(f"the tier {tier.name!r} (openai) takes texts, the requests are {dataset.kind}s")
     if not tier.classes:
@@ -349,7 +346,7 @@ def _openai(tier: RemoteTier, dataset: Dataset) -> _Speech:
             cached_tokens=used.cached,
         )
 
-    return _Speech(
+    return _Asked(
         path="/chat/completions",
         body=lambda k: chat_document(tier.model, instruction, dataset.items[k]),
         heard=heard,
