@@ -177,7 +177,7 @@ class Arrivals(Protocol):
 
         Args:
             path: Of the file.
-            asked: What the user says of it (:class:`farthing.load.traces.TraceAsked`), None for nothing.
+            asked: What the user says of it (:class:`farthing.load.traffic.TraceAsked`), None for nothing.
 
         Raises:
             TraceError: when it is empty, unsorted or negative.

@@ -25,7 +25,7 @@ from farthing.core.plan.verdicts import decide
 from farthing.engines.openvino import OpenVino
 from farthing.errors import FarthingError, MeasureError
 from farthing.load.prices import find_offer, load_offers
-from farthing.load.traces import CsvArrivals
+from farthing.load.traffic import CsvArrivals
 from farthing.load.workload.splits import make_splits
 from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import LatencyBound, Workload

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.errors import TraceError
-from farthing.load.traces import CsvArrivals, TraceAsked
+from farthing.load.traffic import CsvArrivals, TraceAsked
 from farthing.nouns import Trace
 from farthing.plugins import find
 

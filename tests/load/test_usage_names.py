@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import TraceError
-from farthing.load.traces.usage import read_usage, usage_frac
+from farthing.load.traffic.usage import read_usage, usage_frac
 
 
 def written(folder: Path, header: str, values: tuple[str, ...]) -> Path:

@@ -15,7 +15,7 @@ from farthing.load.fields import Origin, parse
 from farthing.load.prices import import_prices, read_rows
 from farthing.load.route.tiers import priced, tier_of_flag
 from farthing.load.schema import read_document
-from farthing.load.traces import CsvArrivals
+from farthing.load.traffic import CsvArrivals
 from farthing.load.workload.labels import encode_labels
 from farthing.load.written_numbers import cell_number, decimal_of, plainly
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from farthing.machine.clock import MonotonicClock
 from farthing.nouns import Candidate, PipelineSpec, Precision, ServedModel, TensorSpec
-from farthing.serve.http.door import HttpServer
+from farthing.serve.http.server import HttpServer
 from farthing.serve.limits import Limits
 from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.dtypes import datatype_of

@@ -19,7 +19,7 @@ from echo import Recorder, SomeModels, late_model, late_models
 
 from farthing.machine.clock import MonotonicClock
 from farthing.serve.grpc.door import GrpcServer
-from farthing.serve.http.door import HttpServer
+from farthing.serve.http.server import HttpServer
 from farthing.serve.limits import Limits
 
 pytestmark = pytest.mark.slow

@@ -27,16 +27,16 @@ from farthing.nouns import TensorSpec
 from farthing.serve.http.connection import Connection
 from farthing.serve.http.inflating import inflated
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.long_answers import answer_in_steps, predictions_in_steps
-from farthing.serve.protocol.long_json import read_long
-from farthing.serve.protocol.long_requests import infer_in_steps
-from farthing.serve.protocol.long_texts import LongText
-from farthing.serve.protocol.number_lists import NumberList
+from farthing.serve.protocol.json.long_answers import answer_in_steps, predictions_in_steps
+from farthing.serve.protocol.json.long_bodies import read_long
+from farthing.serve.protocol.json.long_requests import infer_in_steps
+from farthing.serve.protocol.json.long_texts import LongText
+from farthing.serve.protocol.json.number_lists import NumberList
+from farthing.serve.protocol.json.strict import read_json
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.sagemaker import decode_invocation, encode_predictions, invocation_in_steps
 from farthing.serve.protocol.signatures import signature_of
-from farthing.serve.protocol.strict_json import read_json
 from farthing.serve.turns import at_once
 from farthing.wire.dtypes import datatype_of
 from farthing.wire.requests import Problem
@@ -188,9 +188,9 @@ def test_values_are_those_of_short_bodies_whatever_is_wrong_with_them(word):
 )  # fmt: skip
 def test_wrong_lists_are_refused_wherever_they_are_cut(raw, monkeypatch):
     model = echo_model(inputs=(TensorSpec(name="x", dtype="float32", shape=(None, 2)),))
-    monkeypatch.setattr("farthing.serve.protocol.number_lists._FEWEST_BYTES", 8)
+    monkeypatch.setattr("farthing.serve.protocol.json.number_lists._FEWEST_BYTES", 8)
     for step in range(2, 30):
-        monkeypatch.setattr("farthing.serve.protocol.number_lists.STEP_BYTES", step)
+        monkeypatch.setattr("farthing.serve.protocol.json.number_lists.STEP_BYTES", step)
         body = document(raw.replace(b"1", b"1.000000"), [2, 2])
         assert outcome(lambda: at_once(infer_in_steps(model, body + b" " * 9000, None, LIMITS))) == 400  # noqa: B023
         good = document(b"[[1, 2 ],\n[ 3,4]]", [2, 2]) + b" " * 9000

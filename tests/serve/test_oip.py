@@ -17,11 +17,11 @@ from farthing.conformance.referee import acceptable
 from farthing.conformance.target import Input, Target
 from farthing.nouns import TensorSpec
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.json.strict import read_json
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.sagemaker import decode_invocation, encode_predictions
 from farthing.serve.protocol.signatures import deadline_of, estimate_tokens, signature_of
-from farthing.serve.protocol.strict_json import read_json
 from farthing.wire.dtypes import datatype_of
 from farthing.wire.requests import Problem
 

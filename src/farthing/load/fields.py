@@ -17,7 +17,7 @@ from typing import Any, get_args
 from farthing.core.traffic.shapes import SHAPES
 from farthing.errors import InputError
 from farthing.load import units
-from farthing.load.traces import PERIODS, TRACE_KINDS, UNITS
+from farthing.load.traffic import PERIODS, TRACE_KINDS, UNITS
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Interpolation, Precision, Term
 

@@ -19,7 +19,7 @@ from farthing.errors import EngineError, FarthingError, InputError
 from farthing.nouns import ServedModel
 from farthing.ports import Clock
 from farthing.serve.greeting import Addresses, model_line, ready_lines
-from farthing.serve.http.door import HttpServer
+from farthing.serve.http.server import HttpServer
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.repository import Repository
 from farthing.serve.routing.loader import Loader

@@ -12,8 +12,8 @@ from farthing.errors import DataError, InputError, TrustError
 from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse
 from farthing.load.nearest import nearest
 from farthing.load.schema import read_document
-from farthing.load.traces import TraceAsked
-from farthing.load.traces.usage import read_usage, usage_frac
+from farthing.load.traffic import TraceAsked
+from farthing.load.traffic.usage import read_usage, usage_frac
 from farthing.load.workload.baseline_precision import baseline_precision
 from farthing.load.workload.data import read_dataset
 from farthing.load.workload.judged import check_judged

@@ -25,7 +25,7 @@ from farthing.errors import FarthingError
 from farthing.serve.admin.control_http import Call, check_host, read_call
 from farthing.serve.admin.live import cost_document, live_document, readiness_document
 from farthing.serve.http.replies import JSON, encode_problem, encode_reply
-from farthing.serve.protocol.strict_json import read_json
+from farthing.serve.protocol.json.strict import read_json
 from farthing.serve.telemetry.exposition import CONTENT_TYPE, metrics_text
 from farthing.serve.telemetry.followed_routes import Routes
 from farthing.serve.telemetry.ledger_writer import LedgerState

@@ -14,7 +14,7 @@ from typing import cast
 
 import httptools
 
-from farthing.serve.http.common import Door
+from farthing.serve.http.door import Door
 from farthing.serve.http.exchanges import Exchange
 from farthing.serve.http.feeding import HEADS_BYTES, Fed
 from farthing.serve.http.heads import Head, HeadLines, read_head

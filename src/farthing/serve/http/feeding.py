@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from farthing.serve.http.common import Door
+from farthing.serve.http.door import Door
 from farthing.serve.http.pacing import Paced, Phase
 from farthing.serve.turns import STEP_BYTES
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sized
 from enum import Enum
 
-from farthing.serve.http.common import Door
+from farthing.serve.http.door import Door
 from farthing.serve.http.exchanges import Exchange
 from farthing.wire.requests import Problem
 

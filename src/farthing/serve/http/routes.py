@@ -18,8 +18,8 @@ import orjson
 
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.documents import model_config, model_metadata, repository_index, server_metadata
+from farthing.serve.protocol.json.strict import check_keys, read_json
 from farthing.serve.protocol.openapi import description
-from farthing.serve.protocol.strict_json import check_keys, read_json
 from farthing.serve.protocol.tallies import statistics
 from farthing.wire.requests import LiveModel, Models, Problem
 

@@ -29,7 +29,7 @@ def number(cell: str, *, whole: bool) -> int | float:
 
 
 class CsvNumbers:
-    """A table that is not parsed yet (:class:`farthing.serve.protocol.long_values.Values`).
+    """A table that is not parsed yet (:class:`farthing.serve.protocol.json.long_values.Values`).
 
     Args:
         raw: The body.

@@ -15,7 +15,8 @@ import orjson
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.json_values import array_of_values, flat_values, wrong_elements
+from farthing.serve.protocol.json.strict import read_json
+from farthing.serve.protocol.json.values import array_of_values, flat_values, wrong_elements
 from farthing.serve.protocol.plans import Given, Plan, plan_of
 from farthing.serve.protocol.signatures import (
     Signature,
@@ -25,7 +26,6 @@ from farthing.serve.protocol.signatures import (
     images_from_base64,
     signature_of,
 )
-from farthing.serve.protocol.strict_json import read_json
 from farthing.wire.dtypes import elements_of, raw_array
 from farthing.wire.requests import LiveModel, Problem, Request
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.json.strict import check_keys, check_scalars
 from farthing.serve.protocol.signatures import (
     Signature,
     Slot,
@@ -18,7 +19,6 @@ from farthing.serve.protocol.signatures import (
     gather,
     shown,
 )
-from farthing.serve.protocol.strict_json import check_keys, check_scalars
 from farthing.wire.requests import Problem
 
 __all__ = ["Given", "Plan", "plan_of", "refuse_unoffered", "request_parameters", "wishes_of"]

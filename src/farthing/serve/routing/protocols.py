@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from farthing.core.route.served import ForwardedModel
 from farthing.nouns import TensorSpec
-from farthing.serve.protocol.json_values import array_of_values, flat_values
+from farthing.serve.protocol.json.values import array_of_values, flat_values
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.routing.calls import Charged
 from farthing.serve.routing.http_client import HttpClient, Reply

@@ -11,18 +11,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.long_json import read_long
-from farthing.serve.protocol.long_values import (
+from farthing.serve.protocol.json.long_bodies import read_long
+from farthing.serve.protocol.json.long_values import (
     array_in_steps,
     check_in_steps,
     elements_in_steps,
     payloads_in_steps,
     raw_in_steps,
 )
+from farthing.serve.protocol.json.strict import read_json
 from farthing.serve.protocol.oip import check_binary, check_header, keep_plan, tensor_of, without_values
 from farthing.serve.protocol.plans import Given, Plan, plan_of
 from farthing.serve.protocol.signatures import Signature, signature_of
-from farthing.serve.protocol.strict_json import read_json
 from farthing.serve.turns import LONG_BYTES, Steps
 from farthing.wire.dtypes import elements_of
 from farthing.wire.requests import LiveModel, Problem, Request

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from farthing.load.traces.asked import TimeUnit, TraceKind
-from farthing.load.traces.words import Phrases, phrases, words
+from farthing.load.traffic.asked import TimeUnit, TraceKind
+from farthing.load.traffic.words import Phrases, phrases, words
 
 __all__ = [
     "Named", "counts_from_start", "is_time", "named", "not_the_arrivals", "of_each_request", "says_when", "unit_of",

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from farthing.serve.protocol.long_texts import LongText
+from farthing.serve.protocol.json.long_texts import LongText
 from farthing.serve.protocol.signatures import shown
 from farthing.wire.requests import Problem
 

@@ -2,9 +2,9 @@
 
 A reader that makes everything at once takes thirty times a hostile body (``[],`` again and again) and stops everyone
 else meanwhile. Here what Python's values take is counted while they are made and may be twice the body; lists of
-numbers stay where they lie (:mod:`farthing.serve.protocol.number_lists`), and so do texts that are long or would be
-wider in memory than as sent (:mod:`farthing.serve.protocol.long_texts`). What is accepted is the same as in
-:mod:`farthing.serve.protocol.strict_json`.
+numbers stay where they lie (:mod:`farthing.serve.protocol.json.number_lists`), and so do texts that are long or would be
+wider in memory than as sent (:mod:`farthing.serve.protocol.json.long_texts`). What is accepted is the same as in
+:mod:`farthing.serve.protocol.json.strict`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from farthing.serve.protocol.long_texts import LEFT_BYTES, LongText, Measure, from_json, joined, measure
-from farthing.serve.protocol.number_lists import measured
+from farthing.serve.protocol.json.long_texts import LEFT_BYTES, LongText, Measure, from_json, joined, measure
+from farthing.serve.protocol.json.number_lists import measured
 from farthing.serve.protocol.signatures import shown
 from farthing.serve.turns import LONG_BYTES, STEP_BYTES, Steps
 from farthing.wire.requests import Problem
@@ -53,9 +53,9 @@ def read_long(raw: bytes | bytearray, depth: int, most_values: int, end_bytes: i
         end_bytes: Of the document, where raw tensors follow it; None for all of ``raw``.
 
     Returns:
-        As :func:`farthing.serve.protocol.strict_json.read_json`, with a
-        :class:`~farthing.serve.protocol.number_lists.NumberList` in place of each long list of numbers (whose values
-        are not checked yet) and a :class:`~farthing.serve.protocol.long_texts.LongText` in place of each text of more
+        As :func:`farthing.serve.protocol.json.strict.read_json`, with a
+        :class:`~farthing.serve.protocol.json.number_lists.NumberList` in place of each long list of numbers (whose values
+        are not checked yet) and a :class:`~farthing.serve.protocol.json.long_texts.LongText` in place of each text of more
         than 64 KiB, and of texts with other characters than ASCII's that are in lists or have more than 4 KiB.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from farthing.load.traces.words import words
+from farthing.load.traffic.words import words
 
 __all__ = ["always_per_cent", "called_utilisation", "not_busy", "says_idle", "says_per_cent"]
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.json_values import array_of_values, wrong_elements
-from farthing.serve.protocol.long_texts import LongText, check_length
-from farthing.serve.protocol.number_lists import NumberList
+from farthing.serve.protocol.json.long_texts import LongText, check_length
+from farthing.serve.protocol.json.number_lists import NumberList
+from farthing.serve.protocol.json.values import array_of_values, wrong_elements
 from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, checked_texts, images_from_base64, shown
 from farthing.serve.turns import LONG_BYTES, Steps
 from farthing.wire.dtypes import Datatype, raw_array

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
-from farthing.load.traces.cells import Cells, moment_of, read_cells
-from farthing.load.traces.usage_names import always_per_cent, called_utilisation, not_busy, says_idle, says_per_cent
+from farthing.load.traffic.cells import Cells, moment_of, read_cells
+from farthing.load.traffic.usage_names import always_per_cent, called_utilisation, not_busy, says_idle, says_per_cent
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Trace
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.load.traces.cells import Cells
-from farthing.load.traces.names import of_each_request, says_when
-from farthing.load.traces.times import Times
+from farthing.load.traffic.cells import Cells
+from farthing.load.traffic.names import of_each_request, says_when
+from farthing.load.traffic.times import Times
 
 __all__ = ["Evenly", "apart_evenly", "taking_turns"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from farthing.load.traces.asked import TraceAsked
-from farthing.load.traces.cells import read_cells
-from farthing.load.traces.columns import choose, time_column
-from farthing.load.traces.series import refuse_unlikely, values_of
-from farthing.load.traces.steps import bare_numbers, counted_rows, stepped
-from farthing.load.traces.times import read_times
+from farthing.load.traffic.asked import TraceAsked
+from farthing.load.traffic.cells import read_cells
+from farthing.load.traffic.columns import choose, time_column
+from farthing.load.traffic.series import refuse_unlikely, values_of
+from farthing.load.traffic.steps import bare_numbers, counted_rows, stepped
+from farthing.load.traffic.times import read_times
 from farthing.nouns import Trace
 
 __all__ = ["CsvArrivals"]

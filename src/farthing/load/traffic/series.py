@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
-from farthing.load.traces.asked import asks
-from farthing.load.traces.cells import Cells
-from farthing.load.traces.columns import Chosen
+from farthing.load.traffic.asked import asks
+from farthing.load.traffic.cells import Cells
+from farthing.load.traffic.columns import Chosen
 from farthing.load.written_numbers import cell_number, plainly
 
 __all__ = ["Series", "refuse_unlikely", "requests_in", "values_of"]

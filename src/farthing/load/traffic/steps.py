@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
-from farthing.load.traces.cells import Cells
-from farthing.load.traces.columns import Chosen
-from farthing.load.traces.series import requests_in, values_of
-from farthing.load.traces.times import Times
+from farthing.load.traffic.cells import Cells
+from farthing.load.traffic.columns import Chosen
+from farthing.load.traffic.series import requests_in, values_of
+from farthing.load.traffic.times import Times
 from farthing.nouns import Trace
 
 __all__ = ["bare_numbers", "counted_rows", "stepped"]
