@@ -36,8 +36,8 @@ from price_choice import (
 )
 
 from farthing.load.prices.check import check_offers
-from farthing.load.prices.shapes import compose_gcp, find_shape, gcp_rates
-from farthing.load.prices.table import PriceRow, format_rows
+from farthing.load.prices.own_csv import PriceRow, format_rows
+from farthing.load.prices.public_lists import compose_gcp, find_shape, gcp_rates
 from farthing.load.tables import read_table
 from farthing.nouns import HOURS_PER_MONTH, Hardware, Offer, Term
 

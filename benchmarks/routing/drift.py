@@ -16,7 +16,7 @@ import numpy as np
 
 from farthing.core.route.answers import TierAnswers
 from farthing.core.route.routes import Route, RoutedPolicy
-from farthing.core.route.scoring.learning import compute
+from farthing.core.route.scoring.all_scores import compute
 from farthing.load.route.files import read_predictor, read_route
 from farthing.load.route.settings import read_settings
 from farthing.load.route.tiers import tier_of_flag

@@ -11,7 +11,7 @@ import pytest
 
 from farthing.errors import TraceError
 from farthing.load.traffic import CsvArrivals, TraceAsked
-from farthing.load.traffic.names import is_time, named
+from farthing.load.traffic.column_names import is_time, named
 from farthing.nouns import Trace
 
 VALUES = [600, 640, 610, 605, 590, 620]

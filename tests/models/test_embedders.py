@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from farthing.core.route.scoring.all_scores import compute
 from farthing.core.route.scoring.contents import Difference
 from farthing.core.route.scoring.embeddings import embedding_scores
-from farthing.core.route.scoring.learning import compute
 from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import FarthingError, InputError
 from farthing.load.route.files import read_predictor

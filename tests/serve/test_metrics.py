@@ -13,9 +13,9 @@ from observed import answer as answered_with
 
 from farthing.serve.admin.live import cost_document, live_document
 from farthing.serve.telemetry.counts import EDGES_S, SHOWN_EDGES, quantile_s
-from farthing.serve.telemetry.exposition import metrics_text
 from farthing.serve.telemetry.ledger_writer import LedgerState
 from farthing.serve.telemetry.metrics import Metrics
+from farthing.serve.telemetry.prometheus import metrics_text
 from farthing.serve.telemetry.rates import rates_over
 from farthing.testing import FakeClock
 from farthing.wire.requests import Problem

@@ -22,7 +22,7 @@ from farthing.core.route.served import ForwardedModel
 from farthing.nouns import Candidate
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Unreachable
-from farthing.serve.routing.protocols import protocol_of
+from farthing.serve.routing.tier_protocols import protocol_of
 from farthing.serve.routing.upstreams import UpstreamQueue, forward_model
 from farthing.store.routes import write_route
 from farthing.wire.requests import Answer, LiveModel, Problem, Request

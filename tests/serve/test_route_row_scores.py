@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from farthing.core.route.answers import TierAnswers, answers_of
 from farthing.core.route.routes import ScoreSpec
-from farthing.core.route.scoring.learning import ANSWER_FEATURES, compute
+from farthing.core.route.scoring.all_scores import ANSWER_FEATURES, compute
 from farthing.core.route.scoring.predictors import Logistic, fit_neighbours
 from farthing.core.route.scoring.row_scores import row_score
 from farthing.core.route.scoring.texts import TEXT_FEATURES

@@ -26,7 +26,7 @@ from end_points import answering
 from farthing.cli.main import cli
 from farthing.core.route.policies import FixedTier, PreRoute
 from farthing.core.route.routes import Route, ScoreSpec, policy_of
-from farthing.core.route.scoring.learning import compute
+from farthing.core.route.scoring.all_scores import compute
 from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import FarthingError, InputError
 from farthing.load.route.files import read_predictor

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from farthing.core.plan.findings import Findings
-from farthing.core.search import gate, space
+from farthing.core.search import accuracy_gate as gate
+from farthing.core.search import space
 from farthing.errors import InputError, MeasureError
 from farthing.measure.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from farthing.core.plan.findings import Facts, Findings
-from farthing.core.search import gate
+from farthing.core.search import accuracy_gate as gate
 from farthing.core.traffic.batch_queue import sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.workbench import Workbench

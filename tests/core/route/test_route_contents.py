@@ -9,8 +9,8 @@ import pytest
 
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.routes import ScoreSpec
+from farthing.core.route.scoring.all_scores import compute, learned_scores, sufficiency
 from farthing.core.route.scoring.contents import content_scores, differences
-from farthing.core.route.scoring.learning import compute, learned_scores, sufficiency
 from farthing.core.route.scoring.predictors import chosen_logistic
 from farthing.core.route.scoring.ridge import fit_ridge, fit_ridge_of
 from farthing.core.route.scoring.row_scores import row_score

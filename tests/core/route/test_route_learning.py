@@ -15,7 +15,7 @@ from farthing.core.route.answers import (
     require_alike,
     require_alike_names,
 )
-from farthing.core.route.scoring.learning import NEIGHBOURS_ASKED, Scored, compute, learned_scores, sufficiency
+from farthing.core.route.scoring.all_scores import NEIGHBOURS_ASKED, Scored, compute, learned_scores, sufficiency
 from farthing.core.route.scoring.predictors import Logistic
 from farthing.errors import DataError
 

@@ -11,7 +11,7 @@ from scipy import stats
 from search_examples import artefact, est, objective
 
 from farthing.core.search import racing
-from farthing.core.search.gate import evidence, score
+from farthing.core.search.accuracy_gate import evidence, score
 from farthing.core.search.space import BATCHES, baseline_candidates, builds, layouts, with_batches
 from farthing.core.search.trials import SCREEN_NOISE_FRAC, Screen, promising
 from farthing.core.stats.intervals import ratio_of_blocks

@@ -16,8 +16,8 @@ from farthing.load.prices.lookup import (
     terms_of,
     user_folder,
 )
-from farthing.load.prices.own import amortised_usd_per_hour
-from farthing.load.prices.table import PriceRow, format_rows, read_rows
+from farthing.load.prices.own_csv import PriceRow, format_rows, read_rows
+from farthing.load.prices.own_yaml import amortised_usd_per_hour
 from farthing.nouns import Offer
 
 __all__ = [

@@ -9,8 +9,8 @@ from datetime import date
 from farthing.load.prices.by_use import beyond_use
 from farthing.load.prices.lookup import snapshot_rows
 from farthing.load.prices.magnitude import Known, wrong_size
-from farthing.load.prices.names import Spellings, unfindable
-from farthing.load.prices.table import TERMS
+from farthing.load.prices.own_csv import TERMS
+from farthing.load.prices.spellings import Spellings, unfindable
 from farthing.load.prices.upfront import misread_upfront
 from farthing.nouns import Offer
 

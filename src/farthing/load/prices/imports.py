@@ -8,9 +8,9 @@ from pathlib import Path
 from farthing.errors import InputError
 from farthing.load.prices.check import check_offers
 from farthing.load.prices.lookup import list_rows, merge_rows, snapshot_rows
-from farthing.load.prices.own import read_own
-from farthing.load.prices.shapes import date_of, find_shape, source_of
-from farthing.load.prices.table import COLUMNS, PriceRow, read_rows
+from farthing.load.prices.own_csv import COLUMNS, PriceRow, read_rows
+from farthing.load.prices.own_yaml import read_own
+from farthing.load.prices.public_lists import date_of, find_shape, source_of
 from farthing.load.tables import read_table
 from farthing.nouns import Offer
 
@@ -39,7 +39,7 @@ def import_rows(path: Path, *, dated: date | None = None, source: str | None = N
     """Read a price file of any known shape; nothing is written.
 
     Args:
-        path: CSV in one of the shapes of :mod:`farthing.load.prices.shapes`, CSV in farthing's own columns, or
+        path: CSV in one of the shapes of :mod:`farthing.load.prices.public_lists`, CSV in farthing's own columns, or
             YAML/JSON with ``schema: farthing/prices/1``.
         dated: Day on which the prices of a public table were valid, None to take it from the file's name.
         source: What to cite for a public table, None for the file's name and digest.

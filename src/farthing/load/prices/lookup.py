@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from farthing.errors import StalePriceError, UnknownOfferError
-from farthing.load.prices.table import PriceRow, read_rows
+from farthing.load.prices.own_csv import PriceRow, read_rows
 from farthing.nouns import Offer, Term
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from statistics import median_low
 
-from farthing.load.prices.table import RATES
+from farthing.load.prices.own_csv import RATES
 from farthing.nouns import Offer
 
 __all__ = ["Known", "wrong_size"]

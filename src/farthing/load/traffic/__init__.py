@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farthing.load.traffic.arrivals import CsvArrivals
 from farthing.load.traffic.asked import PERIODS, TRACE_KINDS, UNITS, TraceAsked
+from farthing.load.traffic.csv_arrivals import CsvArrivals
 
 __all__ = ["PERIODS", "TRACE_KINDS", "UNITS", "CsvArrivals", "TraceAsked"]

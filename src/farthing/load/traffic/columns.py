@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from farthing.errors import TraceError
 from farthing.load.traffic.asked import PERIODS, TraceAsked, TraceKind, asks
 from farthing.load.traffic.cells import Cells, moment_of
+from farthing.load.traffic.column_names import Named, is_time, named, not_the_arrivals, of_each_request
 from farthing.load.traffic.evenly import apart_evenly, taking_turns
-from farthing.load.traffic.names import Named, is_time, named, not_the_arrivals, of_each_request
 from farthing.load.traffic.times import Times
 from farthing.load.written_numbers import cell_number
 

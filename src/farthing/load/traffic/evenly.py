@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.load.traffic.cells import Cells
-from farthing.load.traffic.names import of_each_request, says_when
+from farthing.load.traffic.column_names import of_each_request, says_when
 from farthing.load.traffic.times import Times
 
 __all__ = ["Evenly", "apart_evenly", "taking_turns"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from farthing.errors import TraceError
 from farthing.load.traffic.asked import UNITS, TimeUnit, TraceAsked, asks
 from farthing.load.traffic.cells import Cells, moment_of
-from farthing.load.traffic.names import counts_from_start, unit_of
+from farthing.load.traffic.column_names import counts_from_start, unit_of
 from farthing.load.written_numbers import cell_number
 
 __all__ = ["Times", "read_times"]

@@ -11,7 +11,7 @@ import numpy as np
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, take
 from farthing.core.route.routes import Route, ScoreSpec, Tier
-from farthing.core.route.scoring.learning import compute
+from farthing.core.route.scoring.all_scores import compute
 from farthing.core.route.scoring.predictors import Logistic
 from farthing.core.route.scoring.ridge import LossRidge
 from farthing.errors import DataError, InputError

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from farthing.core.route.answers import TierAnswers
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
+from farthing.core.route.scoring.all_scores import Scored, learned_scores, sufficiency
 from farthing.core.route.scoring.contents import dense_scores, differences
-from farthing.core.route.scoring.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.scoring.predictors import Logistic, chosen_logistic, fit_logistic
 from farthing.core.route.scoring.trained import Embedded, Predictor
 from farthing.errors import DataError, InputError

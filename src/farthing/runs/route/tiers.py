@@ -22,8 +22,8 @@ from farthing.core.route.answers import (
 )
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
+from farthing.core.route.scoring.all_scores import Scored, learned_scores, sufficiency
 from farthing.core.route.scoring.contents import differences
-from farthing.core.route.scoring.learning import Scored, learned_scores, sufficiency
 from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import DataError, InputError
 from farthing.load.route.files import tier_digest

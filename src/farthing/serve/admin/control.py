@@ -26,10 +26,10 @@ from farthing.serve.admin.control_http import Call, check_host, read_call
 from farthing.serve.admin.live import cost_document, live_document, readiness_document
 from farthing.serve.http.replies import JSON, encode_problem, encode_reply
 from farthing.serve.protocol.json.strict import read_json
-from farthing.serve.telemetry.exposition import CONTENT_TYPE, metrics_text
 from farthing.serve.telemetry.followed_routes import Routes
 from farthing.serve.telemetry.ledger_writer import LedgerState
 from farthing.serve.telemetry.metrics import Metrics
+from farthing.serve.telemetry.prometheus import CONTENT_TYPE, metrics_text
 from farthing.wire.requests import LiveModel, Models, Problem
 
 __all__ = ["Admin", "Control"]

@@ -13,8 +13,8 @@ from farthing.ports import Clock
 from farthing.serve.routing.inputs import common_inputs, takes_texts
 from farthing.serve.routing.load_steering import NoScaler, Scaler
 from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
-from farthing.serve.routing.protocols import protocol_of
 from farthing.serve.routing.router import Router
+from farthing.serve.routing.tier_protocols import protocol_of
 from farthing.serve.routing.tiers import output_columns
 from farthing.serve.routing.upstreams import UpstreamQueue, forward_model
 from farthing.wire.requests import Answer, LiveModel, Problem, Request

@@ -19,8 +19,8 @@ from datetime import date
 from pathlib import Path
 
 from farthing.errors import InputError
-from farthing.load.prices.columns import checked_name, refuse_other_meanings
-from farthing.load.prices.table import PriceRow
+from farthing.load.prices.own_csv import PriceRow
+from farthing.load.prices.unread_columns import checked_name, refuse_other_meanings
 from farthing.load.tables import Table
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Hardware, Offer, Term

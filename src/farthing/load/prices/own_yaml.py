@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from farthing.errors import InputError
 from farthing.load.prices.lookup import MAX_AGE_DAYS, offers_as_of
-from farthing.load.prices.table import RATES, TERMS, PriceRow
+from farthing.load.prices.own_csv import RATES, TERMS, PriceRow
 from farthing.load.schema import read_document
 from farthing.load.units import fraction, usd
 from farthing.load.yes_no import YES_NO, yes_or_no
