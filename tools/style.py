@@ -3,8 +3,8 @@
     python tools/style.py            # of src/farthing
     python tools/style.py FOLDER     # of any other tree
 
-Length of a function: its lines without decorators, docstring and blank lines. Nesting: blocks (if, for, while, with, try,
-match) inside each other; a function counts where three or more are. Documented: public functions, classes and methods
+Length of a function: its lines without decorators, docstring and blank lines. Nesting: blocks (if, for, while, with,
+try, match) inside each other; a function counts where three or more are. Documented: public functions, classes and methods
 with a docstring.
 """
 

@@ -15,7 +15,7 @@ from echo_models import echo_model
 
 from farthing.nouns import TensorSpec
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.json.long_requests import infer_in_steps
+from farthing.serve.protocol.long_requests import infer_in_steps
 from farthing.serve.turns import at_once
 from farthing.wire.requests import Problem
 

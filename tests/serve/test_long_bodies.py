@@ -27,12 +27,12 @@ from farthing.nouns import TensorSpec
 from farthing.serve.http.connection import Connection
 from farthing.serve.http.inflating import inflated
 from farthing.serve.limits import Limits
-from farthing.serve.protocol.json.long_answers import answer_in_steps, predictions_in_steps
 from farthing.serve.protocol.json.long_bodies import read_long
-from farthing.serve.protocol.json.long_requests import infer_in_steps
 from farthing.serve.protocol.json.long_texts import LongText
 from farthing.serve.protocol.json.number_lists import NumberList
 from farthing.serve.protocol.json.strict import read_json
+from farthing.serve.protocol.long_answers import answer_in_steps, predictions_in_steps
+from farthing.serve.protocol.long_requests import infer_in_steps
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.sagemaker import decode_invocation, encode_predictions, invocation_in_steps

@@ -18,7 +18,7 @@ from farthing.serve.grpc.tensors import Values, answer_in_steps, decode_in_steps
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.protocol.documents import model_config, model_metadata, repository_index, server_metadata
-from farthing.serve.protocol.json.long_answers import is_long
+from farthing.serve.protocol.long_answers import is_long
 from farthing.serve.protocol.signatures import deadline_of, signature_of
 from farthing.serve.protocol.tallies import statistics, tally_of
 from farthing.serve.protocol.tenants import tenant_of

@@ -17,8 +17,8 @@ from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_rep
 from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
 from farthing.serve.protocol.csv_answers import CSV, csv_in_steps
-from farthing.serve.protocol.json.long_answers import FEWEST_VALUES, answer_in_steps, is_long, predictions_in_steps
-from farthing.serve.protocol.json.long_requests import infer_in_steps
+from farthing.serve.protocol.long_answers import FEWEST_VALUES, answer_in_steps, is_long, predictions_in_steps
+from farthing.serve.protocol.long_requests import infer_in_steps
 from farthing.serve.protocol.oip import decode_infer
 from farthing.serve.protocol.oip_answers import encode_answer
 from farthing.serve.protocol.route_words import header_lines, parameters_of

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.csv_numbers import measured_csv, number
 from farthing.serve.protocol.json.long_bodies import read_long
-from farthing.serve.protocol.json.long_requests import document_in_steps, infer_in_steps
 from farthing.serve.protocol.json.long_texts import LongText
 from farthing.serve.protocol.json.number_lists import NumberList
 from farthing.serve.protocol.json.strict import check_depth, check_keys, read_json
+from farthing.serve.protocol.long_requests import document_in_steps, infer_in_steps
 from farthing.serve.protocol.oip import decode_document, decode_infer
 from farthing.serve.protocol.oip_answers import json_values
 from farthing.serve.protocol.signatures import Signature, Slot, check_payloads, shown, signature_of

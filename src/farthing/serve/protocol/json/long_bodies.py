@@ -2,8 +2,8 @@
 
 A reader that makes everything at once takes thirty times a hostile body (``[],`` again and again) and stops everyone
 else meanwhile. Here what Python's values take is counted while they are made and may be twice the body; lists of
-numbers stay where they lie (:mod:`farthing.serve.protocol.json.number_lists`), and so do texts that are long or would be
-wider in memory than as sent (:mod:`farthing.serve.protocol.json.long_texts`). What is accepted is the same as in
+numbers stay where they lie (:mod:`farthing.serve.protocol.json.number_lists`), and so do texts that are long or would
+be wider in memory than as sent (:mod:`farthing.serve.protocol.json.long_texts`). What is accepted is the same as in
 :mod:`farthing.serve.protocol.json.strict`.
 """
 
@@ -54,9 +54,10 @@ def read_long(raw: bytes | bytearray, depth: int, most_values: int, end_bytes: i
 
     Returns:
         As :func:`farthing.serve.protocol.json.strict.read_json`, with a
-        :class:`~farthing.serve.protocol.json.number_lists.NumberList` in place of each long list of numbers (whose values
-        are not checked yet) and a :class:`~farthing.serve.protocol.json.long_texts.LongText` in place of each text of more
-        than 64 KiB, and of texts with other characters than ASCII's that are in lists or have more than 4 KiB.
+        :class:`~farthing.serve.protocol.json.number_lists.NumberList` in place of each long list of numbers (whose
+        values are not checked yet) and a :class:`~farthing.serve.protocol.json.long_texts.LongText` in place of each
+        text of more than 64 KiB, and of texts with other characters than ASCII's that are in lists or have more than
+        4 KiB.
 
     Raises:
         Problem: 400 when it is no JSON, has a key twice or is nested too deeply; 413 when it has more values or they
