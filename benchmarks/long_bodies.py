@@ -13,10 +13,8 @@ from pathlib import Path
 
 from figures import emit
 
-# before this folder, which has a module of that name too
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "serve"))
-sys.path.append(str(Path(__file__).parent.parent / "tests"))
-from long_bodies import MOST_REFUSED, MOST_TAKEN, REFUSED, STALL_S, TAKEN, longest_step_s, peak_of, read
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "helpers"))
+from kinds_of_bodies import MOST_REFUSED, MOST_TAKEN, REFUSED, STALL_S, TAKEN, longest_step_s, peak_of, read
 
 
 def times_its_size(name: str) -> float:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import golden_files
 import pytest
 from hypothesis import settings
-
-sys.path.append(str(Path(__file__).parent))
-import golden_files
 from small_disk import SmallDisk, small_disk_at
 
 settings.register_profile("fixed", derandomize=True)

@@ -4,8 +4,8 @@
     python tools/style.py FOLDER     # of any other tree
 
 Length of a function: its lines without decorators, docstring and blank lines. Nesting: blocks (if, for, while, with,
-try, match) inside each other; a function counts where three or more are. Documented: public functions, classes and methods
-with a docstring.
+try, match) inside each other; a function counts where three or more are. Documented: public functions, classes and
+methods with a docstring.
 """
 
 from __future__ import annotations

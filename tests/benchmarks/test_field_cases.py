@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "pipelines"))
-
 from pixel_folders import CONFIGS as PIXELS
 from pixel_folders import write_config
 from token_folders import CONFIGS as TOKENS

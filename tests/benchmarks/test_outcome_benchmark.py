@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from routing.outcome_files import main
 
 WORDS = ("law court", "sum root", "poem rhyme", "gene cell")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from farthing.core.route.routes import Monitoring
 from routing.drift import Kinds, read_kinds, slipped, write_kinds

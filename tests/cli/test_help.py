@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-
-sys.path.append(str(Path(__file__).parents[1]))
-from farthing.cli.main import cli
 from golden_files import GOLDEN, compare
+
+from farthing.cli.main import cli
 
 PAGES = GOLDEN / "help"
 COLUMNS = 100

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from example_plan import met_plan
+from small_inputs import write_images, write_onnx
 
 from farthing.codec import to_plain
 from farthing.load.schema import stamp
 from farthing.load.workload.workload import load_workload
-
-sys.path.append(str(Path(__file__).parents[1] / "load"))
-sys.path.append(str(Path(__file__).parents[1] / "render"))
-from example_plan import met_plan
-from small_inputs import write_images, write_onnx
 
 
 @pytest.fixture

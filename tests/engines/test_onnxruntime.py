@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from exported_nets import Net
 from onnx import TensorProto, helper, numpy_helper
 
-from exported_nets import Net
 from farthing.engines.onnx_fusions import fused_nodes
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.errors import EngineError, ModelError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from exported_nets import Net
+
 from farthing.engines import openvino as room
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.engines.openvino import OpenVino

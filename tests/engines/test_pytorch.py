@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from exported_nets import NETS, Net
+
 from farthing.engines.onnxruntime import OnnxRuntime
 from farthing.engines.pytorch import PyTorch
 from farthing.engines.torch_compile import TorchCompile

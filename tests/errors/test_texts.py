@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import errno
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import golden_files
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "load"))
-sys.path.append(str(Path(__file__).parents[1] / "measure"))
-sys.path.append(str(Path(__file__).parents[1] / "render"))
 from example_plan import PLANS
 from small_inputs import write_images, write_onnx
-from starting import start, write_dataset
+from started_replica import start, write_dataset
 
-import golden_files
 from farthing.cli import main as cli
 from farthing.core.plan.verdicts import decide
 from farthing.engines.openvino import OpenVino

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from example_plan import met_plan
 
 from farthing.codec import to_plain
 from farthing.errors import InputError, SchemaError
 from farthing.load.plans import load_plan
-
-sys.path.append(str(Path(__file__).parents[1] / "render"))
-from example_plan import met_plan
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +19,6 @@ from farthing.measure.workbench import Workbench
 from farthing.models.batch_check import Batching
 from farthing.nouns import Candidate, Dataset, PipelineSpec
 from farthing.workers.replicas.replica import Replica
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 from serving.coupled import write_graph
 
 CANDIDATE = Candidate(engine="onnxruntime", variant="fp32", precision="fp32")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from example_plan import met_plan
 
 from farthing.core.plan.holding import held
 from farthing.machine.clock import MonotonicClock
@@ -34,9 +34,6 @@ from farthing.nouns import (
     Workload,
 )
 from farthing.store.journal import Journal
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "render"))
-from example_plan import met_plan
 
 CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4)
 BASE = Candidate(engine="fake", variant="torch-module", precision="fp32")

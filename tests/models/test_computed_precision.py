@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from brought_models import FLOAT, matrix, save, stored, value
 from onnx import helper, numpy_helper
 
 from farthing.load.serve.models import served_models
@@ -16,7 +17,6 @@ from farthing.models.graph_content import graph_content
 from farthing.models.precision import GraphPrecision, file_precision
 from farthing.models.weight_types import weights_on_their_way
 from farthing.store.artefacts import check_artefact
-from peoples_models import FLOAT, matrix, save, stored, value
 
 HALF, BRAIN = 10, 16
 Node = onnx.NodeProto

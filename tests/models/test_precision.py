@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from brought_models import FLOAT, float_net, forest, matrix, quantised, save, stored, value
 from onnx import helper
 
 from farthing.models.precision import file_precision
-from peoples_models import FLOAT, float_net, forest, matrix, quantised, save, stored, value
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [(np.float32, "fp32"), (np.float16, "fp16"), (np.float64, "fp32")])

@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 import pytest
+from brought_models import forest, save, value
 from onnx import helper
 
 from farthing.errors import ModelError
@@ -16,7 +17,6 @@ from farthing.load.workload.takeable import check_takeable
 from farthing.models.graph_content import graph_content
 from farthing.models.runnable import too_new
 from farthing.store.artefacts import check_artefact
-from peoples_models import forest, save, value
 
 
 def asking(path: Path, **versions: int) -> Path:

@@ -11,7 +11,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import recording
+from example_plan import met_plan
 from recording import FOLDER, replay, write_journal
 from rich.console import Console
 
@@ -41,9 +41,6 @@ from farthing.render.plan.report import report_html
 from farthing.render.plan.sentences import nearest_sentence
 from farthing.render.plan.terminal import plan_block, verification_block
 from farthing.store.documents import write_yaml
-
-sys.path.append(str(Path(__file__).parents[1] / "render"))
-from example_plan import met_plan
 
 AT_PEAK_MS = {0.5: 5.0, 0.9: 10.0, 0.95: 15.0, 0.99: 20.0, 0.999: 40.0}
 """Of every candidate under load; single requests take 0.3 times as long, the baseline 2.2 times."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driving import ask, fake, mark, pooled, run, until
+from driven_pool import ask, fake, mark, pooled, run, until
 
 from farthing.wire.requests import Answer, LiveModel, Problem
 from farthing.workers.pool import Pool

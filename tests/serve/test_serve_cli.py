@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from running import Served, command, write_tiny
+from real_server import Served, command, write_tiny
 
 from farthing.cli.main import cli
 from farthing.errors import FarthingError, InputError, UnknownOfferError

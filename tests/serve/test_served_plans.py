@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from running import Served
-
-sys.path.append(str(Path(__file__).parents[1] / "load"))
+from real_server import Served
 from served_plans import write_plan
 from small_inputs import write_onnx
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loading import Load
-from running import Served, start, write_slow, write_tiny
+from constant_clients import Load
+from real_server import Served, start, write_slow, write_tiny
 
 FIRST_VALUE = 8.0
 """First output of loading.ROW at scale 1: 1 + 7."""
@@ -154,7 +154,7 @@ def test_interrupted_while_loading(tmp_path: Path) -> None:
     """A server that is told to stop before it is ready ends too, and leaves no process behind."""
     import subprocess
 
-    from running import command
+    from real_server import command
 
     process = subprocess.Popen(
         [

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_disk import SmallDisk, is_full
 from test_journal import measurement
 from test_ledger import ids
 from test_ledger import journal as ledger_journal
@@ -20,7 +21,6 @@ from farthing.store.measurements import read_measurements, write_measurements
 from farthing.store.tenant_salt import tenant_salt
 from farthing.workers.replicas.builder import build
 from farthing.workers.replicas.schedule import Schedule
-from small_disk import SmallDisk, is_full
 
 LONG = "x" * 20_000
 

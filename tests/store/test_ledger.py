@@ -149,7 +149,12 @@ def test_a_claim_is_one_at_a_time(tmp_path):
 
 
 def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).parent / "ledger_process.py"), str(folder), *arguments]
+    command = [
+        sys.executable,
+        str(Path(__file__).parents[1] / "helpers" / "ledger_process.py"),
+        str(folder),
+        *arguments,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(HELPERS)})
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from example_plan import HOSTILE, PLANS, met_plan
 
 from farthing.codec import to_plain, to_sparse
 from farthing.core.plan.parts import EVIDENCE
@@ -23,9 +23,6 @@ from farthing.nouns import BaselineSpec, Bill, Dataset, ModelRef, PipelineSpec, 
 from farthing.runs.outputs import write_plan, write_run
 from farthing.store.plan_files import MOST_LINES
 from farthing.verbs.report import report
-
-sys.path.append(str(Path(__file__).parents[1] / "render"))
-from example_plan import HOSTILE, PLANS, met_plan
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OLDER = {name: GOLDEN / name / "plan.yaml" for name in ("v1", "v2", "replay")}

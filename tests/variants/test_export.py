@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from exported_nets import NETS, Net, images
 from onnx import TensorProto, helper, numpy_helper
 
-from exported_nets import NETS, Net, images
 from farthing.errors import ModelError, TrustError
 from farthing.models.onnx_files import check_onnx, input_specs
 from farthing.models.torch_code import read_signature

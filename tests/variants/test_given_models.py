@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from brought_models import FLOAT, features, float_net, forest, matrix, quantised, save, stored, value
 from onnx import helper, numpy_helper
 
 from farthing.errors import EngineError
@@ -19,7 +20,6 @@ from farthing.plugins import find
 from farthing.variants.batch_axis import run_onnx
 from farthing.variants.export import resolve_model
 from farthing.variants.widened import widen
-from peoples_models import FLOAT, features, float_net, forest, matrix, quantised, save, stored, value
 
 
 def resolved(path: Path, out: Path) -> ModelRef:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from exported_nets import Net
+
 from farthing.codec import to_plain
 from farthing.errors import EngineError
 from farthing.models.digests import digest

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "load"))
 from small_inputs import write_images, write_onnx
 
 from farthing.core.money.price import usd_per_month

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "load"))
 from small_inputs import write_images, write_onnx
 
 from farthing.errors import InputError

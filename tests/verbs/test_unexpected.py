@@ -31,9 +31,7 @@ def asked(small_model: Path) -> Workload:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run whose measuring is done in no time: two steps, one measurement, a choice."""
-    import sys
 
-    sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "search"))
     import search_examples as made
 
     found = made.findings(latency={made.BASE: made.measured(made.BASE, 3.0, 5.0, 9.0)})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from worlds import world
+from route_worlds import world
 
 from farthing.core.route.outcomes import OutcomeMatrix, Score, cheapest_first, halves, require_disjoint, take
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import TIERS, world
+from route_worlds import TIERS, world
 
 from farthing.core.route.calibrating.families import Family, families_of, grid_means
 from farthing.core.route.controls import oracle
