@@ -27,6 +27,10 @@ class ContentionCount:
         if marks:
             self._marks[key] = marks
 
+    def forget(self, key: str) -> None:
+        """A step in whose place another one counts."""
+        self._marks.pop(key, None)
+
     def total(self) -> Contention | None:
         """Of the steps that decide, of all where there are none; None when nothing was timed."""
         deciding = {key: marks for key, marks in self._marks.items() if key.startswith(_DECIDING)}

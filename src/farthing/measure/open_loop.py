@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.latency_rate import (
     LatencyRate,
-    Slowness,
     least_requests_of_run,
     long_run,
     requests_of_run,
@@ -21,15 +21,24 @@ from farthing.core.traffic.latency_rate import (
 )
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
 
-__all__ = ["RunSeen", "as_measurement", "fewest_requests", "levels_of", "requests_at", "seen_of"]
+__all__ = [
+    "RunSeen",
+    "as_measurement",
+    "fewest_requests",
+    "just_late",
+    "levels_of",
+    "requests_at",
+    "seen_of",
+]
 
 RUN_S = 2.0
 """Length of one run."""
 LONGEST_RUN_S = 4 * RUN_S
 """No run is longer: where requests come so slowly that a level would need more time, it makes do with fewer of them."""
+JUST_LATE = 1.02
 MOST_REQUESTS = 200_000
 """Of one run, unless more were asked for."""
-_MEDIAN = 0.5
+_MEDIAN, _NORMAL = 0.5, 1.96
 LEVELS = (_MEDIAN, 0.9, 0.99)
 
 
@@ -109,6 +118,17 @@ def seen_of(latency_ms: NDArray[np.float64], levels: Sequence[float], **facts: A
     return RunSeen(n=latency_ms.size, tails_s=tails, **{"answered_frac": answered, **facts})
 
 
+def just_late(latency_ms: NDArray[np.float64], bound_ms: float) -> NDArray[np.float64]:
+    """Requests that were refused or given up count as a little later than a bound and all others: late at the least.
+
+    Args:
+        latency_ms: Infinite where no good answer came, shape ``(n,)``.
+        bound_ms: That they were refused by, > 0.
+    """
+    answered = np.isfinite(latency_ms)
+    return np.where(answered, latency_ms, max(bound_ms * JUST_LATE, float(latency_ms[answered].max(initial=0))))
+
+
 def as_measurement(
     runs: Sequence[RunSeen],
     rates: Mapping[float, LatencyRate],
@@ -117,6 +137,9 @@ def as_measurement(
     hardware: str,
     seconds: float,
     aside_s: Mapping[float, float] | None = None,
+    confidence: float = 0.95,
+    start_frac: float = 0.0,
+    set_aside: int = 0,
 ) -> Measurement:
     """Several runs at one rate as the Server scenario's Measurement.
 
@@ -130,15 +153,22 @@ def as_measurement(
         hardware: Fingerprint.
         seconds: Wall time of all.
         aside_s: What a request waits for beside the queue at each level, ≥ 0; 0 where a level is missing.
+        confidence: Of the intervals of latencies.
+        start_frac: Standard deviation of the logarithm of service times between starts of the same server, ≥ 0: all
+            these runs are of one start, and another one is another.
+        set_aside: Runs that were made again since others used the machine meanwhile.
     """
     aside = aside_s or {}
     rate = runs[0].rate_rps
-    slowdown = max((run.slowdown for run in runs if run.contended), default=1.0)
-    slow = rates[_MEDIAN].fit([(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs])
-    metrics = {
-        latency_metric(level): _widened(_latency(curve, level, runs, slow, aside.get(level, 0.0)), slowdown)
-        for level, curve in rates.items()
-    }
+    seen = [(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs]
+    slow = rates[_MEDIAN].fit(seen, confidence)
+    lost = 1 - sum(run.answered_frac for run in runs) / len(runs)
+    metrics = {}
+    for level, curve in rates.items():
+        found = long_run(curve, rate, [run.tail_s(level) for run in runs], slow, aside.get(level, 0.0))
+        found = _between_starts(found, start_frac * curve.growth(rate, slow.value))
+        found = _lower(found, runs, set_aside)
+        metrics[latency_metric(level)] = _bounded(found, endless=lost > 1 - level)
     for name, values in {
         "throughput_rps": [r.achieved_rps for r in runs],
         "answered_frac": [r.answered_frac for r in runs],
@@ -163,21 +193,26 @@ def as_measurement(
     )
 
 
-def _latency(curve: LatencyRate, level: float, runs: Sequence[RunSeen], slow: Slowness, aside_s: float) -> Estimate:
-    found = long_run(curve, runs[0].rate_rps, [run.tail_s(level) for run in runs], slow, aside_s)
-    lo, value, hi = (min(ms, NEVER_MS) for ms in (found.lo, found.value, found.hi))
-    return replace(found, lo=lo, value=value, hi=hi)
-
-
-def _widened(found: Estimate, slowdown: float) -> Estimate:
-    """On busy cores, which only ever add to a latency, the interval reaches down to quiet ones."""
-    if slowdown <= 1:
+def _between_starts(found: Estimate, spread: float) -> Estimate:
+    """Half widths on logarithms, in quadrature with what another start of the server would change."""
+    if not 0 < spread < math.inf or not 0 < found.lo <= found.hi < math.inf:
         return found
-    return Estimate(
-        value=found.value,
-        lo=found.lo / slowdown,
-        hi=found.hi,
-        n=found.n,
-        method=f"{found.method}, widened: cores busy",
-        confidence=found.confidence,
-    )
+    more = _NORMAL * spread
+    down, up = (math.hypot(math.log(ratio), more) for ratio in (found.value / found.lo, found.hi / found.value))
+    method = f"{found.method}; and {100 * spread:.2g} % as standard deviation between starts of the server"
+    return replace(found, lo=found.value * math.exp(-down), hi=found.value * math.exp(up), method=method)
+
+
+def _lower(found: Estimate, runs: Sequence[RunSeen], set_aside: int) -> Estimate:
+    """On busy cores, which only ever add to a latency, the interval reaches down to quiet ones; what was left out."""
+    slower = math.exp(sum(math.log(run.slowdown) for run in runs if run.contended) / len(runs))
+    said = ", widened: cores busy" if slower > 1 else ""
+    if set_aside:
+        said += f"; {set_aside} more made again since others used the machine"
+    return replace(found, lo=found.lo / slower, method=found.method + said) if said else found
+
+
+def _bounded(found: Estimate, *, endless: bool) -> Estimate:
+    """Without infinite ends; with no percentile where more requests than it leaves were not answered in time."""
+    lo, value, hi = (min(ms, NEVER_MS) for ms in (found.lo, found.value, found.hi))
+    return replace(found, lo=lo, value=NEVER_MS if endless else value, hi=NEVER_MS if endless else hi)

@@ -15,17 +15,16 @@ from farthing.load.schema import stamp
 from farthing.machine.hardware import usable_cpus
 from farthing.machine.watched import watched
 from farthing.measure.live_server import LiveServer, LoadedRun
-from farthing.measure.open_loop import RunSeen, levels_of, seen_of
+from farthing.measure.open_loop import RunSeen, just_late, levels_of, seen_of
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, ServedModel
 from farthing.store.documents import write_json
 
-__all__ = ["ServedPath", "served_model"]
+__all__ = ["ServedPath", "served_model", "step_of"]
 
 NAME = "model"
 CLOSED_S = 1.0
 MOST_CLIENTS = 512
-JUST_LATE = 1.02
 WARM_UP_S = 3.0
 """A server is asked for so long before anything counts: the first batch of each shape, the first use of each page."""
 CHECK_S = 0.4
@@ -36,6 +35,18 @@ FIRST_CHECKS = 3
 """So often when the server is warm, to know what is usual."""
 MOST_CHECK_S, CHECKED_BATCHES = 1.0, 20
 """They ask long enough for so many of the largest batches; a server that takes longer for them is not asked."""
+
+
+def step_of(key: str, rate_rps: float, n: int, seed: int) -> str:
+    """Name of a run in the journal.
+
+    Args:
+        key: Of the path.
+        rate_rps: Of the run.
+        n: Requests.
+        seed: Of the arrivals.
+    """
+    return f"served/{key}/{rate_rps:.3f}/{n}/{seed}"
 
 
 @dataclass
@@ -107,7 +118,7 @@ class ServedPath:
                 slowdown=max(seen.slowdown, slower),
             )
 
-        return self.bench.keep(f"served/{self.key}/{rate_rps:.3f}/{n}/{seed}", RunSeen, "measure", run)
+        return self.bench.keep(step_of(self.key, rate_rps, n, seed), RunSeen, "measure", run)
 
     def _slower(self, live: LiveServer) -> float:
         """How many times slower than in quiet moments the server is now, ≥ 1; 1 where it would take too long to see."""
@@ -131,10 +142,7 @@ class ServedPath:
         return live.closed_loop(clients, max(seconds, LEAST_BATCHES * self.batch_s), patient=patient)
 
     def _latency_ms(self, run: LoadedRun) -> NDArray[np.float64]:
-        if self.deadline_ms is None:
-            return run.latency_ms
-        late_ms = max(self.deadline_ms * JUST_LATE, float(run.latency_ms[np.isfinite(run.latency_ms)].max(initial=0)))
-        return np.where(np.isfinite(run.latency_ms), run.latency_ms, late_ms)
+        return run.latency_ms if self.deadline_ms is None else just_late(run.latency_ms, self.deadline_ms)
 
     def _cores(self) -> tuple[int, ...]:
         return usable_cpus()[: self.candidate.instances * self.candidate.threads]

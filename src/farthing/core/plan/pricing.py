@@ -161,9 +161,10 @@ class Pricing:
             return None
         mine, theirs = self._measured_ratio(chosen), found.ratios[other]
         share = rate / their_rate
-        both = [math.log(e.hi / e.lo) if 0 < e.lo <= e.hi < math.inf else math.inf for e in (mine, theirs)]
-        half = math.exp(min(sum(both) / 2, _WIDEST))
-        ratio = replace(mine, value=share, lo=share / half, hi=share * half, method="product of two t intervals")
+        down = _quadrature(mine.value, mine.lo, theirs.hi, theirs.value)
+        up = _quadrature(mine.hi, mine.value, theirs.value, theirs.lo)
+        lo, hi = share * math.exp(-down), share * math.exp(up)
+        ratio = replace(mine, value=share, lo=lo, hi=hi, method="quotient of two ratios, in quadrature on logarithms")
         return self._saving(their_rate, ratio)
 
     def _saving(self, base_rate_rps: float, ratio: Estimate) -> Estimate:
@@ -249,3 +250,10 @@ class Pricing:
             cost = Estimate(value=mid, lo=min(low, mid), hi=max(high, mid), n=0, method=rule, source=offer.key)
             estimates.append(OfferEstimate(offer=offer, cost_usd_per_month=cost, rule=rule))
         return tuple(sorted(estimates, key=lambda e: e.cost_usd_per_month.value))
+
+
+def _quadrature(*ends: float) -> float:
+    """Root of the sum of squares of distances on logarithms, each from a larger to a smaller end."""
+    pairs = zip(ends[::2], ends[1::2])
+    logs = [math.log(large / small) if 0 < small <= large < math.inf else math.inf for large, small in pairs]
+    return min(math.hypot(*logs), _WIDEST)

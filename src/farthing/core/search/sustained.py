@@ -31,7 +31,7 @@ __all__ = [
     "turn",
 ]
 
-HEADROOM = 1.1
+HEADROOM = 1.15
 """A replica is planned at the rate that kept the promise divided by this: close to its limit the tail doubles when the
 machine gets a few per cent slower, and machines are not alike. It is what ``verify`` allows service times to differ."""
 RUNS = 3

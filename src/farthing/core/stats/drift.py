@@ -7,8 +7,8 @@ run of the same command sees.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from math import exp, log, sqrt
 
 import numpy as np
 from scipy.special import stdtrit
@@ -37,24 +37,37 @@ class Drift:
             stage: Of the work.
             speed: > 0, the machine's own taken out as far as it is known.
         """
-        self.logs.setdefault(stage, []).append(log(speed))
+        self.logs.setdefault(stage, []).append(math.log(speed))
 
     def between_stages(self) -> float:
-        """Standard deviation of the logarithm of a speed between stages, ≥ 0; 0 of fewer than three stages."""
+        """Standard deviation of the logarithm of a speed between stages, ≥ 0; 0 of fewer than three stages.
+
+        What the stages' medians differ by as medians of few blocks is taken off (the variance of a median of *m* normal
+        values is π/2 · σ²/*m*): blocks that are compared in pairs have it in their own interval.
+        """
         if len(self.logs) < FEWEST_STAGES:
             return 0.0
-        return float(np.std(self._medians(), ddof=1))
+        noise = [math.pi / 2 * float(np.var(b, ddof=1)) / len(b) if len(b) > 1 else 0.0 for b in self.logs.values()]
+        return math.sqrt(max(0.0, float(np.var(self._medians(), ddof=1)) - float(np.mean(noise))))
 
-    def error(self) -> float:
+    def error(self, known_frac: float = 0.0) -> float:
         """Error of the logarithm of the mean speed over all stages, ≥ 0; 0 of fewer than three stages.
 
-        It is what to multiply by 1.96 for the half width of Student's 95 % interval: few stages say little of how much
-        stages differ.
+        It is what to add in quadrature to a known standard deviation, and then to multiply by 1.96, for Student's 95 %
+        interval of the sum: few stages say little of how much stages differ. Degrees of freedom by Welch and
+        Satterthwaite.
+
+        Args:
+            known_frac: Standard deviation that is added to it, known well, ≥ 0.
         """
-        stages = len(self.logs)
-        if stages < FEWEST_STAGES:
+        stages, between = len(self.logs), self.between_stages()
+        if stages < FEWEST_STAGES or between <= 0:
             return 0.0
-        return self.between_stages() / sqrt(stages) * float(stdtrit(stages - 1, 0.975)) / _NORMAL
+        own = between**2 / stages
+        total = own + known_frac**2
+        freedom = (total / own) ** 2 * (stages - 1)
+        wide = float(stdtrit(freedom, 0.975)) / _NORMAL
+        return math.sqrt(max(0.0, wide**2 * total - known_frac**2))
 
     def typical_over(self, stage: str) -> float:
         """Geometric mean of the stages' speeds over the speed in one of them, > 0.
@@ -64,7 +77,7 @@ class Drift:
         """
         if len(self.logs) < FEWEST_STAGES or stage not in self.logs:
             return 1.0
-        return exp(float(np.mean(self._medians())) - float(np.median(self.logs[stage])))
+        return math.exp(float(np.mean(self._medians())) - float(np.median(self.logs[stage])))
 
     def _medians(self) -> list[float]:
         """Of the logarithms in each stage."""

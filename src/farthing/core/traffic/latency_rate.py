@@ -207,6 +207,18 @@ class LatencyRate:
         load = rate_rps * math.exp(slowness) / self.saturation_rps
         return math.log(long_s) - slowness - float(self._run_at(np.array([load]))[0])
 
+    def growth(self, rate_rps: float, slowness: float) -> float:
+        """By how many per cent the long-run percentile at a rate grows when service takes one per cent longer, ≥ 0.
+
+        Infinite where no long run is worked out.
+
+        Args:
+            rate_rps: > 0.
+            slowness: As :meth:`slowness_at` gives it.
+        """
+        low, high = (self.latency_s(rate_rps, slowness + way * _SLOPE_STEP) for way in (-1, 1))
+        return math.log(high / low) / (2 * _SLOPE_STEP) if math.isfinite(high) else math.inf
+
     def slowness_at(self, rate_rps: float, latency_s: float) -> float:
         """Slowness at which the long-run percentile at a rate is a given one, within what is tried at all.
 
@@ -289,8 +301,9 @@ def long_run(
         rate: Latency by rate at that level, of runs of that length.
         rate_rps: Of all runs, > 0.
         tails_s: Their percentiles in seconds, > 0; infinite where too few were answered, then the upper end is too.
-        slow: As many runs' slowness by their medians.
-        aside_s: What a request waits for beside the queue at that level, ≥ 0: it does not grow with the run.
+        slow: As many runs' slowness by their medians, with the confidence of the interval.
+        aside_s: What a request waits for beside the queue at that level, ≥ 0: it does not grow with the run. It is
+            seen in few runs, so that the upper end is worked out without it.
 
     Returns:
         With infinite ends where, as slow as that, no long run is worked out.
@@ -302,16 +315,15 @@ def long_run(
         raise ValueError(f"{len(tails_s)} percentiles of {len(slow.by_run)} runs")
     seen = np.array(tails_s)
     lower, more, upper = (rate.longer(rate_rps, f) for f in (slow.lo, slow.value, slow.hi))
-    steps = [rate.longer(rate_rps, slow.value + way * _SLOPE_STEP) for way in (-1, 1)]
     if not np.isfinite(seen).all() or math.isinf(more):
         lo, value, hi = float(seen.min()) * math.exp(lower), math.inf, math.inf
     else:
-        slope = (steps[1] - steps[0]) / (2 * _SLOPE_STEP) if math.isfinite(steps[1]) else 0.0
-        by_run = more + slope * (np.array(slow.by_run) - slow.value)
+        by_run = more + _slope(rate, rate_rps, slow.value) * (np.array(slow.by_run) - slow.value)
         aside = np.minimum(seen, aside_s)
-        found = mean_t(np.log(aside + (seen - aside) * np.exp(by_run)))
+        found = mean_t(np.log(aside + (seen - aside) * np.exp(by_run)), confidence=slow.confidence)
+        careful = mean_t(np.log(seen) + by_run, confidence=slow.confidence)
         lo, value = math.exp(found.lo), math.exp(found.value)
-        hi = math.inf if math.isinf(upper) else math.exp(found.hi)
+        hi = math.inf if math.isinf(upper) else math.exp(careful.hi)
     return Estimate(
         value=1000 * value,
         lo=1000 * lo,
@@ -321,6 +333,12 @@ def long_run(
         "latency–rate curve, t",
         confidence=slow.confidence,
     )
+
+
+def _slope(rate: LatencyRate, rate_rps: float, slowness: float) -> float:
+    """How fast what a long run has more grows with the slowness; from below where it is endless above."""
+    low, middle, high = (rate.longer(rate_rps, slowness + way * _SLOPE_STEP) for way in (-1, 0, 1))
+    return (high - low) / (2 * _SLOPE_STEP) if math.isfinite(high) else (middle - low) / _SLOPE_STEP
 
 
 def latency_rates(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+import numpy as np
+
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.rate_planning import CLIENTS, enough_clients, rate_verdict, served_curve, spread
 from farthing.core.search import sustained
@@ -22,9 +24,9 @@ from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.watched import watched
-from farthing.measure.as_planned import repeatable
+from farthing.measure.as_planned import FIRST_LOOKS, LATER_LOOKS, START_FRAC, repeatable
 from farthing.measure.live_server import LoadedRun
-from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, requests_at, seen_of
+from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, requests_at, seen_of
 from farthing.measure.served_path import CLOSED_S
 from farthing.measure.under_load import seed_of
 from farthing.measure.workbench import Settings
@@ -88,8 +90,10 @@ class RouteLoad:
     hardware: str
     tell: Progress
 
-    def run(self, server: RouteServer, rate_rps: float, n: int, stage: str, k: int) -> tuple[RunSeen, LoadedRun]:
-        """One run under Poisson arrivals with a seed of its own."""
+    def run(
+        self, server: RouteServer, rate_rps: float, n: int, stage: str, k: int, *, deadlines: bool = False
+    ) -> tuple[RunSeen, LoadedRun]:
+        """One run under Poisson arrivals with a seed of its own; with deadlines what was refused is just late."""
         seed = seed_of(self.settings.seed, f"route {stage}", k)
         seen = watched(self.canary, self.cores, lambda: server.open_loop(rate_rps, n, seed))
         found = seen.found
@@ -97,7 +101,14 @@ class RouteLoad:
         watch = {"contended": seen.contended, "slowdown": seen.slowdown}
         levels = levels_of(self.bound.percentile)
         run = seen_of(
-            found.latency_ms, levels, rate_rps=rate_rps, seed=seed, achieved_rps=found.achieved_rps, **facts, **watch
+            just_late(found.latency_ms, self.bound.ms) if deadlines else found.latency_ms,
+            levels,
+            rate_rps=rate_rps,
+            seed=seed,
+            achieved_rps=found.achieved_rps,
+            answered_frac=float(np.isfinite(found.latency_ms).mean()),
+            **facts,
+            **watch,
         )
         return run, found
 
@@ -172,7 +183,7 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
     first = rate = kept.value / sustained.HEADROOM
     aside_s = {level: shape.aside_s(curve, load.bound.ms / 1000) for level, curve in rates.items()}
     for k in range(sustained.TRIES):
-        proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates, aside_s)
+        proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates, aside_s, again=k > 0)
         hi_ms = proof.latency(load.bound).hi
         if proof.fallen or hi_ms <= load.bound.ms or k == sustained.TRIES - 1:
             break
@@ -310,6 +321,8 @@ def prove_rate(
     stage: str,
     rates: Mapping[float, LatencyRate] | None = None,
     aside_s: Mapping[float, float] | None = None,
+    *,
+    again: bool = False,
 ) -> Proof:
     """The Server scenario at one rate on a server of its own, started as users start it.
 
@@ -321,21 +334,28 @@ def prove_rate(
         stage: Of the work, for the seeds.
         rates: Latency by rate of the route at each level, for runs of ``n`` requests; None to take it from this server.
         aside_s: What a request waits for beside the queue at each level, ≥ 0; 0 where a level is missing.
+        again: A proof at a higher rate has failed before.
     """
     began, runs = datetime.now(UTC), load.settings.proof_runs
     seen: list[RunSeen] = []
     with load.start(False) as server:
         full_rps = server.closed_loop(clients, CLOSED_S)
         rates = rates or _rates(load, _curve_again(load, server, clients, n), n)
-        for k in range(runs):
-            load.tell("proving", k, runs, f"{rate_rps:.0f} requests/s through farthing serve")
-            seen.append(load.run(server, rate_rps, n, stage, k)[0])
+        for times, confidence in LATER_LOOKS if again else FIRST_LOOKS:
+            while len(seen) < times * runs:
+                load.tell("proving", len(seen), times * runs, f"{rate_rps:.0f} requests/s through farthing serve")
+                seen.append(load.run(server, rate_rps, n, stage, len(seen), deadlines=True)[0])
+            found = as_measurement(
+                seen, rates, load.candidate, hardware=load.hardware, aside_s=aside_s, confidence=confidence,
+                start_frac=START_FRAC, seconds=(datetime.now(UTC) - began).total_seconds(),
+            )  # fmt: skip
+            tail = found.latency(load.bound.percentile)
+            if not tail.value <= load.bound.ms < tail.hi:
+                break
         fallen = _fallen(server)
-    seconds = (datetime.now(UTC) - began).total_seconds()
-    found = as_measurement(seen, rates, load.candidate, hardware=load.hardware, seconds=seconds, aside_s=aside_s)
-    tail = found.latency(load.bound.percentile).value
-    load.tell("proving", runs, runs, f"{load.bound.name} {'unbounded' if tail >= NEVER_MS else f'{tail:.1f} ms'}")
-    return Proof(measurement=found, runs=runs, requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)
+    words = "unbounded" if tail.value >= NEVER_MS else f"{tail.value:.1f} ms"
+    load.tell("proving", len(seen), len(seen), f"{load.bound.name} {words}")
+    return Proof(measurement=found, runs=len(seen), requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)
 
 
 def _curve_again(load: RouteLoad, server: RouteServer, clients: int, n: int) -> ServiceCurve:

@@ -53,6 +53,10 @@ __all__ = [
 ]
 
 
+USUAL_CONFIDENCE = 0.95
+"""Of intervals of which nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRow:
     """One line of the table “now and planned”.
@@ -282,6 +286,8 @@ def _latency_row(plan: Plan) -> tuple[SummaryRow, ...]:
     if bound is not None:
         name = "" if shown_bound(plan) is not None else f"{bound.name} ≤ "
         note = f"promised {name}{milliseconds(bound.ms)}"
+    if then is not None and then.ms.confidence != USUAL_CONFIDENCE:
+        note += f"{', ' if note else ''}{percent(then.ms.confidence)} interval"
     return (
         SummaryRow(
             name=percentile_name(level),

@@ -49,10 +49,13 @@ def rate_facts(rate: PlannedRate) -> list[tuple[str, str]]:
     """What the rate rests on, a quiet word and a value each."""
     facts = []
     if rate.kept_rps is not None:
-        facts.append(("keeps", f"{rps(rate.kept_rps)}, {percent(rate.kept_rps.confidence)} confidence"))
+        facts.append(("worked out", f"{rps(rate.kept_rps)} kept, {percent(rate.kept_rps.confidence)} confidence"))
     if rate.rate_rps is not None and rate.proofs:
+        cut = rate.kept_rps.value / rate.headroom / rate.rate_rps.value if rate.kept_rps is not None else 1.0
         lower = (
-            f", lowered {rate.proofs - 1} × by {rate.headroom:g} more since proofs failed" if rate.proofs > 1 else ""
+            f", lowered by {cut:.2f} more since {rate.proofs - 1} of {rate.proofs} proofs failed"
+            if rate.proofs > 1
+            else ""
         )
         facts.append(("planned", f"{rps(rate.rate_rps)}: 1/{rate.headroom:g} of that{lower}"))
     if rate.latency_ms is not None:
