@@ -1,4 +1,4 @@
-"""Fixtures of the measuring room."""
+"""Replicas of a stand-in engine, for tests of measure and of workers/replicas."""
 
 from __future__ import annotations
 

@@ -350,7 +350,7 @@ def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
     assert math.log(drifted.hi / 100) == pytest.approx(math.hypot(own, more, 1.96 * 0.3))
     assert "31 % as standard deviation" in drifted.method  # with REPEAT_FRAC beside it
     nearly = Estimate(value=100.0, lo=0.0, hi=102.0, n=6, method="t")
-    assert as_planned.repeatable(nearly).lo == 0.0  # that may be none at all
+    assert as_planned.repeatable(nearly).lo < 50.0  # where it may be none at all the proof has the word
 
 
 def test_a_baseline_that_drifted_between_stages_is_said_and_widens_the_saving(

@@ -25,7 +25,7 @@ from farthing.machine.clock import MonotonicClock
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Hardware, Plan, Provenance, Splits, Workload
-from farthing.runs import opening as _run
+from farthing.runs import opening
 from farthing.runs.market import trace_of
 from farthing.store import journal
 from farthing.store.documents import write_json, write_yaml
@@ -158,9 +158,9 @@ def record() -> None:
         write_classifier(folder)
         flags = {"model": str(folder / "model.onnx"), "labels": str(folder / "holdout.npz"), "bill": 10_000}
         workload = ft.workload_from_flags({**flags, "offer": "aws/m7i.large", "p99": "50ms", "max_drop": "2pt"})
-        day = _run.date(2026, 11, 24)
-        market = _run.market_of(workload, day, 180, hardware.this_machine())
-        _run.versions = named_versions  # type: ignore[attr-defined]
+        day = opening.date(2026, 11, 24)
+        market = opening.market_of(workload, day, 180, hardware.this_machine())
+        opening.versions = named_versions  # type: ignore[attr-defined]
         journal.to_plain = lambda noun: cut(to_plain(noun))  # type: ignore[attr-defined]
         plan = ft.optimize(workload, output_dir=out, settings=SETTINGS, as_of=day, command="farthing optimize …")
         if plan.chosen is None:

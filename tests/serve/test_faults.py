@@ -149,7 +149,7 @@ def test_twice_the_capacity_sheds_at_once_and_dispatches_the_rest_in_time() -> N
 
     run(main())
     # How long a batch takes is the busy machine's affair here; the queue's own clock is put to the test in
-    # test_batching.py.
+    # tests/workers/test_batching.py.
     assert max(a.queue_s for a in answers) <= deadline_s + 1e-3
     assert np.mean([a.batch_rows for a in answers]) > 2
     assert {p.status for p in problems} <= {503, 504}

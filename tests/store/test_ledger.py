@@ -31,7 +31,7 @@ from farthing.store.ledger_rows import (
 )
 
 ABOUT = {"replica": "r1", "deployment": "shop"}
-HELPERS = Path(__file__).parents[1] / "serve"
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 def records(n: int, first: int = 0) -> np.ndarray:
@@ -149,12 +149,7 @@ def test_a_claim_is_one_at_a_time(tmp_path):
 
 
 def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        str(Path(__file__).parents[1] / "helpers" / "ledger_process.py"),
-        str(folder),
-        *arguments,
-    ]
+    command = [sys.executable, str(HELPERS / "ledger_process.py"), str(folder), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(HELPERS)})
 
 

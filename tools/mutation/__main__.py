@@ -192,7 +192,7 @@ def equivalents() -> dict[tuple[str, str, str], str]:
 def main() -> int:
     """Parse, try, report."""
     parser = argparse.ArgumentParser(prog="make mutation", description=__doc__)
-    parser.add_argument("rooms", nargs="*", default=[], help="as core/stats or measure/under_load; default: all five")
+    parser.add_argument("rooms", nargs="*", default=[], help="as core/stats or measure/under_load; default: all six")
     parser.add_argument("--size", type=int, default=60, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", default=[], help="a source file; several may be named")
@@ -203,7 +203,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy's tests are ended, too
     sys.dont_write_bytecode = True
     tree, results, known, kept = copied(), Results(BUILD / "results.jsonl"), equivalents(), True
-    names = asked.rooms or ("core/search", "core/money", "core/stats", "core/traffic", "measure/under_load")
+    names = asked.rooms or (
+        "core/search",
+        "core/plan",
+        "core/money",
+        "core/stats",
+        "core/traffic",
+        "measure/under_load",
+    )
     for here in map(room, names):
         here = replace(here, tests=tuple(test for test in here.tests if Path(test).name not in asked.without))
         if not here.tests:

@@ -1,1 +1,1 @@
-"""Child processes, load generators, per-operator profiles."""
+"""The campaign of ``optimize``, load generators, runs through a server; graphs and routes in folders of their own."""

@@ -23,7 +23,6 @@ from farthing.load.serve.planned import deadline_s
 from farthing.measure import live_server
 from farthing.measure.open_loop import (
     LONGEST_RUN_S,
-    MOST_REQUESTS,
     RUN_S,
     RunSeen,
     as_measurement,
@@ -63,6 +62,8 @@ promise then. The second is made where the first one cannot tell. Each errs to o
 LATER_LOOKS = ((1, 0.999), (2, 0.975))
 """The same after a proof that failed: 0.05 and 1.25 %, so that with two of them the plan's promise errs in 5 %."""
 _SURE = 0.025
+_HALF = math.log(2)
+"""Below the rate kept, where its runs leave room for none at all: the proof at the planned rate has the word then."""
 _STEP = 0.02
 
 
@@ -181,6 +182,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
         seen = path.run(rate, n, seed)
         beside_rps = _baseline_block(state, path.key, k)
         if patience.again(seen, path.key):
+            bench.contention.forget(f"round/{_beside(path.key, k)}")
             continue
         busy = busy or seen.contended
         runs.append((rate, seen.tail_s(state.percentile) - aside_s))
@@ -191,7 +193,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     fit = curve.fit(runs[SEEKING:])
     kept = curve.kept(bound_s - aside_s, fit)
     bench.tell("serving", total, total, f"{c.label} keeps {kept.value:.0f} requests/s")
-    by_run, fall = _by_run(curve, bound_s - aside_s, fit)
+    by_run, fall = kept_by_run(curve, bound_s - aside_s, fit)
     ratio = _no_narrower(ratio_of_blocks(by_run, base_rps[SEEKING:], confidence=0.95), kept)
     return _kept(state, kept, ratio, base_rps[SEEKING:], busy=busy, fall=fall)
 
@@ -233,13 +235,22 @@ def _kept(
         fall: By how many per cent the rate kept falls when service takes one per cent longer, ≥ 0: what another start
             of the server changes beyond the one per cent is no part of ``REPEAT_FRAC``.
     """
-    starts = START_FRAC * max(0.0, fall - 1)
+    starts = between_starts(fall)
     return _Kept(
         rate=repeatable(rate, starts),
         over_baseline=repeatable(ratio, math.hypot(starts, _drift(state))),
         beside_rps=float(np.exp(np.log(base_rps).mean())),
         busy=busy,
     )
+
+
+def between_starts(fall: float) -> float:
+    """What another start of the server changes of the rate kept, beyond what it changes of the service time.
+
+    Args:
+        fall: By how many per cent the rate kept falls when service takes one per cent longer.
+    """
+    return START_FRAC * max(0.0, fall - 1)
 
 
 def _no_narrower(ratio: Estimate, kept: Estimate) -> Estimate:
@@ -261,9 +272,12 @@ def aside_of(path: ServedPath, curves: Mapping[float, LatencyRate], full_rps: fl
         Seconds by level, ≥ 0, at most half of the promised latency.
     """
     bench, rate = path.bench, sustained.EASY_FRAC * full_rps
-    n = max(fewest_requests(bench.level), round(rate * RUN_S / 2))
-    seen = [path.run(rate, min(n, MOST_REQUESTS), seed_of(bench.settings.seed, "easy", k)) for k in range(EASY_RUNS)]
+    n = min(requests_at(rate, bench.level), max(fewest_requests(bench.level), round(rate * RUN_S / 2)))
+    seen = [path.run(rate, n, seed_of(bench.settings.seed, "easy", k)) for k in range(EASY_RUNS)]
     quiet = [run for run in seen if not run.contended] or seen
+    for run in seen:
+        if run not in quiet:
+            bench.contention.forget(step_of(path.key, run.rate_rps, run.n, run.seed))
     bound = bench.workload.objective.latency
     most_s = math.inf if bound is None else bound.ms / 2000
     found = {level: float(np.median([run.tail_s(level) for run in quiet])) for level in curves}
@@ -297,17 +311,21 @@ def _modelled_rps(state: RunState, c: Candidate) -> float:
 
 
 def _baseline_block(state: RunState, key: str, k: int) -> float:
-    return state.bench.throughput(f"beside/{key}/{k}", [state.baseline])[state.baseline]
+    return state.bench.throughput(_beside(key, k), [state.baseline])[state.baseline]
 
 
-def _by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> tuple[list[float], float]:
+def _beside(key: str, k: int) -> str:
+    """Name of a block of the baseline beside a server's run."""
+    return f"beside/{key}/{k}"
+
+
+def kept_by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> tuple[list[float], float]:
     """Rate kept as each run alone says, to first order; and by how many per cent it falls for each of service time."""
-    around = [curve.kept_rps(bound_s, fit.value + way * _STEP) for way in (-1, 1)]
-    middle = curve.kept_rps(bound_s, fit.value)
-    if not min(*around, middle) > 0:
+    quicker, middle, slower = (curve.kept_rps(bound_s, fit.value + way * _STEP) for way in (-1, 0, 1))
+    if not min(quicker, middle) > 0:
         return [max(middle, 1e-9)] * len(fit.by_run), 1.0
-    slope = math.log(around[1] / around[0]) / (2 * _STEP)
-    return [middle * math.exp(slope * (f - fit.value)) for f in fit.by_run], -slope
+    fall = math.log(quicker / slower) / (2 * _STEP) if slower > 0 else math.log(quicker / middle) / _STEP
+    return [middle * math.exp(-fall * (f - fit.value)) for f in fit.by_run], fall
 
 
 def _pool_baseline(state: RunState, beside_rps: float) -> None:
@@ -350,7 +368,7 @@ def repeatable(found: Estimate, drift_frac: float = 0.0) -> Estimate:
         return found
     repeats = math.hypot(REPEAT_FRAC, drift_frac)
     more = 1.96 * repeats
-    down = math.hypot(math.log(found.value / found.lo), more) if found.lo > 0 else math.inf
+    down = math.hypot(math.log(found.value / found.lo) if found.lo > 0 else _HALF, more)
     up = math.hypot(math.log(found.hi / found.value), more)
     return replace(
         found,
@@ -391,8 +409,6 @@ def _prove_at_peak(
             f"{chosen.label} missed the promise at the plan's peak rate, tried at up to {sustained.TRIES} rates, the "
             f"last a planned rate of {state.sla[chosen]:.0f} requests/s"
         )
-    elif bound is not None:
-        _floor_at_proven(state, chosen)
     _allow_for_cuts(state, chosen, first / (state.sla[chosen] or first))
     bench.retire([])
 
@@ -405,16 +421,6 @@ def _hi_s(found: Measurement, percentile: float) -> float:
     refused_frac = 1 - found.metrics["answered_frac"].value
     hi_ms = found.latency(percentile).hi
     return math.inf if hi_ms >= NEVER_MS or refused_frac > 1 - percentile else hi_ms / 1000
-
-
-def _floor_at_proven(state: RunState, c: Candidate) -> None:
-    """Where the runs that looked for the rate leave room for none at all, the rate that was proven is kept."""
-    kept, ratio, proven = state.kept.get(c), state.rate_ratio, state.sla[c]
-    if kept is None or ratio is None or proven is None:
-        return
-    state.kept[c] = replace(kept, lo=max(kept.lo, min(proven, kept.value))) if kept.lo <= 0 else kept
-    if ratio.lo <= 0:
-        state.rate_ratio = replace(ratio, lo=ratio.value * min(1.0, proven / kept.value))
 
 
 def _allow_for_cuts(state: RunState, c: Candidate, factor: float) -> None:
@@ -481,12 +487,12 @@ def through(
     level, bound = bench.level, bench.workload.objective.latency
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = []
-    set_aside = 0
+    patience = _Patience(bench)
     for times, confidence in LATER_LOOKS if again else FIRST_LOOKS:
-        set_aside += _make_runs(path, rate_rps, stage, seen, times * fewest_runs(bench, rate_rps))
+        _make_runs(path, rate_rps, stage, seen, times * fewest_runs(bench, rate_rps), patience)
         found = as_measurement(
             seen, curves, c, hardware=bench.fingerprint, seconds=bench.clock.monotonic_s() - start_s, aside_s=aside_s,
-            confidence=0.95 if bound is None else confidence, start_frac=START_FRAC, set_aside=set_aside,
+            confidence=0.95 if bound is None else confidence, start_frac=START_FRAC, set_aside=patience.set_aside,
         )  # fmt: skip
         tail = found.latency(level)
         if bound is None or not tail.value <= bound.ms < tail.hi:
@@ -510,18 +516,19 @@ def fewest_runs(bench: Workbench, rate_rps: float) -> int:
     return min(2 * usual, max(usual, math.ceil(math.log(_SURE) / math.log(bench.level) / counted)))
 
 
-def _make_runs(path: ServedPath, rate_rps: float, stage: str, seen: list[RunSeen], total: int) -> int:
-    """Runs until there are so many; returns how many were made again since others used the machine."""
-    bench, n, patience = path.bench, proof_requests(path.bench, rate_rps), _Patience(path.bench)
+def _make_runs(
+    path: ServedPath, rate_rps: float, stage: str, seen: list[RunSeen], total: int, patience: _Patience
+) -> None:
+    """Runs until there are so many; those during which others used the machine are made again, a few times."""
+    bench, n = path.bench, proof_requests(path.bench, rate_rps)
     what = f"{path.candidate.label} at {rate_rps:.0f} requests/s through farthing serve"
-    for k in itertools.count(len(seen) * (1 + AGAIN)):
+    for k in itertools.count(len(seen) + patience.set_aside):
         if len(seen) == total:
-            return patience.set_aside
+            return
         bench.tell("proving", len(seen), total, what)
         run = path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k))
         if not patience.again(run, path.key):
             seen.append(run)
-    raise AssertionError("counting does not end")
 
 
 def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:

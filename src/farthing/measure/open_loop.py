@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.latency_rate import (
     LatencyRate,
+    Slowness,
     least_requests_of_run,
     long_run,
     requests_of_run,
@@ -161,14 +162,14 @@ def as_measurement(
     aside = aside_s or {}
     rate = runs[0].rate_rps
     seen = [(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs]
-    slow = rates[_MEDIAN].fit(seen, confidence)
-    lost = 1 - sum(run.answered_frac for run in runs) / len(runs)
+    slow = _no_quicker(rates[_MEDIAN].fit(seen, confidence))
+    lost = mean_t([1 - run.answered_frac for run in runs], confidence=confidence)
     metrics = {}
     for level, curve in rates.items():
         found = long_run(curve, rate, [run.tail_s(level) for run in runs], slow, aside.get(level, 0.0))
-        found = _between_starts(found, start_frac * curve.growth(rate, slow.value))
+        found = _between_starts(found, curve, rate, slow.value, start_frac)
         found = _lower(found, runs, set_aside)
-        metrics[latency_metric(level)] = _bounded(found, endless=lost > 1 - level)
+        metrics[latency_metric(level)] = _bounded(found, lost, 1 - level)
     for name, values in {
         "throughput_rps": [r.achieved_rps for r in runs],
         "answered_frac": [r.answered_frac for r in runs],
@@ -193,13 +194,21 @@ def as_measurement(
     )
 
 
-def _between_starts(found: Estimate, spread: float) -> Estimate:
-    """Half widths on logarithms, in quadrature with what another start of the server would change."""
-    if not 0 < spread < math.inf or not 0 < found.lo <= found.hi < math.inf:
+def _no_quicker(seen: Slowness) -> Slowness:
+    """A replica is not taken to be quicker than its curve: what waits beside the queue is seen in few runs, and of a
+    mixture of quick and slow requests the median is that of the quick ones.
+    """
+    return replace(seen, lo=max(seen.lo, 0.0), value=max(seen.value, 0.0), hi=max(seen.hi, 0.0))
+
+
+def _between_starts(found: Estimate, curve: LatencyRate, rate_rps: float, slow: float, start_frac: float) -> Estimate:
+    """Half widths on logarithms, in quadrature with what another start of the server would change at that rate."""
+    if start_frac <= 0 or not 0 < found.lo <= found.hi < math.inf:
         return found
-    more = _NORMAL * spread
-    down, up = (math.hypot(math.log(ratio), more) for ratio in (found.value / found.lo, found.hi / found.value))
-    method = f"{found.method}; and {100 * spread:.2g} % as standard deviation between starts of the server"
+    quicker, middle, slower = (curve.latency_s(rate_rps, slow + way * _NORMAL * start_frac) for way in (-1, 0, 1))
+    down = math.hypot(math.log(found.value / found.lo), math.log(middle / quicker))
+    up = math.inf if math.isinf(slower) else math.hypot(math.log(found.hi / found.value), math.log(slower / middle))
+    method = f"{found.method}; and {100 * start_frac:.2g} % of service time as standard deviation between starts"
     return replace(found, lo=found.value * math.exp(-down), hi=found.value * math.exp(up), method=method)
 
 
@@ -212,7 +221,9 @@ def _lower(found: Estimate, runs: Sequence[RunSeen], set_aside: int) -> Estimate
     return replace(found, lo=found.lo / slower, method=found.method + said) if said else found
 
 
-def _bounded(found: Estimate, *, endless: bool) -> Estimate:
+def _bounded(found: Estimate, lost: Estimate, left: float) -> Estimate:
     """Without infinite ends; with no percentile where more requests than it leaves were not answered in time."""
     lo, value, hi = (min(ms, NEVER_MS) for ms in (found.lo, found.value, found.hi))
-    return replace(found, lo=lo, value=NEVER_MS if endless else value, hi=NEVER_MS if endless else hi)
+    if lost.value > left:
+        lo, value, hi = NEVER_MS if lost.lo > left else lo, NEVER_MS, NEVER_MS
+    return replace(found, lo=lo, value=value, hi=hi)

@@ -338,6 +338,7 @@ class Plan:
         idle_options: Where one replica idles, cheaper ways to buy it, the cheapest first.
         fixed_fleet: How many replicas of a fleet that does not scale can go; None for one that does.
         contention: Of the blocks and runs on which the verdict rests, None in plans that did not count them.
+        headroom: The rate kept over the one that is planned for, ≥ 1; in plans that did not say it was 1.1.
     """
 
     workload: str
@@ -379,6 +380,7 @@ class Plan:
     idle_options: tuple[IdleOption, ...] = ()
     fixed_fleet: FixedFleet | None = None
     contention: Contention | None = None
+    headroom: float = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ import unicodedata
 
 from farthing.nouns import Offer, Outcome, Term
 
-__all__ = ["MARKS", "WORDS", "offer_price", "printable", "term_name"]
+__all__ = ["MARKS", "USUAL_CONFIDENCE", "WORDS", "offer_price", "printable", "term_name"]
 
+USUAL_CONFIDENCE = 0.95
+"""Of intervals of which nothing else is said."""
 MARKS: dict[Outcome, str] = {"met": "✔", "not_met": "✘", "unproven": "?"}
 """The sign before a verdict; the words after it say the same."""
 

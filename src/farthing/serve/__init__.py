@@ -1,1 +1,1 @@
-"""The data plane: protocols, dynamic batching, workers, metrics and the live page of one machine."""
+"""The data plane: listeners, protocols, routing, telemetry and the live page of one machine."""

@@ -1,1 +1,1 @@
-"""The run journal, artefacts and tables: the only room that speaks Parquet and DuckDB."""
+"""The run journal, artefacts and tables: the only room that writes Parquet and speaks DuckDB."""

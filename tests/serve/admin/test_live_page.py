@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-import shutil
-import subprocess
 import threading
 from importlib.resources import files
 
 import pytest
+from browser import CHROMIUM, in_browser, words
 from live_page_server import Models
 from made_up_traffic import RealClock, live_model, request
 from made_up_traffic import answer as answered_with
@@ -20,7 +19,6 @@ from farthing.serve.admin.control import Control
 from farthing.serve.telemetry.metrics import Metrics
 from farthing.wire.requests import Problem
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>document.title='owned'</script>"
 PAGE = (files("farthing.serve.admin") / "templates" / "live.html").read_text(encoding="utf-8")
 
@@ -77,33 +75,6 @@ class Running:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-
-def in_browser(port: int, tmp_path, *flags: str) -> tuple[str, str]:
-    """The drawn page, and what the browser said about it."""
-    command = [
-        str(CHROMIUM),
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=3500",
-        "--dump-dom",
-        *flags,
-        f"http://127.0.0.1:{port}/",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-
-
-def words(dom: str) -> str:
-    body = re.sub(r"<(script|style|template)\b.*?</\1>", "", dom, flags=re.S)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

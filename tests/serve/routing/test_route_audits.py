@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import random
 import re
@@ -16,9 +15,10 @@ import numpy as np
 import pytest
 import real_server as running
 import uvloop
+from browser import CHROMIUM, in_browser, words
 from route_without_workers import Bench
 from small_route import OFFSETS, cascade, margin_of, route_of, rung, tier, write_simple, write_tier
-from test_live_page import CHROMIUM, in_browser, words
+from watched_route import ALL, DECILES, SURE, ask, fetch, until
 
 from farthing.core.money.routed_saving import of_ledger
 from farthing.core.route.routes import Monitoring
@@ -29,10 +29,7 @@ from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route
 from farthing.wire.requests import Answer, Problem, Request
 
-SURE = [4.0, 0.0, 0.0, 0.0]
 UNSURE = [0.1, 0.0, 0.0, 0.0]
-DECILES = tuple(k / 10 for k in range(1, 10))
-ALL = Monitoring(audit_frac=1.0, alarm_loss_frac=0.01, calibrated_loss_frac=0.0)
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
@@ -358,31 +355,10 @@ def watched(tmp_path):
     served.stop()
 
 
-def ask(served, row, times):
-    return [served.infer("auto", [row]) for _ in range(times)]
-
-
 def metrics_of(served):
     _, body = fetch(served, "/metrics")
     samples = re.findall(r"^(\w+)\{(.*)\} (\S+)$", body.decode(), re.M)
     return {(name, *sorted(re.findall(r'(\w+)="([^"]*)"', labels))): float(value) for name, labels, value in samples}
-
-
-def fetch(served, path, method="GET", body=None, headers=None):
-    other = running.Served(process=served.process, port=int(served.metrics.rpartition(":")[2]))
-    return other.request(method, path, body, headers)
-
-
-def until(served, condition):
-    async def wait():
-        for _ in range(200):
-            said = fetch(served, "/live.json")[1]
-            if condition(said["routes"][0]):
-                return said["routes"][0]
-            await asyncio.sleep(0.05)
-        raise AssertionError(json.dumps(said["routes"][0], indent=1))
-
-    return asyncio.run(wait())
 
 
 def test_a_server_watches_falls_back_and_is_resumed(watched, tmp_path):

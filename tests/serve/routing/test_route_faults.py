@@ -214,8 +214,8 @@ def test_priority_id_and_trace_go_along() -> None:
         bench = Bench("small", "large")
         await bench.ask(UNSURE, priority=2, id="mine", trace="00-1-2-01")
         for name in ("small", "large"):
-            (leg,) = bench.desk(name).seen
-            assert (leg.priority, leg.id, leg.trace) == (2, "mine", "00-1-2-01")
+            (call,) = bench.desk(name).seen
+            assert (call.priority, call.id, call.trace) == (2, "mine", "00-1-2-01")
 
     run(main())
 
@@ -228,8 +228,8 @@ def test_a_tier_that_is_swapped_while_its_answer_is_awaited_is_asked_again() -> 
         asked = bench.ask(SURE)
         bench.models["small"] = desk_model("small", 0.0)
         old.state = "unloading"
-        (leg,) = old.queue.held  # type: ignore[attr-defined]
-        leg.reply(leg, Problem(503, "the model is being unloaded"))
+        (call,) = old.queue.held  # type: ignore[attr-defined]
+        call.reply(call, Problem(503, "the model is being unloaded"))
         assert first(await asked) == 5.0
         assert bench.router.tiers["small"].counts.moved == 1
 

@@ -23,7 +23,7 @@ from farthing.nouns import Candidate
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Unreachable
 from farthing.serve.routing.tier_protocols import protocol_of
-from farthing.serve.routing.upstreams import UpstreamQueue, forward_model
+from farthing.serve.routing.upstreams import UpstreamQueue, upstream_model
 from farthing.store.routes import write_route
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
@@ -110,7 +110,7 @@ def spec_of(url: str, kind: Any = "openai", **more: Any) -> ForwardedModel:
 
 
 async def opened(spec: ForwardedModel) -> tuple[LiveModel, UpstreamQueue]:
-    model = forward_model(spec, protocol_of, Clock())
+    model = upstream_model(spec, protocol_of, Clock())
     queue = model.queue
     assert isinstance(queue, UpstreamQueue)
     await queue.open(model)

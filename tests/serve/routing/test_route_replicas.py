@@ -81,8 +81,8 @@ def test_when_spot_vanishes_on_demand_takes_all_and_nothing_is_lost() -> None:
         lost = bench.desk("large.1").held
         assert len(lost) > 40
         bench.gone.add("large.1")
-        for leg in lost:
-            leg.reply(leg, Gone("the connection was closed"))
+        for call in lost:
+            call.reply(call, Gone("the connection was closed"))
         answers = [await one for one in asked]
         assert all(isinstance(a, Answer) and a.outputs[0][0, 0] == pytest.approx(1000.1) for a in answers)
         assert bench.router.tiers["large"].counts.moved == len(lost)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import real_server as running
 from small_route import OFFSETS, cascade, margin_of, route_of, rung, tier, write_simple, write_tier
-from test_route_audits import ALL, DECILES, SURE, ask, fetch, until
+from watched_route import ALL, DECILES, SURE, ask, fetch, until
 
 from farthing.core.route.routes import Monitoring
 from farthing.core.route.watching.evidence import plain_of_state, state_of_plain

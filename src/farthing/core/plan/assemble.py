@@ -13,6 +13,7 @@ from farthing.core.plan.fixed_fleet import fixed_fleet
 from farthing.core.plan.idle_options import idle_options, idling
 from farthing.core.plan.pricing import Market, Pricing
 from farthing.core.plan.unknown_traffic import NOT_TOLD_APART, Ranged, over_utilisations
+from farthing.core.search.sustained import HEADROOM
 from farthing.nouns import Baseline, Estimate, Evaluation, Plan, Provenance, SavingPart, Trace, Workload
 
 __all__ = ["Market", "assemble", "assemble_baseline"]
@@ -92,6 +93,7 @@ def assemble(
         without_promise=around.without_promise,
         idle_options=around.idle_options,
         fixed_fleet=fixed_fleet(p),
+        headroom=HEADROOM,
         contention=found.contention,
     )
 

@@ -14,6 +14,7 @@ from farthing.core.numerals import change
 from farthing.core.stats.intervals import mean_t, ratio_of_blocks
 from farthing.nouns import (
     BUSY_FRAC,
+    NEVER_MS,
     Candidate,
     Check,
     Contention,
@@ -251,6 +252,10 @@ def _tail(plan: Plan, server: Measurement) -> Check:
     )
 
 
+def _seen(found: Estimate, unit: str) -> str:
+    return "unbounded" if found.value >= NEVER_MS else f"{found.value:.4g} {unit}"
+
+
 def _planned(c: Check) -> str:
     return "" if c.planned is None else f", planned {c.planned.value:.4g}"
 
@@ -260,7 +265,7 @@ def _verdict(checks: Sequence[Check], contended: Sequence[bool]) -> Verdict:
     open_ = [c for c in checks if c.outcome == "unproven"]
     worst: Outcome = "not_met" if failed else "unproven" if open_ else "met"
     reasons = tuple(
-        f"{c.name}: {c.seen.value:.4g} {c.unit}{_planned(c)} ({c.limit})" for c in failed + open_ if c.seen is not None
+        f"{c.name}: {_seen(c.seen, c.unit)}{_planned(c)} ({c.limit})" for c in failed + open_ if c.seen is not None
     )
     if worst == "unproven" and Contention(contended=sum(contended), of=len(contended)).busy:
         reasons = (f"the machine was busy: its cores in {sum(contended)} of {len(contended)} rounds", *reasons)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Literal
 
 from farthing.core.plan.findings import Facts, Findings
-from farthing.core.search.sustained import HEADROOM
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import (
     AccuracyEvidence,
@@ -61,7 +60,7 @@ def findings_in(plan: Plan, level: float) -> Findings:
         best_half=plan.best_half,
         profiles=plan.profiles,
         kept_rps={
-            e.candidate: e.sla_rps.scaled(HEADROOM)
+            e.candidate: e.sla_rps.scaled(plan.headroom)
             for e in every
             if e.status == "chosen" and e.sla_rps is not None and e.sla_rps.n
         },

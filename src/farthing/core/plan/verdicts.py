@@ -218,8 +218,8 @@ def _not_kept(tail: Latency, bound: LatencyBound) -> str:
     ms = tail.ms
     if ms.value >= NEVER_MS:
         return (
-            "at the plan's peak rate requests came faster than they were answered: "
-            f"{tail.name} is unbounded, promised {bound.ms:g} ms"
+            "at the plan's peak rate requests came faster than they were answered, or more were not answered in time "
+            f"than the level leaves: {tail.name} is unbounded, promised {bound.ms:g} ms"
         )
     seen = f"[{number(ms.lo, 1)}, unbounded]" if ms.hi >= NEVER_MS else ends(ms.lo, ms.hi, 1)
     return f"{tail.name} is {number(ms.value, 1)} ms {seen} at the plan's peak rate, promised {bound.ms:g} ms"

@@ -1,1 +1,1 @@
-"""Which tier answers which request: scores, policies, thresholds with a guarantee, and what they are worth."""
+"""Which tier answers which request: scores, policies with a guarantee, their worth, and how one is followed."""

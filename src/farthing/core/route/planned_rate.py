@@ -23,7 +23,7 @@ class PlannedRate:
         kept_rps: Highest rate within the promise, as the latency–rate curve says.
         headroom: Factor between the two, ≥ 1.
         latency_ms: At the promised level, of the proof at ``rate_rps``; t over its runs. None without a proof.
-        proofs: Planned rates that were tried, ≥ 0; each lower than the one before by the headroom.
+        proofs: Planned rates that were tried, ≥ 0; each lower than the one before.
         runs: Of the last proof, each with arrivals of its own.
         requests: Of one run.
         seed: Of everything random.

@@ -1,1 +1,1 @@
-"""Candidates, racing, the accuracy gate and the verdict."""
+"""Which candidates there are, screens, the race, the accuracy gate, and the rate that is kept."""

@@ -33,7 +33,7 @@ __all__ = [
 
 HEADROOM = 1.15
 """A replica is planned at the rate that kept the promise divided by this: close to its limit the tail doubles when the
-machine gets a few per cent slower, and machines are not alike. It is what ``verify`` allows service times to differ."""
+machine gets a few per cent slower, as another start of the same server may, and machines are not alike."""
 RUNS = 3
 """Runs of each candidate that is served."""
 CLEAR = 1.02

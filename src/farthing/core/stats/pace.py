@@ -14,7 +14,7 @@ from statistics import median
 __all__ = ["SLOWER", "Pace"]
 
 SLOWER = 1.1
-"""From this factor on the server was slower because of others; what a plan's headroom allows for is less."""
+"""From this factor on the server was slower because of others."""
 REMEMBERED = 9
 
 

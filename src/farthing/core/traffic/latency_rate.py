@@ -63,6 +63,7 @@ _REQUESTS, _FEWEST_RUNS, _STEADY_RUNS, _STEADY_REQUESTS = 600_000, 12, 8, 1_200_
 _MOST_QUICKER, _MOST_SLOWER = math.log(4.0), math.log(64.0)
 _SLOWNESS_STEP = 1e-4
 _SLOPE_STEP = 0.02
+_MOST_LOG = 30.0
 _GRID = np.linspace(-_MOST_QUICKER, _MOST_SLOWER, 3201)
 _FEWEST_BEYOND = 1.0
 _LEAST_FRAC = 0.35
@@ -207,18 +208,6 @@ class LatencyRate:
         load = rate_rps * math.exp(slowness) / self.saturation_rps
         return math.log(long_s) - slowness - float(self._run_at(np.array([load]))[0])
 
-    def growth(self, rate_rps: float, slowness: float) -> float:
-        """By how many per cent the long-run percentile at a rate grows when service takes one per cent longer, ≥ 0.
-
-        Infinite where no long run is worked out.
-
-        Args:
-            rate_rps: > 0.
-            slowness: As :meth:`slowness_at` gives it.
-        """
-        low, high = (self.latency_s(rate_rps, slowness + way * _SLOPE_STEP) for way in (-1, 1))
-        return math.log(high / low) / (2 * _SLOPE_STEP) if math.isfinite(high) else math.inf
-
     def slowness_at(self, rate_rps: float, latency_s: float) -> float:
         """Slowness at which the long-run percentile at a rate is a given one, within what is tried at all.
 
@@ -323,7 +312,8 @@ def long_run(
         found = mean_t(np.log(aside + (seen - aside) * np.exp(by_run)), confidence=slow.confidence)
         careful = mean_t(np.log(seen) + by_run, confidence=slow.confidence)
         lo, value = math.exp(found.lo), math.exp(found.value)
-        hi = math.inf if math.isinf(upper) else math.exp(careful.hi)
+        top = max(found.hi, careful.hi)
+        hi = math.inf if math.isinf(upper) or top > _MOST_LOG else math.exp(top)
     return Estimate(
         value=1000 * value,
         lo=1000 * lo,

@@ -1,1 +1,1 @@
-"""What is to be served: plans, model files, folders and serve files."""
+"""What is to be served: plans, model files, folders and routes."""

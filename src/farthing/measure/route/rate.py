@@ -24,7 +24,14 @@ from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.watched import watched
-from farthing.measure.as_planned import FIRST_LOOKS, LATER_LOOKS, START_FRAC, repeatable
+from farthing.measure.as_planned import (
+    FIRST_LOOKS,
+    LATER_LOOKS,
+    START_FRAC,
+    between_starts,
+    kept_by_run,
+    repeatable,
+)
 from farthing.measure.live_server import LoadedRun
 from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, requests_at, seen_of
 from farthing.measure.served_path import CLOSED_S
@@ -305,7 +312,8 @@ def _kept(
         busy = busy or run.contended
         runs.append((rate, run.tail_s(level) - aside_s))
         rate = sustained.next_rate(curve, runs, bound_s)
-    kept = repeatable(curve.kept(bound_s, curve.fit(runs)))
+    fit = curve.fit(runs)
+    kept = repeatable(curve.kept(bound_s, fit), between_starts(kept_by_run(curve, bound_s, fit)[1]))
     load.tell(STAGE, wanted, wanted, f"keeps {kept.value:.0f} requests/s")
     return (kept if kept.value > 0 else None), busy
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from farthing.core.money.saving import UNSPLIT
-from farthing.nouns import Estimate, Evaluation, HourlyPlan, OperatorTime, Plan, Profile
+from farthing.nouns import NEVER_MS, Estimate, Evaluation, HourlyPlan, OperatorTime, Plan, Profile
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent
 from farthing.render.palette import LIGHT
@@ -186,11 +186,12 @@ def _known(name: str, colour: str, e: Evaluation) -> list[Row]:
             "depth": _depth(latency.percentile),
             "ms": latency.ms.value,
             "lo": latency.ms.lo if math.isfinite(latency.ms.lo) else latency.ms.value,
-            "hi": latency.ms.hi if math.isfinite(latency.ms.hi) else latency.ms.value,
+            "hi": latency.ms.hi if latency.ms.hi < NEVER_MS else latency.ms.value * 1.4,
             "shape": shape,
             "d": f"{name}, {label}: {latency.name} {milliseconds(latency.ms)}, {how}",
         }
         for latency, shape, how in marks
+        if latency.ms.value < NEVER_MS  # an endless queue has no place on the axis
     ]
 
 

@@ -30,7 +30,7 @@ from farthing.render.numbers import (
     points,
     points_limit,
 )
-from farthing.render.words import WORDS, offer_price, printable, term_name
+from farthing.render.words import USUAL_CONFIDENCE, WORDS, offer_price, printable, term_name
 
 __all__ = [
     "SummaryRow",
@@ -51,10 +51,6 @@ __all__ = [
     "summary_rows",
     "whole_range",
 ]
-
-
-USUAL_CONFIDENCE = 0.95
-"""Of intervals of which nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from farthing.render.numbers import (
     percent,
     significant_decimals,
 )
-from farthing.render.words import MARKS, WORDS
+from farthing.render.words import MARKS, USUAL_CONFIDENCE, WORDS
 
 __all__ = ["rate_facts", "rate_headline", "rate_line", "rps"]
 
@@ -51,16 +51,15 @@ def rate_facts(rate: PlannedRate) -> list[tuple[str, str]]:
     if rate.kept_rps is not None:
         facts.append(("worked out", f"{rps(rate.kept_rps)} kept, {percent(rate.kept_rps.confidence)} confidence"))
     if rate.rate_rps is not None and rate.proofs:
+        failed = rate.proofs - (rate.verdict.outcome == "met")
         cut = rate.kept_rps.value / rate.headroom / rate.rate_rps.value if rate.kept_rps is not None else 1.0
-        lower = (
-            f", lowered by {cut:.2f} more since {rate.proofs - 1} of {rate.proofs} proofs failed"
-            if rate.proofs > 1
-            else ""
-        )
+        lower = f", lowered by {cut:.2f} more since {failed} of {rate.proofs} proofs failed" if rate.proofs > 1 else ""
         facts.append(("planned", f"{rps(rate.rate_rps)}: 1/{rate.headroom:g} of that{lower}"))
     if rate.latency_ms is not None:
         runs = f"{rate.runs} runs of {count(rate.requests)} requests, each with arrivals of its own"
-        facts.append((rate.bound.name, f"{milliseconds(rate.latency_ms)}, promised {rate.bound.ms:g} ms, in {runs}"))
+        sure = "" if rate.latency_ms.confidence == USUAL_CONFIDENCE else f" at {percent(rate.latency_ms.confidence)}"
+        seen = f"{milliseconds(rate.latency_ms)}{sure}, promised {rate.bound.ms:g} ms"
+        facts.append((rate.bound.name, f"{seen}, in {runs}"))
     if rate.capacity_rps > 0:
         most = f"{number(rate.capacity_rps, 0)} requests/s to {rate.clients} clients that never rest"
         facts.append(("capacity", most))

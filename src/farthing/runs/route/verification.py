@@ -14,6 +14,7 @@ from farthing.load.route.settings import RouteSettings
 from farthing.measure.route.rate import Proof, prove_rate
 from farthing.measure.workbench import Settings
 from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification
+from farthing.render.numbers import milliseconds
 from farthing.runs.opening import OnProgress
 from farthing.runs.route.rate import load_of, refuse_unplannable, sent
 
@@ -51,7 +52,7 @@ def _verified(route: Route, plan: PlannedRate, proof: Proof, hardware: str) -> V
     tail, seen_ms = _tail(plan, proof), proof.latency(plan.bound).value
     speed = proof.capacity_rps / plan.capacity_rps if plan.capacity_rps > 0 else 1.0
     met = tail.outcome == "met"
-    reason = "the planned rate is kept" if met else f"{tail.name}: {seen_ms:.4g} ms ({tail.limit})"
+    reason = "the planned rate is kept" if met else f"{tail.name}: {milliseconds(seen_ms)} ({tail.limit})"
     hint = "" if met else "run it again on a quiet machine, or `farthing route plan-rate` anew"
     return Verification(
         workload=route.name,

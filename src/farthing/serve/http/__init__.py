@@ -1,1 +1,1 @@
-"""The HTTP door: connections, heads, bodies, routes."""
+"""The HTTP door: connections, heads, bodies, addresses."""

@@ -1,1 +1,1 @@
-"""What the protocols share: element types, strict reading, checks against the model, documents, the description."""
+"""What the protocols share: requests read and answers written, checks against the model, documents."""

@@ -36,7 +36,7 @@ _LOG = logging.getLogger("farthing.serve.routing.audits")
 _BLOCK, _CLOSE_BLOCK = 128, 16
 """Requests that are taken in together, fewer while looking closer; a difference is taken in at once."""
 _LONGEST_LINE = 4096
-"""Entries behind an audit that is on its router."""
+"""Entries behind an audit that is on its way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class _Waiting:
 
 
 class RouteAuditor:
-    """Observer and auditor of one route (``decisions.py``).
+    """Observer and auditor of one route (``observers.py``).
 
     Requests are taken in in their order: behind one whose audit is on its way the others wait, so that what is known
     later is not taken in earlier.

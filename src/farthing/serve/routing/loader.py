@@ -16,7 +16,7 @@ from farthing.serve.routing.observers import Auditor, Nobody, RouteObserver
 from farthing.serve.routing.router import Router
 from farthing.serve.routing.tier_protocols import protocol_of
 from farthing.serve.routing.tiers import output_columns
-from farthing.serve.routing.upstreams import UpstreamQueue, forward_model
+from farthing.serve.routing.upstreams import UpstreamQueue, upstream_model
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 from farthing.workers.pool import Pool
 
@@ -80,7 +80,7 @@ class Loader:
         self._pool, self._clock, self._watch, self._scaler = pool, clock, watch, scaler or NoScaler()
         self._on_call, self._on_audit, self._on_change = on_call, on_audit, on_change
         self._routes: dict[LiveModel, tuple[Router, Watched]] = {}
-        self._forwards: dict[LiveModel, UpstreamQueue] = {}
+        self._upstreams: dict[LiveModel, UpstreamQueue] = {}
 
     @property
     def routers(self) -> dict[str, Router]:
@@ -95,9 +95,9 @@ class Loader:
             EngineError: when it cannot be loaded, or a route's tiers do not fit together.
         """
         if isinstance(spec, ForwardedModel):
-            model = forward_model(spec, protocol_of, self._clock)
+            model = upstream_model(spec, protocol_of, self._clock)
             assert isinstance(model.queue, UpstreamQueue)
-            self._forwards[model] = model.queue
+            self._upstreams[model] = model.queue
             await model.queue.open(model)
             return model
         if isinstance(spec, RoutedModel):
@@ -106,26 +106,26 @@ class Loader:
 
     async def stop(self, model: LiveModel, drain: bool = True) -> None:
         """Answer what was taken, then end it."""
-        forward, route = self._forwards.pop(model, None), self._routes.get(model)
+        upstream, route = self._upstreams.pop(model, None), self._routes.get(model)
         why = f"model {model.spec.name} version {model.spec.version} was unloaded"
-        if forward is not None:
+        if upstream is not None:
             if drain:
-                await forward.quiet()
-            forward.close(why)
+                await upstream.quiet()
+            upstream.close(why)
         elif route is not None:
             await self._stop_route(model, *route, drain=drain, why=why)
         else:
             await self._pool.stop(model, drain)
 
     def close(self) -> None:
-        """End all routes and forwards; what is on its way is answered with a 503."""
+        """End all routes and upstreams; what is on its way is answered with a 503."""
         for router, watched in self._routes.values():
             router.close("the server is stopping")
             watched.stopped()
-        for forward in self._forwards.values():
-            forward.close("the server is stopping")
+        for upstream in self._upstreams.values():
+            upstream.close("the server is stopping")
         self._routes.clear()
-        self._forwards.clear()
+        self._upstreams.clear()
 
     # — routes —————————————————————————————————————————————————————————————————————————————————————
 

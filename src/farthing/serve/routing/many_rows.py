@@ -124,7 +124,7 @@ class RowGroup(Cascade):
     """Rows of one request that have gone the same way so far.
 
     Args:
-        whole: Of the request.
+        whole: The request that they are of.
         rows: Which, None for all.
     """
 

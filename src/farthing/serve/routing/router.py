@@ -113,7 +113,7 @@ class Router:
 
     @property
     def waiting(self) -> int:
-        """Requests on their router."""
+        """Requests on their way."""
         return len(self._routed)
 
     @waiting.setter
@@ -151,10 +151,10 @@ class Router:
         """Of a request that has no id of its own: a coin must fall anew for each."""
         return f"{self._random.getrandbits(64):016x}"
 
-    # — Way ————————————————————————————————————————————————————————————————————————————————————————
+    # — as a CascadeRouter ————————————————————————————————————————————————————————————————————————————————————————
 
     def priced(self, tier: str) -> tuple[float, float, bool]:
-        """See :meth:`farthing.serve.routing.cascades.Way.priced`; the reference is never compared with itself."""
+        """See :meth:`~farthing.serve.routing.cascades.CascadeRouter.priced`; never of the reference itself."""
         auditor = self._auditor
         audit_frac = auditor.audit_frac
         audit = audit_frac > 0 and tier != self.reference and auditor.wants_audit()
@@ -233,7 +233,7 @@ class Router:
     # — its end ————————————————————————————————————————————————————————————————————————————————————
 
     async def quiet(self) -> None:
-        """Wait until nothing is on its router."""
+        """Wait until nothing is on its way."""
         while self._routed or self._audits.open:
             await asyncio.sleep(QUIET_POLL_S)
 

@@ -22,7 +22,7 @@ from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Reply, Unreachable
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
-__all__ = ["UpstreamProtocol", "UpstreamQueue", "api_key", "forward_model", "refusal_of"]
+__all__ = ["UpstreamProtocol", "UpstreamQueue", "api_key", "refusal_of", "upstream_model"]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 LOOK_S = 2.0
@@ -295,7 +295,7 @@ def _single_rows(request: Request) -> list[Request]:
     return [row(k) for k in range(request.rows)]
 
 
-def forward_model(
+def upstream_model(
     spec: ForwardedModel, protocol_of: Callable[[ForwardedModel], UpstreamProtocol], clock: Clock
 ) -> LiveModel:
     """A model for a place, ready though nothing is known of it yet."""

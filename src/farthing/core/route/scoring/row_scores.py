@@ -1,4 +1,4 @@
-"""Scores of one row in the data plane: the formulas of ``core/route`` without tables and checks of whole data sets.
+"""Scores of one row in the data plane: the formulas beside it without tables and checks of whole data sets.
 
 Each gives the same number as its counterpart beside it (``answer_scores``, ``predictors``, ``texts``), and NaN where
 that one would refuse: what cannot be scored is passed on to a more careful tier, and counted.
