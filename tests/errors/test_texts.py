@@ -24,8 +24,9 @@ from farthing.load.traffic import CsvArrivals
 from farthing.load.workload.splits import make_splits
 from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import LatencyBound, Workload
+from farthing.runs.settings import settings_of
 from farthing.store.documents import disk_errors
-from farthing.verbs.optimize import optimize, settings_of
+from farthing.verbs.optimize import optimize
 
 Compare = Callable[[str, Exception, Path], None]
 TODAY = date(2026, 11, 24)

@@ -15,9 +15,10 @@ from farthing.measure import campaign
 from farthing.measure.first_look import Glimpse
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
+from farthing.runs import first_look as looking
 from farthing.store.measurements import read_measurements
-from farthing.verbs import first_look as look_verb
 from farthing.verbs import optimize as verb
+from farthing.verbs.first_look import first_look
 
 QUICK = Settings(engines=("onnxruntime",), variants=("fp32",), trust=True)
 
@@ -112,7 +113,7 @@ def test_a_fault_while_measuring_says_that_steps_are_kept(
 def glimpsed(measured: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A first look that is done in no time, and finds what the run finds."""
     seen = Glimpse(findings=measured.found, left_out=(), seconds=1.0)
-    monkeypatch.setattr(look_verb, "glimpse", lambda bench: seen)
+    monkeypatch.setattr(looking, "glimpse", lambda bench: seen)
     return seen
 
 
@@ -123,7 +124,7 @@ def test_a_fault_in_the_first_look_stands_in_the_way_of_no_plan(
     told: list[str] = []
     shown = fails(ZeroDivisionError("division by zero"))
     if where != "shown":
-        monkeypatch.setattr(look_verb, where, shown)
+        monkeypatch.setattr(looking, where, shown)
         shown = told.append
     plan = ft.optimize(
         asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=shown,
@@ -138,7 +139,7 @@ def test_what_is_foreseen_in_the_first_look_passes(
     asked: Workload, measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = PriceError("no price", hint="import it")
-    monkeypatch.setattr(look_verb, "glimpse", fails(error))
+    monkeypatch.setattr(looking, "glimpse", fails(error))
     with pytest.raises(PriceError) as raised:
         ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=print)
     assert raised.value is error
@@ -155,9 +156,9 @@ def test_what_was_seen_is_forgotten_before_the_search(
 def test_a_fault_after_a_quick_look_leaves_what_was_seen(
     asked: Workload, glimpsed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look_verb, "priced", fails(ZeroDivisionError()))
+    monkeypatch.setattr(looking, "priced", fails(ZeroDivisionError()))
     with pytest.raises(UnexpectedError, match="working out the costs of what was measured"):
-        look_verb.first_look(asked, output_dir=tmp_path / "out", settings=QUICK)
+        first_look(asked, output_dir=tmp_path / "out", settings=QUICK)
     known = json.loads((tmp_path / "out" / "measured.json").read_text())
     assert known["baseline"] == glimpsed.findings.baseline.label
 

@@ -159,7 +159,7 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(seed: int, trust: bool, given: Mapping[str, Any]) -> Any:
-    from farthing.verbs.optimize import settings_of
+    from farthing.runs.settings import settings_of
 
     return settings_of(
         seed=seed,
@@ -309,7 +309,7 @@ def report(
     measured, with its intervals.
     """
     from farthing.render.plan import terminal
-    from farthing.verbs.report import files_of
+    from farthing.runs.again import files_of
     from farthing.verbs.report import report as run
 
     given = _flags(asked)

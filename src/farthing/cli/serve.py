@@ -88,8 +88,8 @@ def serve(
     SOURCE is a plan.yaml or a route.yaml or the folder of one, a serve.yaml, an ONNX file, a model folder as Optimum
     writes it, or a repository of name/version/model.onnx. SIGTERM drains, SIGHUP reads the sources again.
     """
+    from farthing.runs.serving import settings_of
     from farthing.verbs.serve import serve as run
-    from farthing.verbs.serve import settings_of
 
     wishes = {key: given.pop(key) for key in ("name", "max_batch", "max_delay", "deadline")}
     run(

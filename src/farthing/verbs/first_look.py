@@ -5,19 +5,13 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from farthing.codec import to_plain
 from farthing.core.plan.first_look import FirstLook
-from farthing.core.plan.first_look import first_look as priced
-from farthing.load.schema import stamp
-from farthing.measure.first_look import glimpse
 from farthing.measure.workbench import Settings
 from farthing.nouns import Workload
-from farthing.runs.opening import OnProgress, Opened, opened
-from farthing.store.documents import write_json
+from farthing.runs.first_look import look
+from farthing.runs.opening import OnProgress, opened
 
-__all__ = ["first_look", "look"]
-
-FIRST_LOOK = "first-look.json"
+__all__ = ["first_look"]
 
 
 def first_look(
@@ -57,25 +51,3 @@ def first_look(
         on_progress=on_progress,
     ) as run:
         return look(run, workload)
-
-
-def look(run: Opened, workload: Workload) -> FirstLook:
-    """The first look of a run that is open; first-look.json is written, and what was seen is known to the run.
-
-    Raises:
-        FarthingError: when the baseline cannot be measured.
-    """
-    seen = glimpse(run.bench)
-    run.known.found = seen.findings
-    rate = seen.findings.sla_rps.get(seen.findings.baseline) or 0.0
-    found = priced(
-        workload,
-        seen.findings,
-        run.market,
-        run.arrivals.at(rate),
-        by_utilisation=run.arrivals.by_utilisation(rate),
-        left_out=seen.left_out,
-        seconds=seen.seconds,
-    )
-    write_json(run.out / FIRST_LOOK, stamp("first-look"), to_plain(found))
-    return found

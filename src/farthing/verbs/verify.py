@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from farthing.core.plan.holding import TOLERANCE_FRAC, held
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import kind_of
-from farthing.load.workload.content import changes
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.splits import make_splits
 from farthing.measure.verification import remeasure
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import Settings
 from farthing.nouns import Verification
+from farthing.runs.changes import say_changes
 from farthing.runs.opening import OnProgress, open_bench, say_machine
 from farthing.runs.route.verification import verify_route
 from farthing.store.artefacts import check_artefact
@@ -61,11 +60,3 @@ def verify(
         say_changes(plan.provenance.content, bench)
         say_machine(bench)
         return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint, tolerance_frac)
-
-
-def say_changes(planned: Mapping[str, str], bench: Workbench) -> None:
-    """Say which of the data and settings are no longer those that the plan was made with."""
-    changed = changes({"content": planned}, {"content": {k: v for k, v in bench.content.items() if k in planned}})
-    if planned and changed:
-        said = f"{', '.join(changed)} changed since the plan was made: measured on what is there now"
-        bench.tell("changed", 1, 1, said)
