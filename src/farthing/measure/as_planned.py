@@ -401,7 +401,7 @@ def _prove_at_peak(
         state.server[chosen] = found
         if bound is None or found.latency(state.percentile).hi <= bound.ms:
             break
-        rate /= sustained.cut(curve, at, _hi_s(found, state.percentile), bound.ms / 1000)
+        rate /= sustained.cut(curve, at, _hi_s(found, state.percentile), bound.ms / 1000, k + 1)
         while at == peak_of(rate):  # as many replicas as before take what they took before
             rate /= sustained.LEAST_CUT
     if bound is not None and state.server[chosen].latency(state.percentile).hi > bound.ms:

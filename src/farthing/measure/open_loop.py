@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from farthing.core.stats.intervals import mean_t
 from farthing.core.traffic.latency_rate import (
     LatencyRate,
-    Slowness,
     least_requests_of_run,
     long_run,
     requests_of_run,
@@ -161,13 +160,13 @@ def as_measurement(
     """
     aside = aside_s or {}
     rate = runs[0].rate_rps
-    seen = [(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs]
-    slow = _no_quicker(rates[_MEDIAN].fit(seen, confidence))
+    medians = [(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs]
+    busy = rates[_MEDIAN].fit(medians, confidence)
     lost = mean_t([1 - run.answered_frac for run in runs], confidence=confidence)
     metrics = {}
     for level, curve in rates.items():
-        found = long_run(curve, rate, [run.tail_s(level) for run in runs], slow, aside.get(level, 0.0))
-        found = _between_starts(found, curve, rate, slow.value, start_frac)
+        found = long_run(curve, rate, [run.tail_s(level) for run in runs], busy, aside.get(level, 0.0))
+        found = _between_starts(found, curve, rate, start_frac)
         found = _lower(found, runs, set_aside)
         metrics[latency_metric(level)] = _bounded(found, lost, 1 - level)
     for name, values in {
@@ -194,18 +193,11 @@ def as_measurement(
     )
 
 
-def _no_quicker(seen: Slowness) -> Slowness:
-    """A replica is not taken to be quicker than its curve: what waits beside the queue is seen in few runs, and of a
-    mixture of quick and slow requests the median is that of the quick ones.
-    """
-    return replace(seen, lo=max(seen.lo, 0.0), value=max(seen.value, 0.0), hi=max(seen.hi, 0.0))
-
-
-def _between_starts(found: Estimate, curve: LatencyRate, rate_rps: float, slow: float, start_frac: float) -> Estimate:
+def _between_starts(found: Estimate, curve: LatencyRate, rate_rps: float, start_frac: float) -> Estimate:
     """Half widths on logarithms, in quadrature with what another start of the server would change at that rate."""
     if start_frac <= 0 or not 0 < found.lo <= found.hi < math.inf:
         return found
-    quicker, middle, slower = (curve.latency_s(rate_rps, slow + way * _NORMAL * start_frac) for way in (-1, 0, 1))
+    quicker, middle, slower = (curve.latency_s(rate_rps, way * _NORMAL * start_frac) for way in (-1, 0, 1))
     down = math.hypot(math.log(found.value / found.lo), math.log(middle / quicker))
     up = math.inf if math.isinf(slower) else math.hypot(math.log(found.hi / found.value), math.log(slower / middle))
     method = f"{found.method}; and {100 * start_frac:.2g} % of service time as standard deviation between starts"

@@ -183,13 +183,24 @@ def test_what_is_waited_for_beside_the_queue_is_no_longer_in_a_long_run(rates: d
     assert alone.value > 100
 
 
-def test_a_run_with_too_few_answers_or_a_median_of_no_rest_has_no_upper_end(rates: dict[float, LatencyRate]) -> None:
+def test_a_run_with_too_few_answers_or_a_rate_of_no_rest_has_no_upper_end(rates: dict[float, LatencyRate]) -> None:
     rate = 0.5 * rates[0.99].saturation_rps
-    slow = rates[0.5].fit([(rate, rates[0.5].latency_s(rate, 0.0))] * 3)
-    lost = long_run(rates[0.99], rate, [0.1, math.inf, 0.1], slow)
-    assert lost.lo == pytest.approx(100, rel=0.1)
+    seen = rates[0.5].fit([(rate, rates[0.5].latency_s(rate, 0.0))] * 3)
+    lost = long_run(rates[0.99], rate, [0.1, math.inf, 0.1], seen)
+    assert lost.lo == 100.0
     assert lost.value == lost.hi == math.inf
-    never = rates[0.5].fit([(rate, 100.0)] * 3)
-    assert long_run(rates[0.99], rate, [100.0] * 3, never).lo == math.inf
+    never = long_run(rates[0.99], 0.99 * rates[0.99].saturation_rps, [0.1] * 3, seen)
+    assert (never.lo, never.value) == (100.0, math.inf)
     with pytest.raises(ValueError, match="2 percentiles of 3 runs"):
-        long_run(rates[0.99], rate, [0.1, 0.1], slow)
+        long_run(rates[0.99], rate, [0.1, 0.1], seen)
+
+
+def test_medians_that_are_long_for_another_reason_are_no_busy_queue(rates: dict[float, LatencyRate]) -> None:
+    """6 ms of protocol on each request: the percentile is that of the runs, and no queue at the edge of saturation."""
+    rate = 0.8 * rates[0.99].saturation_rps
+    runs = latencies_at(rate, 6, seed=4)
+    tails = [tail_of(run, 0.99) for run in runs]
+    plain, slower = ([(rate, tail_of(run, 0.5) + more) for run in runs] for more in (0.0, 0.006))
+    one, other = (long_run(rates[0.99], rate, tails, rates[0.5].fit(seen)) for seen in (plain, slower))
+    assert other.value == pytest.approx(one.value, rel=0.001)
+    assert other.hi == pytest.approx(one.hi, rel=0.1)

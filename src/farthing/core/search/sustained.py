@@ -42,7 +42,7 @@ MOST_DOWN, MOST_UP = 0.5, 1.3
 """A run is tried at no less and no more than these times the rate of the one before."""
 TRIES = 3
 """Rates at which a proof is tried."""
-LEAST_CUT, MOST_CUT = 1.03, 1.25
+LEAST_CUT, LATER_CUT, MOST_CUT = 1.03, 1.1, 1.25
 """A proof that failed lowers the planned rate by no less and no more than these factors."""
 EASY_FRAC = 0.3
 """Share of a replica's capacity at which next to nobody waits: a run at a lower rate says no more and takes longer."""
@@ -150,7 +150,7 @@ def step(trials: Trials, c: Candidate, curve: LatencyRate, rate_rps: float, seen
     return replace(trials, curves={**trials.curves, c: curve}, runs={**trials.runs, c: runs})
 
 
-def cut(curve: LatencyRate, at_rps: float, hi_s: float, bound_s: float) -> float:
+def cut(curve: LatencyRate, at_rps: float, hi_s: float, bound_s: float, failed: int = 1) -> float:
     """Factor, > 1, by which a failed proof lowers the planned rate: to what the upper end of its own interval keeps.
 
     Args:
@@ -158,9 +158,11 @@ def cut(curve: LatencyRate, at_rps: float, hi_s: float, bound_s: float) -> float
         at_rps: Rate of the proof, > 0.
         hi_s: Upper end of the promised percentile there in seconds, infinite where there was none.
         bound_s: The promise in seconds, > 0.
+        failed: Proofs so far, ≥ 1: where lowering the rate helped less than the curve says, the next step is larger.
     """
     kept = curve.kept_rps(bound_s, curve.slowness_at(at_rps, hi_s))
-    return min(MOST_CUT, max(LEAST_CUT, at_rps / kept)) if kept > 0 else MOST_CUT
+    least = LEAST_CUT if failed == 1 else LATER_CUT
+    return min(MOST_CUT, max(least, at_rps / kept)) if kept > 0 else MOST_CUT
 
 
 def allowing_for_cuts(found: Estimate, factor: float) -> Estimate:

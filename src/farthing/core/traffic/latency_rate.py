@@ -17,11 +17,12 @@ a bound, and the long-run percentile at another rate, follow by the steady curve
 At the rate of the runs themselves the model is asked for less (:func:`long_run`): the percentile is the runs' own, and
 only by what factor a long run's is higher than one of their length,
 
-    d(f) = P(r · e^f / saturation) − M(r · e^f / saturation)
+    d = P(r / saturation) − M(r / saturation),
 
-is the model's, at the ``f`` that the runs' *medians* show. A machine that stops for milliseconds now and then lengthens
-the tail of a model that answers in microseconds a hundredfold and leaves its median where it was; read as a queue,
-such a tail would be one that never rests.
+is the model's, of a curve that is scaled to what the replica was seen to answer at most. How busy a run was beside the
+others is read from its median. A machine that stops for milliseconds now and then lengthens the tail of a model that
+answers in microseconds a hundredfold, and what a request waits for beside the queue lengthens its median: read as
+slowness, either would be a queue that never rests.
 """
 
 from __future__ import annotations
@@ -280,54 +281,53 @@ class LatencyRate:
 
 
 def long_run(
-    rate: LatencyRate, rate_rps: float, tails_s: Sequence[float], slow: Slowness, aside_s: float = 0.0
+    rate: LatencyRate, rate_rps: float, tails_s: Sequence[float], seen: Slowness, aside_s: float = 0.0
 ) -> Estimate:
     """Long-run percentile in ms at the rate of some runs: theirs, times what a long run's is of one of that length.
 
-    Student's t over the logarithms of what the runs say one by one, each with its own slowness to first order.
+    Student's t over the logarithms of what the runs say one by one. How much busier one was than the others, as its
+    median says, is taken into account to first order.
 
     Args:
-        rate: Latency by rate at that level, of runs of that length.
+        rate: Latency by rate at that level, of runs of that length, scaled to the capacity that was seen.
         rate_rps: Of all runs, > 0.
         tails_s: Their percentiles in seconds, > 0; infinite where too few were answered, then the upper end is too.
-        slow: As many runs' slowness by their medians, with the confidence of the interval.
+        seen: As many runs' slowness by their medians, of which only the differences count, with the confidence of the
+            interval.
         aside_s: What a request waits for beside the queue at that level, ≥ 0: it does not grow with the run. It is
             seen in few runs, so that the upper end is worked out without it.
 
     Returns:
-        With infinite ends where, as slow as that, no long run is worked out.
+        With infinite ends where no long run is worked out at that rate.
 
     Raises:
-        ValueError: when there are not as many as in ``slow``.
+        ValueError: when there are not as many as in ``seen``.
     """
-    if len(tails_s) != len(slow.by_run):
-        raise ValueError(f"{len(tails_s)} percentiles of {len(slow.by_run)} runs")
-    seen = np.array(tails_s)
-    lower, more, upper = (rate.longer(rate_rps, f) for f in (slow.lo, slow.value, slow.hi))
-    if not np.isfinite(seen).all() or math.isinf(more):
-        lo, value, hi = float(seen.min()) * math.exp(lower), math.inf, math.inf
-    else:
-        by_run = more + _slope(rate, rate_rps, slow.value) * (np.array(slow.by_run) - slow.value)
-        aside = np.minimum(seen, aside_s)
-        found = mean_t(np.log(aside + (seen - aside) * np.exp(by_run)), confidence=slow.confidence)
-        careful = mean_t(np.log(seen) + by_run, confidence=slow.confidence)
+    if len(tails_s) != len(seen.by_run):
+        raise ValueError(f"{len(tails_s)} percentiles of {len(seen.by_run)} runs")
+    tails, more = np.array(tails_s), rate.longer(rate_rps, 0.0)
+    lo, value, hi = float(tails.min()), math.inf, math.inf
+    if np.isfinite(tails).all() and math.isfinite(more):
+        by_run = more + _slope(rate, rate_rps) * (np.array(seen.by_run) - seen.value)
+        aside = np.minimum(tails, aside_s)
+        found = mean_t(np.log(aside + (tails - aside) * np.exp(by_run)), confidence=seen.confidence)
+        top = max(found.hi, mean_t(np.log(tails) + by_run, confidence=seen.confidence).hi)
         lo, value = math.exp(found.lo), math.exp(found.value)
-        top = max(found.hi, careful.hi)
-        hi = math.inf if math.isinf(upper) or top > _MOST_LOG else math.exp(top)
+        hi = math.exp(top) if top < _MOST_LOG else math.inf
     return Estimate(
         value=1000 * value,
         lo=1000 * lo,
         hi=1000 * hi,
-        n=seen.size,
-        method=f"percentiles of {seen.size} runs of {rate.n:,} requests, each with its own seed, made long by the "
+        n=tails.size,
+        method=f"percentiles of {tails.size} runs of {rate.n:,} requests, each with its own seed, made long by the "
         "latency–rate curve, t",
-        confidence=slow.confidence,
+        confidence=seen.confidence,
     )
 
 
-def _slope(rate: LatencyRate, rate_rps: float, slowness: float) -> float:
+def _slope(rate: LatencyRate, rate_rps: float) -> float:
     """How fast what a long run has more grows with the slowness; from below where it is endless above."""
-    low, middle, high = (rate.longer(rate_rps, slowness + way * _SLOPE_STEP) for way in (-1, 0, 1))
+    low, middle, high = (rate.longer(rate_rps, way * _SLOPE_STEP) for way in (-1, 0, 1))
     return (high - low) / (2 * _SLOPE_STEP) if math.isfinite(high) else (middle - low) / _SLOPE_STEP
 
 

@@ -195,7 +195,7 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
         if proof.fallen or hi_ms <= load.bound.ms or k == sustained.TRIES - 1:
             break
         hi_s = math.inf if hi_ms >= NEVER_MS else hi_ms / 1000
-        rate /= sustained.cut(rates[load.bound.percentile], rate, hi_s, load.bound.ms / 1000)
+        rate /= sustained.cut(rates[load.bound.percentile], rate, hi_s, load.bound.ms / 1000, k + 1)
     planned = sustained.allowing_for_cuts(kept, first / rate).scaled(rate / kept.value)
     return _planned(load, planned, kept, proof, k + 1)
 
