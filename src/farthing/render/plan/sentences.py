@@ -283,7 +283,7 @@ def _latency_row(plan: Plan) -> tuple[SummaryRow, ...]:
         name = "" if shown_bound(plan) is not None else f"{bound.name} ≤ "
         note = f"promised {name}{milliseconds(bound.ms)}"
     if then is not None and then.ms.confidence != USUAL_CONFIDENCE:
-        note += f"{', ' if note else ''}{percent(then.ms.confidence)} interval"
+        note += f"{', ' if note else ''}{100 * then.ms.confidence:g} % interval"
     return (
         SummaryRow(
             name=percentile_name(level),

@@ -57,7 +57,7 @@ def rate_facts(rate: PlannedRate) -> list[tuple[str, str]]:
         facts.append(("planned", f"{rps(rate.rate_rps)}: 1/{rate.headroom:g} of that{lower}"))
     if rate.latency_ms is not None:
         runs = f"{rate.runs} runs of {count(rate.requests)} requests, each with arrivals of its own"
-        sure = "" if rate.latency_ms.confidence == USUAL_CONFIDENCE else f" at {percent(rate.latency_ms.confidence)}"
+        sure = "" if rate.latency_ms.confidence == USUAL_CONFIDENCE else f" at {100 * rate.latency_ms.confidence:g} %"
         seen = f"{milliseconds(rate.latency_ms)}{sure}, promised {rate.bound.ms:g} ms"
         facts.append((rate.bound.name, f"{seen}, in {runs}"))
     if rate.capacity_rps > 0:
