@@ -95,7 +95,7 @@ def test_calibrating_with_a_promise_plans_the_rate_that_the_server_keeps(tiers: 
     assert 0 < rate.latency_ms.value <= rate.latency_ms.hi
     assert rate.generator_frac is not None
     assert 0 < rate.generator_frac.value < 1
-    assert rate.runs == 3
+    assert rate.runs in (3, 6)  # as many again where three cannot tell
     assert 0 < rate.rate_rps.value < rate.capacity_rps * 1.5
     assert "requests of the calibration in their own mix (1,600 of 1,600" in rate.assumptions[0]
     assert any("load generator" in text for text in rate.assumptions)
