@@ -15,7 +15,7 @@ import numpy as np
 
 from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import sustained
-from farthing.core.stats.intervals import ratio_of_blocks
+from farthing.core.stats.intervals import ratio_of_blocks, wider
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
 from farthing.core.traffic.latency_rate import WARM_UP_FRAC, LatencyRate, Slowness
 from farthing.core.traffic.service_curve import ServiceCurve
@@ -27,6 +27,7 @@ from farthing.measure.open_loop import (
     RunSeen,
     as_measurement,
     fewest_requests,
+    look_by_look,
     requests_at,
 )
 from farthing.measure.served_path import NAME, ServedPath, served_model, step_of
@@ -55,15 +56,7 @@ START_FRAC = 0.03
 """Standard deviation of the logarithm of service times between starts of one server, minutes apart: all runs of a proof
 are of one. On a host that others share it was 4 to 7 %, theirs included (BENCHMARKS.md, repeat)."""
 EASY_RUNS = 3
-FIRST_LOOKS = ((1, 0.99), (2, 0.96))
-"""A proof's looks: how many times the usual number of runs, and the confidence of the interval that must keep the
-promise then. The second is made where the first one cannot tell. Each errs to one side in half of the rest: 0.5 and
-2 %, 2.5 % together."""
-LATER_LOOKS = ((1, 0.999), (2, 0.975))
-"""The same after a proof that failed: 0.05 and 1.25 %, so that with two of them the plan's promise errs in 5 %."""
 _SURE = 0.025
-_HALF = math.log(2)
-"""Below the rate kept, where its runs leave room for none at all: the proof at the planned rate has the word then."""
 _STEP = 0.02
 
 
@@ -178,8 +171,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     total = SEEKING + bench.settings.rate_runs
     for k in itertools.count():
         bench.tell("serving", len(runs), total, f"{c.label} at {rate:.0f} requests/s through farthing serve")
-        seed = seed_of(bench.settings.seed, "rate", k)
-        seen = path.run(rate, n, seed)
+        seen = path.run(rate, n, seed_of(bench.settings.seed, "rate", k))
         beside_rps = _baseline_block(state, path.key, k)
         if patience.again(seen, path.key):
             bench.contention.forget(f"round/{_beside(path.key, k)}")
@@ -363,19 +355,17 @@ def repeatable(found: Estimate, drift_frac: float = 0.0) -> Estimate:
     Args:
         found: Positive, with the interval of one run.
         drift_frac: Standard deviation of the logarithm between stages of this run, ≥ 0.
+
+    Returns:
+        With half of the value as the interval's own lower end where its runs leave room for none at all: the proof at
+        the planned rate has the word then.
     """
     if not found.value > 0:
         return found
     repeats = math.hypot(REPEAT_FRAC, drift_frac)
-    more = 1.96 * repeats
-    down = math.hypot(math.log(found.value / found.lo) if found.lo > 0 else _HALF, more)
-    up = math.hypot(math.log(found.hi / found.value), more)
-    return replace(
-        found,
-        lo=found.value * math.exp(-down),
-        hi=found.value * math.exp(up),
-        method=f"{found.method}; and {100 * repeats:.2g} % as standard deviation between repeats of the whole run",
-    )
+    known = found if found.lo > 0 else replace(found, lo=found.value / 2)
+    said = f"{100 * repeats:.2g} % as standard deviation between repeats of the whole run"
+    return wider(known, 1.96 * repeats, 1.96 * repeats, said)
 
 
 def _prove_at_peak(
@@ -473,7 +463,7 @@ def through(
 ) -> Measurement:
     """The Server scenario through a server's port: several runs with seeds of their own.
 
-    Where the promise is kept but its interval is too wide to say so, as many runs again are made: ``FIRST_LOOKS``.
+    Where the promise is kept but its interval is too wide to say so, as many runs again are made.
 
     Args:
         path: To the server.
@@ -484,19 +474,21 @@ def through(
         again: A proof at a higher rate has failed before.
     """
     bench, c = path.bench, path.candidate
-    level, bound = bench.level, bench.workload.objective.latency
+    level = bench.level
     start_s = bench.clock.monotonic_s()
     seen: list[RunSeen] = []
     patience = _Patience(bench)
-    for times, confidence in LATER_LOOKS if again else FIRST_LOOKS:
+
+    def make(times: int) -> None:
         _make_runs(path, rate_rps, stage, seen, times * fewest_runs(bench, rate_rps), patience)
-        found = as_measurement(
+
+    def measured(confidence: float) -> Measurement:
+        return as_measurement(
             seen, curves, c, hardware=bench.fingerprint, seconds=bench.clock.monotonic_s() - start_s, aside_s=aside_s,
-            confidence=0.95 if bound is None else confidence, start_frac=START_FRAC, set_aside=patience.set_aside,
+            confidence=confidence, start_frac=START_FRAC, set_aside=patience.set_aside,
         )  # fmt: skip
-        tail = found.latency(level)
-        if bound is None or not tail.value <= bound.ms < tail.hi:
-            break
+
+    found = look_by_look(bench.workload.objective.latency, level, make, measured, again=again)
     bench.tell("proving", len(seen), len(seen), f"{_tail_in_words(found, level)} at {rate_rps:.0f} requests/s")
     return bench.note(found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.stats.intervals import mean_t
+from farthing.core.stats.intervals import mean_t, wider
 from farthing.core.traffic.latency_rate import (
     LatencyRate,
     least_requests_of_run,
@@ -19,7 +19,7 @@ from farthing.core.traffic.latency_rate import (
     requests_of_run,
     tail_of,
 )
-from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, latency_metric
+from farthing.nouns import NEVER_MS, Candidate, Estimate, LatencyBound, Measurement, latency_metric
 
 __all__ = [
     "RunSeen",
@@ -27,6 +27,7 @@ __all__ = [
     "fewest_requests",
     "just_late",
     "levels_of",
+    "look_by_look",
     "requests_at",
     "seen_of",
 ]
@@ -39,6 +40,12 @@ JUST_LATE = 1.02
 MOST_REQUESTS = 200_000
 """Of one run, unless more were asked for."""
 _MEDIAN, _NORMAL = 0.5, 1.96
+FIRST_LOOKS = ((1, 0.99), (2, 0.96))
+"""A proof's looks: how many times the usual number of runs, and the confidence of the interval that must keep the
+promise then. The second is made where the first one cannot tell. Each errs to one side in half of the rest: 0.5 and
+2 %, 2.5 % together."""
+LATER_LOOKS = ((1, 0.999), (2, 0.975))
+"""The same after a proof that failed: 0.05 and 1.25 %, so that with two of them the plan's promise errs in 5 %."""
 LEVELS = (_MEDIAN, 0.9, 0.99)
 
 
@@ -158,16 +165,11 @@ def as_measurement(
             these runs are of one start, and another one is another.
         set_aside: Runs that were made again since others used the machine meanwhile.
     """
-    aside = aside_s or {}
     rate = runs[0].rate_rps
-    medians = [(run.rate_rps, max(run.tail_s(_MEDIAN) - aside.get(_MEDIAN, 0.0), 0.0)) for run in runs]
-    busy = rates[_MEDIAN].fit(medians, confidence)
     lost = mean_t([1 - run.answered_frac for run in runs], confidence=confidence)
     metrics = {}
-    for level, curve in rates.items():
-        found = long_run(curve, rate, [run.tail_s(level) for run in runs], busy, aside.get(level, 0.0))
-        found = _between_starts(found, curve, rate, start_frac)
-        found = _lower(found, runs, set_aside)
+    for level, found in _long_runs(runs, rates, aside_s or {}, confidence):
+        found = _lower(_between_starts(found, rates[level], rate, start_frac), runs, set_aside)
         metrics[latency_metric(level)] = _bounded(found, lost, 1 - level)
     for name, values in {
         "throughput_rps": [r.achieved_rps for r in runs],
@@ -193,15 +195,50 @@ def as_measurement(
     )
 
 
+def look_by_look(
+    bound: LatencyBound | None,
+    level: float,
+    make: Callable[[int], object],
+    measured: Callable[[float], Measurement],
+    *,
+    again: bool,
+) -> Measurement:
+    """A proof: more runs where the promise is kept by an interval too wide to say so.
+
+    Args:
+        bound: That must be kept, None for none: then there is one look, at 95 %.
+        level: Of the percentile.
+        make: Makes runs until there are so many times the usual number.
+        measured: What all runs so far say, at a confidence.
+        again: A proof at a higher rate has failed before.
+    """
+    for times, confidence in LATER_LOOKS if again else FIRST_LOOKS:
+        make(times)
+        found = measured(0.95 if bound is None else confidence)
+        tail = found.latency(level)
+        if bound is None or not tail.value <= bound.ms < tail.hi:
+            break
+    return found
+
+
+def _long_runs(
+    runs: Sequence[RunSeen], rates: Mapping[float, LatencyRate], aside_s: Mapping[float, float], confidence: float
+) -> Iterator[tuple[float, Estimate]]:
+    """Each level with its long-run percentile."""
+    waits_s = aside_s.get(_MEDIAN, 0.0)
+    busy = rates[_MEDIAN].fit([(r.rate_rps, max(r.tail_s(_MEDIAN) - waits_s, 0.0)) for r in runs], confidence)
+    for level, curve in rates.items():
+        tails_s = [run.tail_s(level) for run in runs]
+        yield level, long_run(curve, runs[0].rate_rps, tails_s, busy, aside_s.get(level, 0.0))
+
+
 def _between_starts(found: Estimate, curve: LatencyRate, rate_rps: float, start_frac: float) -> Estimate:
-    """Half widths on logarithms, in quadrature with what another start of the server would change at that rate."""
+    """With what another start of the server would change at that rate."""
     if start_frac <= 0 or not 0 < found.lo <= found.hi < math.inf:
         return found
     quicker, middle, slower = (curve.latency_s(rate_rps, way * _NORMAL * start_frac) for way in (-1, 0, 1))
-    down = math.hypot(math.log(found.value / found.lo), math.log(middle / quicker))
-    up = math.inf if math.isinf(slower) else math.hypot(math.log(found.hi / found.value), math.log(slower / middle))
-    method = f"{found.method}; and {100 * start_frac:.2g} % of service time as standard deviation between starts"
-    return replace(found, lo=found.value * math.exp(-down), hi=found.value * math.exp(up), method=method)
+    said = f"{100 * start_frac:.2g} % of service time as standard deviation between starts"
+    return wider(found, math.log(middle / quicker), math.log(slower / middle), said)
 
 
 def _lower(found: Estimate, runs: Sequence[RunSeen], set_aside: int) -> Estimate:

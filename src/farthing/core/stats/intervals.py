@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import special
 
 from farthing.nouns import Estimate
 
-__all__ = ["FEWEST_BLOCKS", "mean_t", "proportion", "quantile", "ratio_of_blocks"]
+__all__ = ["FEWEST_BLOCKS", "mean_t", "proportion", "quantile", "ratio_of_blocks", "wider"]
 
 FEWEST_BLOCKS = 8
 """Fewest pairs of blocks from which a ratio is stated."""
@@ -62,6 +63,21 @@ def mean_t(samples: ArrayLike, *, confidence: float = 0.95) -> Estimate:
         raise ValueError(f"the interval of a mean needs at least 2 samples, has {x.size}")
     value, lo, hi = _t_ends(x, confidence)
     return Estimate(value=value, lo=lo, hi=hi, n=x.size, method=f"t on {x.size} samples", confidence=confidence)
+
+
+def wider(found: Estimate, down: float, up: float, method: str) -> Estimate:
+    """An interval with more on each side, in quadrature on logarithms.
+
+    Args:
+        found: With 0 < lo ≤ value ≤ hi < ∞.
+        down: Half width on logarithms to add below, ≥ 0.
+        up: To add above, ≥ 0; infinite for no upper end.
+        method: What is added, in words behind the method's own.
+    """
+    below = math.hypot(math.log(found.value / found.lo), down)
+    above = math.hypot(math.log(found.hi / found.value), up)
+    lo, hi = (found.value * math.exp(way) for way in (-below, above))
+    return replace(found, lo=lo, hi=hi, method=f"{found.method}; and {method}")
 
 
 def quantile(samples: ArrayLike, q: float, *, confidence: float = 0.95) -> Estimate:

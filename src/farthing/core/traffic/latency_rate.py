@@ -203,11 +203,11 @@ class LatencyRate:
             rate_rps: > 0.
             slowness: As :meth:`slowness_at` gives it.
         """
-        long_s = self.latency_s(rate_rps, slowness)
-        if math.isinf(long_s):
-            return math.inf
         load = rate_rps * math.exp(slowness) / self.saturation_rps
-        return math.log(long_s) - slowness - float(self._run_at(np.array([load]))[0])
+        steady = _UTILISATIONS[: self.steady_log_s.size]
+        if load > steady[-1]:
+            return math.inf
+        return float(np.interp(load, steady, self.steady_log_s) - self._run_at(np.array([load]))[0])
 
     def slowness_at(self, rate_rps: float, latency_s: float) -> float:
         """Slowness at which the long-run percentile at a rate is a given one, within what is tried at all.

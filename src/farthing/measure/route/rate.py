@@ -25,15 +25,13 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.watched import watched
 from farthing.measure.as_planned import (
-    FIRST_LOOKS,
-    LATER_LOOKS,
     START_FRAC,
     between_starts,
     kept_by_run,
     repeatable,
 )
 from farthing.measure.live_server import LoadedRun
-from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, requests_at, seen_of
+from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, look_by_look, requests_at, seen_of
 from farthing.measure.served_path import CLOSED_S
 from farthing.measure.under_load import seed_of
 from farthing.measure.workbench import Settings
@@ -348,19 +346,22 @@ def prove_rate(
     seen: list[RunSeen] = []
     with load.start(False) as server:
         full_rps = server.closed_loop(clients, CLOSED_S)
-        rates = rates or _rates(load, _curve_again(load, server, clients, n), n)
-        for times, confidence in LATER_LOOKS if again else FIRST_LOOKS:
+        curves = rates or _rates(load, _curve_again(load, server, clients, n), n)
+
+        def make(times: int) -> None:
             while len(seen) < times * runs:
                 load.tell("proving", len(seen), times * runs, f"{rate_rps:.0f} requests/s through farthing serve")
                 seen.append(load.run(server, rate_rps, n, stage, len(seen), deadlines=True)[0])
-            found = as_measurement(
-                seen, rates, load.candidate, hardware=load.hardware, aside_s=aside_s, confidence=confidence,
+
+        def measured(confidence: float) -> Measurement:
+            return as_measurement(
+                seen, curves, load.candidate, hardware=load.hardware, aside_s=aside_s, confidence=confidence,
                 start_frac=START_FRAC, seconds=(datetime.now(UTC) - began).total_seconds(),
             )  # fmt: skip
-            tail = found.latency(load.bound.percentile)
-            if not tail.value <= load.bound.ms < tail.hi:
-                break
+
+        found = look_by_look(load.bound, load.bound.percentile, make, measured, again=again)
         fallen = _fallen(server)
+    tail = found.latency(load.bound.percentile)
     words = "unbounded" if tail.value >= NEVER_MS else f"{tail.value:.1f} ms"
     load.tell("proving", len(seen), len(seen), f"{load.bound.name} {words}")
     return Proof(measurement=found, runs=len(seen), requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)
