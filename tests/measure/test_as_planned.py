@@ -57,6 +57,7 @@ class Queue:
     key: str = "queue"
     aside_s: float = 0.0
     busy: bool = False
+    seen_pace: bool = False
     asked: list[tuple[float, int]] = field(default_factory=list)
 
     def __enter__(self) -> Queue:
@@ -67,6 +68,9 @@ class Queue:
     def capacity_rps(self, k: int) -> float:
         return 4 / 0.008 / self.slower
 
+    def first_pace_rps(self, rate_rps: float) -> float:
+        return self.capacity_rps(0) if self.seen_pace else 0.0
+
     def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
         self.asked.append((rate_rps, seed))
         curve = CURVE.scaled(self.slower)
@@ -74,6 +78,7 @@ class Queue:
         return seen_of(
             1000 * (latency_s + self.aside_s), levels_of(0.99), rate_rps=rate_rps, seed=seed, achieved_rps=rate_rps,
             generator_frac=0.04, front_frac=0.07, contended=self.busy, slowdown=2.0 if self.busy else 1.0,
+            full_rps=self.capacity_rps(0) if self.seen_pace else 0.0,
         )  # fmt: skip
 
 
@@ -84,12 +89,13 @@ class Paths:
     slowness: list[float]
     aside_s: float = 0.0
     busy: bool = False
+    seen_pace: bool = False
     made: list[Queue] = field(default_factory=list)
     models: list[object] = field(default_factory=list)
 
     def __call__(self, bench: Workbench, model: object, key: str) -> Queue:
         slower = self.slowness[min(len(self.made), len(self.slowness) - 1)]
-        self.made.append(Queue(bench, CHOSEN, slower, key, self.aside_s, self.busy))
+        self.made.append(Queue(bench, CHOSEN, slower, key, self.aside_s, self.busy, self.seen_pace))
         self.models.append(model)
         return self.made[-1]
 
@@ -135,8 +141,10 @@ def trace(_: float) -> Trace:
     return Trace(name="flat", step_s=3600.0, counts=np.full(24, 6000.0 * 3600))
 
 
-def paths(monkeypatch: pytest.MonkeyPatch, *slowness: float, aside_s: float = 0.0, busy: bool = False) -> Paths:
-    found = Paths(list(slowness), aside_s, busy)
+def paths(
+    monkeypatch: pytest.MonkeyPatch, *slowness: float, aside_s: float = 0.0, busy: bool = False, seen_pace: bool = False
+) -> Paths:
+    found = Paths(list(slowness), aside_s, busy, seen_pace)
     monkeypatch.setattr(as_planned, "served_model", found)
     return found
 
@@ -199,10 +207,49 @@ def test_a_proof_that_fails_cuts_the_plan_and_what_it_is_compared_with(
     assert sustained.LEAST_CUT < cut < sustained.MOST_CUT  # as its own runs say
     assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
     assert state.sla[other] == pytest.approx(250.0 * rate / 400.0)
-    method = "what failed proofs took off"
+    method = "what proofs took off"
     assert method in state.kept[CHOSEN].method
     assert state.rate_ratio is not None and method in state.rate_ratio.method
     assert state.sla[BASE] == 200.0
+
+
+def test_a_server_that_starts_slower_than_the_one_that_told_the_rate_lowers_the_plan_before_its_proof(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = paths(monkeypatch, 1.0, 1.2, seen_pace=True).made
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    planned, rate = state.kept[CHOSEN].value / sustained.HEADROOM, state.sla[CHOSEN]
+    assert rate == pytest.approx(planned / 1.2)
+    assert len(made) == 2  # proven at once
+    assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
+    assert "what proofs took off" in state.kept[CHOSEN].method  # another repeat may find a quicker server
+    assert state.sla[BASE] == 200.0  # the baseline beside it was as quick as before
+
+
+def test_a_server_that_starts_quicker_does_not_raise_the_plan(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths(monkeypatch, 1.2, 1.0, seen_pace=True)
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert state.sla[CHOSEN] == pytest.approx(state.kept[CHOSEN].value / sustained.HEADROOM)
+
+
+@pytest.mark.parametrize(("base_slower", "shared"), [(1.1, 1.1), (1.5, 1.2)])
+def test_what_the_baseline_lost_beside_the_proof_is_not_held_against_the_plan(
+    base_slower: float, shared: float, state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slowed down between the rate and its proof; no more than the plan lost is allowed for."""
+    paths(monkeypatch, 1.0, 1.2, seen_pace=True)
+    monkeypatch.setattr(
+        as_planned, "_baseline_block", lambda state, key, k: 200.0 / (base_slower if "proof" in key else 1.0)
+    )
+    state.best_fp32 = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=4)
+    state.sla[state.best_fp32] = 240.0
+    as_planned.serve_as_planned(state, CHOSEN, trace)
+    assert state.sla[BASE] == pytest.approx(200.0 / shared)
+    assert state.sla[state.best_fp32] == pytest.approx(240.0 / shared)
+    assert state.rate_ratio is not None
+    assert ("what proofs took off" in state.rate_ratio.method) == (base_slower == 1.1)
+    (said,) = [note for note in state.notes if "slower beside the proof" in note]
+    assert f"{100 * (shared - 1):.0f} %" in said
 
 
 def test_what_is_not_kept_in_the_last_run_stays_the_evidence(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:

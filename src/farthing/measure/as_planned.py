@@ -6,9 +6,10 @@ both; each run has arrivals of its own. The proof is run on a server that was st
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,12 +65,14 @@ _STEP = 0.02
 class _Kept:
     """The rate that a candidate keeps, in requests/s; and over the baseline's, both in one stretch of time.
 
-    ``beside_rps`` is the baseline's own throughput in that stretch. ``busy`` when others used the cores meanwhile.
+    ``beside_rps`` is the baseline's own throughput in that stretch, ``full_rps`` what clients that never rest got from
+    the server (0 where nobody looked). ``busy`` when others used the cores meanwhile.
     """
 
     rate: Estimate
     over_baseline: Estimate
     beside_rps: float
+    full_rps: float = 0.0
     busy: bool = False
 
 
@@ -104,7 +107,7 @@ def serve_as_planned(state: RunState, chosen: Candidate, trace_of: TraceOf) -> b
         state.rate_ratio = repeatable(state.ratios[chosen], max(UNSERVED_FRAC, _drift(state)))
     if state.sla.get(chosen) is None:  # busy cores: the proof has the word
         state.sla[chosen] = _modelled_rps(state, chosen) / sustained.HEADROOM
-    _prove_at_peak(state, chosen, trace_of, slower, through_server=why is None)
+    _prove_at_peak(state, chosen, trace_of, slower, kept if why is None else None)
     _share_cut(state, chosen, before)
     base = state.sla[state.baseline]
     state.bench.retire([state.baseline])
@@ -167,6 +170,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     aside_s = state.aside_s.get(state.percentile, 0.0)
     runs: list[tuple[float, float]] = []
     base_rps: list[float] = []
+    full: list[float] = []
     busy, patience = False, _Patience(bench)
     total = SEEKING + bench.settings.rate_runs
     for k in itertools.count():
@@ -179,6 +183,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
         busy = busy or seen.contended
         runs.append((rate, seen.tail_s(state.percentile) - aside_s))
         base_rps.append(beside_rps)
+        full.append(seen.full_rps)
         if len(runs) == total:
             break
         rate = sustained.next_rate(curve, runs, bound_s - aside_s)
@@ -187,7 +192,8 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     bench.tell("serving", total, total, f"{c.label} keeps {kept.value:.0f} requests/s")
     by_run, fall = kept_by_run(curve, bound_s - aside_s, fit)
     ratio = _no_narrower(ratio_of_blocks(by_run, base_rps[SEEKING:], confidence=0.95), kept)
-    return _kept(state, kept, ratio, base_rps[SEEKING:], busy=busy, fall=fall)
+    found = _kept(state, kept, ratio, base_rps[SEEKING:], busy=busy, fall=fall)
+    return replace(found, full_rps=_middle(full[SEEKING:]))
 
 
 @dataclass(slots=True)
@@ -320,6 +326,17 @@ def kept_by_run(curve: LatencyRate, bound_s: float, fit: Slowness) -> tuple[list
     return [middle * math.exp(-fall * (f - fit.value)) for f in fit.by_run], fall
 
 
+def _middle(rates_rps: Sequence[float]) -> float:
+    """Geometric mean of those that were seen (> 0), 0 of none."""
+    seen = [rate for rate in rates_rps if rate > 0]
+    return float(np.exp(np.log(seen).mean())) if seen else 0.0
+
+
+def _times_slower(before_rps: float, now_rps: float) -> float:
+    """How many times slower something is than it was, ≥ 1; 1 where either was not seen."""
+    return max(1.0, before_rps / now_rps) if before_rps > 0 and now_rps > 0 else 1.0
+
+
 def _pool_baseline(state: RunState, beside_rps: float) -> None:
     """The baseline's rate is that of all stages of this run, since no stage's blocks are the typical ones.
 
@@ -368,39 +385,73 @@ def repeatable(found: Estimate, drift_frac: float = 0.0) -> Estimate:
     return wider(known, 1.96 * repeats, 1.96 * repeats, said)
 
 
-def _prove_at_peak(
-    state: RunState, chosen: Candidate, trace_of: TraceOf, slower: float, *, through_server: bool
-) -> None:
-    """Runs at the peak rate of one replica of the plan; the plan's rate is cut while the promise is not kept there."""
-    bench, bound = state.bench, state.bench.workload.objective.latency
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """One proof.
+
+    Attributes:
+        found: What its runs say.
+        curve: Latency by rate that they were read with.
+        full_rps: What clients that never rest got from its server meanwhile, 0 where nobody looked.
+        beside_rps: The baseline's throughput between its runs, 0 where there was none.
+    """
+
+    found: Measurement
+    curve: LatencyRate
+    full_rps: float = 0.0
+    beside_rps: float = 0.0
+
+
+def _prove_at_peak(state: RunState, chosen: Candidate, trace_of: TraceOf, slower: float, kept: _Kept | None) -> None:
+    """Runs at the peak rate of one replica of the plan; the plan's rate is cut while the promise is not kept there.
+
+    Where the server of the proof is slower than the one that told the rate (clients that never rest get less from it),
+    the plan is lowered by as much first: another moment of a machine that others share, or another start.
+
+    Args:
+        state: With the rate planned.
+        chosen: Who is proven.
+        trace_of: Gives the arrivals.
+        slower: Factor on the measured service times.
+        kept: The rate that was found through a server, None for a proof beside it.
+    """
+    bound = state.bench.workload.objective.latency
     trace = trace_of(state.sla[state.baseline] or 0.0)
     rate = state.sla[chosen]
     assert rate is not None
-    first = rate
+    first, at = rate, math.inf
 
-    def peak_of(planned_rps: float) -> float:
-        return _peak_of_one(state, trace, planned_rps)
+    def of_proof(planned_rps: float) -> float:
+        return provable_rps(_peak_of_one(state, trace, planned_rps), planned_rps, state.percentile)
 
-    at = math.inf
     for k in range(sustained.TRIES):
-        before, at = at, provable_rps(peak_of(rate), rate, state.percentile)
-        if at >= before:  # replicas that idle: another proof at the same rate would be another try
+        if of_proof(rate) >= at:  # replicas that idle: another proof at the same rate would be another try
             break
-        state.sla[chosen] = rate
-        found, curve = _served_at(state, chosen, at, slower, k, through_server=through_server)
-        state.server[chosen] = found
-        if bound is None or found.latency(state.percentile).hi <= bound.ms:
+        with _proof_path(state, chosen, k) if kept is not None else contextlib.nullcontext() as path:
+            if path is not None and kept is not None and k == 0:
+                rate = _lowered(first, rate, kept.full_rps, path.first_pace_rps(rate))
+            at, state.sla[chosen] = of_proof(rate), rate
+            proof = _proven(state, chosen, path, at, slower, k)
+        state.server[chosen] = proof.found
+        if bound is None or proof.found.latency(state.percentile).hi <= bound.ms:
             break
-        rate /= sustained.cut(curve, at, _hi_s(found, state.percentile), bound.ms / 1000, k + 1)
-        while at == peak_of(rate):  # as many replicas as before take what they took before
+        rate /= sustained.cut(proof.curve, at, _hi_s(proof.found, state.percentile), bound.ms / 1000, k + 1)
+        if kept is not None:
+            rate = _lowered(first, rate, kept.full_rps, proof.full_rps)
+        while at == _peak_of_one(state, trace, rate):  # as many replicas as before take what they took before
             rate /= sustained.LEAST_CUT
     if bound is not None and state.server[chosen].latency(state.percentile).hi > bound.ms:
         state.notes.append(
             f"{chosen.label} missed the promise at the plan's peak rate, tried at up to {sustained.TRIES} rates, the "
             f"last a planned rate of {state.sla[chosen]:.0f} requests/s"
         )
-    _allow_for_cuts(state, chosen, first / (state.sla[chosen] or first))
-    bench.retire([])
+    _allow_for_cuts(state, chosen, first / (state.sla[chosen] or first), proof, kept)
+    state.bench.retire([])
+
+
+def _lowered(first_rps: float, rate_rps: float, full_rps: float, now_rps: float) -> float:
+    """A planned rate, or a lower one: the first planned over how many times slower the server is than it was then."""
+    return min(rate_rps, first_rps / _times_slower(full_rps, now_rps))
 
 
 def _hi_s(found: Measurement, percentile: float) -> float:
@@ -413,11 +464,33 @@ def _hi_s(found: Measurement, percentile: float) -> float:
     return math.inf if hi_ms >= NEVER_MS or refused_frac > 1 - percentile else hi_ms / 1000
 
 
-def _allow_for_cuts(state: RunState, c: Candidate, factor: float) -> None:
+def _allow_for_cuts(state: RunState, c: Candidate, factor: float, proof: _Proof, kept: _Kept | None) -> None:
+    """What proofs took off the plan is part of its intervals, but for what the baseline lost in the same time.
+
+    A ratio belongs to one stretch of time: the baseline that was slower beside the proof is priced at that speed.
+
+    Args:
+        state: With the plan's rate as it was proven at last.
+        c: Who is planned.
+        factor: By which it was lowered, ≥ 1.
+        proof: The last.
+        kept: The rate that was found, None without a server.
+    """
+    if factor <= 1:
+        return
+    shared = 1.0 if kept is None else min(factor, _times_slower(kept.beside_rps, proof.beside_rps))
+    for other in {state.baseline, state.best_fp32, state.best_half}:
+        if other is not None and other != c and (rate := state.sla.get(other)) is not None:
+            state.sla[other] = rate / shared
+    if shared > 1 + WORTH_SAYING_FRAC:
+        state.notes.append(
+            f"the baseline was {100 * (shared - 1):.0f} % slower beside the proof than while the rate was found, as "
+            "the machine was: it is priced at that speed"
+        )
     if c in state.kept:
         state.kept[c] = sustained.allowing_for_cuts(state.kept[c], factor)
     if state.rate_ratio is not None:
-        state.rate_ratio = sustained.allowing_for_cuts(state.rate_ratio, factor)
+        state.rate_ratio = sustained.allowing_for_cuts(state.rate_ratio, factor / shared)
 
 
 def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
@@ -426,20 +499,31 @@ def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
     return float((peaks / replicas).max())
 
 
-def _served_at(
-    state: RunState, c: Candidate, rate: float, slower: float, k: int, *, through_server: bool
-) -> tuple[Measurement, LatencyRate]:
-    """One proof, and the latency–rate curve that it was read with."""
+def _proof_path(state: RunState, c: Candidate, k: int) -> ServedPath:
+    """A server of its own for each proof, with the deadline that the plan gives requests."""
+    deadline = deadline_s(state.bench.workload.objective)
+    return served_model(state.bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}")
+
+
+def _proven(state: RunState, c: Candidate, path: ServedPath | None, rate: float, slower: float, k: int) -> _Proof:
+    """One proof, with blocks of the baseline between its runs; beside the server where there is no path to one."""
     bench, known = state.bench, state.curves[replace(c, max_batch=1)]
     curves = rates_of(bench, known, c, proof_requests(bench, rate), slower)
-    if not through_server:
-        return beside_server(state, c, rate, bench.settings.proof_runs, f"proof {k}"), curves[state.percentile]
-    deadline = deadline_s(bench.workload.objective)
-    with served_model(bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}") as path:
-        found = through(path, curves, rate, f"proof {k}", state.aside_s, again=k > 0)
-    metrics = found.metrics
-    state.shares = metrics["front_frac"].value, metrics["generator_frac"].value
-    return found, curves[state.percentile]
+    curve = curves[state.percentile]
+    if path is None:
+        return _Proof(found=beside_server(state, c, rate, bench.settings.proof_runs, f"proof {k}"), curve=curve)
+    seen: list[RunSeen] = []
+    beside: list[float] = []
+
+    def after(run: RunSeen, number: int) -> None:
+        seen.append(run)
+        beside.append(_baseline_block(state, path.key, number))
+
+    found = through(path, curves, rate, f"proof {k}", state.aside_s, again=k > 0, after=after)
+    state.shares = found.metrics["front_frac"].value, found.metrics["generator_frac"].value
+    return _Proof(
+        found=found, curve=curve, full_rps=_middle([run.full_rps for run in seen]), beside_rps=_middle(beside)
+    )
 
 
 def proof_requests(bench: Workbench, rate_rps: float) -> int:
@@ -460,6 +544,7 @@ def through(
     aside_s: Mapping[float, float],
     *,
     again: bool = False,
+    after: Callable[[RunSeen, int], None] | None = None,
 ) -> Measurement:
     """The Server scenario through a server's port: several runs with seeds of their own.
 
@@ -472,6 +557,7 @@ def through(
         stage: Of the work, for the seeds.
         aside_s: As :func:`aside_of` gives it.
         again: A proof at a higher rate has failed before.
+        after: Told each run that counts, and its number.
     """
     bench, c = path.bench, path.candidate
     level = bench.level
@@ -480,7 +566,7 @@ def through(
     patience = _Patience(bench)
 
     def make(times: int) -> None:
-        _make_runs(path, rate_rps, stage, seen, times * fewest_runs(bench, rate_rps), patience)
+        _make_runs(path, rate_rps, stage, seen, times * fewest_runs(bench, rate_rps), patience, after)
 
     def measured(confidence: float) -> Measurement:
         return as_measurement(
@@ -509,7 +595,13 @@ def fewest_runs(bench: Workbench, rate_rps: float) -> int:
 
 
 def _make_runs(
-    path: ServedPath, rate_rps: float, stage: str, seen: list[RunSeen], total: int, patience: _Patience
+    path: ServedPath,
+    rate_rps: float,
+    stage: str,
+    seen: list[RunSeen],
+    total: int,
+    patience: _Patience,
+    after: Callable[[RunSeen, int], None] | None,
 ) -> None:
     """Runs until there are so many; those during which others used the machine are made again, a few times."""
     bench, n = path.bench, proof_requests(path.bench, rate_rps)
@@ -521,6 +613,8 @@ def _make_runs(
         run = path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k))
         if not patience.again(run, path.key):
             seen.append(run)
+            if after is not None:
+                after(run, k)
 
 
 def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:

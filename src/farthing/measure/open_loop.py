@@ -65,6 +65,7 @@ class RunSeen:
         front_frac: The same of the server's own process, its workers left out.
         contended: Whether cores were busy in spite of retries.
         slowdown: By how much, ≥ 1.
+        full_rps: What clients that never rest got from the server right after the run, 0 where nobody looked.
     """
 
     rate_rps: float
@@ -78,6 +79,7 @@ class RunSeen:
     front_frac: float = 0.0
     contended: bool = False
     slowdown: float = 1.0
+    full_rps: float = 0.0
 
     def tail_s(self, level: float) -> float:
         """A percentile of this run in seconds."""

@@ -104,7 +104,8 @@ class ServedPath:
         def run() -> RunSeen:
             live = self._server(rate_rps)
             seen = watched(self.bench.canary, self._cores(), lambda: live.open_loop(rate_rps, n, seed))
-            slower = pace if (pace := self._slower(live)) >= SLOWER else 1.0
+            full_rps = self._checked_rps(live)
+            slower = pace if (pace := self._pace.slower(full_rps)) >= SLOWER else 1.0
             return seen_of(
                 self._latency_ms(seen.found),
                 levels_of(self.bench.level),
@@ -116,24 +117,31 @@ class ServedPath:
                 front_frac=seen.found.front_frac,
                 contended=seen.contended or slower > 1.0,
                 slowdown=max(seen.slowdown, slower),
+                full_rps=full_rps,
             )
 
         return self.bench.keep(step_of(self.key, rate_rps, n, seed), RunSeen, "measure", run)
 
-    def _slower(self, live: LiveServer) -> float:
-        """How many times slower than in quiet moments the server is now, ≥ 1; 1 where it would take too long to see."""
-        return self._pace.slower(self._checked_rps(live)) if self._check_s <= MOST_CHECK_S else 1.0
+    def first_pace_rps(self, rate_rps: float) -> float:
+        """What clients that never rest get in short looks at the server when it is warm, 0 where they would be long.
 
-    def _know_pace(self, live: LiveServer) -> None:
-        if self._check_s <= MOST_CHECK_S:
-            self._pace.begin([self._checked_rps(live) for _ in range(FIRST_CHECKS)])
+        Args:
+            rate_rps: At which it is warmed up when it is started for this.
+        """
+
+        def looked() -> float:
+            self._server(rate_rps)
+            return self._pace.first_rps
+
+        return self.bench.keep(f"served/{self.key}/pace", float, "measure", looked)
 
     @property
     def _check_s(self) -> float:
         return max(CHECK_S, CHECKED_BATCHES * self.batch_s)
 
     def _checked_rps(self, live: LiveServer) -> float:
-        return self._full_rps(live, self._check_s, patient=True)
+        """A short look, 0 where it would take too long."""
+        return self._full_rps(live, self._check_s, patient=True) if self._check_s <= MOST_CHECK_S else 0.0
 
     def _full_rps(self, live: LiveServer, seconds: float, *, patient: bool = False) -> float:
         """Good answers a second to clients enough to fill every batch."""
@@ -169,7 +177,7 @@ class ServedPath:
             self._full_rps(live, WARM_UP_S)
         else:
             live.open_loop(rate_rps, max(1, round(rate_rps * WARM_UP_S)), self.bench.settings.seed)
-        self._know_pace(live)
+        self._pace.begin([self._checked_rps(live) for _ in range(FIRST_CHECKS)])
 
 
 def served_model(bench: Workbench, model: ServedModel, key: str) -> ServedPath:

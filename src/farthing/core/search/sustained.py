@@ -159,9 +159,10 @@ def cut(curve: LatencyRate, at_rps: float, hi_s: float, bound_s: float, failed: 
         hi_s: Upper end of the promised percentile there in seconds, infinite where there was none.
         bound_s: The promise in seconds, > 0.
         failed: Proofs so far, ≥ 1: where lowering the rate helped less than the curve says, the next step is larger.
+            So is the first where no percentile was seen, which says nothing of by how much the promise failed.
     """
     kept = curve.kept_rps(bound_s, curve.slowness_at(at_rps, hi_s))
-    least = LEAST_CUT if failed == 1 else LATER_CUT
+    least = LEAST_CUT if failed == 1 and math.isfinite(hi_s) else LATER_CUT
     return min(MOST_CUT, max(least, at_rps / kept)) if kept > 0 else MOST_CUT
 
 
@@ -176,5 +177,5 @@ def allowing_for_cuts(found: Estimate, factor: float) -> Estimate:
     """
     if factor <= 1:
         return found
-    method = f"{found.method}; and what failed proofs took off"
+    method = f"{found.method}; and what proofs took off"
     return replace(found, hi=found.hi * factor, method=method)

@@ -24,24 +24,30 @@ class Pace:
 
     Attributes:
         quiet_rps: The latest of them.
+        first_rps: What was usual at first, 0 when it could not be seen.
     """
 
     quiet_rps: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    first_rps: float = 0.0
 
     def begin(self, rates_rps: Sequence[float]) -> None:
         """Take in first rates as they are: their median is what is usual, so that one lucky moment is not.
 
         Args:
-            rates_rps: At least one, > 0.
+            rates_rps: At least one; 0 where it would have taken too long to look.
         """
-        self.quiet_rps.append(median(rates_rps))
+        self.first_rps = median(rates_rps)
+        if self.first_rps > 0:
+            self.quiet_rps.append(self.first_rps)
 
     def slower(self, rate_rps: float) -> float:
         """How many times slower than in quiet moments the server is at a rate, ≥ 1; it is taken in when it is quiet.
 
         Args:
-            rate_rps: That was got now, > 0.
+            rate_rps: That was got now; 0 where nobody looked, which says nothing.
         """
+        if rate_rps <= 0:
+            return 1.0
         found = max(1.0, median(self.quiet_rps) / rate_rps) if self.quiet_rps else 1.0
         if found < SLOWER:
             self.quiet_rps.append(rate_rps)
