@@ -36,7 +36,7 @@ from farthing.load.serve.models import served_models
 from farthing.load.wishes import as_name
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.machine.hardware import usable_cpus
-from farthing.measure.live_server import LiveServer, LoadedRun
+from farthing.measure.served.live_server import LiveServer, LoadedRun
 from farthing.nouns import Estimate, LatencyBound
 from farthing.runs.route.rate import Sent, busy_cores, sent
 from farthing.store.artefacts import check_artefact

@@ -18,7 +18,6 @@ from serving.wrk import Load, press
 __all__ = ["compare"]
 
 _BLOCKS = 3
-_CONNECTIONS = {"mlp": 32, "conv": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,9 @@ def _one(trial: _Trial, home: Path, models: Path) -> None:
             post = peer.posts[subject](x)
             _check(trial, port, post, subject)
             own = oip_json_post(subject, x) if peer.like == "json" and subject == "mlp" else oip_binary_post(subject, x)
-            _show(trial, f"{peer.name} {version(peer, home)}", subject, *_blocks(trial, port, post, own, subject))
+            for connections in peer.connections[subject]:
+                blocks = _blocks(trial, port, post, own, connections)
+                _show(trial, f"{peer.name} {version(peer, home)}", subject, connections, *blocks)
 
 
 def _check(trial: _Trial, port: int, post: Post, subject: str) -> None:
@@ -82,9 +83,8 @@ def _check(trial: _Trial, port: int, post: Post, subject: str) -> None:
         raise RuntimeError(f"{subject}: its answer is not the model's")
 
 
-def _blocks(trial: _Trial, port: int, post: Post, own: Post, subject: str) -> tuple[list[Load], list[Load]]:
+def _blocks(trial: _Trial, port: int, post: Post, own: Post, connections: int) -> tuple[list[Load], list[Load]]:
     """Pairs of blocks, the peer first in one and second in the next."""
-    connections = _CONNECTIONS[subject]
     url = f"http://127.0.0.1:{port}"
     press(url, post, connections=connections, seconds=1, core=trial.client_core)
     theirs: list[Load] = []
@@ -96,13 +96,16 @@ def _blocks(trial: _Trial, port: int, post: Post, own: Post, subject: str) -> tu
     return theirs, ours
 
 
-def _show(trial: _Trial, named: str, subject: str, theirs: list[Load], ours: list[Load]) -> None:
+def _show(
+    trial: _Trial, named: str, subject: str, connections: int, theirs: list[Load], ours: list[Load]
+) -> None:
     """Its rate, and farthing's over it with the range over pairs; no ratio where it answered nothing in a block."""
     failed = sum(load.failed for load in theirs)
     if failed:
         print(f"  {named}: {failed} requests failed on {subject}", file=sys.stderr)
     rates = [load.rps for load in theirs]
-    figure = f"serve/peer/{named}/{subject}"
+    several = len(trial.peer.connections[subject]) > 1
+    figure = f"serve/peer/{named}/{subject}" + (f" at {connections} connections" if several else "")
     emit(f"{figure} requests/s", float(np.median(rates)), min(rates), max(rates), "1/s", None, None)
     if min(rates) == 0:
         print(f"  {named}: no answer in a block of {trial.seconds:.0f} s on {subject}", file=sys.stderr)

@@ -32,6 +32,8 @@ __all__ = ["PEERS", "Peer", "environment", "oip_answer", "version"]
 
 _SCRIPTS = Path(__file__).parents[1] / "peers"
 Answer = Callable[[Mapping[str, str], bytes], Floats]
+CONNECTIONS = {"mlp": (32,), "conv": (8,)}
+"""Usual ones; more where a peer is known to depend on them."""
 MakePost = Callable[[Floats], Post]
 
 
@@ -48,6 +50,7 @@ class Peer:
         like: Farthing's own form nearest to that of ``mlp``: ``binary`` or ``json``.
         command: Words after the interpreter; None for its script with port and folder.
         extra_ports: Further ports that its script takes.
+        connections: That ask at the same time, by model.
         patience_s: How long it may take to start.
     """
 
@@ -59,6 +62,7 @@ class Peer:
     like: str
     command: Callable[[Path, int], Sequence[str]] | None = None
     extra_ports: int = 0
+    connections: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: CONNECTIONS)
     patience_s: float = 90.0
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -144,6 +148,15 @@ PEERS = {
             like="json",
             command=_bento,
             env={"BENTOML_DO_NOT_TRACK": "True"},
+        ),
+        Peer(
+            name="mosec",
+            package="mosec",
+            ready="/metrics",
+            posts=_RAW,
+            answer=_raw,
+            like="binary",
+            connections={"mlp": (8, 32, 128), "conv": (8,)},
         ),
         Peer(name="litserve", package="litserve", ready="/health", posts=_LIT, answer=_nested("y"), like="json"),
         Peer(

@@ -30,9 +30,12 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.errors import InputError
 from farthing.load.plans import load_plan
 from farthing.load.schema import stamp
-from farthing.measure import as_planned, campaign, scenarios, served_path, under_load, workbench
+from farthing.measure import campaign, scenarios, under_load, workbench
 from farthing.measure.graphs import graph_reader
 from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, seen_of
+from farthing.measure.served import path as served_path
+from farthing.measure.served import proof as served_proof
+from farthing.measure.served import rate as served_rate
 from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Baseline, Candidate, LatencyBound, Measurement, Plan, ServedModel, Workload, percentile_name
@@ -135,6 +138,9 @@ class ServedStandIn:
     def capacity_rps(self, k: int) -> float:
         return self.full_rps
 
+    def first_pace_rps(self, rate_rps: float) -> float:
+        return self.full_rps
+
     def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
         return run(1.0, self.bench.level, rate_rps, n, seed, generator_frac=0.04, front_frac=0.07)
 
@@ -164,10 +170,11 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(served_path, "LiveServer", refuse)
     monkeypatch.setattr(Workbench, "single_stream", single)
     monkeypatch.setattr(Workbench, "poisson", poisson)
-    for room in (under_load, as_planned):
+    monkeypatch.setattr(under_load, "rates_of", rates_of)
+    for room in (served_rate, served_proof):
         monkeypatch.setattr(room, "rates_of", rates_of)
-    monkeypatch.setattr(as_planned, "served_model", served)
-    monkeypatch.setattr(as_planned, "_baseline_block", baseline_block)
+        monkeypatch.setattr(room, "served_model", served)
+        monkeypatch.setattr(room, "baseline_block", baseline_block)
     monkeypatch.setattr(recording, "Workbench", lambda **given: Workbench(**{**given, "tell": tell}))
     return said
 

@@ -8,7 +8,7 @@ from farthing.core.plan.findings import Findings
 from farthing.core.search import accuracy_gate as gate
 from farthing.core.search import space
 from farthing.errors import InputError, MeasureError
-from farthing.measure.as_planned import serve_as_planned
+from farthing.measure.served.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race
 from farthing.measure.graphs.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from farthing.core.traffic.latency_rate import LatencyRate
+from farthing.core.traffic.latency_rate import LatencyRate, Slowness
 from farthing.nouns import Candidate, Estimate
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "allowing_for_cuts",
     "best",
     "cut",
+    "kept_by_run",
     "kept_rps",
     "next_rate",
     "start",
@@ -46,6 +47,7 @@ LEAST_CUT, LATER_CUT, MOST_CUT = 1.03, 1.1, 1.25
 """A proof that failed lowers the planned rate by no less and no more than these factors."""
 EASY_FRAC = 0.3
 """Share of a replica's capacity at which next to nobody waits: a run at a lower rate says no more and takes longer."""
+_STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,21 @@ def next_rate(curve: LatencyRate, runs: Sequence[tuple[float, float]], bound_s: 
     last, slowness = runs[-1][0], curve.middle(runs)
     easy = EASY_FRAC * curve.saturation_rps * math.exp(-slowness)
     return min(max(curve.kept_rps(bound_s, slowness), last * MOST_DOWN, easy), last * MOST_UP)
+
+
+def kept_by_run(curve: LatencyRate, bound_s: float, seen: Slowness) -> tuple[list[float], float]:
+    """Rate kept as each run alone says, to first order; and by how many per cent it falls for each of service time.
+
+    Args:
+        curve: Of the candidate.
+        bound_s: The promise in seconds, > 0.
+        seen: From :meth:`LatencyRate.fit`.
+    """
+    quicker, middle, slower = (curve.kept_rps(bound_s, seen.value + way * _STEP) for way in (-1, 0, 1))
+    if not min(quicker, middle) > 0:
+        return [max(middle, 1e-9)] * len(seen.by_run), 1.0
+    fall = math.log(quicker / slower) / (2 * _STEP) if slower > 0 else math.log(quicker / middle) / _STEP
+    return [middle * math.exp(-fall * (f - seen.value)) for f in seen.by_run], fall
 
 
 def step(trials: Trials, c: Candidate, curve: LatencyRate, rate_rps: float, seen_s: float) -> Trials:

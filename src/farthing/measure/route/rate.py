@@ -24,15 +24,10 @@ from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.watched import watched
-from farthing.measure.as_planned import (
-    START_FRAC,
-    between_starts,
-    kept_by_run,
-    repeatable,
-)
-from farthing.measure.live_server import LoadedRun
+from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, look_by_look, requests_at, seen_of
-from farthing.measure.served_path import CLOSED_S
+from farthing.measure.served.path import CLOSED_S
+from farthing.measure.served.repeats import START_FRAC, between_starts, repeatable
 from farthing.measure.under_load import seed_of
 from farthing.measure.workbench import Settings
 from farthing.nouns import NEVER_MS, Candidate, Estimate, LatencyBound, Measurement
@@ -59,7 +54,7 @@ _FELL_BACK = "route fell back: "
 
 
 class RouteServer(Protocol):
-    """A server under a load generator (:class:`farthing.measure.live_server.LiveServer`)."""
+    """A server under a load generator (:class:`farthing.measure.served.live_server.LiveServer`)."""
 
     def closed_loop(self, connections: int, seconds: float) -> float:
         """Good answers a second when so many clients ask again as soon as they are answered."""
@@ -311,7 +306,7 @@ def _kept(
         runs.append((rate, run.tail_s(level) - aside_s))
         rate = sustained.next_rate(curve, runs, bound_s)
     fit = curve.fit(runs)
-    kept = repeatable(curve.kept(bound_s, fit), between_starts(kept_by_run(curve, bound_s, fit)[1]))
+    kept = repeatable(curve.kept(bound_s, fit), between_starts(sustained.kept_by_run(curve, bound_s, fit)[1]))
     load.tell(STAGE, wanted, wanted, f"keeps {kept.value:.0f} requests/s")
     return (kept if kept.value > 0 else None), busy
 

@@ -14,8 +14,8 @@ import pytest
 
 from farthing.codec import to_plain
 from farthing.errors import CandidateCrashed, MeasureError
-from farthing.measure.live_server import LiveServer
-from farthing.measure.load_generator import request_bytes
+from farthing.measure.served.live_server import LiveServer
+from farthing.measure.served.load_generator import request_bytes
 from farthing.nouns import Candidate, Dataset, ServedModel
 from farthing.store.documents import write_json
 

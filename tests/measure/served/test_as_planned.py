@@ -19,7 +19,8 @@ from farthing.core.traffic.latency_rate import requests_of_run
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine
-from farthing.measure import as_planned
+from farthing.measure.served import as_planned, proof, repeats, runs
+from farthing.measure.served import rate as kept_rate
 from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
 from farthing.measure.state import RunState, findings_of
 from farthing.measure.under_load import rates_of, seed_of
@@ -100,6 +101,13 @@ class Paths:
         return self.made[-1]
 
 
+def replaced(monkeypatch: pytest.MonkeyPatch, name: str, by: object) -> None:
+    """In each room of the stage that has it."""
+    for room in (as_planned, kept_rate, proof):
+        if hasattr(room, name):
+            monkeypatch.setattr(room, name, by)
+
+
 @pytest.fixture
 def state(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunState]:
     workload = Workload(
@@ -130,8 +138,8 @@ def state(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = RunState(bench=bench, baseline=BASE)
     found.curves = {Candidate(engine="fake", variant="quick", precision="int8"): CURVE, BASE: CURVE.upto(1)}
     found.sla = {BASE: 200.0, CHOSEN: 300.0}
-    monkeypatch.setattr(as_planned, "beside_server", lambda state, c, rate, runs, stage: state.server[CHOSEN])
-    monkeypatch.setattr(as_planned, "_baseline_block", lambda state, key, k: 200.0 * (1 + 0.01 * (k % 3)))
+    replaced(monkeypatch, "beside_server", lambda state, c, rate, runs, stage: state.server[CHOSEN])
+    replaced(monkeypatch, "baseline_block", lambda state, key, k: 200.0 * (1 + 0.01 * (k % 3)))
     with bench:
         yield found
 
@@ -145,7 +153,7 @@ def paths(
     monkeypatch: pytest.MonkeyPatch, *slowness: float, aside_s: float = 0.0, busy: bool = False, seen_pace: bool = False
 ) -> Paths:
     found = Paths(list(slowness), aside_s, busy, seen_pace)
-    monkeypatch.setattr(as_planned, "served_model", found)
+    replaced(monkeypatch, "served_model", found)
     return found
 
 
@@ -238,8 +246,8 @@ def test_what_the_baseline_lost_beside_the_proof_is_not_held_against_the_plan(
 ) -> None:
     """The machine slowed down between the rate and its proof; no more than the plan lost is allowed for."""
     paths(monkeypatch, 1.0, 1.2, seen_pace=True)
-    monkeypatch.setattr(
-        as_planned, "_baseline_block", lambda state, key, k: 200.0 / (base_slower if "proof" in key else 1.0)
+    replaced(
+        monkeypatch, "baseline_block", lambda state, key, k: 200.0 / (base_slower if "proof" in key else 1.0)
     )
     state.best_fp32 = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=4)
     state.sla[state.best_fp32] = 240.0
@@ -356,21 +364,21 @@ def test_without_a_server_here_the_runs_are_beside_it_and_said_so(
     path = Queue(state.bench, CHOSEN, 1.0)
 
     def beside(state: RunState, c: Candidate, rate: float, runs: int, stage: str) -> object:
-        curves = rates_of(state.bench, CURVE, CHOSEN, as_planned.proof_requests(state.bench, rate))
-        return as_planned.through(path, curves, rate, stage, {})  # type: ignore[arg-type]
+        curves = rates_of(state.bench, CURVE, CHOSEN, proof.proof_requests(state.bench, rate))
+        return proof.through(path, curves, rate, stage, {})  # type: ignore[arg-type]
 
-    monkeypatch.setattr(as_planned, "beside_server", beside)
+    replaced(monkeypatch, "beside_server", beside)
     assert as_planned.serve_as_planned(state, CHOSEN, trace)
     assert any('pip install "farthing[serve]"' in note for note in state.notes)
     assert state.shares is None
 
 
 def test_where_a_replica_idles_the_proof_is_made_at_a_higher_rate() -> None:
-    enough = requests_of_run(0.99) / as_planned.LONGEST_RUN_S
-    assert as_planned.provable_rps(0.2, 400.0, 0.99) == enough
-    assert as_planned.provable_rps(0.2, 5.0, 0.99) == 5.0  # never beyond what is planned
-    assert as_planned.provable_rps(300.0, 400.0, 0.99) == 300.0
-    assert as_planned.provable_rps(0.2, 400.0, 0.5) == enough  # p99 is asked for beside each promise
+    enough = requests_of_run(0.99) / proof.LONGEST_RUN_S
+    assert proof.provable_rps(0.2, 400.0, 0.99) == enough
+    assert proof.provable_rps(0.2, 5.0, 0.99) == 5.0  # never beyond what is planned
+    assert proof.provable_rps(300.0, 400.0, 0.99) == 300.0
+    assert proof.provable_rps(0.2, 400.0, 0.5) == enough  # p99 is asked for beside each promise
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99, 0.999])
@@ -385,26 +393,26 @@ def test_a_slow_replica_has_runs_long_enough_for_each_level_that_is_asked_for(le
 
 def test_an_interval_for_repeats_is_wider_and_keeps_the_estimate() -> None:
     one = Estimate(value=100.0, lo=98.0, hi=102.0, n=6, method="t")
-    wide = as_planned.repeatable(one)
+    wide = repeats.repeatable(one)
     assert wide.value == 100.0
-    own, more = math.log(102 / 100), 1.96 * as_planned.REPEAT_FRAC
+    own, more = math.log(102 / 100), 1.96 * repeats.REPEAT_FRAC
     assert math.log(wide.hi / 100) == pytest.approx(math.hypot(own, more))
     assert wide.lo < 98.0
     assert "repeats of the whole run" in wide.method
     nothing = Estimate(value=0.0, lo=0.0, hi=0.0, n=6, method="t")
-    assert as_planned.repeatable(nothing) is nothing
-    drifted = as_planned.repeatable(one, 0.3)
+    assert repeats.repeatable(nothing) is nothing
+    drifted = repeats.repeatable(one, 0.3)
     assert math.log(drifted.hi / 100) == pytest.approx(math.hypot(own, more, 1.96 * 0.3))
     assert "31 % as standard deviation" in drifted.method  # with REPEAT_FRAC beside it
     nearly = Estimate(value=100.0, lo=0.0, hi=102.0, n=6, method="t")
-    assert as_planned.repeatable(nearly).lo < 50.0  # where it may be none at all the proof has the word
+    assert repeats.repeatable(nearly).lo < 50.0  # where it may be none at all the proof has the word
 
 
 def test_a_baseline_that_drifted_between_stages_is_said_and_widens_the_saving(
     state: RunState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bandwidth-bound baseline served twice as much in one stage as in the next while the canary saw nothing."""
-    monkeypatch.setattr(as_planned, "served_model", lambda bench, model, key: Queue(bench, CHOSEN, 1.0))
+    replaced(monkeypatch, "served_model", lambda bench, model, key: Queue(bench, CHOSEN, 1.0))
     quiet = replace(state, lost={}, notes=[])
     assert as_planned.serve_as_planned(quiet, CHOSEN, trace)
     state.bench.drifts[BASE] = Drift(logs={"layout": [0.0], "proof": [-0.6], "beside": [0.0]})
@@ -461,8 +469,8 @@ class Tails(Queue):
 
 
 def proof_of(state: RunState, path: Queue, rate: float, aside_s: dict[float, float] | None = None) -> object:
-    curves = rates_of(state.bench, CURVE, CHOSEN, as_planned.proof_requests(state.bench, rate))
-    return as_planned.through(path, curves, rate, "proof 0", aside_s or {})  # type: ignore[arg-type]
+    curves = rates_of(state.bench, CURVE, CHOSEN, proof.proof_requests(state.bench, rate))
+    return proof.through(path, curves, rate, "proof 0", aside_s or {})  # type: ignore[arg-type]
 
 
 def test_a_promise_that_is_kept_by_an_interval_too_wide_to_say_so_gets_as_many_runs_again(state: RunState) -> None:
@@ -479,11 +487,11 @@ def test_a_promise_that_is_kept_by_an_interval_too_wide_to_say_so_gets_as_many_r
 def test_runs_during_which_others_used_the_machine_are_made_again_with_other_arrivals(state: RunState) -> None:
     path = Tails(state.bench, CHOSEN, 1.0, tails_ms=(14.0, 15.0), contended=(True, False, False))
     found = proof_of(state, path, 250.0)
-    assert len(path.asked) == 6 + as_planned.AGAIN == len({seed for _, seed in path.asked})
+    assert len(path.asked) == 6 + runs.AGAIN == len({seed for _, seed in path.asked})
     assert not found.contended  # type: ignore[attr-defined]
     busy = Tails(state.bench, CHOSEN, 1.0, tails_ms=(14.0, 15.0), contended=(True,))
     assert proof_of(state, busy, 250.0).contended  # type: ignore[attr-defined]
-    assert len(busy.asked) == 6 + as_planned.AGAIN
+    assert len(busy.asked) == 6 + runs.AGAIN
 
 
 def test_what_is_waited_for_beside_the_queue_does_not_grow_with_it(state: RunState) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from farthing.core.stats.pace import SLOWER
-from farthing.measure import served_path
-from farthing.measure.live_server import LoadedRun
-from farthing.measure.served_path import CHECK_S, WARM_UP_S, ServedPath
+from farthing.measure.served import path as served_path
+from farthing.measure.served.live_server import LoadedRun
+from farthing.measure.served.path import CHECK_S, WARM_UP_S, ServedPath
 from farthing.nouns import Candidate
 
 CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4, instances=2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from farthing.errors import MeasureError
-from farthing.measure.load_generator import request_bytes
+from farthing.measure.served.load_generator import request_bytes
 
 ONE = {"name": "m", "inputs": [{"name": "X", "datatype": "FP32"}]}
 TWO = {"name": "m", "inputs": [{"name": "a", "datatype": "FP32"}, {"name": "b", "datatype": "INT64"}]}

@@ -23,7 +23,7 @@ from farthing.errors import MeasureError
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
 from farthing.machine.offline import QUIET
-from farthing.measure.load_generator import POOL
+from farthing.measure.served.load_generator import POOL
 from farthing.nouns import Dataset
 from farthing.ports import Clock
 from farthing.workers.replicas.messages import Child, ask, end
@@ -34,7 +34,7 @@ READY_S = 120.0
 LEAVE_S = 10.0
 POLL_S = 0.02
 SILENCE_S = 60.0
-_GENERATOR = "farthing.measure.load_generator"
+_GENERATOR = "farthing.measure.served.load_generator"
 _GENERATOR_MIB = 4096.0
 _NEEDED = ("httptools", "orjson")
 _READY = re.compile(r"^ready: http://127\.0\.0\.1:(\d+)", re.MULTILINE)
