@@ -96,9 +96,7 @@ def _blocks(trial: _Trial, port: int, post: Post, own: Post, connections: int) -
     return theirs, ours
 
 
-def _show(
-    trial: _Trial, named: str, subject: str, connections: int, theirs: list[Load], ours: list[Load]
-) -> None:
+def _show(trial: _Trial, named: str, subject: str, connections: int, theirs: list[Load], ours: list[Load]) -> None:
     """Its rate, and farthing's over it with the range over pairs; no ratio where it answered nothing in a block."""
     failed = sum(load.failed for load in theirs)
     if failed:

@@ -13,8 +13,8 @@ from recording import FOLDER, cut, replay, write_journal
 from farthing.codec import to_plain
 from farthing.load.plans import load_plan
 from farthing.measure import workbench
-from farthing.measure.served import path as served_path
 from farthing.measure.graphs import graph_reader
+from farthing.measure.served import path as served_path
 
 
 @pytest.fixture(autouse=True)

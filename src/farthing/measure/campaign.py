@@ -8,11 +8,11 @@ from farthing.core.plan.findings import Findings
 from farthing.core.search import accuracy_gate as gate
 from farthing.core.search import space
 from farthing.errors import InputError, MeasureError
-from farthing.measure.served.as_planned import serve_as_planned
 from farthing.measure.contest import contenders_of, run_race
 from farthing.measure.graphs.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
 from farthing.measure.screening import build_all, pass_gate, screen
+from farthing.measure.served.as_planned import serve_as_planned
 from farthing.measure.state import RunState, TraceOf, findings_of, look, stable_rate
 from farthing.measure.under_load import beside_server, under_load
 from farthing.measure.workbench import Workbench

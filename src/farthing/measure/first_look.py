@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from farthing.core.plan.findings import Findings
 from farthing.core.search import space
 from farthing.errors import EngineError, FarthingError, MeasureError, StoreError
-from farthing.measure.served.rate import model_of, slower_by
 from farthing.measure.campaign import fastest_layout
 from farthing.measure.contest import useful_batches
-from farthing.measure.served.live_server import missing
 from farthing.measure.screening import screen_one
+from farthing.measure.served.live_server import missing
 from farthing.measure.served.path import served_model
+from farthing.measure.served.rate import model_of, slower_by
 from farthing.measure.state import RunState, evidence_of, findings_of, look, rate_all, stable_rate
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate

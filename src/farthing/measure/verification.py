@@ -9,8 +9,8 @@ from farthing.core.plan.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
 from farthing.load.serve.planned import deadline_s
 from farthing.load.wishes import as_name
-from farthing.measure.served.live_server import missing
 from farthing.measure.scenarios import Reading
+from farthing.measure.served.live_server import missing
 from farthing.measure.served.path import ServedPath
 from farthing.measure.served.proof import proof_requests, provable_rps, through
 from farthing.measure.served.rate import aside_of, slower_by

@@ -14,8 +14,8 @@ import pytest
 from farthing.core.search import sustained
 from farthing.core.traffic.batch_queue import simulated, sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.route.rate import RouteLoad, plan_rate, prove_rate
+from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.workbench import Settings
 from farthing.nouns import Candidate, LatencyBound
 

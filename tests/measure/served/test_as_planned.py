@@ -19,9 +19,9 @@ from farthing.core.traffic.latency_rate import requests_of_run
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine
+from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
 from farthing.measure.served import as_planned, proof, repeats, runs
 from farthing.measure.served import rate as kept_rate
-from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
 from farthing.measure.state import RunState, findings_of
 from farthing.measure.under_load import rates_of, seed_of
 from farthing.measure.workbench import Settings, Workbench
@@ -246,9 +246,7 @@ def test_what_the_baseline_lost_beside_the_proof_is_not_held_against_the_plan(
 ) -> None:
     """The machine slowed down between the rate and its proof; no more than the plan lost is allowed for."""
     paths(monkeypatch, 1.0, 1.2, seen_pace=True)
-    replaced(
-        monkeypatch, "baseline_block", lambda state, key, k: 200.0 / (base_slower if "proof" in key else 1.0)
-    )
+    replaced(monkeypatch, "baseline_block", lambda state, key, k: 200.0 / (base_slower if "proof" in key else 1.0))
     state.best_fp32 = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=4)
     state.sla[state.best_fp32] = 240.0
     as_planned.serve_as_planned(state, CHOSEN, trace)

@@ -24,8 +24,8 @@ from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.watched import watched
-from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, look_by_look, requests_at, seen_of
+from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.served.path import CLOSED_S
 from farthing.measure.served.repeats import START_FRAC, between_starts, repeatable
 from farthing.measure.under_load import seed_of

@@ -1,7 +1,7 @@
 """The load generator, a child process of its own: Poisson arrivals in an open loop over HTTP, and a closed loop.
 
-``python -m farthing.measure.served.load_generator``. Plain sockets and epoll, since every microsecond that it takes is taken
-from a server on the same machine. Its own processor time is part of each answer.
+``python -m farthing.measure.served.load_generator``. Plain sockets and epoll, since every microsecond
+that it takes is taken from a server on the same machine. Its own processor time is part of each answer.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from farthing.core.stats.pace import SLOWER, Pace
 from farthing.load.schema import stamp
 from farthing.machine.hardware import usable_cpus
 from farthing.machine.watched import watched
-from farthing.measure.served.live_server import LiveServer, LoadedRun
 from farthing.measure.open_loop import RunSeen, just_late, levels_of, seen_of
+from farthing.measure.served.live_server import LiveServer, LoadedRun
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, ServedModel
 from farthing.store.documents import write_json

@@ -1,4 +1,4 @@
-"""The promise at the plan's peak rate, proven through a server that was started anew; the plan is cut while it fails."""
+"""The promise at the plan's peak rate, proven through a server started anew; the plan is cut while it fails."""
 
 from __future__ import annotations
 
@@ -180,9 +180,7 @@ def _proven(state: RunState, c: Candidate, path: ServedPath | None, rate: float,
 
     found = through(path, curves, rate, f"proof {k}", state.aside_s, again=k > 0, after=after)
     state.shares = found.metrics["front_frac"].value, found.metrics["generator_frac"].value
-    return _Proof(
-        found=found, curve=curve, full_rps=middle([run.full_rps for run in seen]), beside_rps=middle(beside)
-    )
+    return _Proof(found=found, curve=curve, full_rps=middle([run.full_rps for run in seen]), beside_rps=middle(beside))
 
 
 def proof_requests(bench: Workbench, rate_rps: float) -> int:
@@ -298,4 +296,3 @@ def tail_in_words(found: Measurement, percentile: float) -> str:
     """
     value = found.latency(percentile).value
     return f"{percentile_name(percentile)} {'unbounded' if value >= NEVER_MS else f'{value:.1f} ms'}"
-

@@ -204,4 +204,3 @@ def slower_by(path: ServedPath, known: ServiceCurve) -> tuple[float, float]:
     """
     c, full = path.candidate, path.capacity_rps(0)
     return max(1.0, saturation_rps(known, instances=c.instances, max_batch=c.max_batch) / full), full
-

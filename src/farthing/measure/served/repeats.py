@@ -71,5 +71,3 @@ def no_narrower(ratio: Estimate, kept: Estimate) -> Estimate:
     if kept.lo > 0 or not kept.value > 0:
         return ratio
     return replace(ratio, lo=0.0, hi=max(ratio.hi, ratio.value * kept.hi / kept.value))
-
-

@@ -1,4 +1,4 @@
-"""Runs of a served choice, one after the other: those that others disturbed again, blocks of the baseline beside them."""
+"""Runs of a served choice: those that others disturbed are made again, blocks of the baseline beside them."""
 
 from __future__ import annotations
 
@@ -60,4 +60,3 @@ def middle(rates_rps: Sequence[float]) -> float:
 def times_slower(before_rps: float, now_rps: float) -> float:
     """How many times slower something is than it was, ≥ 1; 1 where either was not seen."""
     return max(1.0, before_rps / now_rps) if before_rps > 0 and now_rps > 0 else 1.0
-

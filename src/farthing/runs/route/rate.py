@@ -19,8 +19,8 @@ from farthing.load.serve.models import served_models
 from farthing.load.tables import read_table
 from farthing.machine.canary import Canary
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus
-from farthing.measure.served.live_server import LiveServer, missing
 from farthing.measure.route.rate import RouteLoad, RouteServer, plan_rate
+from farthing.measure.served.live_server import LiveServer, missing
 from farthing.measure.workbench import Settings
 from farthing.nouns import Candidate, Dataset, LatencyBound, ServedModel
 from farthing.ports import Progress
