@@ -26,6 +26,7 @@ from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Candidate, Plan
 from farthing.plugins import find
 from farthing.runs.opening import open_bench
+from farthing.runs.progress import or_silent
 from farthing.verbs.verify import verify
 from figures import emit
 
@@ -82,7 +83,7 @@ def compare(path: Path) -> None:
     workload = load_resolved_workload(path.with_name("workload.json"))
     splits = make_splits(workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=0)
     settings = Settings(trust=True)
-    with open_bench(workload, splits, settings, path.parent / "by-hand", True, None) as bench:
+    with open_bench(workload, splits, settings, path.parent / "by-hand", True, or_silent(None)) as bench:
         bench.adopt(plan.artefacts, path.parent)
         rates = {c: r for c, r in by_hand(bench, plan).items() if accurate(plan, c)}
         pick = plan.chosen.candidate

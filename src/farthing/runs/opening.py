@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,19 +21,18 @@ from farthing.measure.first_sample import check_first_sample
 from farthing.measure.workbench import Settings, Workbench
 from farthing.nouns import Provenance, Splits, Workload
 from farthing.plugins import find, plugin_versions
+from farthing.ports import Progress
 from farthing.runs.market import Arrived, market_of, trace_of
+from farthing.runs.progress import or_silent
 from farthing.runs.unexpected import Known, keeping
 from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.workers.replicas.builder import module_digest
 from farthing.workers.replicas.child import peak_memory_mib
 
-__all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
+__all__ = ["Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
 
 _SHOWN = 4
-
-OnProgress = Callable[[str, int, int, str], object] | None
-"""Called as ``(stage, done, total, note)``; None when nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +56,13 @@ class Opened:
     known: Known
 
 
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Progress that nobody watches."""
-
-
 def open_bench(
     workload: Workload,
     splits: Splits,
     settings: Settings,
     out: Path,
     fresh: bool,
-    on_progress: OnProgress,
+    tell: Progress,
     content: Mapping[str, str] | None = None,
 ) -> Workbench:
     """A workbench on this machine whose journal lies in ``out``.
@@ -78,13 +73,12 @@ def open_bench(
         settings: How much is measured.
         out: Output folder.
         fresh: Forget what an earlier run measured there.
-        on_progress: Told what is reused, and why not more is.
+        tell: Told what is reused, and why not more is.
         content: Digests of what is read, None to read it now.
 
     Raises:
         FarthingError: when something that belongs to the workload cannot be read, or the journal not be written.
     """
-    tell = on_progress or _silent
     machine = this_machine()
     digests = digests_of(workload, settings, out) if content is None else content
     about: dict[str, Any] = {
@@ -177,7 +171,7 @@ def opened(
     as_of: date | None,
     max_price_age_days: int,
     fresh: bool,
-    on_progress: OnProgress,
+    on_progress: Progress | None,
 ) -> Iterator[Opened]:
     """Check prices and data before any work starts, then open the workbench; its children end with the block.
 
@@ -188,7 +182,7 @@ def opened(
         as_of: Day of the prices, None for today.
         max_price_age_days: Older prices raise.
         fresh: Forget what an earlier run measured there.
-        on_progress: Told what is going on.
+        on_progress: Told what is going on; None when nobody watches.
 
     Raises:
         EngineMissingError: when the baseline's engine is not installed here.
@@ -203,15 +197,16 @@ def opened(
     settings = replace(settings or Settings(), trust=True)
     market = market_of(workload, as_of, max_price_age_days, this_machine())
     arrivals = trace_of(workload, market)
+    tell = or_silent(on_progress)
     for what, words in arrivals.understood():
-        (on_progress or _silent)(what, 1, 1, words)
+        tell(what, 1, 1, words)
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
     )
     out = Path(output_dir)
     with (
         only_run_in(out),
-        open_bench(workload, splits, settings, out, fresh, on_progress) as bench,
+        open_bench(workload, splits, settings, out, fresh, tell) as bench,
         keeping(bench) as known,
     ):
         say_machine(bench)

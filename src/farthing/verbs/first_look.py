@@ -8,8 +8,9 @@ from pathlib import Path
 from farthing.core.plan.first_look import FirstLook
 from farthing.measure.workbench import Settings
 from farthing.nouns import Workload
+from farthing.ports import Progress
 from farthing.runs.first_look import look
-from farthing.runs.opening import OnProgress, opened
+from farthing.runs.opening import opened
 
 __all__ = ["first_look"]
 
@@ -23,7 +24,7 @@ def first_look(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "",
-    on_progress: OnProgress = None,
+    on_progress: Progress | None = None,
 ) -> FirstLook:
     """Measure the baseline, look at a few builds, price what they come to; nothing is served, nothing is confirmed.
 

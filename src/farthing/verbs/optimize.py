@@ -11,8 +11,9 @@ from farthing.core.plan.first_look import FirstLook
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
+from farthing.ports import Progress
 from farthing.runs.first_look import say_first_look
-from farthing.runs.opening import OnProgress, opened, provenance_of
+from farthing.runs.opening import opened, provenance_of
 from farthing.runs.outputs import write_run
 
 __all__ = ["optimize"]
@@ -27,7 +28,7 @@ def optimize(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "farthing.optimize(…)",
-    on_progress: OnProgress = None,
+    on_progress: Progress | None = None,
     on_first_look: Callable[[FirstLook], object] | None = None,
 ) -> Plan:
     """Measure the baseline, search, prove on untouched data, price at the workload's arrivals, write the plan.

@@ -9,7 +9,8 @@ from farthing.core.plan.assemble import assemble_baseline
 from farthing.measure import campaign
 from farthing.measure.workbench import Settings
 from farthing.nouns import Baseline, Workload
-from farthing.runs.opening import OnProgress, opened, provenance_of
+from farthing.ports import Progress
+from farthing.runs.opening import opened, provenance_of
 from farthing.runs.outputs import write_baseline
 
 __all__ = ["profile"]
@@ -24,7 +25,7 @@ def profile(
     max_price_age_days: int = 180,
     fresh: bool = False,
     command: str = "farthing.profile(…)",
-    on_progress: OnProgress = None,
+    on_progress: Progress | None = None,
 ) -> Baseline:
     """Measure the baseline in every scenario, price it at the workload's arrivals, and profile its operators.
 

@@ -13,8 +13,10 @@ from farthing.load.workload.splits import make_splits
 from farthing.measure.verification import remeasure
 from farthing.measure.workbench import Settings
 from farthing.nouns import Verification
+from farthing.ports import Progress
 from farthing.runs.changes import say_changes
-from farthing.runs.opening import OnProgress, open_bench, say_machine
+from farthing.runs.opening import open_bench, say_machine
+from farthing.runs.progress import or_silent
 from farthing.runs.route.verification import verify_route
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
@@ -27,7 +29,7 @@ def verify(
     *,
     settings: Settings | None = None,
     tolerance_frac: float = TOLERANCE_FRAC,
-    on_progress: OnProgress = None,
+    on_progress: Progress | None = None,
 ) -> Verification:
     """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
@@ -44,9 +46,9 @@ def verify(
         StoreError: when an artefact is missing or was changed.
         InputError: when the plan chose nothing, or its payloads are gone.
     """
-    path = plan_file(plan_path)
+    path, tell = plan_file(plan_path), or_silent(on_progress)
     if path.is_file() and kind_of(path) == "route":
-        return verify_route(path, settings=settings, on_progress=on_progress)
+        return verify_route(path, settings or Settings(), tell)
     plan = load_plan(path)
     workload = replace(load_resolved_workload(path.with_name("workload.json")), objective=plan.objective)
     settings = settings or Settings()
@@ -56,7 +58,7 @@ def verify(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=plan.provenance.seed
     )
     out = path.parent / "verify"
-    with only_run_in(out), open_bench(workload, splits, settings, out, True, on_progress) as bench:
+    with only_run_in(out), open_bench(workload, splits, settings, out, True, tell) as bench:
         say_changes(plan.provenance.content, bench)
         say_machine(bench)
         return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint, tolerance_frac)

@@ -17,8 +17,8 @@ from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
 from farthing.load.tables import TABLE_SUFFIXES, read_table
 from farthing.measure.route.tier_answers import RunSettings
+from farthing.ports import Progress
 from farthing.render.route.page import evaluation_html, picture_png, picture_svg
-from farthing.runs.opening import OnProgress
 from farthing.runs.route.judging import calibrated_outcomes, judged_file, judged_tiers
 from farthing.runs.route.material import of_outcomes
 from farthing.store.documents import write_bytes, write_text
@@ -75,7 +75,7 @@ def of_route(
     columns: Mapping[str, tuple[str, str]] | None,
     drop_known: bool,
     run: RunSettings,
-    on_progress: OnProgress,
+    tell: Progress,
     trust: bool,
     out: Path,
 ) -> _Judged:
@@ -95,7 +95,7 @@ def of_route(
         matrix, notes = judged_file(route, path.parent, asked, columns, known, drop_known)
     else:
         run = replace(run, seed=asked.seed)
-        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress, trust, out)
+        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, tell, trust, out)
     followed = FixedTier(tier=route.reference) if route.chosen is None else policy_of(route.ladder[route.chosen].policy)
     below = int((follow(followed, matrix).tier != matrix.tier(route.reference)).sum())
     watched = () if route.chosen is None else (would_count(route.monitoring, below, matrix.n, route.reference),)

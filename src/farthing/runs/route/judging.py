@@ -21,7 +21,7 @@ from farthing.load.route.requests import fingerprint_of_text, known_rows
 from farthing.load.route.settings import RouteSettings
 from farthing.load.route.tiers import NamedTier
 from farthing.measure.route.tier_answers import RunSettings
-from farthing.runs.opening import OnProgress
+from farthing.ports import Progress
 from farthing.runs.route.material import PARTS, plainly_named
 from farthing.runs.route.tiers import Answered, answered, found_models, quality_of, requests_of
 from farthing.store.routes import OUTCOMES
@@ -139,7 +139,7 @@ def judged_tiers(
     known: Known | None,
     drop_known: bool,
     run: RunSettings,
-    on_progress: OnProgress,
+    tell: Progress,
     trust: bool,
     out: Path,
 ) -> tuple[OutcomeMatrix, tuple[str, ...]]:
@@ -173,7 +173,7 @@ def judged_tiers(
         )
     ids = requests.ids if requests.own_ids else ()
     rows, said = _fresh(ids, requests.fingerprints, known, drop_known, requests.dataset.source)
-    got = answered(named, models, requests, replace(run, rounds=1), on_progress or (lambda *_: None), out)
+    got = answered(named, models, requests, replace(run, rounds=1), tell, out)
     n = requests.dataset.n
     matrix = OutcomeMatrix(
         request_ids=requests.ids,

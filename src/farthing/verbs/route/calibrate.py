@@ -15,8 +15,9 @@ from farthing.load.route.tiers import NamedTier
 from farthing.load.tables import TABLE_SUFFIXES
 from farthing.measure.route.tier_answers import RunSettings
 from farthing.measure.workbench import Settings
+from farthing.ports import Progress
 from farthing.runs.folders import alone_in
-from farthing.runs.opening import OnProgress
+from farthing.runs.progress import or_silent
 from farthing.runs.route.answers import forget_answers
 from farthing.runs.route.calibrating import (
     concluded,
@@ -44,7 +45,7 @@ def route_calibrate(
     as_of: date | None = None,
     run: RunSettings | None = None,
     rate: Settings | None = None,
-    on_progress: OnProgress = None,
+    on_progress: Progress | None = None,
     **settings: Any,
 ) -> CalibrationReport:
     """Choose a policy on one part of the requests, prove it on the other, write route.yaml.
@@ -69,7 +70,7 @@ def route_calibrate(
         InputError: for bad input, before any work starts.
         FarthingError: when a tier fails, or the disk is full.
     """
-    out, tell = Path(output_dir), on_progress or (lambda *_: None)
+    out, tell = Path(output_dir), or_silent(on_progress)
     path = None if source is None else Path(source)
     if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
         asked = read_settings(settings)

@@ -15,8 +15,9 @@ from farthing.errors import InputError
 from farthing.load.route.settings import read_settings
 from farthing.load.tables import TABLE_SUFFIXES
 from farthing.measure.route.tier_answers import RunSettings
+from farthing.ports import Progress
 from farthing.runs.folders import alone_in
-from farthing.runs.opening import OnProgress
+from farthing.runs.progress import or_silent
 from farthing.runs.route.answers import forget_answers
 from farthing.runs.route.evaluating import of_file, of_route, write_pictures
 
@@ -33,7 +34,7 @@ def route_evaluate(
     draws: int = DRAWS,
     trust: bool = False,
     run: RunSettings | None = None,
-    on_progress: OnProgress = None,
+    on_progress: Progress | None = None,
     **settings: Any,
 ) -> EvaluationReport:
     """Judge a route on test data, or what a file of outcomes suggests on a part of it that nothing was chosen on.
@@ -60,7 +61,7 @@ def route_evaluate(
             raise InputError(f"{path} holds outcomes; --data belongs to a route.yaml")
         judged = of_file(path, asked, columns)
     else:
-        judged = of_route(path, asked, columns, drop_known, run or RunSettings(), on_progress, trust, out)
+        judged = of_route(path, asked, columns, drop_known, run or RunSettings(), or_silent(on_progress), trust, out)
     evaluation = evaluate(
         judged.policies,
         judged.matrix,

@@ -12,8 +12,9 @@ from farthing.load.route.files import read_route
 from farthing.load.route.settings import read_settings
 from farthing.load.serve.routes import ROUTE_FILE
 from farthing.measure.workbench import Settings
+from farthing.ports import Progress
 from farthing.runs.folders import alone_in
-from farthing.runs.opening import OnProgress
+from farthing.runs.progress import or_silent
 from farthing.runs.route.rate import planned, refuse_unplannable, sent
 from farthing.store.routes import write_route
 
@@ -27,7 +28,7 @@ def route_path(route: Path | str) -> Path:
 
 @alone_in(lambda given: route_path(given["route"]).parent)
 def route_plan_rate(
-    route: Path | str, *, measure: Settings | None = None, on_progress: OnProgress = None, **settings: Any
+    route: Path | str, *, measure: Settings | None = None, on_progress: Progress | None = None, **settings: Any
 ) -> Route:
     """Serve a route, find the highest rate within the promise, plan with headroom, prove it, write route.yaml again.
 
@@ -53,7 +54,7 @@ def route_plan_rate(
         raise InputError("no latency is promised that a rate could be planned for", hint="--p99 50ms")
     refuse_unplannable(found, path)
     requests = sent(found, path.parent, asked)
-    rate = planned(path, found, bound, requests, measure or Settings(), on_progress or (lambda *_: None))
+    rate = planned(path, found, bound, requests, measure or Settings(), or_silent(on_progress))
     done = replace(found, planned_rate=rate)
     write_route(done, path)
     return done
