@@ -22,10 +22,12 @@ from farthing.errors import FarthingError
 from farthing.load.plans import load_plan
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.splits import make_splits
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Plan
 from farthing.plugins import find
 from farthing.runs.opening import open_bench
+from farthing.runs.options import RunOptions
+from farthing.runs.progress import or_silent
 from farthing.verbs.verify import verify
 from figures import emit
 
@@ -81,8 +83,8 @@ def compare(path: Path) -> None:
         raise SystemExit(f"{path}: the plan chose nothing")
     workload = load_resolved_workload(path.with_name("workload.json"))
     splits = make_splits(workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=0)
-    settings = Settings(trust=True)
-    with open_bench(workload, splits, settings, path.parent / "by-hand", True, None) as bench:
+    options = RunOptions(trust=True, fresh=True)
+    with open_bench(workload, splits, options, path.parent / "by-hand", or_silent(None)) as bench:
         bench.adopt(plan.artefacts, path.parent)
         rates = {c: r for c, r in by_hand(bench, plan).items() if accurate(plan, c)}
         pick = plan.chosen.candidate
@@ -101,7 +103,7 @@ def compare(path: Path) -> None:
         ratios = [p / b for p, b in zip(blocks[pick], blocks[best], strict=True)]
         middle, t = float(np.median(ratios)), ratio_of_blocks(blocks[pick], blocks[best], confidence=0.95)
         emit(f"optimize/{name}/over by hand", middle, t.lo, t.hi, "ratio of medians", 0.98, middle >= 0.98)
-    checked = verify(path, settings=settings)
+    checked = verify(path, options=options)
     for c in checked.checks:
         if c.seen is None or c.planned is None:
             continue

@@ -31,6 +31,7 @@ from farthing.core.traffic.latency_rate import tail_of
 from farthing.load.plans import load_plan
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
+from farthing.load.route.task import RouteKeys, RouteTask
 from farthing.load.schema import kind_of
 from farthing.load.serve.models import served_models
 from farthing.load.wishes import as_name
@@ -38,6 +39,7 @@ from farthing.load.workload.resolved import load_resolved_workload
 from farthing.machine.hardware import usable_cpus
 from farthing.measure.served.live_server import LiveServer, LoadedRun
 from farthing.nouns import Estimate, LatencyBound
+from farthing.runs.options import RunOptions
 from farthing.runs.route.rate import Sent, busy_cores, sent
 from farthing.store.artefacts import check_artefact
 from farthing.verbs.route.calibrate import route_calibrate
@@ -86,10 +88,11 @@ def small_route(folder: Path, p99: str) -> Path:
     """Two tiers made here, calibrated with a promise; the route."""
     folder.mkdir(parents=True, exist_ok=True)
     tiers, requests = build(folder)
+    settings: RouteKeys = {"priced_as": "aws/m7i.large", "data": requests, "max_loss": "3%", "p99": p99}
     report = route_calibrate(
-        tiers=tiers, priced_as="aws/m7i.large", as_of=date(2026, 11, 24), data=requests, max_loss="3%", p99=p99,
-        output_dir=folder / "route",
-    )  # fmt: skip
+        RouteTask(tiers=tiers, settings=settings),
+        options=RunOptions(output_dir=folder / "route", as_of=date(2026, 11, 24)),
+    )
     rate = report.route.planned_rate
     print(f"{report.route.verdict.outcome}; rate: {rate.verdict if rate else None}", file=sys.stderr)
     return folder / "route" / "route.yaml"

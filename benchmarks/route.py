@@ -32,7 +32,9 @@ from farthing.core.route.routes import Monitoring, Route, Rung
 from farthing.load.plans import load_plan
 from farthing.load.route.files import read_route
 from farthing.load.route.outcomes import read_outcomes
+from farthing.load.route.task import RouteTask
 from farthing.nouns import Estimate
+from farthing.runs.options import RunOptions
 from farthing.store.routes import write_route
 from farthing.verbs.route.calibrate import route_calibrate
 from farthing.verbs.route.evaluate import route_evaluate
@@ -113,13 +115,11 @@ def compute(demo: Demo) -> None:
 def judged(demo: Demo) -> EvaluationReport:
     """The route on the test questions; its own policy is the first point."""
     with tempfile.TemporaryDirectory() as folder:
-        return route_evaluate(
-            demo.folder / "route.yaml",
-            data=demo.folder / "test.csv",
-            text_column="text",
-            label_column="intent",
-            output_dir=folder,
+        task = RouteTask(
+            source=demo.folder / "route.yaml",
+            settings={"data": demo.folder / "test.csv", "text_column": "text", "label_column": "intent"},
         )
+        return route_evaluate(task, options=RunOptions(output_dir=folder))
 
 
 def times_cheaper(demo: Demo, report: EvaluationReport) -> Estimate:
@@ -202,15 +202,16 @@ def pooled(demo: Demo) -> OutcomeMatrix:
         with data.open("w", newline="") as f:
             rows = [*demo.questions("calibrate"), *demo.questions("test")]
             csv.writer(f).writerows([("text", "intent"), *rows])
-        route_calibrate(
+        task = RouteTask(
             tiers=[f"{tier.name}={(demo.folder / tier.source).resolve()}" for tier in demo.route.tiers],
-            data=data,
-            text_column="text",
-            label_column="intent",
-            priced_as="aws/m7i.large",
-            as_of=PRICED_ON,
-            output_dir=folder,
+            settings={
+                "data": data,
+                "text_column": "text",
+                "label_column": "intent",
+                "priced_as": "aws/m7i.large",
+            },
         )
+        route_calibrate(task, options=RunOptions(output_dir=folder, as_of=PRICED_ON))
         return read_outcomes(Path(folder) / "outcomes.parquet").matrix
 
 

@@ -19,8 +19,11 @@ from farthing.core.route.routes import Route, RoutedPolicy
 from farthing.core.route.scoring.all_scores import compute
 from farthing.load.route.files import read_predictor, read_route
 from farthing.load.route.settings import read_settings
+from farthing.load.route.task import RouteKeys, RouteTask
 from farthing.load.route.tiers import tier_of_flag
-from farthing.measure.route.tier_answers import RunSettings
+from farthing.measure.route.tier_answers import TierSettings
+from farthing.runs.options import RunOptions
+from farthing.runs.progress import or_silent
 from farthing.runs.route.tiers import answered, found_models, requests_of
 from farthing.verbs.route.calibrate import route_calibrate
 from routing.watched import Requests
@@ -101,14 +104,13 @@ def kinds_of(demo: Path, seed: int = 0) -> Kinds:
     folder.mkdir(exist_ok=True)
     run.distilled(folder, large.load(demo / "large"), known, seed)
     tiers = [f"small={folder / 'small'}", f"medium={folder / 'medium'}", f"large={demo / 'large' / 'plan.yaml'}"]
-    labelled = {"text_column": "text", "label_column": "intent"}
+    labelled: RouteKeys = {"text_column": "text", "label_column": "intent"}
     pool = questions.calibrate + questions.test
     usual = [q for q in pool if q[1] not in withheld]
     calibrated = _drawn(usual, rng, len(known.calibrate))
-    route_calibrate(
-        tiers=tiers, data=_written(folder / "calibrate.csv", calibrated), output_dir=folder, trust=True,
-        priced_as=run.OFFER, max_loss="0.5%", **labelled,
-    )  # fmt: skip
+    data = _written(folder / "calibrate.csv", calibrated)
+    task = RouteTask(tiers=tiers, settings={**labelled, "data": data, "priced_as": run.OFFER, "max_loss": "0.5%"})
+    route_calibrate(task, options=RunOptions(output_dir=folder, trust=True))
     route = read_route(folder / "route.yaml")
     kinds = {
         "usual": usual,
@@ -139,14 +141,15 @@ def _written(path: Path, questions: Sequence[Question]) -> Path:
     return path
 
 
-def _seen(route: Route, folder: Path, tiers: Sequence[str], data: Path, columns: dict[str, str]) -> Requests:
+def _seen(route: Route, folder: Path, tiers: Sequence[str], data: Path, columns: RouteKeys) -> Requests:
     """What the watch sees of questions under the route's chosen policy."""
     if route.chosen is None:
         raise SystemExit("the route follows its reference alone: there is nothing to watch")
     named = [tier_of_flag(tier) for tier in tiers]
     models = found_models(named, True)
     requests = requests_of(read_settings({"data": str(data), **columns}), models)
-    got = answered(named, models, requests, RunSettings(rounds=6, per_round=2), lambda *_: None)
+    options = RunOptions(tiers=TierSettings(rounds=6, per_round=2))
+    got = answered(named, models, requests, options, or_silent(None), folder)
     policy = route.ladder[route.chosen].policy
     specs = {spec.name: spec for spec in route.scores}
     values = [

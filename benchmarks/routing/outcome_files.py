@@ -30,7 +30,9 @@ from farthing.core.stats.intervals import mean_t
 from farthing.errors import DataError, FarthingError
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.settings import RouteSettings
+from farthing.load.route.task import RouteTask
 from farthing.nouns import Estimate
+from farthing.runs.options import RunOptions
 from farthing.runs.route.judging import judged_file
 from farthing.store.routes import write_outcomes
 from farthing.verbs.route.calibrate import route_calibrate
@@ -107,9 +109,8 @@ def _tried(file: OutcomeFile, points: float, seed: int, test_frac: float) -> Tri
     with tempfile.TemporaryDirectory(prefix="farthing-outcomes-") as folder:
         for name, rows in (("known", ~test), ("test", test)):
             _write_part(file, rows, Path(folder) / f"{name}.parquet")
-        report = route_calibrate(
-            Path(folder) / "known.parquet", max_loss=f"{points}%", seed=seed, output_dir=Path(folder) / "route"
-        )
+        task = RouteTask(source=Path(folder) / "known.parquet", settings={"max_loss": f"{points}%"})
+        report = route_calibrate(task, options=RunOptions(output_dir=Path(folder) / "route", seed=seed))
         asked = RouteSettings(data=Path(folder) / "test.parquet")
         matrix, _ = judged_file(report.route, Path(folder) / "route", asked, None, None, False)
     return _judged(report.route, matrix)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from farthing.load.plans import load_plan
     from farthing.load.route.files import read_route
+    from farthing.load.route.task import RouteKeys, RouteTask
     from farthing.load.workload.workload import load_workload, workload_from_flags
-    from farthing.measure.workbench import Settings
+    from farthing.measure.route.tier_answers import TierSettings
+    from farthing.measure.workbench import MeasureSettings
     from farthing.nouns import (
         Baseline,
         Bill,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         Verification,
         Workload,
     )
+    from farthing.runs.options import RunOptions
     from farthing.verbs.first_look import first_look
     from farthing.verbs.optimize import optimize
     from farthing.verbs.profile import profile
@@ -52,11 +55,15 @@ __all__ = [
     "Evaluation",
     "Hardware",
     "LatencyBound",
+    "MeasureSettings",
     "Measurement",
     "Objective",
     "Offer",
     "Plan",
-    "Settings",
+    "RouteKeys",
+    "RouteTask",
+    "RunOptions",
+    "TierSettings",
     "Trace",
     "Verdict",
     "Verification",
@@ -77,7 +84,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Settings": "farthing.measure.workbench",
+    "MeasureSettings": "farthing.measure.workbench",
+    "RouteKeys": "farthing.load.route.task",
+    "RouteTask": "farthing.load.route.task",
+    "RunOptions": "farthing.runs.options",
+    "TierSettings": "farthing.measure.route.tier_answers",
     "first_look": "farthing.verbs.first_look",
     "load_plan": "farthing.load.plans",
     "load_workload": "farthing.load.workload.workload",

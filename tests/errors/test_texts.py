@@ -24,6 +24,7 @@ from farthing.load.traffic import CsvArrivals
 from farthing.load.workload.splits import make_splits
 from farthing.load.workload.workload import workload_from_flags
 from farthing.nouns import LatencyBound, Workload
+from farthing.runs.options import RunOptions
 from farthing.runs.settings import settings_of
 from farthing.store.documents import disk_errors
 from farthing.verbs.optimize import optimize
@@ -100,8 +101,9 @@ def test_holdout_too_small(folder: Path, golden_error: Compare) -> None:
 
 def test_engine_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch, golden_error: Compare) -> None:
     monkeypatch.setattr(OpenVino, "missing", lambda self: 'pip install "farthing[openvino]"')
+    options = RunOptions(output_dir=folder / "out", as_of=TODAY)
     with pytest.raises(FarthingError) as e:
-        optimize(workload(folder, baseline_engine="openvino"), output_dir=folder / "out", as_of=TODAY)
+        optimize(workload(folder, baseline_engine="openvino"), options=options)
     golden_error("engine-not-installed", e.value, folder)
     assert not (folder / "out").exists()
     with pytest.raises(FarthingError, match="openvino was asked for and is not installed"):

@@ -15,7 +15,7 @@ from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine
 from farthing.measure import verification
 from farthing.measure.open_loop import RunSeen
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import MeasureSettings, Workbench
 from farthing.nouns import (
     Artefact,
     BaselineSpec,
@@ -108,7 +108,7 @@ def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = Workbench(
         workload=workload,
         splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
-        settings=Settings(block_s=0.02, proof_runs=3),
+        settings=MeasureSettings(block_s=0.02, proof_runs=3),
         hardware=this_machine(),
         fingerprint="abc",
         out=tmp_path,
@@ -170,7 +170,7 @@ def test_where_nothing_can_be_served_the_peak_is_tried_beside_the_server_and_sai
 
 
 def test_with_trust_the_baseline_runs_too(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
-    bench.settings = replace(bench.settings, trust=True)
+    bench.trust = True
     assert set(verification.remeasure(bench, plan, tmp_path).beside_rps) == {BASE, FP32}
 
 

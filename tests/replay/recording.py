@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from farthing.load.schema import stamp
 from farthing.machine import hardware
 from farthing.machine.clock import MonotonicClock
 from farthing.measure import campaign
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import MeasureSettings, Workbench
 from farthing.nouns import Hardware, Plan, Provenance, Splits, Workload
 from farthing.runs import opening
 from farthing.runs.market import trace_of
@@ -33,9 +34,9 @@ from farthing.store.journal import Journal
 
 FOLDER = Path(__file__).parents[1] / "golden" / "replay"
 WIDE = 1536
-SETTINGS = Settings(
+SETTINGS = MeasureSettings(
     engines=("onnxruntime", "openvino"), variants=("fp32", "int8-dynamic"), batches=(1, 2, 4, 8), block_s=0.15,
-    proof_rounds=8, latency_n=150, rate_runs=8, proof_runs=3, trust=True,
+    proof_rounds=8, latency_n=150, rate_runs=8, proof_runs=3,
 )  # fmt: skip
 
 
@@ -104,10 +105,12 @@ def replay(folder: Path, work: Path) -> Plan:
     splits = from_plain(Splits, about["splits"])
     market = from_plain(Market, said["market"])
     provenance = from_plain(Provenance, said["provenance"])
+    settings = dict(about["settings"])
     bench = Workbench(
         workload=workload,
         splits=splits,
-        settings=replace(from_plain(Settings, about["settings"]), trust=True),
+        seed=settings.pop("seed"),
+        settings=from_plain(MeasureSettings, settings),
         hardware=from_plain(Hardware, said["provenance"]["hardware"]),
         fingerprint=about["fingerprint"],
         out=work,
@@ -115,6 +118,7 @@ def replay(folder: Path, work: Path) -> Plan:
         clock=MonotonicClock(),
         tell=lambda *_: None,
         started_at=provenance.started_at,
+        trust=True,
     )
     arrivals = trace_of(workload, market)
     with bench:
@@ -158,11 +162,12 @@ def record() -> None:
         write_classifier(folder)
         flags = {"model": str(folder / "model.onnx"), "labels": str(folder / "holdout.npz"), "bill": 10_000}
         workload = ft.workload_from_flags({**flags, "offer": "aws/m7i.large", "p99": "50ms", "max_drop": "2pt"})
-        day = opening.date(2026, 11, 24)
+        day = date(2026, 11, 24)
         market = opening.market_of(workload, day, 180, hardware.this_machine())
         opening.versions = named_versions  # type: ignore[attr-defined]
         journal.to_plain = lambda noun: cut(to_plain(noun))  # type: ignore[attr-defined]
-        plan = ft.optimize(workload, output_dir=out, settings=SETTINGS, as_of=day, command="farthing optimize …")
+        options = ft.RunOptions(output_dir=out, as_of=day, command="farthing optimize …", measure=SETTINGS)
+        plan = ft.optimize(workload, options=options)
         if plan.chosen is None:
             raise SystemExit(f"nothing was chosen, so the last stages are not in this run: {plan.verdict.reasons[0]}")
         shutil.rmtree(FOLDER, ignore_errors=True)

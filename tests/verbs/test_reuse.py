@@ -20,7 +20,7 @@ from farthing.errors import StoreError
 from farthing.load.workload.splits import make_splits
 from farthing.load.workload.workload import asked_again
 from farthing.machine.hardware import versions
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import Workbench
 from farthing.nouns import Workload
 from farthing.runs.opening import digests_of, open_bench
 from farthing.store.artefacts import check_artefact
@@ -28,10 +28,11 @@ from farthing.store.folder_lock import only_run_in
 
 FARTHING = str(Path(sys.executable).with_name("farthing"))
 FLAGS = {"bill": 10_000, "offer": "aws/m7i.large", "baseline_engine": "onnxruntime"}
-QUICK = Settings(
-    seed=0, engines=("onnxruntime",), variants=("fp32", "int8-dynamic"), block_s=0.02, proof_rounds=8, latency_n=100,
-    rate_runs=8, proof_runs=3, trust=True,
+MEASURE = ft.MeasureSettings(
+    engines=("onnxruntime",), variants=("fp32", "int8-dynamic"), block_s=0.02, proof_rounds=8, latency_n=100,
+    rate_runs=8, proof_runs=3,
 )  # fmt: skip
+QUICK = ft.RunOptions(trust=True, measure=MEASURE)
 
 
 @pytest.fixture
@@ -45,10 +46,10 @@ def workload(folder: Path) -> Workload:
     return ft.workload_from_flags({"model": str(folder / "model.onnx"), "labels": str(folder / "holdout.npz"), **FLAGS})
 
 
-def bench(folder: Path, said: list[str], settings: Settings = QUICK) -> Workbench:
+def bench(folder: Path, said: list[str], options: ft.RunOptions = QUICK) -> Workbench:
     found = workload(folder)
     splits = make_splits(found.holdout, None, None, None, seed=0)
-    return open_bench(found, splits, settings, folder / "out", False, lambda *row: said.append(row[3]))
+    return open_bench(found, splits, options, folder / "out", lambda *row: said.append(row[3]))
 
 
 def other_model(path: Path) -> None:
@@ -87,7 +88,7 @@ def test_other_prices_and_traffic_measure_nothing_anew(folder: Path) -> None:
     splits, said = make_splits(first.holdout, None, None, None, seed=0), list[str]()
 
     def run(asked: Workload) -> Workbench:
-        return open_bench(asked, splits, QUICK, folder / "out", False, lambda *row: said.append(row[3]))
+        return open_bench(asked, splits, QUICK, folder / "out", lambda *row: said.append(row[3]))
 
     with run(first) as bench_:
         bench_.keep("a", float, "measure", lambda: 1.0)
@@ -109,7 +110,7 @@ def test_another_setting_or_version_is_said(folder: Path, monkeypatch: pytest.Mo
     with bench(folder, said):
         pass
     monkeypatch.setattr("farthing.runs.opening.versions", lambda: {**versions(), "onnxruntime": "0.1"})
-    with bench(folder, said, replace(QUICK, block_s=0.03)):
+    with bench(folder, said, replace(QUICK, measure=replace(MEASURE, block_s=0.03))):
         pass
     changed = "onnxruntime " + versions()["onnxruntime"] + " → 0.1, setting block_s changed since the last run in "
     assert said == [f"{changed}{folder / 'out'}: measured anew"]
@@ -192,15 +193,16 @@ def test_a_second_run_is_refused_and_touches_nothing(folder: Path) -> None:
         (out / "work" / "journal.jsonl").write_text("the first one's\n")
         for verb in (ft.optimize, ft.profile):
             with pytest.raises(StoreError, match=f"another run is at work in .*: process {os.getpid()}"):
-                verb(workload(folder), output_dir=out, settings=QUICK)
+                verb(workload(folder), options=replace(QUICK, output_dir=out))
         assert [p.name for p in (out / "work").iterdir()] == ["journal.jsonl"]
 
 
 def test_routes_have_their_folder_to_themselves_too(folder: Path) -> None:
     rows = "".join(f"r{k},{k % 2},1,0.001,0.01,{k / 100}\n" for k in range(100))
     (folder / "o.csv").write_text("id,quality:s,quality:l,cost_usd:s,cost_usd:l,score:x\n" + rows)
+    there = ft.RunOptions(output_dir=folder / "route")
     with only_run_in(folder / "route"), pytest.raises(StoreError, match="another run is at work"):
-        ft.route_calibrate(folder / "o.csv", output_dir=folder / "route", max_loss="5%")
+        ft.route_calibrate(folder / "o.csv", options=there)
     with only_run_in(folder), pytest.raises(StoreError, match="another run is at work"):
         ft.route_evaluate(folder / "o.csv")
 
@@ -210,7 +212,7 @@ def test_profiles_belong_to_content(folder: Path) -> None:
     """The whole verb: the same again is reused to the last step, another model is not, and the plan says which."""
 
     def run() -> ft.Baseline:
-        return ft.profile(workload(folder), output_dir=folder / "out", settings=QUICK)
+        return ft.profile(workload(folder), options=replace(QUICK, output_dir=folder / "out"))
 
     first, second = run(), run()
     assert first.provenance.reuse == ()

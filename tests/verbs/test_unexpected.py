@@ -13,14 +13,17 @@ import farthing as ft
 from farthing.errors import FarthingError, PriceError, UnexpectedError
 from farthing.measure import campaign
 from farthing.measure.first_look import Glimpse
-from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
 from farthing.runs import first_look as looking
 from farthing.store.measurements import read_measurements
 from farthing.verbs import optimize as verb
 from farthing.verbs.first_look import first_look
 
-QUICK = Settings(engines=("onnxruntime",), variants=("fp32",), trust=True)
+QUICK = ft.MeasureSettings(engines=("onnxruntime",), variants=("fp32",))
+
+
+def quick(out: Path) -> ft.RunOptions:
+    return ft.RunOptions(output_dir=out, measure=QUICK)
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_a_fault_in_working_out_the_plan(
 ) -> None:
     monkeypatch.setattr(verb, "assemble", fails(error))
     with pytest.raises(UnexpectedError) as raised:
-        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
+        ft.optimize(asked, options=quick(tmp_path / "out"))
     out = tmp_path / "out"
     assert type(error).__name__ in raised.value.message
     assert "working out the costs of what was measured" in raised.value.message
@@ -81,8 +84,8 @@ def test_the_same_command_goes_on_once_it_is_mended(
     with monkeypatch.context() as broken:
         broken.setattr(verb, "assemble", fails(ValueError("min() iterable argument is empty")))
         with pytest.raises(UnexpectedError):
-            ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
-    plan = ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
+            ft.optimize(asked, options=quick(tmp_path / "out"))
+    plan = ft.optimize(asked, options=quick(tmp_path / "out"))
     assert isinstance(plan, Plan)
     assert plan.provenance.reuse[0].startswith("reused: 2 of 2 steps")
 
@@ -92,7 +95,7 @@ def test_a_fault_in_the_page_leaves_the_plan(
 ) -> None:
     monkeypatch.setattr("farthing.runs.outputs.report_html", fails(IndexError("tuple index out of range")))
     with pytest.raises(UnexpectedError, match="writing the results"):
-        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
+        ft.optimize(asked, options=quick(tmp_path / "out"))
     assert ft.load_plan(tmp_path / "out" / "plan.yaml").chosen is not None
 
 
@@ -101,7 +104,7 @@ def test_a_fault_while_measuring_says_that_steps_are_kept(
 ) -> None:
     monkeypatch.setattr(campaign, "run", fails(RuntimeError("nobody thought of that")))
     with pytest.raises(UnexpectedError, match="went wrong while measuring") as raised:
-        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
+        ft.optimize(asked, options=quick(tmp_path / "out"))
     assert raised.value.hint is not None
     assert "0 finished steps" in raised.value.hint
 
@@ -127,7 +130,7 @@ def test_a_fault_in_the_first_look_stands_in_the_way_of_no_plan(
         monkeypatch.setattr(looking, where, shown)
         shown = told.append
     plan = ft.optimize(
-        asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=shown,
+        asked, options=quick(tmp_path / "out"), on_first_look=shown,
         on_progress=lambda stage, done, total, note: told.append(f"{stage} {note}"),
     )  # fmt: skip
     assert plan.chosen is not None
@@ -141,7 +144,7 @@ def test_what_is_foreseen_in_the_first_look_passes(
     error = PriceError("no price", hint="import it")
     monkeypatch.setattr(looking, "glimpse", fails(error))
     with pytest.raises(PriceError) as raised:
-        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=print)
+        ft.optimize(asked, options=quick(tmp_path / "out"), on_first_look=print)
     assert raised.value is error
 
 
@@ -150,7 +153,7 @@ def test_what_was_seen_is_forgotten_before_the_search(
 ) -> None:
     monkeypatch.setattr(campaign, "run", fails(RuntimeError("nobody thought of that")))
     with pytest.raises(UnexpectedError, match="went wrong while measuring"):
-        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK, on_first_look=lambda found: None)
+        ft.optimize(asked, options=quick(tmp_path / "out"), on_first_look=lambda found: None)
 
 
 def test_a_fault_after_a_quick_look_leaves_what_was_seen(
@@ -158,7 +161,7 @@ def test_a_fault_after_a_quick_look_leaves_what_was_seen(
 ) -> None:
     monkeypatch.setattr(looking, "priced", fails(ZeroDivisionError()))
     with pytest.raises(UnexpectedError, match="working out the costs of what was measured"):
-        first_look(asked, output_dir=tmp_path / "out", settings=QUICK)
+        first_look(asked, options=quick(tmp_path / "out"))
     known = json.loads((tmp_path / "out" / "measured.json").read_text())
     assert known["baseline"] == glimpsed.findings.baseline.label
 
@@ -169,6 +172,6 @@ def test_what_is_foreseen_passes_as_it_is(
 ) -> None:
     monkeypatch.setattr(verb, "assemble", fails(error))  # type: ignore[arg-type]
     with pytest.raises(type(error)) as raised:
-        ft.optimize(asked, output_dir=tmp_path / "out", settings=QUICK)
+        ft.optimize(asked, options=quick(tmp_path / "out"))
     assert raised.value is error
     assert (tmp_path / "out" / "measured.json").exists() == isinstance(error, FarthingError)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -19,6 +19,9 @@ from farthing.cli.route import route
 from farthing.cli.serve import serve
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
 from farthing.nouns import Outcome
+
+if TYPE_CHECKING:
+    from farthing.runs.options import RunOptions
 
 __all__ = ["main"]
 
@@ -158,17 +161,27 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if v is not None}
 
 
-def _settings(seed: int, trust: bool, given: Mapping[str, Any]) -> Any:
+def _options_of(seed: int, trust: bool, out: Path, given: Mapping[str, Any]) -> RunOptions:
+    from farthing.render.plan import terminal
+    from farthing.runs.options import RunOptions
     from farthing.runs.settings import settings_of
 
-    return settings_of(
+    measure = settings_of(
+        engines=given["engines"],
+        variants=given["variants"],
+        rounds=given["rounds"],
+        mlperf=given["mlperf"],
+        profiles=not given.get("no_profiles"),
+    )
+    return RunOptions(
+        output_dir=out,
         seed=seed,
         trust=trust,
-        engines=given.get("engines"),
-        variants=given.get("variants"),
-        rounds=given.get("rounds"),
-        mlperf=bool(given.get("mlperf")),
-        profiles=not given.get("no_profiles"),
+        fresh=given["fresh"],
+        as_of=given["as_of"],
+        max_price_age_days=given["max_price_age"],
+        command=terminal.command_line(sys.argv),
+        measure=measure,
     )
 
 
@@ -183,23 +196,13 @@ def _measured(
     from farthing.render.remaining import TYPICAL_S
 
     workload = workload_of(model, _flags({k: v for k, v in given.items() if k not in _RUN_KEYS}), trust=trust)
-    settings = _settings(seed, trust, given)
+    options = _options_of(seed, trust, out, given)
     terminal.print_understood(workload)
     with TerminalProgress(typical_s=TYPICAL_S[steps]) as progress:
         more: dict[str, Any] = {}
         if steps == "optimize":
             more["on_first_look"] = lambda found: progress.show(first_look_block(found))
-        return verb(
-            workload,
-            output_dir=out,
-            settings=settings,
-            as_of=given["as_of"],
-            max_price_age_days=given["max_price_age"],
-            fresh=given["fresh"],
-            command=terminal.command_line(sys.argv),
-            on_progress=progress,
-            **more,
-        )
+        return verb(workload, options=options, on_progress=progress, **more)
 
 
 _RUN_KEYS = ("engines", "variants", "rounds", "mlperf", "no_profiles", "quick", "as_of", "max_price_age", "fresh")
@@ -281,11 +284,13 @@ def verify(plan: Path, tolerance: str, seed: int, trust: bool, as_json: bool) ->
     from farthing.render.plan import terminal
     from farthing.render.progress import TerminalProgress
     from farthing.render.remaining import TYPICAL_S
+    from farthing.runs.options import RunOptions
     from farthing.verbs.verify import verify as run
 
     worse_frac = fraction(tolerance, "--tolerance")
     with TerminalProgress(typical_s=TYPICAL_S["verify"]) as progress:
-        result = run(plan, settings=_settings(seed, trust, {}), tolerance_frac=worse_frac, on_progress=progress)
+        options = RunOptions(seed=seed, trust=trust)
+        result = run(plan, tolerance_frac=worse_frac, options=options, on_progress=progress)
     if as_json:
         _print_json("verification", result)
     else:

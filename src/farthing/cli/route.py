@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
+
+if TYPE_CHECKING:
+    from farthing.load.route.task import RouteKeys
 
 __all__ = ["route"]
 
@@ -139,26 +142,31 @@ def route() -> None:
 @click.argument("source", required=False, type=click.Path(path_type=Path))
 @_options((*_CALIBRATE, *_DATA))
 def calibrate(
-    source: Path | None, output_dir: Path, as_json: bool, columns: Any, as_of: datetime | None, **given: Any
+    source: Path | None,
+    tiers: tuple[str, ...],
+    prices: tuple[str, ...],
+    columns: Any,
+    output_dir: Path,
+    trust: bool,
+    as_of: datetime | None,
+    as_json: bool,
+    **given: Unpack[RouteKeys],
 ) -> None:
     """Choose and prove a policy; write route.yaml.
 
     SOURCE is a tiers.yaml, or a table of outcomes (quality:TIER and cost_usd:TIER columns) that stands for running
     tiers. Without it --tier names the tiers. Flags win over the file.
     """
+    from farthing.load.route.task import RouteTask
     from farthing.render.progress import TerminalProgress
     from farthing.render.route.screen import print_calibration
+    from farthing.runs.options import RunOptions
     from farthing.verbs.route.calibrate import route_calibrate
 
+    task = RouteTask(source=source, tiers=tiers, prices=prices, columns=dict(columns), settings=given)
+    options = RunOptions(output_dir=output_dir, trust=trust, as_of=None if as_of is None else as_of.date())
     with TerminalProgress() as progress:
-        report = route_calibrate(
-            source,
-            columns=dict(columns),
-            output_dir=output_dir,
-            as_of=None if as_of is None else as_of.date(),
-            on_progress=progress,
-            **given,
-        )
+        report = route_calibrate(task, options=options, on_progress=progress)
     if as_json:
         from farthing.render.route.documents import calibration_document
 
@@ -174,16 +182,17 @@ def calibrate(
 @click.argument("path", metavar="ROUTE", type=click.Path(path_type=Path))
 @click.argument("places", nargs=-1, metavar="[TIER=PLACE]...")
 @_options(_ATTACH)
-def attach(path: Path, output_dir: Path | None, as_json: bool, **given: Any) -> None:
+def attach(path: Path, output_dir: Path | None, trust: bool, as_json: bool, **given: Any) -> None:
     """Say where the tiers of a route are, so that a route of outcomes alone is served.
 
     ROUTE is a route.yaml or its folder; a PLACE is a plan.yaml, an ONNX file, a model folder or a URL
     (http://host:8000/v2/models/NAME, or http://host/v1/chat/completions with --chat).
     """
+    from farthing.runs.options import RunOptions
     from farthing.verbs.route.attach import route_attach
 
     given |= {key: dict(given[key]) for key in ("chat", "key_env", "timeout")}
-    done = route_attach(path, output_dir=output_dir, **given)
+    done = route_attach(path, options=RunOptions(output_dir=output_dir, trust=trust), **given)
     if as_json:
         from farthing.render.route.documents import attached_document
 
@@ -197,18 +206,31 @@ def attach(path: Path, output_dir: Path | None, as_json: bool, **given: Any) -> 
 @route.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @_options((*_EVALUATE, *_DATA))
-def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any, **given: Any) -> None:
+def evaluate(
+    source: Path,
+    columns: Any,
+    drop_known: bool,
+    draws: int,
+    output_dir: Path | None,
+    trust: bool,
+    as_json: bool,
+    **given: Unpack[RouteKeys],
+) -> None:
     """Judge a router on requests that it never saw, beside honest controls.
 
     SOURCE is a route.yaml, judged on --data, or a table of outcomes: policies are then chosen on one part of it and
     judged on the other.
     """
+    from farthing.load.route.task import RouteTask
     from farthing.render.progress import TerminalProgress
     from farthing.render.route.screen import print_evaluation
+    from farthing.runs.options import RunOptions
     from farthing.verbs.route.evaluate import route_evaluate
 
+    task = RouteTask(source=source, columns=dict(columns), settings=given)
+    options = RunOptions(output_dir=output_dir, trust=trust)
     with TerminalProgress() as progress:
-        report = route_evaluate(source, columns=dict(columns), output_dir=output_dir, on_progress=progress, **given)
+        report = route_evaluate(task, drop_known=drop_known, draws=draws, options=options, on_progress=progress)
     if as_json:
         from farthing.render.route.documents import evaluation_document
 
@@ -221,24 +243,27 @@ def evaluate(source: Path, output_dir: Path | None, as_json: bool, columns: Any,
 @route.command("plan-rate")
 @click.argument("path", metavar="ROUTE", type=click.Path(path_type=Path))
 @_options(_PLAN_RATE)
-def plan_rate(path: Path, as_json: bool, seed: int, trust: bool, **given: Any) -> None:
+def plan_rate(path: Path, trust: bool, as_json: bool, **given: Unpack[RouteKeys]) -> None:
     """Find and prove the rate that a route keeps within a latency promise.
 
     ROUTE is a route.yaml or its folder, all of whose tiers run on this machine. It is served as a child process, the
     requests of its calibration are sent in their own mix at Poisson arrivals, and the rate is written into route.yaml.
     """
-    from farthing.measure.workbench import Settings
+    from farthing.load.route.task import RouteTask
+    from farthing.load.serve.routes import route_file
     from farthing.render.progress import TerminalProgress
     from farthing.render.route.rate_screen import print_rate
-    from farthing.verbs.route.plan_rate import route_path, route_plan_rate
+    from farthing.runs.options import RunOptions
+    from farthing.verbs.route.plan_rate import route_plan_rate
 
+    task, options = RouteTask(source=path, settings=given), RunOptions(trust=trust)
     with TerminalProgress() as progress:
-        done = route_plan_rate(path, measure=Settings(seed=seed, trust=trust), on_progress=progress, **given)
+        done = route_plan_rate(task, options=options, on_progress=progress)
     assert done.planned_rate is not None
     if as_json:
         from farthing.render.route.documents import rate_document
 
         click.echo(json.dumps(rate_document(done.planned_rate), ensure_ascii=False, indent=1))
     else:
-        print_rate(done, done.planned_rate, route_path(path))
+        print_rate(done, done.planned_rate, route_file(path))
     sys.exit(0 if done.planned_rate.verdict.outcome == "met" else NOT_MET)

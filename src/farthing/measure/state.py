@@ -96,7 +96,7 @@ def sla_of(state: RunState, known: ServiceCurve, instances: int, batch: int, lat
         max_batch=batch,
         latency_s=None if latency_ms is None else latency_ms / 1000,
         percentile=objective.level,
-        seed=state.bench.settings.seed,
+        seed=state.bench.seed,
     )
 
 
@@ -117,7 +117,7 @@ def evidence_of(state: RunState, build: Candidate, split: str, confidence: float
         split="search" if split == "search" else "confirm",
         metric=bench.metric,
         objective=replace(bench.workload.objective, confidence=confidence),
-        seed=bench.settings.seed,
+        seed=bench.seed,
     )
 
 

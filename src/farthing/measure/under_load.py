@@ -44,7 +44,7 @@ def rates_of(
         max_batch=c.max_batch,
         percentiles=levels_of(bench.level),
         n=n,
-        seed=bench.settings.seed,
+        seed=bench.seed,
     )
 
 
@@ -71,7 +71,7 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
         bench.tell("under load", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
         n = lengths.setdefault(c, requests_at(rate, bench.level))
         k = len(trials.runs.get(c, ()))
-        seen = bench.poisson(c, rate, n, seed_of(bench.settings.seed, "trial", k))
+        seen = bench.poisson(c, rate, n, seed_of(bench.seed, "trial", k))
         curve = trials.curves.get(c) or rates_of(bench, state.curves[replace(c, max_batch=1)], c, n)[bench.level]
         trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
     best = sustained.best(trials)
@@ -135,7 +135,7 @@ def poisson_runs(
     """
     n = requests_at(rate_rps, bench.level)
     start_s = bench.clock.monotonic_s()
-    seen: list[RunSeen] = [bench.poisson(c, rate_rps, n, seed_of(bench.settings.seed, stage, k)) for k in range(runs)]
+    seen: list[RunSeen] = [bench.poisson(c, rate_rps, n, seed_of(bench.seed, stage, k)) for k in range(runs)]
     seconds = bench.clock.monotonic_s() - start_s
     return bench.note(
         as_measurement(seen, rates_of(bench, known, c, n), c, hardware=bench.fingerprint, seconds=seconds)

@@ -96,7 +96,7 @@ def _rounds(bench: Workbench, lineup: Sequence[Candidate]) -> dict[Candidate, li
 
 def _runs(bench: Workbench, c: Candidate) -> bool:
     """Whether a yardstick runs here as it did for the plan: the user's own module, and no program made of it."""
-    if c.variant == "torch-module" and not bench.settings.trust:
+    if c.variant == "torch-module" and not bench.trust:
         bench.tell("verifying", 0, ROUNDS + 1, f"{c.label} is the user's own code, which runs with --trust only")
         return False
     try:

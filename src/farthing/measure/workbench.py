@@ -38,18 +38,17 @@ from farthing.store.journal import Journal
 from farthing.workers.replicas import builder
 from farthing.workers.replicas.replica import Block, Replica
 
-__all__ = ["Settings", "Workbench"]
+__all__ = ["MeasureSettings", "Workbench"]
 
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class MeasureSettings:
     """How much is measured.
 
     Attributes:
-        seed: Of everything random.
         engines: Engines to try.
         variants: Variants to build.
         batches: Batch sizes to try.
@@ -65,10 +64,8 @@ class Settings:
         start_timeout_s: Longest time from process start to ready.
         build_timeout_s: Longest time for one build.
         memory_limit_mib: Of one replica.
-        trust: Whether the user's own code may run.
     """
 
-    seed: int = 0
     engines: tuple[str, ...] = ("onnxruntime", "openvino", "pytorch")
     variants: tuple[str, ...] = ("fp32", "int8-dynamic", "int8-qdq", "int8-nncf")
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
@@ -84,7 +81,6 @@ class Settings:
     start_timeout_s: float = 120.0
     build_timeout_s: float = 900.0
     memory_limit_mib: float = 8192.0
-    trust: bool = False
 
 
 @dataclass
@@ -102,6 +98,8 @@ class Workbench:
         clock: Time.
         tell: Progress.
         started_at: Local time with offset.
+        seed: Of everything random.
+        trust: Whether the user's own code may run.
         content: SHA-256 of what is read, by what it is called.
         notes: What cannot be reused of an earlier run and why, in sentences.
         seconds: Wall time by item.
@@ -112,7 +110,7 @@ class Workbench:
 
     workload: Workload
     splits: Splits
-    settings: Settings
+    settings: MeasureSettings
     hardware: Hardware
     fingerprint: str
     out: Path
@@ -120,6 +118,8 @@ class Workbench:
     clock: Clock
     tell: Progress
     started_at: datetime
+    seed: int = 0
+    trust: bool = False
     content: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Workbench:
     def metric(self) -> Metric:
         """How answers are scored: the user's own, the objective's, or agreement when there are no labels."""
         if self.workload.custom_metric is not None:
-            return custom_metric(self.workload.custom_metric, trust=self.settings.trust)
+            return custom_metric(self.workload.custom_metric, trust=self.trust)
         name = self.workload.objective.metric if self.workload.holdout.labels is not None else "agreement"
         found: Metric = find("metrics", name)
         return found
@@ -229,7 +229,7 @@ class Workbench:
                 pipeline=self.workload.pipeline,
                 dataset=self.calibration,
                 indices=self.splits.calibrate[:4],
-                trust=self.settings.trust,
+                trust=self.trust,
                 timeout_s=self.settings.build_timeout_s,
                 memory_limit_mib=self.settings.memory_limit_mib,
                 run_dir=self.out / "work",
@@ -258,8 +258,8 @@ class Workbench:
                 pipeline=self.workload.pipeline,
                 dataset=self.calibration,
                 indices=self.splits.calibrate,
-                seed=self.settings.seed,
-                trust=self.settings.trust,
+                seed=self.seed,
+                trust=self.trust,
                 timeout_s=self.settings.build_timeout_s,
                 memory_limit_mib=self.settings.memory_limit_mib,
                 run_dir=self.out / "work",
@@ -290,7 +290,7 @@ class Workbench:
         artefact = self.artefacts[candidate.variant]
         model = self.model
         options: dict[str, Any] = {}
-        if candidate.variant == "torch-module" and model is not None and model.kind == "torch" and self.settings.trust:
+        if candidate.variant == "torch-module" and model is not None and model.kind == "torch" and self.trust:
             options = {"import_path": model.path, "trust": True}
         return Replica.start(
             candidate,
@@ -302,7 +302,7 @@ class Workbench:
             memory_limit_mib=self.settings.memory_limit_mib,
             start_timeout_s=self.settings.start_timeout_s,
             run_dir=self.out / "work",
-            seed=self.settings.seed,
+            seed=self.seed,
         )
 
     def retire(self, keep: Sequence[Candidate]) -> None:
@@ -333,7 +333,7 @@ class Workbench:
         most = max(self.settings.batches)
 
         def run() -> Batching:
-            return self.replica(candidate).batching(most, self.settings.seed)
+            return self.replica(candidate).batching(most, self.seed)
 
         return self.keep(f"batching/{candidate.build}/{candidate.precision}/{most}", Batching, "measure", run)
 
@@ -430,7 +430,7 @@ class Workbench:
         return found
 
     def _stamp(self) -> Mapping[str, Any]:
-        return {"seed": self.settings.seed, "hardware": self.fingerprint}
+        return {"seed": self.seed, "hardware": self.fingerprint}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

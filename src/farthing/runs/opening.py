@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,24 @@ from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus, versions
 from farthing.machine.quiet import look_at_machine
 from farthing.measure.first_sample import check_first_sample
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import Workbench
 from farthing.nouns import Provenance, Splits, Workload
 from farthing.plugins import find, plugin_versions
+from farthing.ports import Progress
 from farthing.runs.market import Arrived, market_of, trace_of
+from farthing.runs.options import RunOptions
+from farthing.runs.progress import or_silent
 from farthing.runs.unexpected import Known, keeping
 from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
 from farthing.workers.replicas.builder import module_digest
 from farthing.workers.replicas.child import peak_memory_mib
 
-__all__ = ["OnProgress", "Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
+__all__ = ["Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
 
+FOLDER = "farthing-out"
+"""Where a run of a workload writes when no folder is named."""
 _SHOWN = 4
-
-OnProgress = Callable[[str, int, int, str], object] | None
-"""Called as ``(stage, done, total, note)``; None when nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,47 +59,33 @@ class Opened:
     known: Known
 
 
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Progress that nobody watches."""
-
-
-def open_bench(
-    workload: Workload,
-    splits: Splits,
-    settings: Settings,
-    out: Path,
-    fresh: bool,
-    on_progress: OnProgress,
-    content: Mapping[str, str] | None = None,
-) -> Workbench:
+def open_bench(workload: Workload, splits: Splits, options: RunOptions, out: Path, tell: Progress) -> Workbench:
     """A workbench on this machine whose journal lies in ``out``.
 
     Args:
         workload: What to measure.
         splits: Indices into its data.
-        settings: How much is measured.
+        options: How much is measured, with which seed, whether anew; whether the user's own code may run.
         out: Output folder.
-        fresh: Forget what an earlier run measured there.
-        on_progress: Told what is reused, and why not more is.
-        content: Digests of what is read, None to read it now.
+        tell: Told what is reused, and why not more is.
 
     Raises:
         FarthingError: when something that belongs to the workload cannot be read, or the journal not be written.
     """
-    tell = on_progress or _silent
     machine = this_machine()
-    digests = digests_of(workload, settings, out) if content is None else content
+    digests = digests_of(workload, options, out)
+    measure = {k: v for k, v in to_plain(options.measure).items() if k != "profiles"}
     about: dict[str, Any] = {
-        "content": dict(digests),
+        "content": digests,
         "workload": without_paths(workload),
         "splits": to_plain(splits),
-        "settings": {k: v for k, v in to_plain(settings).items() if k not in ("trust", "profiles")},
+        "settings": {"seed": options.seed_used, **measure},
         "fingerprint": fingerprint(machine),
         "versions": {**versions(), **plugin_versions()},
     }
     journal = Journal(out / "work" / "journal.jsonl", about, {"workload": to_plain(workload)})
-    notes = () if fresh else earlier_run(journal, about, out)
-    if fresh:
+    notes = () if options.fresh else earlier_run(journal, about, out)
+    if options.fresh:
         journal.forget()
     if journal.resumed and journal.found_at is not None:
         tell("resuming", 1, 1, f"{journal.resumed} steps are there from the run of {journal.found_at:%Y-%m-%d %H:%M}")
@@ -106,7 +94,7 @@ def open_bench(
     return Workbench(
         workload=workload,
         splits=splits,
-        settings=settings,
+        settings=options.measure,
         hardware=machine,
         fingerprint=fingerprint(machine),
         out=out,
@@ -114,24 +102,26 @@ def open_bench(
         clock=MonotonicClock(),
         tell=tell,
         started_at=datetime.now(UTC).astimezone(),
+        seed=options.seed_used,
+        trust=options.trust,
         content=digests,
         notes=notes,
     )
 
 
-def digests_of(workload: Workload, settings: Settings, out: Path) -> dict[str, str]:
+def digests_of(workload: Workload, options: RunOptions, out: Path) -> dict[str, str]:
     """Content of a workload, the values of a PyTorch module included, which are read in a child.
 
     Raises:
         FarthingError: when something cannot be read, or the module not be made.
     """
     found = content_of(workload)
-    if workload.model.kind == "torch" and settings.trust:
+    if workload.model.kind == "torch" and options.trust:
         (out / "work").mkdir(parents=True, exist_ok=True)
         found[f"weights of {Path(workload.model.path).name}"] = module_digest(
             workload.model,
-            timeout_s=settings.build_timeout_s,
-            memory_limit_mib=settings.memory_limit_mib,
+            timeout_s=options.measure.build_timeout_s,
+            memory_limit_mib=options.measure.memory_limit_mib,
             run_dir=out / "work",
         )
     return found
@@ -169,49 +159,36 @@ def reuse_of(bench: Workbench) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def opened(
-    workload: Workload,
-    output_dir: Path | str,
-    settings: Settings | None,
-    *,
-    as_of: date | None,
-    max_price_age_days: int,
-    fresh: bool,
-    on_progress: OnProgress,
-) -> Iterator[Opened]:
+def opened(workload: Workload, options: RunOptions, on_progress: Progress | None) -> Iterator[Opened]:
     """Check prices and data before any work starts, then open the workbench; its children end with the block.
 
     Args:
         workload: What to measure; loading it was the gate for the user's own code, which may run from here on.
-        output_dir: Where the journal and the results go.
-        settings: How much is measured, None for the defaults.
-        as_of: Day of the prices, None for today.
-        max_price_age_days: Older prices raise.
-        fresh: Forget what an earlier run measured there.
-        on_progress: Told what is going on.
+        options: All of them but ``trust``.
+        on_progress: Told what is going on; None when nobody watches.
 
     Raises:
         EngineMissingError: when the baseline's engine is not installed here.
         InputError: when this machine cannot stand for the bill's offer, or the bill pays for less than a replica.
         PriceError: when the bill's offer is unknown or its price too old.
         DataError: when there are too few samples, or the first one does not fit the model.
-        StoreError: when another run is at work in ``output_dir``, or nothing can be written there.
+        StoreError: when another run is at work in the output folder, or nothing can be written there.
         UnexpectedError: for a fault of farthing's own; what was measured is written, and the same call goes on from it.
     """
     _check_installed(workload.baseline.engine)
     check_first_sample(workload)
-    settings = replace(settings or Settings(), trust=True)
-    market = market_of(workload, as_of, max_price_age_days, this_machine())
+    options, tell = replace(options, trust=True), or_silent(on_progress)
+    market = market_of(workload, options.as_of, options.max_price_age_days, this_machine())
     arrivals = trace_of(workload, market)
     for what, words in arrivals.understood():
-        (on_progress or _silent)(what, 1, 1, words)
+        tell(what, 1, 1, words)
     splits = make_splits(
-        workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=settings.seed
+        workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=options.seed_used
     )
-    out = Path(output_dir)
+    out = options.folder(FOLDER)
     with (
         only_run_in(out),
-        open_bench(workload, splits, settings, out, fresh, on_progress) as bench,
+        open_bench(workload, splits, options, out, tell) as bench,
         keeping(bench) as known,
     ):
         say_machine(bench)
@@ -240,7 +217,7 @@ def provenance_of(bench: Workbench, command: str) -> Provenance:
     seconds["total"] = round(total, 3)
     return Provenance(
         command=command,
-        seed=bench.settings.seed,
+        seed=bench.seed,
         versions=versions(),
         hardware=bench.hardware,
         fingerprint=bench.fingerprint,

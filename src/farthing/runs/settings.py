@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from farthing.errors import EngineMissingError
-from farthing.measure.workbench import Settings
+from farthing.measure.workbench import MeasureSettings
 from farthing.plugins import Kind, find
 
 __all__ = ["settings_of"]
@@ -17,19 +17,15 @@ MLPERF_SINGLE_STREAM, MLPERF_SERVER = 1024, 270_336
 
 def settings_of(
     *,
-    seed: int = 0,
-    trust: bool = False,
     engines: str | None = None,
     variants: str | None = None,
     rounds: int | None = None,
     mlperf: bool = False,
     profiles: bool = True,
-) -> Settings:
+) -> MeasureSettings:
     """Settings from short forms.
 
     Args:
-        seed: Of everything random.
-        trust: Whether the user's own code may run.
         engines: Names joined by commas, None for all usual ones.
         variants: As above.
         rounds: Of the final comparison, ≥ 8.
@@ -40,7 +36,7 @@ def settings_of(
         InputError: when an engine or variant is unknown.
         EngineMissingError: when one was named that is not installed.
     """
-    usual = Settings(seed=seed, trust=trust)
+    usual = MeasureSettings()
     chosen = replace(
         usual,
         engines=_known("engines", engines, usual.engines),

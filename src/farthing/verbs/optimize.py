@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 
 from farthing.core.plan.assemble import assemble
 from farthing.core.plan.first_look import FirstLook
 from farthing.measure import campaign
-from farthing.measure.workbench import Settings
 from farthing.nouns import Plan, Workload
+from farthing.ports import Progress
 from farthing.runs.first_look import say_first_look
-from farthing.runs.opening import OnProgress, opened, provenance_of
+from farthing.runs.opening import opened, provenance_of
+from farthing.runs.options import USUAL, RunOptions
 from farthing.runs.outputs import write_run
 
 __all__ = ["optimize"]
@@ -21,42 +20,25 @@ __all__ = ["optimize"]
 def optimize(
     workload: Workload,
     *,
-    output_dir: Path | str = "farthing-out",
-    settings: Settings | None = None,
-    as_of: date | None = None,
-    max_price_age_days: int = 180,
-    fresh: bool = False,
-    command: str = "farthing.optimize(…)",
-    on_progress: OnProgress = None,
+    options: RunOptions = USUAL,
+    on_progress: Progress | None = None,
     on_first_look: Callable[[FirstLook], object] | None = None,
 ) -> Plan:
     """Measure the baseline, search, prove on untouched data, price at the workload's arrivals, write the plan.
 
     Args:
         workload: What :func:`farthing.load_workload` returns.
-        output_dir: Where the plan, the artefacts and the journal go; a run interrupted there resumes.
-        settings: How much is measured; the defaults fit a few minutes.
-        as_of: Price with the prices of that day instead of today's.
-        max_price_age_days: Older prices raise.
-        fresh: Measure everything again instead of resuming.
-        command: What to print under “how to reproduce”.
+        options: The plan, the artefacts and the journal go to its folder, ``farthing-out`` where none is named; a run
+            that was interrupted there resumes. What is measured by default fits a few minutes.
         on_progress: Called as ``(stage, done, total, note)``.
         on_first_look: Told the first, wide answer before the long search goes on; None to leave it out. A run that
             resumes in its later stages leaves it out too, and so does one in which something unforeseen happens there.
 
     Raises:
-        FarthingError: for bad input, before any work starts, when another run is at work in ``output_dir``, and when
-            the baseline cannot be measured.
+        FarthingError: for bad input, before any work starts, when another run is at work in the folder, and when the
+            baseline cannot be measured.
     """
-    with opened(
-        workload,
-        output_dir,
-        settings,
-        as_of=as_of,
-        max_price_age_days=max_price_age_days,
-        fresh=fresh,
-        on_progress=on_progress,
-    ) as run:
+    with opened(workload, options, on_progress) as run:
         if on_first_look is not None and not run.bench.journal.holds("round/race/"):
             say_first_look(run, workload, on_first_look)
         factor = run.market.capacity_factor  # what one replica of the offer takes this machine takes 1 / factor times
@@ -68,7 +50,7 @@ def optimize(
             found,
             run.market,
             run.arrivals.at(rate),
-            provenance_of(run.bench, command),
+            provenance_of(run.bench, options.command or "farthing.optimize(…)"),
             splits={name: len(rows) for name, rows in sizes.items()},
             assumptions=(*run.arrivals.assumptions(), *found.notes),
             description=run.bench.description(),

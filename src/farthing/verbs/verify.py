@@ -11,10 +11,12 @@ from farthing.load.schema import kind_of
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.splits import make_splits
 from farthing.measure.verification import remeasure
-from farthing.measure.workbench import Settings
 from farthing.nouns import Verification
+from farthing.ports import Progress
 from farthing.runs.changes import say_changes
-from farthing.runs.opening import OnProgress, open_bench, say_machine
+from farthing.runs.opening import open_bench, say_machine
+from farthing.runs.options import USUAL, RunOptions
+from farthing.runs.progress import or_silent
 from farthing.runs.route.verification import verify_route
 from farthing.store.artefacts import check_artefact
 from farthing.store.folder_lock import only_run_in
@@ -25,9 +27,9 @@ __all__ = ["verify"]
 def verify(
     plan_path: Path | str,
     *,
-    settings: Settings | None = None,
     tolerance_frac: float = TOLERANCE_FRAC,
-    on_progress: OnProgress = None,
+    options: RunOptions = USUAL,
+    on_progress: Progress | None = None,
 ) -> Verification:
     """Measure service time, per-replica capacity and the promised latency level at the plan's peak rate again.
 
@@ -36,27 +38,26 @@ def verify(
 
     Args:
         plan_path: A plan.yaml with its output folder beside it, a route.yaml, or the folder of either.
-        settings: How much is measured.
         tolerance_frac: By how much service time and capacity may be worse than planned, ≥ 0.
+        options: How much is measured, seed and trust; all is measured anew, in the folder ``verify`` beside the plan.
         on_progress: Called as ``(stage, done, total, note)``.
 
     Raises:
         StoreError: when an artefact is missing or was changed.
         InputError: when the plan chose nothing, or its payloads are gone.
     """
-    path = plan_file(plan_path)
+    path, tell = plan_file(plan_path), or_silent(on_progress)
     if path.is_file() and kind_of(path) == "route":
-        return verify_route(path, settings=settings, on_progress=on_progress)
+        return verify_route(path, options, tell)
     plan = load_plan(path)
     workload = replace(load_resolved_workload(path.with_name("workload.json")), objective=plan.objective)
-    settings = settings or Settings()
     for artefact in plan.artefacts:
         check_artefact(artefact, path.parent)
     splits = make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=plan.provenance.seed
     )
     out = path.parent / "verify"
-    with only_run_in(out), open_bench(workload, splits, settings, out, True, on_progress) as bench:
+    with only_run_in(out), open_bench(workload, splits, replace(options, fresh=True), out, tell) as bench:
         say_changes(plan.provenance.content, bench)
         say_machine(bench)
         return held(plan, remeasure(bench, plan, path.parent), bench.fingerprint, tolerance_frac)

@@ -15,6 +15,7 @@ from farthing.cli.main import cli
 from farthing.cli.route import calibrate, evaluate
 from farthing.core.route.routes import Route
 from farthing.load.route.command import as_given, calibrate_again, calibration_data, evaluate_again
+from farthing.load.route.task import RouteTask
 
 GIVEN: dict[str, Any] = {
     "max_loss": "0.7%", "confidence": "99%", "method": "lost_answers", "procedure": "bonferroni", "seed": 7,
@@ -34,11 +35,14 @@ def read_back(line: str, command: Any = calibrate) -> dict[str, Any]:
 
 def route_with(folder: Path, **more: Any) -> Route:
     settings = {**GIVEN, **more.pop("settings", {})}
-    asked = as_given(
-        more.pop("source", None), more.pop("tiers", ("small=models/a b/small", "large=http://h:1/v2/models/m")),
-        more.pop("prices", ("large=0.1/request",)), more.pop("columns", None), settings,
-        as_of=date(2026, 11, 24), trust=True, out=folder,
-    )  # fmt: skip
+    task = RouteTask(
+        source=more.pop("source", None),
+        tiers=more.pop("tiers", ("small=models/a b/small", "large=http://h:1/v2/models/m")),
+        prices=more.pop("prices", ("large=0.1/request",)),
+        columns=more.pop("columns", None),
+        settings=settings,
+    )
+    asked = as_given(task, as_of=date(2026, 11, 24), trust=True, out=folder)
     return route_of(
         [tier("small"), tier("large")], [rung(cascade("small", "large"))], margin_of("small"), asked=asked, **more
     )

@@ -16,7 +16,7 @@ from farthing.core.traffic.batch_queue import simulated, sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.route.rate import RouteLoad, plan_rate, prove_rate
 from farthing.measure.served.live_server import LoadedRun
-from farthing.measure.workbench import Settings
+from farthing.measure.workbench import MeasureSettings
 from farthing.nouns import Candidate, LatencyBound
 
 CURVE = ServiceCurve.exact(sizes=[1, 4], seconds=[0.004, 0.008], sigma=0.1)
@@ -69,7 +69,8 @@ def load(*queues: Any, ms: float = BOUND_MS, percentile: float = 0.99) -> tuple[
     found = RouteLoad(
         bound=LatencyBound(ms=ms, percentile=percentile),
         candidate=Candidate(engine="route", variant="2-tiers", precision="fp32", max_batch=4),
-        settings=Settings(),
+        settings=MeasureSettings(),
+        seed=0,
         start=servers,
         cores=(),
         canary=None,

@@ -16,13 +16,13 @@ from farthing.errors import DataError, InputError, MeasureError
 from farthing.machine.clock import MonotonicClock
 from farthing.measure.route.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.measure.route.score_time import seconds_of
-from farthing.measure.route.tier_answers import RunSettings, run_local_tiers
+from farthing.measure.route.tier_answers import TierSettings, run_local_tiers
 from farthing.nouns import Candidate, Dataset, ServedModel
 from farthing.store.journal import Journal
 from farthing.testing import FakeClock
 
 N = 60
-QUICK = RunSettings(rounds=6, per_round=4)
+QUICK = TierSettings(rounds=6, per_round=4)
 
 
 def silent(stage: str, done: int, total: int, note: str) -> None:
@@ -43,7 +43,7 @@ def tier(path: Path, name: str = "small", **facts: Any) -> ServedModel:
 def test_local_tiers_are_timed_in_turns_and_answer_all(tmp_path: Path, requests: Dataset) -> None:
     models = [tier(tmp_path / "s" / "m.onnx", embedding=True), tier(tmp_path / "l" / "m.onnx", "large")]
     small, large = run_local_tiers(
-        models, requests, embeddings=["", ""], run_dir=tmp_path / "run", settings=QUICK, tell=silent
+        models, requests, embeddings=["", ""], run_dir=tmp_path / "run", settings=QUICK, seed=0, tell=silent
     )
     assert small.answers.table is not None
     assert small.answers.table.shape == (N, CLASSES)
@@ -59,7 +59,7 @@ def test_local_tiers_are_timed_in_turns_and_answer_all(tmp_path: Path, requests:
 def test_slow_tiers_answer_in_batches(tmp_path: Path, requests: Dataset) -> None:
     settings = replace(QUICK, one_by_one_s=0.0)
     (found,) = run_local_tiers(
-        [tier(tmp_path / "m.onnx")], requests, embeddings=[""], run_dir=tmp_path, settings=settings, tell=silent
+        [tier(tmp_path / "m.onnx")], requests, embeddings=[""], run_dir=tmp_path, settings=settings, seed=0, tell=silent
     )
     assert found.batch == 4
 
@@ -81,6 +81,7 @@ def test_tiers_that_cannot_be_used(
             embeddings=[embedding],
             run_dir=tmp_path,
             settings=QUICK,
+            seed=0,
             tell=silent,
         )
 
@@ -89,7 +90,7 @@ def test_a_tier_that_takes_something_else_is_refused(tmp_path: Path, requests: D
     texts = Dataset(kind="text", items=("a", "b"), n=2)
     with pytest.raises(DataError, match="takes tensors alone, the requests are texts"):
         run_local_tiers(
-            [tier(tmp_path / "m.onnx")], texts, embeddings=[""], run_dir=tmp_path, settings=QUICK, tell=silent
+            [tier(tmp_path / "m.onnx")], texts, embeddings=[""], run_dir=tmp_path, settings=QUICK, seed=0, tell=silent
         )
 
 

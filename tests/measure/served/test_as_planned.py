@@ -24,7 +24,7 @@ from farthing.measure.served import as_planned, proof, repeats, runs
 from farthing.measure.served import rate as kept_rate
 from farthing.measure.state import RunState, findings_of
 from farthing.measure.under_load import rates_of, seed_of
-from farthing.measure.workbench import Settings, Workbench
+from farthing.measure.workbench import MeasureSettings, Workbench
 from farthing.nouns import (
     Artefact,
     BaselineSpec,
@@ -122,7 +122,7 @@ def state(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     bench = Workbench(
         workload=workload,
         splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
-        settings=Settings(block_s=0.02),
+        settings=MeasureSettings(block_s=0.02),
         hardware=this_machine(),
         fingerprint="abc",
         out=tmp_path,

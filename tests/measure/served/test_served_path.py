@@ -57,7 +57,7 @@ def path_to(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more:
     monkeypatch.setattr(served_path, "LiveServer", lambda *_, **__: live)
     bench = SimpleNamespace(
         keep=keep, canary=None, level=0.99, out=tmp_path, timed=lambda _: contextlib.nullcontext(),
-        settings=SimpleNamespace(seed=3, trust=False), workload=SimpleNamespace(holdout=None),
+        seed=3, trust=False, workload=SimpleNamespace(holdout=None),
     )  # fmt: skip
     with ServedPath(bench=bench, candidate=CHOSEN, source=tmp_path, name="model", key="k", **more) as found:  # type: ignore[arg-type]
         yield found

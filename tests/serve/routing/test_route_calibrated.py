@@ -20,11 +20,10 @@ from farthing.core.route.policies import follow
 from farthing.core.route.routes import Monitoring, RoutedPolicy, ScoreSpec, policy_of
 from farthing.load.route.outcomes import read_outcomes
 from farthing.load.tables import read_table
-from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.ledger import query_ledger, read_ledger
 from farthing.store.routes import write_route
 
-QUICK = RunSettings(rounds=6, per_round=5)
+QUICK = ft.TierSettings(rounds=6, per_round=5)
 SEEN = {"small": 14, "medium": 19, "large": 24}
 UNWATCHED = Monitoring(audit_frac=0.0)
 NO_GRPC = ("--port", 0, "--grpc-port", "none", "--metrics-port", 0)
@@ -51,14 +50,12 @@ def test_every_request_goes_where_the_certified_policy_sends_it(tmp_path: Path, 
         tiers.append(f"{name}={tmp_path / name / 'model.onnx'}")
     data = small_tiers.write_requests(tmp_path / "calibrate.npz", 2400, 1)
     out = tmp_path / "route"
-    report = ft.route_calibrate(
+    task = ft.RouteTask(
         tiers=tiers,
         prices=("small=0.000001/request", "medium=0.00001/request", "large=0.001/request"),
-        data=data,
-        max_loss="3%",
-        output_dir=out,
-        run=QUICK,
+        settings={"data": data, "max_loss": "3%"},
     )
+    report = ft.route_calibrate(task, options=ft.RunOptions(output_dir=out, tiers=QUICK))
     route = report.route
     assert route.chosen is not None
     file = read_outcomes(out / "outcomes.parquet")

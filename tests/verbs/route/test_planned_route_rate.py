@@ -20,12 +20,11 @@ from farthing.core.search.sustained import HEADROOM, LEAST_CUT
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.measure import open_loop
-from farthing.measure.route.tier_answers import RunSettings
 from farthing.runs.route import rate as _route_rate
 from farthing.store.routes import write_route
 
-QUICK = RunSettings(rounds=6, per_round=5)
-SHORT = ft.Settings(rate_runs=3, proof_runs=3)
+QUICK = ft.TierSettings(rounds=6, per_round=5)
+SHORT = ft.MeasureSettings(rate_runs=3, proof_runs=3)
 """So short that on a machine with company nothing is proven by them: what is checked is what was done."""
 LOOSE = "500ms"
 """A promise that tiny tiers keep on a machine that is not swamped."""
@@ -65,11 +64,14 @@ def out(tiers: Path, report: CalibrationReport, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiers / "route", tiers / tmp_path.name))
 
 
+def options(out: Path | None = None) -> ft.RunOptions:
+    return ft.RunOptions(output_dir=out, tiers=QUICK, measure=SHORT)
+
+
 def calibrated(folder: Path, out: Path, **more: Any) -> CalibrationReport:
-    return ft.route_calibrate(
-        tiers=named(folder), prices=PRICES, data=folder / "calibrate.npz", max_loss="3%", output_dir=out, run=QUICK,
-        rate=SHORT, **more,
-    )  # fmt: skip
+    settings = {"data": folder / "calibrate.npz", "max_loss": "3%", **more}
+    task = ft.RouteTask(tiers=named(folder), prices=PRICES, settings=settings)
+    return ft.route_calibrate(task, options=options(out))
 
 
 def proven(rate: PlannedRate | None) -> PlannedRate:
@@ -109,13 +111,13 @@ def test_calibrating_with_a_promise_plans_the_rate_that_the_server_keeps(tiers: 
 def test_planning_a_route_that_is_there_and_verifying_it(report: CalibrationReport, out: Path) -> None:
     before = report.route
     assert before.planned_rate is None
-    done = ft.route_plan_rate(out, p90=LOOSE, measure=SHORT)
+    done = ft.route_plan_rate(ft.RouteTask(source=out, settings={"p90": LOOSE}), options=options())
     assert proven(done.planned_rate).bound.name == "p90"
     assert done.planned_rate is not None
     assert done.planned_rate.assumptions[0].startswith("clients send the requests of the calibration")
     assert replace(done, planned_rate=None) == before
     assert read_route(out / "route.yaml") == done
-    again = ft.verify(out / "route.yaml", settings=SHORT)
+    again = ft.verify(out / "route.yaml", options=options())
     (check,) = again.checks
     assert check.name.startswith("p90 at ")
     assert check.planned == done.planned_rate.latency_ms
@@ -134,7 +136,7 @@ def test_a_promise_that_no_server_keeps_is_not_met_and_written(out: Path) -> Non
     assert rate.rate_rps is None
     assert json.loads(done.stdout)["verdict"]["outcome"] == "not_met"
     with pytest.raises(InputError, match="plans no rate that could be verified"):
-        ft.verify(out / "route.yaml", settings=SHORT)
+        ft.verify(out / "route.yaml", options=options())
 
 
 @pytest.mark.slow
@@ -148,12 +150,15 @@ def test_texts_go_as_texts_and_come_from_the_outcomes_where_the_file_is_gone(tmp
         out.writerow(["text", "label"])
         out.writerows(texts_and_labels(1200, 1))
     folder = tmp_path / "route"
-    ft.route_calibrate(
-        tiers=[f"{name}={tmp_path / name}" for name in ("small", "large")], prices=PRICES,
-        data=tmp_path / "texts.csv", max_loss="3%", output_dir=folder, run=QUICK,
-    )  # fmt: skip
+    task = ft.RouteTask(
+        tiers=[f"{name}={tmp_path / name}" for name in ("small", "large")],
+        prices=PRICES,
+        settings={"data": tmp_path / "texts.csv", "max_loss": "3%"},
+    )
+    ft.route_calibrate(task, options=options(folder))
     (tmp_path / "texts.csv").unlink()
-    rate = proven(ft.route_plan_rate(folder, p99=LOOSE, measure=SHORT).planned_rate)
+    task = ft.RouteTask(source=folder, settings={"p99": LOOSE})
+    rate = proven(ft.route_plan_rate(task, options=options()).planned_rate)
     assert "1,200 of 1,200" in rate.assumptions[0]
 
 
@@ -161,11 +166,13 @@ def test_texts_go_as_texts_and_come_from_the_outcomes_where_the_file_is_gone(tmp
 
 
 def test_tiers_behind_a_url_are_said_before_any_is_asked(tiers: Path, tmp_path: Path) -> None:
+    task = ft.RouteTask(
+        tiers=[named(tiers)[0], "large=http://127.0.0.1:9/v2/models/large"],
+        prices=PRICES,
+        settings={"data": tiers / "calibrate.npz", "p99": "50ms"},
+    )
     with pytest.raises(InputError, match=r"p99 ≤ 50 ms is promised, and the tier large answers at a URL: .* machines"):
-        ft.route_calibrate(
-            tiers=[named(tiers)[0], "large=http://127.0.0.1:9/v2/models/large"], prices=PRICES,
-            data=tiers / "calibrate.npz", p99="50ms", output_dir=tmp_path / "route",
-        )  # fmt: skip
+        ft.route_calibrate(task, options=options(tmp_path / "route"))
     assert not (tmp_path / "route" / "route.yaml").exists()
 
 
@@ -174,7 +181,7 @@ def test_a_route_with_a_tier_behind_a_url_plans_no_rate(report: CalibrationRepor
     far = replace(route.tiers[1], kind="openai", source="http://127.0.0.1:9/v1", model="m")
     write_route(replace(route, tiers=(route.tiers[0], far)), out / "route.yaml")
     with pytest.raises(InputError, match=r"no rate is planned for .*the tier large answers at a URL"):
-        ft.route_plan_rate(out, p99="50ms")
+        ft.route_plan_rate(ft.RouteTask(source=out, settings={"p99": "50ms"}))
 
 
 def outcomes(path: Path) -> Path:
@@ -190,11 +197,11 @@ def outcomes(path: Path) -> Path:
 def test_of_outcomes_alone_nothing_is_served(tmp_path: Path) -> None:
     table = outcomes(tmp_path / "outcomes.csv")
     with pytest.raises(InputError, match="there is nothing to serve") as refused:
-        ft.route_calibrate(table, p99="50ms", output_dir=tmp_path / "route")
+        ft.route_calibrate(ft.RouteTask(source=table, settings={"p99": "50ms"}), options=options(tmp_path / "route"))
     assert "farthing route attach" in str(refused.value.hint)
-    ft.route_calibrate(table, output_dir=tmp_path / "route")
+    ft.route_calibrate(table, options=options(tmp_path / "route"))
     with pytest.raises(InputError, match="rests on a table of outcomes, and no place of small, large is named"):
-        ft.route_plan_rate(tmp_path / "route", p99="50ms")
+        ft.route_plan_rate(ft.RouteTask(source=tmp_path / "route", settings={"p99": "50ms"}))
 
 
 def test_one_level_is_promised(tiers: Path, tmp_path: Path) -> None:
@@ -217,15 +224,17 @@ def test_requests_that_are_gone_are_asked_for(
     route = read_route(out / "route.yaml")
     gone = tuple((option, "../gone.npz" if option == "--data" else value) for option, value in route.asked)
     write_route(replace(route, asked=gone), out / "route.yaml")
+    task = ft.RouteTask(source=out, settings={"p99": LOOSE})
     with pytest.raises(InputError, match=r"are gone .*gone.npz") as refused:
-        ft.route_plan_rate(out, p99=LOOSE, measure=SHORT)
+        ft.route_plan_rate(task, options=options())
     assert "--data FILE" in str(refused.value.hint)
 
 
 @pytest.mark.slow
 def test_other_requests_may_be_sent(out: Path, tmp_path: Path) -> None:
     other = write_requests(tmp_path / "others.npz", 300, 2)
-    rate = proven(ft.route_plan_rate(out, p99=LOOSE, measure=SHORT, data=other).planned_rate)
+    task = ft.RouteTask(source=out, settings={"p99": LOOSE, "data": other})
+    rate = proven(ft.route_plan_rate(task, options=options()).planned_rate)
     assert "requests of others.npz in their own mix (300 of 300" in rate.assumptions[0]
 
 

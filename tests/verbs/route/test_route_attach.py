@@ -28,7 +28,6 @@ from farthing.core.route.scoring.row_scores import row_score
 from farthing.errors import FarthingError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.load.serve.models import served_models
-from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.artefacts import check_artefact
 from farthing.store.ledger import read_ledger
 from farthing.store.routes import write_route
@@ -65,7 +64,8 @@ def outcomes(path: Path, small: str = SMALL, *, column: str = "", seed: int = 0)
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A route that rests on outcomes, without places."""
     folder = tmp_path_factory.mktemp("outcomes")
-    report = ft.route_calibrate(outcomes(folder / "o.csv"), max_loss="3%", output_dir=folder / "route")
+    task = ft.RouteTask(source=outcomes(folder / "o.csv"), settings={"max_loss": "3%"})
+    report = ft.route_calibrate(task, options=ft.RunOptions(output_dir=folder / "route"))
     assert report.route.chosen is not None
     return folder / "route"
 
@@ -228,7 +228,8 @@ def test_another_folder_gets_all_that_the_route_needs(route: Path, tmp_path: Pat
     before = (route / "route.yaml").read_bytes()
     small = write_text_tier(tmp_path / "small", seen=10)
     large = write_text_tier(tmp_path / "large", seen=24)
-    ft.route_attach(route, {SMALL: str(small), LARGE: str(large)}, output_dir=tmp_path / "there" / "served")
+    elsewhere = ft.RunOptions(output_dir=tmp_path / "there" / "served")
+    ft.route_attach(route, {SMALL: str(small), LARGE: str(large)}, options=elsewhere)
     assert (route / "route.yaml").read_bytes() == before
     shutil.rmtree(route)
     models = served_models([tmp_path / "there" / "served"], cores=1, check=check_artefact)
@@ -321,7 +322,8 @@ def test_tokens_are_charged_as_stated(route: Path, tmp_path: Path, chat: tuple[s
 )
 def test_a_score_that_only_the_table_has_is_refused(tmp_path: Path, column: str, said: str) -> None:
     table = outcomes(tmp_path / "o.csv", column=column)
-    report = ft.route_calibrate(table, max_loss="3%", output_dir=tmp_path / "route")
+    task = ft.RouteTask(source=table, settings={"max_loss": "3%"})
+    report = ft.route_calibrate(task, options=ft.RunOptions(output_dir=tmp_path / "route"))
     assert report.route.chosen is not None
     with pytest.raises(InputError) as e:
         ft.route_attach(tmp_path / "route", {SMALL: "http://a", LARGE: "http://b"})
@@ -351,23 +353,21 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Route]:
     folder = tmp_path_factory.mktemp("tiers")
     for name, seen in (("small", 18), ("large", 24)):
         write_tier(folder / name / "model.onnx", seen=seen)
-    report = ft.route_calibrate(
+    task = ft.RouteTask(
         tiers=[f"{name}={folder / name / 'model.onnx'}" for name in ("small", "large")],
         prices=["small=0.000001/request", "large=0.001/request"],
-        data=write_requests(folder / "calibrate.npz", 900, 1),
-        max_loss="5%",
-        output_dir=folder / "route",
-        run=RunSettings(rounds=4, per_round=3),
+        settings={"data": write_requests(folder / "calibrate.npz", 900, 1), "max_loss": "5%"},
     )
+    quick = ft.TierSettings(rounds=4, per_round=3)
+    report = ft.route_calibrate(task, options=ft.RunOptions(output_dir=folder / "route", tiers=quick))
     return folder, report.route
 
 
 def test_a_tier_that_was_run_may_move_but_not_change(calibrated: tuple[Path, Route], tmp_path: Path) -> None:
     folder, before = calibrated
     shutil.copytree(folder / "large", tmp_path / "moved")
-    done = ft.route_attach(
-        folder / "route", {"large": str(tmp_path / "moved" / "model.onnx")}, output_dir=tmp_path / "out"
-    )
+    place = {"large": str(tmp_path / "moved" / "model.onnx")}
+    done = ft.route_attach(folder / "route", place, options=ft.RunOptions(output_dir=tmp_path / "out"))
     assert done.route.tiers[1].sha256 == before.tiers[1].sha256
     assert done.route.monitoring == before.monitoring
     served_models([tmp_path / "out"], cores=1, check=check_artefact)
@@ -380,9 +380,10 @@ def test_a_tier_that_was_run_may_move_but_not_change(calibrated: tuple[Path, Rou
 def test_running_tiers_have_no_quality_of_a_table(route: Path, tmp_path: Path) -> None:
     ft.route_attach(route, {SMALL: "http://a", LARGE: "http://b"})
     (tmp_path / "new.csv").write_text("text,label\n" + "a,b\n" * 50)
+    task = ft.RouteTask(source=route / "route.yaml", settings={"data": tmp_path / "new.csv"})
     with pytest.raises(InputError, match="no such quality"):
-        ft.route_evaluate(route / "route.yaml", data=tmp_path / "new.csv")
-    judged = ft.route_evaluate(route / "route.yaml", data=outcomes(tmp_path / "more.csv", seed=3), draws=100)
+        ft.route_evaluate(task)
+    judged = ft.route_evaluate(replace(task, settings={"data": outcomes(tmp_path / "more.csv", seed=3)}), draws=100)
     assert judged.followed
 
 

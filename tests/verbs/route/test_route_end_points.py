@@ -16,9 +16,8 @@ from small_tiers import write_requests, write_tier
 import farthing as ft
 from farthing.core.route.judging.reports import CalibrationReport
 from farthing.errors import MeasureError
-from farthing.measure.route.tier_answers import RunSettings
 
-QUICK = RunSettings(rounds=6, per_round=5)
+QUICK = ft.TierSettings(rounds=6, per_round=5)
 N = 300
 
 
@@ -58,11 +57,12 @@ def test_a_run_that_broke_off_pays_only_for_what_it_lacks(large: LargeTier, tmp_
     data, out = write_requests(tmp_path / "q.npz", N, 1), tmp_path / "route"
 
     def calibrate() -> CalibrationReport:
-        return ft.route_calibrate(
+        task = ft.RouteTask(
             tiers=[f"small={small}", f"large={large.url}/v2/models/m"],
             prices=("small=0.000001/request", "large=0.001/request"),
-            data=data, max_loss="20%", output_dir=out, run=QUICK,
-        )  # fmt: skip
+            settings={"data": data, "max_loss": "20%"},
+        )
+        return ft.route_calibrate(task, options=ft.RunOptions(output_dir=out, tiers=QUICK))
 
     large.breaks_at = 201
     with pytest.raises(MeasureError, match="no more money"):

@@ -25,10 +25,9 @@ from farthing.errors import DataError, InputError
 from farthing.load.route.files import read_predictor
 from farthing.load.route.outcomes import read_outcomes
 from farthing.load.serve.models import served_models
-from farthing.measure.route.tier_answers import RunSettings
 from farthing.store.artefacts import check_artefact
 
-QUICK = RunSettings(rounds=6, per_round=5)
+QUICK = ft.TierSettings(rounds=6, per_round=5)
 PRICES = ("small=0.000001/request", "medium=0.00001/request", "large=0.001/request")
 
 
@@ -48,12 +47,18 @@ def named(folder: Path) -> list[str]:
     return [f"{name}={folder / name / 'model.onnx'}" for name in ("small", "medium", "large")]
 
 
+def quick(out: Path | None = None) -> ft.RunOptions:
+    return ft.RunOptions(output_dir=out, tiers=QUICK)
+
+
+def task_of(folder: Path, **settings: Any) -> ft.RouteTask:
+    return ft.RouteTask(tiers=named(folder), prices=PRICES, settings=settings)
+
+
 @pytest.fixture(scope="module")
 def calibrated(tiers: Path) -> tuple[CalibrationReport, Path]:
     out = tiers / "route"
-    report = ft.route_calibrate(
-        tiers=named(tiers), prices=PRICES, data=tiers / "calibrate.npz", max_loss="2%", output_dir=out, run=QUICK
-    )
+    report = ft.route_calibrate(task_of(tiers, data=tiers / "calibrate.npz", max_loss="2%"), options=quick(out))
     return report, out
 
 
@@ -102,10 +107,8 @@ def test_every_written_score_can_be_served(calibrated: tuple[CalibrationReport, 
 
 
 def test_the_same_seed_gives_the_same_choice(tiers: Path, calibrated: tuple[CalibrationReport, Path]) -> None:
-    again = ft.route_calibrate(
-        tiers=named(tiers), prices=PRICES, data=tiers / "calibrate.npz", max_loss="2%",
-        output_dir=tiers / "again", run=QUICK,
-    )  # fmt: skip
+    task = task_of(tiers, data=tiers / "calibrate.npz", max_loss="2%")
+    again = ft.route_calibrate(task, options=quick(tiers / "again"))
     one, two = calibrated[0].route, again.route
     assert [t.name for t in one.tiers] == [t.name for t in two.tiers]
     assert one.ladder[0].loss_frac == two.ladder[0].loss_frac
@@ -113,9 +116,8 @@ def test_the_same_seed_gives_the_same_choice(tiers: Path, calibrated: tuple[Cali
 
 def test_evaluating_on_new_requests(tiers: Path, calibrated: tuple[CalibrationReport, Path]) -> None:
     report, out = calibrated
-    found = ft.route_evaluate(
-        out / "route.yaml", data=tiers / "test.npz", output_dir=tiers / "judged", draws=200, run=QUICK
-    )
+    task = ft.RouteTask(source=out / "route.yaml", settings={"data": tiers / "test.npz"})
+    found = ft.route_evaluate(task, draws=200, options=quick(tiers / "judged"))
     e = found.evaluation
     assert e.n == 800
     assert e.points[0].policy == policy_of(report.route.ladder[report.route.chosen or 0].policy)
@@ -138,8 +140,9 @@ def test_a_tier_that_was_changed_is_neither_judged_nor_served(
     check = {"cores": 2, "check": check_artefact}
     assert len(served_models([moved / "route" / "route.yaml"], **check)) == 4  # type: ignore[arg-type]
     write_tier(moved / "small" / "model.onnx", seen=15, embedding=True)
+    task = ft.RouteTask(source=moved / "route" / "route.yaml", settings={"data": tiers / "test.npz"})
     with pytest.raises(InputError, match=r"'small' .* was changed since the route was calibrated"):
-        ft.route_evaluate(moved / "route" / "route.yaml", data=tiers / "test.npz", run=QUICK)
+        ft.route_evaluate(task, options=quick())
     with pytest.raises(InputError, match="was changed since the route was calibrated"):
         served_models([moved / "route" / "route.yaml"], **check)  # type: ignore[arg-type]
 
@@ -151,20 +154,19 @@ def test_requests_of_the_calibration_are_refused_or_left_out(
     old, new = np.load(tiers / "calibrate.npz"), np.load(tiers / "test.npz")
     mixed = tiers / "mixed.npz"
     np.savez(mixed, **{k: np.concatenate([old[k][:100], new[k][:400]]) for k in old.files})
+    task = ft.RouteTask(source=out / "route.yaml", settings={"data": mixed})
     with pytest.raises(DataError, match=r"100 of 500 requests .* were in the calibration data"):
-        ft.route_evaluate(out / "route.yaml", data=mixed, run=QUICK)
-    found = ft.route_evaluate(
-        out / "route.yaml", data=mixed, drop_known=True, output_dir=tiers / "dropped", draws=100, run=QUICK
-    )
+        ft.route_evaluate(task, options=quick())
+    found = ft.route_evaluate(task, drop_known=True, draws=100, options=quick(tiers / "dropped"))
     assert found.evaluation.n == 400
+    task = ft.RouteTask(source=out / "route.yaml", settings={"data": tiers / "calibrate.npz"})
     with pytest.raises(DataError, match="all 2,600 requests"):
-        ft.route_evaluate(out / "route.yaml", data=tiers / "calibrate.npz", drop_known=True, run=QUICK)
+        ft.route_evaluate(task, drop_known=True, options=quick())
 
 
 def test_without_labels_and_prices_agreement_and_cpu_time_are_compared(tiers: Path) -> None:
-    report = ft.route_calibrate(
-        tiers=named(tiers), data=tiers / "unlabelled.npz", max_loss="20%", output_dir=tiers / "bare", run=QUICK
-    )
+    task = ft.RouteTask(tiers=named(tiers), settings={"data": tiers / "unlabelled.npz", "max_loss": "20%"})
+    report = ft.route_calibrate(task, options=quick(tiers / "bare"))
     route = report.route
     assert (route.quality, route.currency) == ("agreement", "cpu_s")
     assert any("no labels" in text for text in route.assumptions)
@@ -174,9 +176,7 @@ def test_without_labels_and_prices_agreement_and_cpu_time_are_compared(tiers: Pa
 
 def test_too_few_requests_are_unproven_with_what_would_settle_it(tiers: Path) -> None:
     path = write_requests(tiers / "few.npz", 200, 4)
-    report = ft.route_calibrate(
-        tiers=named(tiers), prices=PRICES, data=path, max_loss="0.01%", output_dir=tiers / "few", run=QUICK
-    )
+    report = ft.route_calibrate(task_of(tiers, data=path, max_loss="0.01%"), options=quick(tiers / "few"))
     assert report.route.verdict.outcome == "unproven"
     assert report.route.chosen is None
     assert report.judged.followed == "always large"
@@ -185,10 +185,8 @@ def test_too_few_requests_are_unproven_with_what_would_settle_it(tiers: Path) ->
 
 def test_when_the_small_tier_costs_as_much_routing_is_not_worth_it(tiers: Path) -> None:
     prices = ("small=0.001/request", "medium=0.001/request", "large=0.001/request")
-    report = ft.route_calibrate(
-        tiers=named(tiers), prices=prices, data=tiers / "calibrate.npz", max_loss="2%", output_dir=tiers / "dear",
-        run=QUICK,
-    )  # fmt: skip
+    task = replace(task_of(tiers, data=tiers / "calibrate.npz", max_loss="2%"), prices=prices)
+    report = ft.route_calibrate(task, options=quick(tiers / "dear"))
     assert not report.route.worth_it
     assert "routing is not worth it" in report.route.verdict.reasons[0]
 
@@ -202,11 +200,12 @@ def test_texts_bring_their_own_scores(tiers: Path) -> None:
         writer = csv.writer(f)
         writer.writerow(["text", "label", "segment"])
         writer.writerows([*((t, y, "short" if len(t) < 20 else "long") for t, y in rows[:-2]), ("", 0, "short")])
-    report = ft.route_calibrate(
+    task = ft.RouteTask(
         tiers=[f"{t}={tiers / 'text' / t}" for t in ("small", "large")],
         prices=("small=0.000001/request", "large=0.001/request"),
-        data=path, max_loss="5%", max_loss_of={"short": "10%"}, output_dir=tiers / "texts", run=QUICK,
-    )  # fmt: skip
+        settings={"data": path, "max_loss": "5%", "max_loss_of": {"short": "10%"}},
+    )
+    report = ft.route_calibrate(task, options=quick(tiers / "texts"))
     families = " ".join(c.family for c in report.compared)
     for score in ("brevity", "text_logistic(small)", "logistic(small)", "neighbours(small)", "energy(small)"):
         assert score in families
@@ -215,9 +214,9 @@ def test_texts_bring_their_own_scores(tiers: Path) -> None:
 
 
 def test_what_is_refused_before_any_tier_starts(tiers: Path, tmp_path: Path) -> None:
-    def run(**given: Any) -> None:
-        facts = {"tiers": named(tiers), "prices": PRICES, "data": tiers / "calibrate.npz", "output_dir": tmp_path}
-        ft.route_calibrate(run=QUICK, **{**facts, **given})
+    def run(source: Path | None = None, prices: tuple[str, ...] = PRICES, **given: Any) -> None:
+        task = task_of(tiers, **{"data": tiers / "calibrate.npz", **given})
+        ft.route_calibrate(replace(task, source=source, prices=prices), options=quick(tmp_path))
 
     with pytest.raises(InputError, match="no price while others have one"):
         run(prices=PRICES[:1])
@@ -241,19 +240,19 @@ def test_what_is_refused_before_any_tier_starts(tiers: Path, tmp_path: Path) -> 
 
 def test_tiers_that_do_not_belong_together(tiers: Path, tmp_path: Path) -> None:
     write_tier(tmp_path / "other" / "model.onnx", seen=24, classes=6)
+    task = ft.RouteTask(
+        tiers=[*named(tiers)[:1], f"other={tmp_path / 'other' / 'model.onnx'}"],
+        settings={"data": tiers / "unlabelled.npz"},
+    )
     with pytest.raises(DataError, match="different numbers of classes"):
-        ft.route_calibrate(
-            tiers=[*named(tiers)[:1], f"other={tmp_path / 'other' / 'model.onnx'}"], prices=(),
-            data=tiers / "unlabelled.npz", output_dir=tmp_path, run=QUICK,
-        )  # fmt: skip
+        ft.route_calibrate(task, options=quick(tmp_path))
     names = {"a": ("x", "y", "z", "w"), "b": ("x", "y", "z", "v")}
     for tier, labels in names.items():
         write_tier(tmp_path / tier / "model.onnx", seen=24)
         (tmp_path / tier / "config.json").write_text(json.dumps({"id2label": dict(enumerate(labels))}))
+    task = replace(task, tiers=[f"{t}={tmp_path / t}" for t in names])
     with pytest.raises(DataError, match="different label sets: only in 'a': 'w'; only in 'b': 'v'"):
-        ft.route_calibrate(
-            tiers=[f"{t}={tmp_path / t}" for t in names], data=tiers / "unlabelled.npz", output_dir=tmp_path, run=QUICK
-        )
+        ft.route_calibrate(task, options=quick(tmp_path))
 
 
 # — outcomes alone ———————————————————————————————————————————————————————————————————————————————————————————————————
@@ -278,7 +277,8 @@ COLUMNS = {"s": ("q_s", "c_s"), "l": ("q_l", "c_l")}
 
 def test_outcomes_alone_are_calibrated_and_judged(tmp_path: Path) -> None:
     path = outcomes(tmp_path / "o.csv")
-    report = ft.route_calibrate(path, columns=COLUMNS, max_loss="3%", reference="l", output_dir=tmp_path / "r")
+    task = ft.RouteTask(source=path, columns=COLUMNS, settings={"max_loss": "3%", "reference": "l"})
+    report = ft.route_calibrate(task, options=ft.RunOptions(output_dir=tmp_path / "r"))
     assert report.route.verdict.outcome == "met"
     assert report.route.quality == "given"
     assert any("tiers were not run" in text for text in report.route.assumptions)
@@ -286,17 +286,19 @@ def test_outcomes_alone_are_calibrated_and_judged(tmp_path: Path) -> None:
     for score in ("confidence", "brevity", "text_logistic(s)", "feature_logistic(s)"):
         assert score in families
     new = outcomes(tmp_path / "new.csv", seed=1, first=10_000)
-    found = ft.route_evaluate(tmp_path / "r" / "route.yaml", data=new, columns=COLUMNS, draws=100)
+    task = ft.RouteTask(source=tmp_path / "r" / "route.yaml", columns=COLUMNS, settings={"data": new})
+    found = ft.route_evaluate(task, draws=100)
     assert found.evaluation.n == 2400
     with pytest.raises(DataError, match="were in the calibration data"):
-        ft.route_evaluate(tmp_path / "r" / "route.yaml", data=path, columns=COLUMNS)
+        ft.route_evaluate(replace(task, settings={"data": path}))
     write_requests(tmp_path / "q.npz", 100, 0)
     with pytest.raises(InputError, match="its tiers cannot be run"):
-        ft.route_evaluate(tmp_path / "r" / "route.yaml", data=tmp_path / "q.npz")
+        ft.route_evaluate(replace(task, columns=None, settings={"data": tmp_path / "q.npz"}))
 
 
 def test_outcomes_alone_are_judged_on_what_nothing_was_chosen_on(tmp_path: Path) -> None:
-    found = ft.route_evaluate(outcomes(tmp_path / "o.csv"), columns=COLUMNS, draws=200, seed=3)
+    task = ft.RouteTask(source=outcomes(tmp_path / "o.csv"), columns=COLUMNS)
+    found = ft.route_evaluate(task, draws=200, options=ft.RunOptions(seed=3))
     assert found.evaluation.n == 1200
     assert found.evaluation.best_single == "l"
     assert found.evaluation.area_gain.lo > 0
@@ -305,8 +307,10 @@ def test_outcomes_alone_are_judged_on_what_nothing_was_chosen_on(tmp_path: Path)
 
 def test_parts_of_a_file_are_kept(tmp_path: Path) -> None:
     path = outcomes(tmp_path / "o.csv")
-    ft.route_calibrate(path, columns=COLUMNS, max_loss="3%", output_dir=tmp_path / "r")
-    again = ft.route_calibrate(tmp_path / "r" / "outcomes.parquet", max_loss="5%", output_dir=tmp_path / "s", seed=9)
+    first = ft.RouteTask(source=path, columns=COLUMNS, settings={"max_loss": "3%"})
+    ft.route_calibrate(first, options=ft.RunOptions(output_dir=tmp_path / "r"))
+    task = ft.RouteTask(source=tmp_path / "r" / "outcomes.parquet", settings={"max_loss": "5%"})
+    again = ft.route_calibrate(task, options=ft.RunOptions(output_dir=tmp_path / "s", seed=9))
     assert any("parts for choosing and proving are those of the file" in text for text in again.route.assumptions)
     assert _column(tmp_path / "r" / "outcomes.parquet", "part") == _column(tmp_path / "s" / "outcomes.parquet", "part")
 
@@ -316,9 +320,9 @@ def test_outcomes_on_which_nothing_differs(tmp_path: Path) -> None:
     rows = "\n".join(f"r{k},1,0.1,1,1" for k in range(60))
     path.write_text(f"id,quality:a,cost_usd:a,quality:b,cost_usd:b\n{rows}\n")
     with pytest.raises(DataError, match="every tier has the quality 1"):
-        ft.route_calibrate(path, output_dir=tmp_path)
+        ft.route_calibrate(path, options=quick(tmp_path))
     with pytest.raises(InputError, match="tiers and prices are those of the file"):
-        ft.route_calibrate(path, tiers=["a=x"], output_dir=tmp_path)
+        ft.route_calibrate(ft.RouteTask(source=path, tiers=["a=x"]), options=quick(tmp_path))
 
 
 # — the command line —————————————————————————————————————————————————————————————————————————————————————————————————

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import DataError, InputError
+from farthing.load.route.task import RouteTask
+from farthing.runs.options import RunOptions
 from farthing.verbs.route.calibrate import route_calibrate
 from farthing.verbs.route.evaluate import route_evaluate
 
@@ -34,7 +36,7 @@ def outcomes(path: Path, small: float, large: float, n: int = 400, zeros: int = 
 def test_a_tier_without_a_price(tmp_path: Path, verb, small: float, large: float, tier: str) -> None:
     path = outcomes(tmp_path / "o.csv", small, large)
     with pytest.raises(DataError, match=rf"the tier '{tier}' costs 0 on every request \(cost_usd:{tier}\)") as e:
-        verb(path, output_dir=tmp_path / "out")
+        verb(path, options=RunOptions(output_dir=tmp_path / "out"))
     assert f"--free {tier}" in str(e.value.hint)
     assert not (tmp_path / "out" / "route.yaml").exists()
 
@@ -42,36 +44,42 @@ def test_a_tier_without_a_price(tmp_path: Path, verb, small: float, large: float
 def test_a_few_costs_of_0_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     path = outcomes(tmp_path / "o.csv", 2e-5, 0.001, zeros=3)
     with pytest.raises(DataError, match="the tier 'large' costs 0 on 3 of 400 requests, line 2 first"):
-        route_calibrate(path, output_dir=tmp_path / "out")
+        route_calibrate(path, options=RunOptions(output_dir=tmp_path / "out"))
 
 
 def test_nothing_can_be_saved_where_nothing_costs(tmp_path: Path) -> None:
     path = outcomes(tmp_path / "o.csv", 0, 0)
+    task = RouteTask(source=path, settings={"free": ["small", "large"]})
     with pytest.raises(DataError, match="no tier costs anything"):
-        route_calibrate(path, output_dir=tmp_path / "out", free=["small", "large"])
+        route_calibrate(task, options=RunOptions(output_dir=tmp_path / "out"))
 
 
 def test_a_tier_that_is_free_is_declared(tmp_path: Path) -> None:
     path = outcomes(tmp_path / "o.csv", 0, 0.001)
-    report = route_calibrate(path, output_dir=tmp_path / "out", max_loss="20%", free=("small",))
+    task = RouteTask(source=path, settings={"max_loss": "20%", "free": ("small",)})
+    report = route_calibrate(task, options=RunOptions(output_dir=tmp_path / "out"))
     assert ("--free", "small") in report.route.asked
     assert any("costs of 0 are meant" in text for text in report.route.assumptions)
     text = path.read_text().replace("\nq", "\nt")
     test = tmp_path / "test.csv"
     test.write_text(text)
-    judged = route_evaluate(tmp_path / "out" / "route.yaml", data=test, output_dir=tmp_path / "judged", draws=100)
+    asked = RouteTask(source=tmp_path / "out" / "route.yaml", settings={"data": test})
+    judged = route_evaluate(asked, options=RunOptions(output_dir=tmp_path / "judged"), draws=100)
     assert judged.evaluation.n == 400
+    wrong = RouteTask(source=path, settings={"free": ("smal",)})
     with pytest.raises(DataError, match="--free names the tier 'smal'"):
-        route_calibrate(path, output_dir=tmp_path / "out", free=("smal",))
+        route_calibrate(wrong, options=RunOptions(output_dir=tmp_path / "out"))
 
 
 def test_tiers_that_run_have_a_price(tmp_path: Path) -> None:
+    task = RouteTask(tiers=["a=a.onnx", "b=b.onnx"], settings={"free": ("a",)})
     with pytest.raises(InputError, match="free names tiers of a file of outcomes"):
-        route_calibrate(tiers=["a=a.onnx", "b=b.onnx"], free=("a",), output_dir=tmp_path / "out")
+        route_calibrate(task, options=RunOptions(output_dir=tmp_path / "out"))
 
 
 def test_nothing_is_cheaper_than_a_free_tier_that_is_proven(tmp_path: Path) -> None:
     path = outcomes(tmp_path / "o.csv", 0, 0.001)
-    report = route_calibrate(path, output_dir=tmp_path / "out", max_loss="60%", free=("small",))
+    task = RouteTask(source=path, settings={"max_loss": "60%", "free": ("small",)})
+    report = route_calibrate(task, options=RunOptions(output_dir=tmp_path / "out"))
     assert report.route.verdict.outcome == "met"
     assert "always small is the cheapest that is proven (it costs nothing)" in report.route.verdict.reasons[0]

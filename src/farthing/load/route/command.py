@@ -12,6 +12,7 @@ from typing import Any
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route
 from farthing.load.route.settings import RouteSettings, read_settings
+from farthing.load.route.task import RouteTask
 from farthing.load.route.tiers import NamedTier, read_tiers_file
 
 __all__ = ["as_given", "calibrate_again", "calibration_data", "evaluate_again"]
@@ -22,34 +23,20 @@ _TIERS_FILES = (".yaml", ".yml", ".json")
 _URL = ("http://", "https://")
 
 
-def as_given(
-    source: Path | None,
-    tiers: Sequence[str | NamedTier],
-    prices: Sequence[str],
-    columns: Mapping[str, tuple[str, str]] | None,
-    settings: Mapping[str, Any],
-    *,
-    as_of: date | None,
-    trust: bool,
-    out: Path,
-) -> tuple[tuple[str, str], ...]:
+def as_given(task: RouteTask, *, as_of: date | None, trust: bool, out: Path) -> tuple[tuple[str, str], ...]:
     """Options and values of a calibration (``Route.asked``), those that were not given left out.
 
     Args:
-        source: The tiers.yaml or file of outcomes, None for none.
-        tiers: ``name=source`` each.
-        prices: ``name=0.001/request`` each.
-        columns: Of a file of outcomes, by tier.
-        settings: Keys of :mod:`farthing.load.route.settings`.
+        task: Whose settings are written in the order in which they were given.
         as_of: Day of the prices.
         trust: Whether native artefacts were allowed.
         out: Folder of the route, which paths are written relative to.
     """
-    found = [] if source is None else [("", _relative(source, out))]
-    found += [("--tier", _tier(tier, out)) for tier in tiers]
-    found += [("--price", price) for price in prices]
-    found += [("--columns", f"{tier}={quality},{cost}") for tier, (quality, cost) in (columns or {}).items()]
-    for key, value in settings.items():
+    found = [] if task.path is None else [("", _relative(task.path, out))]
+    found += [("--tier", _tier(tier, out)) for tier in task.tiers]
+    found += [("--price", price) for price in task.prices]
+    found += [("--columns", f"{tier}={quality},{cost}") for tier, (quality, cost) in (task.columns or {}).items()]
+    for key, value in task.settings.items():
         option = f"--{key.replace('_', '-')}"
         found += [(option, _relative(Path(text), out) if option in _PATHS else text) for text in _texts(value)]
     found += [] if as_of is None else [("--as-of", as_of.isoformat())]

@@ -20,7 +20,7 @@ from farthing.load.route.tier_prices import PRICE_KEYS, missing_token_price
 from farthing.load.wishes import Wishes, as_name, check_name, check_tier_name, read_wishes
 from farthing.nouns import Candidate, PipelineSpec, ServedModel
 
-__all__ = ["ROUTE_FILE", "check_address", "route_models", "tiers_of_routes"]
+__all__ = ["ROUTE_FILE", "check_address", "route_file", "route_models", "tiers_of_routes"]
 
 ROUTE_FILE = "route.yaml"
 FORWARD_OPTIONS = frozenset({"concurrency", "key_env", "prompt"})
@@ -31,6 +31,11 @@ _SCHEMES = ("http", "https")
 
 Read = Callable[[Path, Wishes], Iterable[ServedModel]]
 """Finds and checks the models of one source."""
+
+
+def route_file(route: Path | str) -> Path:
+    """Of the route.yaml that is named, or whose folder is."""
+    return Path(route) / ROUTE_FILE if Path(route).is_dir() else Path(route)
 
 
 def route_models(

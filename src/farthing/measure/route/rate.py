@@ -29,7 +29,7 @@ from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.served.path import CLOSED_S
 from farthing.measure.served.repeats import START_FRAC, between_starts, repeatable
 from farthing.measure.under_load import seed_of
-from farthing.measure.workbench import Settings
+from farthing.measure.workbench import MeasureSettings
 from farthing.nouns import NEVER_MS, Candidate, Estimate, LatencyBound, Measurement
 from farthing.ports import Progress
 
@@ -73,7 +73,8 @@ class RouteLoad:
     Attributes:
         bound: The promise.
         candidate: The route as one candidate, for its measurement.
-        settings: Runs, seed.
+        settings: Runs.
+        seed: Of everything random.
         start: Starts a server of the route, without deadlines when ``patient``.
         cores: Looked at by the canary.
         canary: None where nobody looks.
@@ -83,7 +84,8 @@ class RouteLoad:
 
     bound: LatencyBound
     candidate: Candidate
-    settings: Settings
+    settings: MeasureSettings
+    seed: int
     start: Callable[[bool], AbstractContextManager[RouteServer]]
     cores: tuple[int, ...]
     canary: Canary | None
@@ -94,7 +96,7 @@ class RouteLoad:
         self, server: RouteServer, rate_rps: float, n: int, stage: str, k: int, *, deadlines: bool = False
     ) -> tuple[RunSeen, LoadedRun]:
         """One run under Poisson arrivals with a seed of its own; with deadlines what was refused is just late."""
-        seed = seed_of(self.settings.seed, f"route {stage}", k)
+        seed = seed_of(self.seed, f"route {stage}", k)
         seen = watched(self.canary, self.cores, lambda: server.open_loop(rate_rps, n, seed))
         found = seen.found
         facts = {"generator_frac": found.generator_frac, "front_frac": found.front_frac}
@@ -201,7 +203,7 @@ def _none(load: RouteLoad, kept: Estimate | None, shape: _Shape, busy: bool, fal
         rate_rps=None,
         kept_rps=kept,
         headroom=sustained.HEADROOM,
-        seed=load.settings.seed,
+        seed=load.seed,
         clients=shape.clients,
         capacity_rps=shape.full_rps,
         contended=busy,
@@ -223,7 +225,7 @@ def _planned(load: RouteLoad, rate: Estimate, kept: Estimate, proof: Proof, proo
         proofs=proofs,
         runs=proof.runs,
         requests=proof.requests,
-        seed=load.settings.seed,
+        seed=load.seed,
         clients=proof.clients,
         capacity_rps=proof.capacity_rps,
         generator_frac=m.metrics.get("generator_frac"),
@@ -287,7 +289,7 @@ def _rates(load: RouteLoad, curve: ServiceCurve, n: int) -> dict[float, LatencyR
         max_batch=curve.sizes[-1],
         percentiles=levels_of(load.bound.percentile),
         n=n,
-        seed=load.settings.seed,
+        seed=load.seed,
     )
 
 
@@ -365,7 +367,7 @@ def prove_rate(
 def _curve_again(load: RouteLoad, server: RouteServer, clients: int, n: int) -> ServiceCurve:
     """The service curve of a route of which only the plan is known, up to its number of clients."""
     closed = {k: server.closed_loop(k, CLOSED_S) for k in CLIENTS if k <= clients}
-    easy = server.open_loop(EASY_FRAC * closed[CLIENTS[0]], n, seed_of(load.settings.seed, "route easy again", 0))
+    easy = server.open_loop(EASY_FRAC * closed[CLIENTS[0]], n, seed_of(load.seed, "route easy again", 0))
     return served_curve(closed, spread(easy.latency_ms))
 
 

@@ -24,15 +24,15 @@ from farthing.nouns import Dataset, Estimate, PipelineSpec, ServedModel
 from farthing.ports import Progress
 from farthing.workers.replicas.replica import Replica
 
-__all__ = ["LocalRun", "RunSettings", "run_local_tiers"]
+__all__ = ["LocalRun", "TierSettings", "run_local_tiers"]
 
 _EMBEDDING = re.compile(r"embed|pool|feature|hidden|sentence", re.IGNORECASE)
 """Names that outputs with an embedding usually have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """How much is measured.
+class TierSettings:
+    """How much is measured of a route's tiers.
 
     Attributes:
         rounds: Interleaved rounds of timing, ≥ 6.
@@ -40,7 +40,6 @@ class RunSettings:
         one_by_one_s: Answers are taken one request at a time where that takes no longer than this, else in batches.
         start_timeout_s: Longest time from process start to ready.
         memory_limit_mib: Of one tier.
-        seed: Of the order of payloads.
     """
 
     rounds: int = 16
@@ -48,7 +47,6 @@ class RunSettings:
     one_by_one_s: float = 120.0
     start_timeout_s: float = 120.0
     memory_limit_mib: float = 8192.0
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +74,8 @@ def run_local_tiers(
     *,
     embeddings: Sequence[str],
     run_dir: Path,
-    settings: RunSettings,
+    settings: TierSettings,
+    seed: int,
     tell: Progress,
 ) -> tuple[LocalRun, ...]:
     """Time tiers in turns, then let each answer every request.
@@ -87,6 +86,7 @@ def run_local_tiers(
         embeddings: Name of the output with an embedding by tier, empty to find one.
         run_dir: For logs and arrays on their way.
         settings: How much is measured.
+        seed: Of the order of payloads.
         tell: Progress.
 
     Raises:
@@ -98,18 +98,18 @@ def run_local_tiers(
         alive = []
         for k, model in enumerate(models):
             tell("tiers", k, len(models), f"starting {model.name}")
-            alive.append(stack.enter_context(_start(model, dataset, run_dir, settings)))
+            alive.append(stack.enter_context(_start(model, dataset, run_dir, settings, seed)))
         times_ms, busy = _times_ms(models, alive, settings, tell)
         found = []
         for k, (model, replica, wanted) in enumerate(zip(models, alive, embeddings, strict=True)):
             tell("answers", k, len(models), f"{model.name}: {dataset.n:,} requests")
             service = _service_ms(times_ms[k])
-            found.append(_answered(model, replica, dataset, wanted, service, busy, settings))
+            found.append(_answered(model, replica, dataset, wanted, service, busy, settings, seed))
         tell("answers", len(models), len(models), "")
     return tuple(found)
 
 
-def _start(model: ServedModel, dataset: Dataset, run_dir: Path, settings: RunSettings) -> Replica:
+def _start(model: ServedModel, dataset: Dataset, run_dir: Path, settings: TierSettings, seed: int) -> Replica:
     cpus = usable_cpus()
     threads = min(model.candidate.threads, len(cpus))
     instances = max(1, min(model.candidate.instances, len(cpus) // threads))
@@ -128,7 +128,7 @@ def _start(model: ServedModel, dataset: Dataset, run_dir: Path, settings: RunSet
         memory_limit_mib=settings.memory_limit_mib,
         start_timeout_s=settings.start_timeout_s,
         run_dir=run_dir / model.name,
-        seed=settings.seed,
+        seed=seed,
     )
 
 
@@ -137,7 +137,7 @@ def _takes(pipeline: PipelineSpec) -> str:
 
 
 def _times_ms(
-    models: Sequence[ServedModel], alive: Sequence[Replica], settings: RunSettings, tell: Progress
+    models: Sequence[ServedModel], alive: Sequence[Replica], settings: TierSettings, tell: Progress
 ) -> tuple[list[list[float]], float]:
     """Mean time of a request by tier and round, and the share of rounds with busy cores."""
     canary, busy = Canary(), 0
@@ -168,12 +168,13 @@ def _answered(
     embedding: str,
     service_ms: Estimate,
     busy_frac: float,
-    settings: RunSettings,
+    settings: TierSettings,
+    seed: int,
 ) -> LocalRun:
     output = _embedding_output(model.name, replica, embedding)
     alone_s = dataset.n * service_ms.value / 1000 / len(replica.children)
     most = model.candidate.max_batch
-    alone = alone_s <= settings.one_by_one_s or not replica.batching(most, settings.seed).batched
+    alone = alone_s <= settings.one_by_one_s or not replica.batching(most, seed).batched
     batch = 1 if alone else most
     try:
         arrays = replica.outputs(range(dataset.n), batch, also=(output,) if output else ())

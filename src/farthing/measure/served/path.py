@@ -166,8 +166,8 @@ class ServedPath:
                     bench.workload.holdout,
                     busy_cores=c.instances * c.threads,
                     run_dir=bench.out / "work",
-                    trust=bench.settings.trust,
-                    seed=bench.settings.seed,
+                    trust=bench.trust,
+                    seed=bench.seed,
                 )
                 self._warm_up(self._live, rate_rps)
         return self._live
@@ -176,7 +176,7 @@ class ServedPath:
         if rate_rps is None:
             self._full_rps(live, WARM_UP_S)
         else:
-            live.open_loop(rate_rps, max(1, round(rate_rps * WARM_UP_S)), self.bench.settings.seed)
+            live.open_loop(rate_rps, max(1, round(rate_rps * WARM_UP_S)), self.bench.seed)
         self._pace.begin([self._checked_rps(live) for _ in range(FIRST_CHECKS)])
 
 

@@ -267,7 +267,7 @@ def _make_runs(
         if len(seen) == total:
             return
         bench.tell("proving", len(seen), total, what)
-        run = path.run(rate_rps, n, seed_of(bench.settings.seed, stage, k))
+        run = path.run(rate_rps, n, seed_of(bench.seed, stage, k))
         if not patience.again(run, path.key):
             seen.append(run)
             if after is not None:

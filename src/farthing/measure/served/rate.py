@@ -95,7 +95,7 @@ def _at_bound(state: RunState, path: ServedPath, slower: float, full_rps: float,
     total = SEEKING + bench.settings.rate_runs
     for k in itertools.count():
         bench.tell("serving", len(runs), total, f"{c.label} at {rate:.0f} requests/s through farthing serve")
-        seen = path.run(rate, n, seed_of(bench.settings.seed, "rate", k))
+        seen = path.run(rate, n, seed_of(bench.seed, "rate", k))
         beside_rps = baseline_block(state, path.key, k)
         if patience.again(seen, path.key):
             bench.contention.forget(f"round/{beside_key(path.key, k)}")
@@ -158,7 +158,7 @@ def aside_of(path: ServedPath, curves: Mapping[float, LatencyRate], full_rps: fl
     """
     bench, rate = path.bench, sustained.EASY_FRAC * full_rps
     n = min(requests_at(rate, bench.level), max(fewest_requests(bench.level), round(rate * RUN_S / 2)))
-    seen = [path.run(rate, n, seed_of(bench.settings.seed, "easy", k)) for k in range(EASY_RUNS)]
+    seen = [path.run(rate, n, seed_of(bench.seed, "easy", k)) for k in range(EASY_RUNS)]
     quiet = [run for run in seen if not run.contended] or seen
     for run in seen:
         if run not in quiet:

@@ -21,12 +21,13 @@ from farthing.core.route.policies import label
 from farthing.core.route.rate_planning import answered_elsewhere
 from farthing.errors import DataError, InputError
 from farthing.load.route.settings import RouteSettings, read_settings
+from farthing.load.route.task import RouteTask
 from farthing.load.route.tiers import NamedTier, check_tiers, priced, read_tiers_file, tier_of_flag
 from farthing.load.schema import kind_of
 from farthing.load.tables import TABLE_SUFFIXES
-from farthing.measure.workbench import Settings
 from farthing.ports import Progress
 from farthing.render.route.page import calibration_html
+from farthing.runs.options import RunOptions
 from farthing.runs.route.material import WEIGHTS, Material
 from farthing.runs.route.rate import planned, refuse_unserved, sent
 from farthing.store.documents import write_text
@@ -36,13 +37,13 @@ __all__ = ["concluded", "refuse_far", "refuse_unused", "tiers_asked", "with_rate
 
 
 def with_rate(
-    report: CalibrationReport, out: Path, asked: RouteSettings, settings: Settings, tell: Progress
+    report: CalibrationReport, out: Path, asked: RouteSettings, options: RunOptions, tell: Progress
 ) -> CalibrationReport:
     """The last step: the written route is served, its rate planned, proven and written."""
     assert asked.latency is not None
     route, path = report.route, out / "route.yaml"
     requests = replace(sent(route, out, asked), calibrated=True)
-    found = planned(path, route, asked.latency, requests, settings, tell)
+    found = planned(path, route, asked.latency, requests, options, tell)
     report = replace(report, route=replace(route, planned_rate=found))
     write_text(out / "route.html", calibration_html(report))
     write_route(report.route, path)
@@ -95,13 +96,14 @@ def refuse_far(named: Sequence[NamedTier], asked: RouteSettings) -> None:
     refuse_unserved()
 
 
-def refuse_unused(path: Path, tiers: Sequence[object], prices: Sequence[str], asked: RouteSettings) -> None:
+def refuse_unused(task: RouteTask, asked: RouteSettings) -> None:
     """Refuse what a file of outcomes has no use for.
 
     Raises:
         InputError: in words.
     """
-    if tiers or prices:
+    path = task.path
+    if task.tiers or task.prices:
         raise InputError(f"{path} holds outcomes: tiers and prices are those of the file", hint="leave --tier out")
     if asked.data is not None:
         raise InputError(f"{path} holds outcomes: no tier is run, and --data has no use", hint="leave --data out")
@@ -113,22 +115,21 @@ def refuse_unused(path: Path, tiers: Sequence[object], prices: Sequence[str], as
         )
 
 
-def tiers_asked(
-    path: Path | None, tiers: Sequence[str | NamedTier], prices: Sequence[str], settings: Mapping[str, Any]
-) -> tuple[tuple[NamedTier, ...], RouteSettings]:
-    """Tiers and settings of a tiers.yaml and of the arguments, which win."""
+def tiers_asked(task: RouteTask) -> tuple[tuple[NamedTier, ...], RouteSettings]:
+    """Tiers and settings of a tiers.yaml and of the task, which win."""
+    path = task.path
     named: tuple[NamedTier, ...] = ()
     in_file: Mapping[str, Any] = {}
     if path is not None:
         _refuse_other(path)
         file = read_tiers_file(path)
         named, in_file = file.tiers, file.settings
-    asked = read_settings(settings, in_file, path.parent if path else None)
-    if tiers:
-        named = tuple(t if isinstance(t, NamedTier) else tier_of_flag(t) for t in tiers)
+    asked = read_settings(task.settings, in_file, path.parent if path else None)
+    if task.tiers:
+        named = tuple(t if isinstance(t, NamedTier) else tier_of_flag(t) for t in task.tiers)
     if asked.free:
         raise InputError("free names tiers of a file of outcomes; tiers that are run have a price", hint="leave it out")
-    named = priced(named, prices)
+    named = priced(named, task.prices)
     check_tiers(named)
     return named, asked
 

@@ -16,9 +16,9 @@ from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
 from farthing.load.tables import TABLE_SUFFIXES, read_table
-from farthing.measure.route.tier_answers import RunSettings
+from farthing.ports import Progress
 from farthing.render.route.page import evaluation_html, picture_png, picture_svg
-from farthing.runs.opening import OnProgress
+from farthing.runs.options import RunOptions
 from farthing.runs.route.judging import calibrated_outcomes, judged_file, judged_tiers
 from farthing.runs.route.material import of_outcomes
 from farthing.store.documents import write_bytes, write_text
@@ -74,9 +74,8 @@ def of_route(
     asked: RouteSettings,
     columns: Mapping[str, tuple[str, str]] | None,
     drop_known: bool,
-    run: RunSettings,
-    on_progress: OnProgress,
-    trust: bool,
+    options: RunOptions,
+    tell: Progress,
     out: Path,
 ) -> _Judged:
     """Policies of a route and what they would follow, on requests that it never saw.
@@ -94,8 +93,7 @@ def of_route(
     if columns or _is_outcomes(asked.data):
         matrix, notes = judged_file(route, path.parent, asked, columns, known, drop_known)
     else:
-        run = replace(run, seed=asked.seed)
-        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, run, on_progress, trust, out)
+        matrix, notes = judged_tiers(route, path.parent, asked, known, drop_known, options, tell, out)
     followed = FixedTier(tier=route.reference) if route.chosen is None else policy_of(route.ladder[route.chosen].policy)
     below = int((follow(followed, matrix).tier != matrix.tier(route.reference)).sum())
     watched = () if route.chosen is None else (would_count(route.monitoring, below, matrix.n, route.reference),)

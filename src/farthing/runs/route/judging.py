@@ -20,8 +20,8 @@ from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.requests import fingerprint_of_text, known_rows
 from farthing.load.route.settings import RouteSettings
 from farthing.load.route.tiers import NamedTier
-from farthing.measure.route.tier_answers import RunSettings
-from farthing.runs.opening import OnProgress
+from farthing.ports import Progress
+from farthing.runs.options import RunOptions
 from farthing.runs.route.material import PARTS, plainly_named
 from farthing.runs.route.tiers import Answered, answered, found_models, quality_of, requests_of
 from farthing.store.routes import OUTCOMES
@@ -138,9 +138,8 @@ def judged_tiers(
     asked: RouteSettings,
     known: Known | None,
     drop_known: bool,
-    run: RunSettings,
-    on_progress: OnProgress,
-    trust: bool,
+    options: RunOptions,
+    tell: Progress,
     out: Path,
 ) -> tuple[OutcomeMatrix, tuple[str, ...]]:
     """Let the route's tiers answer test requests; costs are those of the calibration, answers of URLs kept in ``out``.
@@ -162,7 +161,7 @@ def judged_tiers(
             hint="--data names a file of outcomes with the same tiers and scores",
         )
     named = [_named(tier, folder, route) for tier in route.tiers]
-    models = found_models(named, trust)
+    models = found_models(named, options.trust)
     for tier in route.tiers:
         if tier.name in models:
             check_tier(tier, models[tier.name])
@@ -173,7 +172,8 @@ def judged_tiers(
         )
     ids = requests.ids if requests.own_ids else ()
     rows, said = _fresh(ids, requests.fingerprints, known, drop_known, requests.dataset.source)
-    got = answered(named, models, requests, replace(run, rounds=1), on_progress or (lambda *_: None), out)
+    once = replace(options, tiers=replace(options.tiers, rounds=1))
+    got = answered(named, models, requests, once, tell, out)
     n = requests.dataset.n
     matrix = OutcomeMatrix(
         request_ids=requests.ids,

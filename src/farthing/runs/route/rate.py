@@ -21,9 +21,9 @@ from farthing.machine.canary import Canary
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus
 from farthing.measure.route.rate import RouteLoad, RouteServer, plan_rate
 from farthing.measure.served.live_server import LiveServer, missing
-from farthing.measure.workbench import Settings
 from farthing.nouns import Candidate, Dataset, LatencyBound, ServedModel
 from farthing.ports import Progress
+from farthing.runs.options import RunOptions
 from farthing.store.artefacts import check_artefact
 from farthing.store.routes import OUTCOMES
 
@@ -117,7 +117,7 @@ def _read(asked: RouteSettings) -> Dataset:
 
 
 def load_of(
-    path: Path, route: Route, bound: LatencyBound, requests: Sent, settings: Settings, tell: Progress, work: Path
+    path: Path, route: Route, bound: LatencyBound, requests: Sent, options: RunOptions, tell: Progress, work: Path
 ) -> RouteLoad:
     """What a route is measured with on this machine.
 
@@ -125,14 +125,15 @@ def load_of(
         InputError: when it cannot be served as it is.
     """
     cpus = usable_cpus()
-    models = served_models([path], cores=len(cpus), check=check_artefact, trust=settings.trust)
+    models = served_models([path], cores=len(cpus), check=check_artefact, trust=options.trust)
     busy = busy_cores(models, len(cpus))
     most = min(model.candidate.max_batch for model in models)
     return RouteLoad(
         bound=bound,
         candidate=Candidate(engine="route", variant=f"{len(route.tiers)}-tiers", precision="fp32", max_batch=most),
-        settings=settings,
-        start=_starter(path, route, requests, busy, settings, work),
+        settings=options.measure,
+        seed=options.seed_used,
+        start=_starter(path, route, requests, busy, options, work),
         cores=cpus[:busy],
         canary=Canary(),
         hardware=fingerprint(this_machine()),
@@ -152,7 +153,7 @@ def busy_cores(models: Sequence[ServedModel], cores: int) -> int:
 
 
 def _starter(
-    path: Path, route: Route, requests: Sent, busy: int, settings: Settings, work: Path
+    path: Path, route: Route, requests: Sent, busy: int, options: RunOptions, work: Path
 ) -> Callable[[bool], AbstractContextManager[RouteServer]]:
     @contextmanager
     def start(patient: bool) -> Iterator[RouteServer]:
@@ -162,8 +163,8 @@ def _starter(
             requests.dataset,
             busy_cores=busy,
             run_dir=work,
-            trust=settings.trust,
-            seed=settings.seed,
+            trust=options.trust,
+            seed=options.seed_used,
             pool=MOST_SENT,
             options=_NO_DEADLINE if patient else (),
         ) as live:
@@ -173,7 +174,7 @@ def _starter(
 
 
 def planned(
-    path: Path, route: Route, bound: LatencyBound, requests: Sent, settings: Settings, tell: Progress
+    path: Path, route: Route, bound: LatencyBound, requests: Sent, options: RunOptions, tell: Progress
 ) -> PlannedRate:
     """Plan a rate for a route that was written, and prove it.
 
@@ -182,14 +183,14 @@ def planned(
         route: What it holds.
         bound: The promise.
         requests: To send.
-        settings: How much is measured.
+        options: How much is measured, seed, trust.
         tell: Progress.
 
     Raises:
         FarthingError: when the route cannot be served, or its server ends.
     """
     with tempfile.TemporaryDirectory(prefix="farthing-route-rate-") as work:
-        load = load_of(path, route, bound, requests, settings, tell, Path(work))
+        load = load_of(path, route, bound, requests, options, tell, Path(work))
         found = plan_rate(load)
     return replace(found, assumptions=tuple(_assumed(route, requests, found, len(load.cores))))
 

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +36,11 @@ from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
 from farthing.measure.route.remote_tiers import DEFAULT_PROMPT, RemoteTier, probe_remote_tier
 from farthing.measure.route.score_time import seconds_of
-from farthing.measure.route.tier_answers import LocalRun, RunSettings, run_local_tiers
+from farthing.measure.route.tier_answers import LocalRun, run_local_tiers
 from farthing.models.embedders import Embedder, open_embedder
 from farthing.nouns import ServedModel
 from farthing.ports import Progress
+from farthing.runs.options import RunOptions
 from farthing.runs.route.answers import kept_run
 from farthing.runs.route.material import PARTS, Material, drawn_parts, kept_in_file, named_by, refuse_missing_segments
 from farthing.runs.route.prices import Run, TierCosts, offer_named, refuse_unpriced, tier_costs
@@ -121,7 +121,7 @@ def answered(
     named: Sequence[NamedTier],
     models: Mapping[str, ServedModel],
     requests: RouteRequests,
-    run: RunSettings,
+    options: RunOptions,
     tell: Progress,
     out: Path,
 ) -> Answered:
@@ -142,7 +142,8 @@ def answered(
             requests.dataset,
             embeddings=[tier.embedding for tier in named if tier.name in models],
             run_dir=Path(folder),
-            settings=run,
+            settings=options.tiers,
+            seed=options.seed_used,
             tell=tell,
         )
     runs: dict[str, Run] = {model.name: r for model, r in zip(here, ran, strict=True)}
@@ -201,11 +202,8 @@ def of_tiers(
     named: Sequence[NamedTier],
     settings: RouteSettings,
     out: Path,
-    run: RunSettings,
+    options: RunOptions,
     tell: Progress,
-    *,
-    trust: bool = False,
-    as_of: date | None = None,
 ) -> Material:
     """Run tiers and make material of their answers.
 
@@ -213,10 +211,8 @@ def of_tiers(
         named: Tiers, checked.
         settings: What is asked.
         out: Folder of the route: sources are written relative to it.
-        run: How much is measured.
+        options: How much is measured, seed, trust, day of the prices.
         tell: Progress.
-        trust: Allows native artefacts that were not built on this machine.
-        as_of: Day of the prices, None for today.
 
     Raises:
         FarthingError: for bad input before any tier starts, and when a tier fails.
@@ -224,13 +220,13 @@ def of_tiers(
     reference = settings.reference or named[-1].name
     if reference not in [tier.name for tier in named]:
         raise InputError(f"--reference is {reference!r}; the tiers are {', '.join(t.name for t in named)}")
-    models, offer = found_models(named, trust), offer_named(settings.priced_as, as_of)
+    models, offer = found_models(named, options.trust), offer_named(settings.priced_as, options.as_of)
     refuse_unpriced(named, models, offer)
     requests = requests_of(settings, models)
     n = requests.dataset.n
     choose = drawn_parts(n, settings)
     refuse_missing_segments(settings.by_segment, requests.segments, choose)
-    got = answered(named, models, requests, run, tell, out)
+    got = answered(named, models, requests, options, tell, out)
     costs = tier_costs(named, got.runs, models, offer, n)
     plain = cheapest_first(
         OutcomeMatrix(

@@ -12,22 +12,22 @@ from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
 from farthing.measure.route.rate import Proof, prove_rate
-from farthing.measure.workbench import Settings
 from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification
+from farthing.ports import Progress
 from farthing.render.numbers import milliseconds
-from farthing.runs.opening import OnProgress
+from farthing.runs.options import RunOptions
 from farthing.runs.route.rate import load_of, refuse_unplannable, sent
 
 __all__ = ["verify_route"]
 
 
-def verify_route(path: Path, *, settings: Settings | None = None, on_progress: OnProgress = None) -> Verification:
+def verify_route(path: Path, options: RunOptions, tell: Progress) -> Verification:
     """Repeat the proof of a route's planned rate on a server of its own, with other arrivals.
 
     Args:
         path: A route.yaml.
-        settings: Runs, seed.
-        on_progress: Called as ``(stage, done, total, note)``.
+        options: How much is measured, seed, trust.
+        tell: Progress.
 
     Raises:
         InputError: when it plans no rate, or its requests are gone.
@@ -40,10 +40,9 @@ def verify_route(path: Path, *, settings: Settings | None = None, on_progress: O
             f"{path} plans no rate that could be verified", hint=f"farthing route plan-rate {path} --p99 50ms"
         )
     refuse_unplannable(route, path)
-    requests, settings = sent(route, path.parent, RouteSettings()), settings or Settings()
-    tell = on_progress or (lambda *_: None)
+    requests = sent(route, path.parent, RouteSettings())
     with tempfile.TemporaryDirectory(prefix="farthing-route-verify-") as work:
-        load = load_of(path, route, plan.bound, requests, settings, tell, Path(work))
+        load = load_of(path, route, plan.bound, requests, options, tell, Path(work))
         proof = prove_rate(load, plan.rate_rps.value, plan.requests, plan.clients, "verify")
     return _verified(route, plan, proof, load.hardware)
 
