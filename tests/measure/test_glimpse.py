@@ -63,7 +63,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.hardware = Hardware(name="here", vcpus=2)
-        self.splits = Splits(calibrate=tuple(range(200)), search=(0, 1), confirm=(2, 3))
+        self.seed, self.splits = 0, Splits(calibrate=tuple(range(200)), search=(0, 1), confirm=(2, 3))
         self.settings = SimpleNamespace(engines=("onnxruntime",), variants=VARIANTS, batches=(1, 4, 8, 16), block_s=0.4)
         self.workload = Workload(
             name="w",
