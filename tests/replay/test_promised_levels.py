@@ -36,6 +36,7 @@ from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, seen_
 from farthing.measure.served import path as served_path
 from farthing.measure.served import proof as served_proof
 from farthing.measure.served import rate as served_rate
+from farthing.measure.served import trials as served_trials
 from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Baseline, Candidate, LatencyBound, Measurement, Plan, ServedModel, Workload, percentile_name
@@ -142,7 +143,7 @@ class ServedStandIn:
         return self.full_rps
 
     def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
-        return run(1.0, self.bench.level, rate_rps, n, seed, generator_frac=0.04, front_frac=0.07)
+        return run(factor_of(self.candidate), self.bench.level, rate_rps, n, seed, generator_frac=0.04, front_frac=0.07)
 
 
 def served(bench: Workbench, model: ServedModel, key: str) -> ServedStandIn:
@@ -173,8 +174,9 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(under_load, "rates_of", rates_of)
     for room in (served_rate, served_proof):
         monkeypatch.setattr(room, "rates_of", rates_of)
-        monkeypatch.setattr(room, "served_model", served)
         monkeypatch.setattr(room, "baseline_block", baseline_block)
+    for room in (served_trials, served_rate, served_proof):
+        monkeypatch.setattr(room, "served_model", served)
     monkeypatch.setattr(recording, "Workbench", lambda **given: Workbench(**{**given, "tell": tell}))
     return said
 

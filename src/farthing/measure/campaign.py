@@ -13,6 +13,7 @@ from farthing.measure.graphs.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
 from farthing.measure.screening import build_all, pass_gate, screen
 from farthing.measure.served.as_planned import serve_as_planned
+from farthing.measure.served.trials import trial_runs
 from farthing.measure.state import RunState, TraceOf, findings_of, look, stable_rate
 from farthing.measure.under_load import beside_server, under_load
 from farthing.measure.workbench import Workbench
@@ -44,7 +45,8 @@ def run(bench: Workbench, trace_of: TraceOf) -> Findings:
     contenders = contenders_of(state, survivors, cores)
     chosen = run_race(state, contenders) if contenders else None
     if chosen is not None:
-        chosen = under_load(state, chosen, contenders)
+        with trial_runs(state) as runs:
+            chosen = under_load(state, chosen, contenders, runs)
     if chosen is None:
         measure_nearest(state)
     else:

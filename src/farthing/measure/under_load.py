@@ -1,9 +1,12 @@
-"""Candidates under Poisson arrivals beside the server: which of them keeps the promise at the highest rate."""
+"""Candidates under Poisson arrivals: which of them keeps the promise at the highest rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 
@@ -15,10 +18,65 @@ from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Measurement
 
-__all__ = ["beside_server", "poisson_runs", "rates_of", "seed_of", "under_load"]
+__all__ = ["BesideServer", "TrialRuns", "beside_server", "poisson_runs", "rates_of", "seed_of", "under_load"]
 
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
+
+
+class TrialRuns(Protocol):
+    """Where contenders are tried under load: through servers, or beside them. A context manager."""
+
+    @property
+    def shares_differ(self) -> float | None:
+        """By which factor the shares of the modelled rates that candidates keep there may differ, None for no share."""
+
+    def capacity(self, c: Candidate) -> tuple[float, float]:
+        """Factor on the measured service times there, ≥ 1, and the highest rate in requests/s that is worth trying."""
+
+    def run(self, c: Candidate, rate_rps: float, n: int) -> RunSeen:
+        """Poisson arrivals, in each run others.
+
+        Args:
+            c: Who answers.
+            rate_rps: > 0.
+            n: Requests.
+        """
+
+    def __enter__(self) -> TrialRuns: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass
+class BesideServer:
+    """Trials beside the server, where none can be started: the workers take requests from a mapped schedule.
+
+    Attributes:
+        state: Of the run.
+    """
+
+    state: RunState
+    shares_differ: float | None = None
+    _runs: dict[Candidate, int] = field(default_factory=dict)
+
+    def __enter__(self) -> BesideServer:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def capacity(self, c: Candidate) -> tuple[float, float]:
+        """The measured service times as they are, and no limit."""
+        return 1.0, math.inf
+
+    def run(self, c: Candidate, rate_rps: float, n: int) -> RunSeen:
+        """As :meth:`TrialRuns.run`."""
+        bench, k = self.state.bench, self._runs.get(c, 0)
+        self._runs[c] = k + 1
+        bench.retire([self.state.baseline, c])
+        return bench.poisson(c, rate_rps, n, seed_of(bench.seed, "trial", k))
 
 
 def seed_of(seed: int, stage: str, k: int) -> int:
@@ -48,12 +106,14 @@ def rates_of(
     )
 
 
-def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidate]) -> Candidate | None:
+def under_load(
+    state: RunState, leader: Candidate, contenders: Sequence[Candidate], runs: TrialRuns
+) -> Candidate | None:
     """The contender that keeps the promise at the highest rate under Poisson arrivals; None when nobody keeps it.
 
-    The leader and those tied with it are served first, then whoever the queue model puts above the best rate kept:
-    what the race measured were full batches, and a server's batches are as full as its arrivals make them. What the
-    model promised too much is taken off every candidate that was not served itself.
+    The leader and those tied with it are served first, in turns, then whoever the queue model puts above the best rate
+    kept: what the race measured were full batches, and a server's batches are as full as its arrivals make them. What
+    the model promised too much is taken off every candidate that was not served itself.
     """
     bench = state.bench
     objective = bench.workload.objective
@@ -62,17 +122,23 @@ def under_load(state: RunState, leader: Candidate, contenders: Sequence[Candidat
     first = [leader, *state.tied][:TIED_SERVED]
     rates = {c: rate for c in (*first, *contenders) if (rate := state.sla[c])}
     trials = sustained.start(
-        rates, [c for c in first if c in rates], bound_s=objective.latency.ms / 1000, runs=bench.settings.trial_runs
+        rates,
+        [c for c in first if c in rates],
+        bound_s=objective.latency.ms / 1000,
+        runs=bench.settings.trial_runs,
+        shares_differ=runs.shares_differ,
     )
     lengths: dict[Candidate, int] = {}
     while found := sustained.turn(trials):
         c, rate = found
-        bench.retire([state.baseline, c])
         bench.tell("under load", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
-        n = lengths.setdefault(c, requests_at(rate, bench.level))
-        k = len(trials.runs.get(c, ()))
-        seen = bench.poisson(c, rate, n, seed_of(bench.seed, "trial", k))
-        curve = trials.curves.get(c) or rates_of(bench, state.curves[replace(c, max_batch=1)], c, n)[bench.level]
+        curve = trials.curves.get(c)
+        if curve is None:
+            slower, most_rps = runs.capacity(c)
+            rate = min(rate, most_rps)
+            lengths[c] = requests_at(rate, bench.level)
+            curve = rates_of(bench, state.curves[replace(c, max_batch=1)], c, lengths[c], slower)[bench.level]
+        seen = runs.run(c, rate, lengths[c])
         trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
     best = sustained.best(trials)
     _settle(state, trials, best)

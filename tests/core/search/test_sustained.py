@@ -92,6 +92,24 @@ def test_ties_are_served_though_the_leader_keeps_its_rate() -> None:
     assert sustained.best(trials) == A  # of equals the one tried first
 
 
+def test_ties_take_turns_and_challengers_come_after_them() -> None:
+    field = {A: MODEL_RPS, B: MODEL_RPS * 0.99, C: MODEL_RPS * 1.1}
+    _, served = settle(field, {A: 0.3, B: 0.3, C: 0.3}, [A, B])
+    assert [c for c, _ in served] == [A, B] * sustained.RUNS + [C] * sustained.RUNS
+
+
+@pytest.mark.parametrize(("share", "tried"), [(0.95, False), (0.99, True)])
+def test_where_servers_take_a_share_a_challenger_is_judged_by_what_others_kept(share: float, tried: bool) -> None:
+    """The leader keeps two thirds; with shares that differ by 5 % at most, one that is modelled 5 % lower cannot win."""
+    slowness = math.log(1.4)
+    field = {A: MODEL_RPS, B: MODEL_RPS * share}
+    trials = sustained.start(field, [A], bound_s=BOUND_S, shares_differ=1.05)
+    while (found := sustained.turn(trials)) and found[0] == A:
+        trials = sustained.step(trials, A, curve(), found[1], seen_s(found[1], slowness))
+    assert sustained.kept_rps(trials, A) < 0.75 * MODEL_RPS
+    assert (found is not None and found[0] == B) == tried
+
+
 def test_unanswered_requests_send_the_next_run_down_and_no_further_than_half() -> None:
     trials = sustained.start({A: MODEL_RPS}, [A], bound_s=BOUND_S)
     trials = sustained.step(trials, A, curve(), MODEL_RPS, math.inf)

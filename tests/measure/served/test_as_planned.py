@@ -5,100 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from served_queues import BASE, BOUND_MS, CHOSEN, CURVE, Paths, Queue, run_state
 
 from farthing.core.search import sustained
 from farthing.core.stats.drift import Drift
-from farthing.core.traffic.batch_queue import simulated
 from farthing.core.traffic.latency_rate import requests_of_run
-from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.machine.clock import MonotonicClock
-from farthing.machine.hardware import this_machine
 from farthing.measure.open_loop import RunSeen, levels_of, requests_at, seen_of
 from farthing.measure.served import as_planned, proof, repeats, runs
 from farthing.measure.served import rate as kept_rate
 from farthing.measure.state import RunState, findings_of
 from farthing.measure.under_load import rates_of, seed_of
-from farthing.measure.workbench import MeasureSettings, Workbench
 from farthing.nouns import (
-    Artefact,
-    BaselineSpec,
-    Bill,
     Candidate,
     Dataset,
     Estimate,
     LatencyBound,
-    ModelRef,
     Objective,
-    PipelineSpec,
-    Splits,
     Trace,
-    Workload,
 )
-from farthing.store.journal import Journal
-
-BASE = Candidate(engine="fake", variant="fp32", precision="fp32")
-CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4)
-CURVE = ServiceCurve.exact(sizes=[1, 4], seconds=[0.004, 0.008], sigma=0.1)
-BOUND_MS = 30.0
-
-
-@dataclass
-class Queue:
-    """Stands for the way through a server: a queue whose service times are ``slower`` times the measured ones."""
-
-    bench: Workbench
-    candidate: Candidate
-    slower: float
-    key: str = "queue"
-    aside_s: float = 0.0
-    busy: bool = False
-    seen_pace: bool = False
-    asked: list[tuple[float, int]] = field(default_factory=list)
-
-    def __enter__(self) -> Queue:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def capacity_rps(self, k: int) -> float:
-        return 4 / 0.008 / self.slower
-
-    def first_pace_rps(self, rate_rps: float) -> float:
-        return self.capacity_rps(0) if self.seen_pace else 0.0
-
-    def run(self, rate_rps: float, n: int, seed: int) -> RunSeen:
-        self.asked.append((rate_rps, seed))
-        curve = CURVE.scaled(self.slower)
-        ((latency_s,),) = simulated(curve, np.array([rate_rps]), runs=1, n=n, instances=1, max_batch=4, seed=seed)
-        return seen_of(
-            1000 * (latency_s + self.aside_s), levels_of(0.99), rate_rps=rate_rps, seed=seed, achieved_rps=rate_rps,
-            generator_frac=0.04, front_frac=0.07, contended=self.busy, slowdown=2.0 if self.busy else 1.0,
-            full_rps=self.capacity_rps(0) if self.seen_pace else 0.0,
-        )  # fmt: skip
-
-
-@dataclass
-class Paths:
-    """Hands out queues in the place of servers: one slowness for each that is started."""
-
-    slowness: list[float]
-    aside_s: float = 0.0
-    busy: bool = False
-    seen_pace: bool = False
-    made: list[Queue] = field(default_factory=list)
-    models: list[object] = field(default_factory=list)
-
-    def __call__(self, bench: Workbench, model: object, key: str) -> Queue:
-        slower = self.slowness[min(len(self.made), len(self.slowness) - 1)]
-        self.made.append(Queue(bench, CHOSEN, slower, key, self.aside_s, self.busy, self.seen_pace))
-        self.models.append(model)
-        return self.made[-1]
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch, name: str, by: object) -> None:
@@ -110,37 +39,10 @@ def replaced(monkeypatch: pytest.MonkeyPatch, name: str, by: object) -> None:
 
 @pytest.fixture
 def state(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunState]:
-    workload = Workload(
-        name="small",
-        model=ModelRef(kind="onnx", path="none"),
-        pipeline=PipelineSpec(kind="tensor"),
-        holdout=dataset,
-        baseline=BaselineSpec(engine="fake"),
-        bill=Bill(offer="aws/m7i.large", replicas=1),
-        objective=Objective(latency=LatencyBound(ms=BOUND_MS)),
-    )
-    bench = Workbench(
-        workload=workload,
-        splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
-        settings=MeasureSettings(block_s=0.02),
-        hardware=this_machine(),
-        fingerprint="abc",
-        out=tmp_path,
-        journal=Journal(tmp_path / "work" / "journal.jsonl", {}),
-        clock=MonotonicClock(),
-        tell=lambda *_: None,
-        started_at=datetime.now(UTC),
-    )
-    bench.artefacts = {
-        v: Artefact(variant=v, precision="fp32", path=v, sha256="0", size_mib=0.0, engines=("fake",))
-        for v in ("quick", "fp32")
-    }
-    found = RunState(bench=bench, baseline=BASE)
-    found.curves = {Candidate(engine="fake", variant="quick", precision="int8"): CURVE, BASE: CURVE.upto(1)}
-    found.sla = {BASE: 200.0, CHOSEN: 300.0}
+    found = run_state(dataset, tmp_path)
     replaced(monkeypatch, "beside_server", lambda state, c, rate, runs, stage: state.server[CHOSEN])
     replaced(monkeypatch, "baseline_block", lambda state, key, k: 200.0 * (1 + 0.01 * (k % 3)))
-    with bench:
+    with found.bench:
         yield found
 
 
@@ -218,7 +120,7 @@ def test_a_proof_that_fails_cuts_the_plan_and_what_it_is_compared_with(
     method = "what proofs took off"
     assert method in state.kept[CHOSEN].method
     assert state.rate_ratio is not None and method in state.rate_ratio.method
-    assert state.sla[BASE] == 200.0
+    assert state.sla[BASE] == pytest.approx(200.0, rel=0.005)  # its blocks are not all alike
 
 
 def test_a_server_that_starts_slower_than_the_one_that_told_the_rate_lowers_the_plan_before_its_proof(
@@ -231,7 +133,7 @@ def test_a_server_that_starts_slower_than_the_one_that_told_the_rate_lowers_the_
     assert len(made) == 2  # proven at once
     assert state.server[CHOSEN].latency(0.99).hi <= BOUND_MS
     assert "what proofs took off" in state.kept[CHOSEN].method  # another repeat may find a quicker server
-    assert state.sla[BASE] == 200.0  # the baseline beside it was as quick as before
+    assert state.sla[BASE] == pytest.approx(200.0, rel=0.005)  # the baseline beside it was as quick as before
 
 
 def test_a_server_that_starts_quicker_does_not_raise_the_plan(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +190,7 @@ def test_what_the_server_takes_on_a_request_is_charged_to_everybody(
     state.sla[other] = 1000.0
     paths(monkeypatch, 2.0)
     as_planned.serve_as_planned(state, CHOSEN, trace)
-    assert state.sla[BASE] == pytest.approx(1 / (1 / 200 + 0.002))
+    assert state.sla[BASE] == pytest.approx(1 / (1 / 200 + 0.002), rel=0.005)
     assert state.sla[other] is not None
     assert state.sla[other] <= 1 / (1 / 1000 + 0.002) * 1.0001
     assert any("takes 2000 µs of a replica on each request, beside 5000 µs" in note for note in state.notes)

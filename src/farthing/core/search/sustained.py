@@ -4,7 +4,9 @@ A pure step function. Each run under Poisson arrivals is compared with what the 
 expects (:mod:`farthing.core.traffic.latency_rate`), which gives the rate that the candidate keeps to a few per cent
 from two or three runs, wherever their rates lay. The queue model's rate of a candidate is taken as the most it can do
 (batches under Poisson arrivals are never better filled or better grouped than the model assumes), so one whose
-modelled rate does not exceed the best rate already kept cannot win and is not served.
+modelled rate does not exceed the best rate already kept cannot win and is not served. A server takes something on each
+request, so that nobody keeps all of the modelled rate: there the share that others kept, and by how much such shares
+differ, say what a candidate may keep.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ class Trials:
         curves: Latency by rate of each candidate that was served.
         runs: Rate and percentile (seconds, infinite where too few were answered) of each run so far, by candidate.
         wanted: Runs of each candidate.
+        shares_differ: By which factor the shares of the modelled rates that candidates keep may differ, ≥ 1; None where
+            anybody may keep all of it.
     """
 
     modelled_rps: Mapping[Candidate, float]
@@ -69,10 +73,16 @@ class Trials:
     curves: Mapping[Candidate, LatencyRate]
     runs: Mapping[Candidate, tuple[tuple[float, float], ...]]
     wanted: int = RUNS
+    shares_differ: float | None = None
 
 
 def start(
-    modelled_rps: Mapping[Candidate, float], first: Sequence[Candidate], *, bound_s: float, runs: int = RUNS
+    modelled_rps: Mapping[Candidate, float],
+    first: Sequence[Candidate],
+    *,
+    bound_s: float,
+    runs: int = RUNS,
+    shares_differ: float | None = None,
 ) -> Trials:
     """Trials of the keys of ``modelled_rps``: ``first`` in its order, then the rest, highest rate first.
 
@@ -81,6 +91,7 @@ def start(
         first: Candidates that are tried in any case; all of them keys.
         bound_s: The promise in seconds, > 0.
         runs: Of each candidate, ≥ 1.
+        shares_differ: As in :class:`Trials`.
 
     Raises:
         ValueError: when nobody is there, a rate is not > 0, or one of ``first`` has none.
@@ -95,6 +106,7 @@ def start(
         curves={},
         runs={},
         wanted=runs,
+        shares_differ=shares_differ,
     )
 
 
@@ -112,15 +124,39 @@ def best(trials: Trials) -> Candidate | None:
 
 
 def turn(trials: Trials) -> tuple[Candidate, float] | None:
-    """Who is to be served next and at which rate in requests/s; None when it is settled."""
+    """Who is to be served next and at which rate in requests/s; None when it is settled.
+
+    Those who are tried in any case take turns, so that what the machine does meanwhile falls on all of them; then
+    challengers, one after another.
+    """
+    able = [c for c in trials.modelled_rps if _may_win(trials, c)]
+    firsts = [c for c in list(trials.modelled_rps)[: trials.must] if c in able]
+    if not able:
+        return None
+    c = min(firsts, key=lambda c: len(trials.runs.get(c, ()))) if firsts else able[0]
+    runs = trials.runs.get(c, ())
+    return c, next_rate(trials.curves[c], runs, trials.bound_s) if runs else trials.modelled_rps[c]
+
+
+def _may_win(trials: Trials, c: Candidate) -> bool:
+    """Whether a candidate has runs to come."""
+    runs = trials.runs.get(c, ())
+    if len(runs) >= trials.wanted:
+        return False
+    if runs or list(trials.modelled_rps).index(c) < trials.must:
+        return True
     first = best(trials)
     top = kept_rps(trials, first) if first is not None else 0.0
-    for k, (c, modelled) in enumerate(trials.modelled_rps.items()):
-        runs = trials.runs.get(c, ())
-        if len(runs) >= trials.wanted or (not runs and k >= trials.must and modelled <= top * CLEAR):
-            continue
-        return c, next_rate(trials.curves[c], runs, trials.bound_s) if runs else modelled
-    return None
+    return trials.modelled_rps[c] * _most_kept(trials) > top * CLEAR
+
+
+def _most_kept(trials: Trials) -> float:
+    """Most of its modelled rate that a candidate that was not served may keep, in (0, 1]."""
+    if trials.shares_differ is None:
+        return 1.0
+    shares = [kept_rps(trials, c) / trials.modelled_rps[c] for c in trials.runs]
+    most = max(shares, default=0.0)
+    return min(1.0, most * trials.shares_differ) if most > 0 else 1.0
 
 
 def next_rate(curve: LatencyRate, runs: Sequence[tuple[float, float]], bound_s: float) -> float:

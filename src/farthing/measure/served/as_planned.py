@@ -81,7 +81,8 @@ def _pool_baseline(state: RunState, beside_rps: float) -> None:
 def _charge_server(state: RunState, taken_s: float) -> None:
     """Charge what the server takes on each request to everybody: the baseline would be served too.
 
-    A replica's time for a request grows from ``1 / rate`` by it.
+    A replica's time for a request grows from ``1 / rate`` by it. Rates from trials through servers have
+    it already.
 
     Args:
         state: With the rates beside the server.
@@ -93,8 +94,9 @@ def _charge_server(state: RunState, taken_s: float) -> None:
             f"the server takes {taken_s * 1e6:.0f} µs of a replica on each request, beside {1e6 / base:.0f} µs of the "
             "baseline's model: it is charged to the baseline and to every candidate alike"
         )
+    beside = {state.baseline, state.best_fp32, state.best_half} if state.tried else set(state.sla)
     for c, rate in state.sla.items():
-        if rate is not None:
+        if rate is not None and c in beside:
             state.sla[c] = 1 / (1 / rate + taken_s)
 
 

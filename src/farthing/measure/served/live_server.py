@@ -88,6 +88,7 @@ class LiveServer:
         seed: Of the choice of payloads.
         pool: Different payloads, drawn from the data and sent in turn.
         options: Further ones of ``farthing serve``.
+        logs: Ends the names of the logs, where several servers share their folder.
         clock: Time, None for the real one.
 
     Raises:
@@ -106,11 +107,12 @@ class LiveServer:
         seed: int = 0,
         pool: int = POOL,
         options: Sequence[str] = (),
+        logs: str = "",
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or MonotonicClock()
         run_dir.mkdir(parents=True, exist_ok=True)
-        self._log = run_dir / "live-server.log"
+        self._log = run_dir / f"live-server{logs}.log"
         spare = usable_cpus()[busy_cores:]
         self._generator: Child | None = None
         self._process = self._start(source, trust, options)
@@ -120,7 +122,7 @@ class LiveServer:
                 "the load generator",
                 cpus=spare,
                 threads=1,
-                log=run_dir / "load-generator.log",
+                log=run_dir / f"load-generator{logs}.log",
                 program=_GENERATOR,
             )
             self._ask(do="load", port=port, model=name, dataset=to_plain(dataset), seed=seed, pool=pool)

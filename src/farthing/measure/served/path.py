@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -166,6 +167,7 @@ class ServedPath:
                     bench.workload.holdout,
                     busy_cores=c.instances * c.threads,
                     run_dir=bench.out / "work",
+                    logs=f"-{_slug(self.key)}",
                     trust=bench.trust,
                     seed=bench.seed,
                 )
@@ -180,6 +182,11 @@ class ServedPath:
         self._pace.begin([self._checked_rps(live) for _ in range(FIRST_CHECKS)])
 
 
+def _slug(key: str) -> str:
+    """A key as part of a file's name: servers of several keys run side by side."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
 def served_model(bench: Workbench, model: ServedModel, key: str) -> ServedPath:
     """The path of a model before there is a plan: its document is written below ``work``.
 
@@ -188,7 +195,7 @@ def served_model(bench: Workbench, model: ServedModel, key: str) -> ServedPath:
         model: As its plan would be served.
         key: As in :class:`ServedPath`.
     """
-    document = bench.out / "work" / "served-model.json"
+    document = bench.out / "work" / f"served-{_slug(key)}.json"
     write_json(document, stamp("served-model"), to_plain(model))
     deadline_ms = None if model.deadline_s is None else 1000 * model.deadline_s
     largest_ms = max((ms for size, ms in model.service_ms.items() if size <= model.candidate.max_batch), default=0.0)

@@ -24,8 +24,8 @@ from farthing.nouns import Candidate, Estimate, ServedModel
 
 __all__ = ["Kept", "aside_of", "model_of", "modelled_rps", "rate_kept", "slower_by"]
 
-SEEKING = 2
-"""First runs, which only look for the rate and do not count."""
+SEEKING = 1
+"""First runs, which only look for the rate that the trials found and do not count."""
 EASY_RUNS = 3
 
 
