@@ -102,7 +102,7 @@ def test_scores_of_an_onnx_encoder_are_served_as_calibrated_and_an_altered_one_i
     topic = rng.integers(4, size=240)
     texts = [f"{topics[t]} the {'of ' * int(rng.integers(4))}" for t in topic]
     loss = (rng.random(240) < np.array([0.7, 0.1, 0.1, 0.0])[topic]).astype(float) - (topic == 3) * 0.4
-    by_tier = {"small": Difference(loss=loss, saved=rng.uniform(0.5, 1.5, size=240))}
+    by_tier = {"small": Difference(loss=loss, saved=rng.uniform(0.5, 1.5, size=240), reference=np.ones(240))}
     embedder = open_embedder(str(folder))
     found = list(embedding_scores(embedder.embed, texts, by_tier, np.arange(120), rng))
     assert {s.spec.name for s in found} == {

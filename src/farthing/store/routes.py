@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from farthing.codec import to_plain
 from farthing.core.route.outcomes import OutcomeMatrix
 from farthing.core.route.routes import Route
-from farthing.core.route.scoring.predictors import Logistic, Neighbours
+from farthing.core.route.scoring.predictors import Logistic
 from farthing.core.route.scoring.ridge import LossRidge
-from farthing.core.route.scoring.trained import Embedded
+from farthing.core.route.scoring.trained import Embedded, PerUsd, Predictor
 from farthing.store.documents import write_bytes, write_yaml
 
 __all__ = ["OUTCOMES", "write_outcomes", "write_route", "write_weights"]
@@ -33,7 +33,7 @@ def write_route(route: Route, path: Path) -> Path:
     return write_yaml(path, "farthing/route/1", to_plain(route))
 
 
-def write_weights(path: Path, predictors: Mapping[str, Embedded | Logistic | LossRidge | Neighbours]) -> Path:
+def write_weights(path: Path, predictors: Mapping[str, Predictor]) -> Path:
     """Write the arrays of learned scores, by the score's name, as one ``.npz``.
 
     Raises:
@@ -41,26 +41,38 @@ def write_weights(path: Path, predictors: Mapping[str, Embedded | Logistic | Los
     """
     arrays: dict[str, NDArray[Any]] = {}
     for name, fitted in predictors.items():
-        found = fitted.predictor if isinstance(fitted, Embedded) else fitted
-        if isinstance(found, Logistic):
-            arrays |= {f"{name}/weights": found.weights, f"{name}/intercept": np.array(found.intercept)}
-        elif isinstance(found, LossRidge):
-            exact = np.float32 if found.idf.size else np.float64
-            arrays |= {
-                f"{name}/weights": found.weights.astype(exact),
-                f"{name}/intercept": found.intercept,
-                f"{name}/floor": np.array(found.floor),
-                f"{name}/idf": found.idf.astype(np.float32),
-            }
-        else:
-            arrays |= {
-                f"{name}/directions": found.directions.astype(np.float32),
-                f"{name}/sufficient": found.sufficient,
-                f"{name}/k": np.array(found.k),
-            }
+        arrays |= {f"{name}/{part}": array for part, array in _arrays(fitted).items()}
     body = io.BytesIO()
     np.savez(body, **arrays)  # type: ignore[arg-type]
     return write_bytes(path, body.getvalue())
+
+
+def _arrays(fitted: Predictor) -> dict[str, NDArray[Any]]:
+    """By the names under which :func:`farthing.load.route.files.read_predictor` looks for them."""
+    if isinstance(fitted, PerUsd):
+        own = {
+            "per_usd_scores": fitted.scores,
+            "per_usd_losses": fitted.losses,
+            "per_usd_weights": fitted.weights,
+            "per_usd_intercept": np.array(fitted.intercept),
+            "per_usd_floor": np.array(fitted.floor),
+        }
+        return own if fitted.base is None else own | _arrays(fitted.base)
+    found = fitted.predictor if isinstance(fitted, Embedded) else fitted
+    if isinstance(found, Logistic):
+        return {"weights": found.weights, "intercept": np.array(found.intercept)}
+    if isinstance(found, LossRidge):
+        return {
+            "weights": found.weights.astype(np.float32 if found.idf.size else np.float64),
+            "intercept": found.intercept,
+            "floor": np.array(found.floor),
+            "idf": found.idf.astype(np.float32),
+        }
+    return {
+        "directions": found.directions.astype(np.float32),
+        "sufficient": found.sufficient,
+        "k": np.array(found.k),
+    }
 
 
 def write_outcomes(

@@ -85,7 +85,7 @@ def test_words_and_a_coin_decide_in_the_server_as_in_calibration(tmp_path: Path,
     texts, labels = [text for text, _ in rows], np.array([label for _, label in rows])
     loss = (labels == labels[0]).astype(float)
     rng = np.random.default_rng(0)
-    by_tier = {"small": Difference(loss=loss, saved=rng.uniform(0.5, 1.5, size=160))}
+    by_tier = {"small": Difference(loss=loss, saved=rng.uniform(0.5, 1.5, size=160), reference=np.ones(160))}
     found = {s.spec.name: s for s in content_scores(texts, by_tier, np.arange(100), rng)}
     score = found["word_ridge_per_usd(small)"]
     for name, seen in (("small", 14), ("large", 24)):

@@ -296,6 +296,34 @@ def test_outcomes_alone_are_calibrated_and_judged(tmp_path: Path) -> None:
         ft.route_evaluate(replace(task, columns=None, settings={"data": tmp_path / "q.npz"}))
 
 
+def priced_by_length(path: Path, seed: int, n: int = 3000) -> Path:
+    """How sure the small tier is tells how well it answers, the text's length alone what a request costs."""
+    rng = np.random.default_rng(seed)
+    sure, words = rng.random(n), rng.integers(1, 80, n)
+    with path.open("w", newline="") as f:
+        writer = csv.writer(f)
+        writer.writerow(["request_id", "text", "q_s", "c_s", "q_l", "c_l", "score:confidence@s"])
+        for k in range(n):
+            price = 1e-4 * words[k]
+            small = int(rng.random() < 0.5 + 0.45 * sure[k])
+            row = [f"{seed}-{k}", f"{seed}-{k} " + "word " * int(words[k]), small, 0.02 * price]
+            writer.writerow([*row, int(rng.random() < 0.95), price, sure[k]])
+    return path
+
+
+def test_a_score_of_the_file_is_followed_per_dollar_saved_and_judged_on_another(tmp_path: Path) -> None:
+    task = ft.RouteTask(
+        source=priced_by_length(tmp_path / "o.csv", 0), columns=COLUMNS, settings={"max_loss": "4%", "reference": "l"}
+    )
+    route = ft.route_calibrate(task, options=ft.RunOptions(output_dir=tmp_path / "r")).route
+    assert route.chosen is not None
+    followed = route.ladder[route.chosen].policy
+    assert "confidence_per_usd(s)" in followed.scores
+    new = priced_by_length(tmp_path / "new.csv", 1)
+    judged = ft.RouteTask(source=tmp_path / "r" / "route.yaml", columns=COLUMNS, settings={"data": new})
+    assert ft.route_evaluate(judged, draws=100).evaluation.n == 3000
+
+
 def test_outcomes_alone_are_judged_on_what_nothing_was_chosen_on(tmp_path: Path) -> None:
     task = ft.RouteTask(source=outcomes(tmp_path / "o.csv"), columns=COLUMNS)
     found = ft.route_evaluate(task, draws=200, options=ft.RunOptions(seed=3))

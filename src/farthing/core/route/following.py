@@ -190,7 +190,8 @@ def _gate(name: str, specs: Mapping[str, ScoreSpec], predictors: Mapping[str, Pr
     compute = row_score(spec, predictors.get(name))
     cost_usd = spec.cost_usd * unit_usd if spec.cost_usd else 0.0
     features = spec.features or TEXT_FEATURES
-    reads_text = spec.from_request or (spec.kind == "logistic" and not set(TEXT_FEATURES).isdisjoint(features))
+    of_text = spec.kind == "logistic" and not set(TEXT_FEATURES).isdisjoint(features)
+    reads_text = spec.from_request or bool(spec.per_usd_of) or of_text
     return Gate(
         name=name,
         needs=spec.needs,

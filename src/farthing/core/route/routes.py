@@ -109,6 +109,8 @@ class ScoreSpec:
         cost_usd: Of computing it once, beyond the tiers it needs, ≥ 0.
         embedder: What makes vectors of texts for it, by name or path; empty where it reads none.
         embedder_sha256: Of that embedder when the route was calibrated.
+        per_usd_of: Name of the plain score whose expected loss this one divides by the expected saving, which it reads
+            from the request's text (of ``given`` with features from those); empty for plain scores.
     """
 
     name: str
@@ -123,6 +125,7 @@ class ScoreSpec:
     cost_usd: float = 0.0
     embedder: str = ""
     embedder_sha256: str = ""
+    per_usd_of: str = ""
 
     @property
     def servable(self) -> bool:

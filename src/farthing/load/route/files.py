@@ -15,7 +15,8 @@ from farthing.codec import to_plain
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, policy_of
 from farthing.core.route.scoring.predictors import Logistic, Neighbours
 from farthing.core.route.scoring.ridge import LossRidge
-from farthing.core.route.scoring.trained import Embedded, Predictor
+from farthing.core.route.scoring.texts import TEXT_FEATURES
+from farthing.core.route.scoring.trained import Embedded, PerUsd, Predictor
 from farthing.core.route.scoring.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
@@ -120,7 +121,9 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
     Args:
         spec: Its ``weights`` name a file in the route's folder; arrays are called after the score:
             ``NAME/weights`` and ``NAME/intercept`` of a logistic predictor, ``NAME/floor`` and ``NAME/idf`` besides
-            of a ridge, ``NAME/directions``, ``NAME/sufficient`` and ``NAME/k`` of neighbours.
+            of a ridge, ``NAME/directions``, ``NAME/sufficient`` and ``NAME/k`` of neighbours; of a form per dollar
+            saved ``NAME/per_usd_scores``, ``…_losses``, ``…_weights``, ``…_intercept`` and ``…_floor`` and, where its
+            plain score is learned, that one's under the same name.
         folder: Of the route.
 
     Raises:
@@ -131,6 +134,29 @@ def read_predictor(spec: ScoreSpec, folder: Path) -> Predictor | None:
     path = (folder / spec.weights).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise SchemaError(f"score {spec.name!r}: weights {spec.weights} lie outside the route's folder {folder}")
+    return _per_usd(spec, path) if spec.per_usd_of else _plain(spec, path)
+
+
+def _per_usd(spec: ScoreSpec, path: Path) -> PerUsd:
+    names = [f"{spec.name}/per_usd_{part}" for part in ("scores", "losses", "weights", "intercept", "floor")]
+    scores, losses, weights, intercept, floor = _arrays(path, names)
+    wide = len(spec.features) if spec.kind == "given" and spec.features else len(TEXT_FEATURES)
+    shapes = (losses.shape, weights.shape, intercept.shape, floor.shape)
+    if scores.ndim != 1 or not scores.size or shapes != (scores.shape, (wide,), (), ()) or not floor > 0:
+        raise SchemaError(
+            f"score {spec.name!r}: its arrays have the shapes {(scores.shape, *shapes)}, not those of {wide} features",
+            hint="calibrate again",
+        )
+    if (np.diff(scores) <= 0).any():
+        raise SchemaError(f"score {spec.name!r}: the corners of its expected loss do not rise", hint="calibrate again")
+    learned = spec.kind in ("logistic", *_NEIGHBOURS) or (spec.kind == "given" and bool(spec.features))
+    base = _plain(spec, path) if learned else None
+    return PerUsd(
+        base=base, scores=scores, losses=losses, weights=weights, intercept=float(intercept), floor=float(floor)
+    )
+
+
+def _plain(spec: ScoreSpec, path: Path) -> Embedded | Logistic | LossRidge | Neighbours:
     ridge = spec.kind in _RIDGES or (spec.kind == "given" and _IS_RIDGE in spec.name)
     wanted: tuple[str, ...] = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
     if spec.kind in _NEIGHBOURS:

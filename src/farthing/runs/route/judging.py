@@ -14,6 +14,8 @@ from farthing.core.route.routes import Route, ScoreSpec, Tier
 from farthing.core.route.scoring.all_scores import compute
 from farthing.core.route.scoring.predictors import Logistic
 from farthing.core.route.scoring.ridge import LossRidge
+from farthing.core.route.scoring.texts import text_features
+from farthing.core.route.scoring.trained import PerUsd
 from farthing.errors import DataError, InputError
 from farthing.load.route.files import check_tier, read_predictor
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes
@@ -112,9 +114,11 @@ def _scores_of(route: Route, folder: Path, file: OutcomeFile) -> dict[str, Score
     for spec in route.scores:
         if spec.name in given:
             values = given[spec.name].values
+        elif spec.kind == "given" and spec.per_usd_of and (known := _per_usd(spec, folder, file, given)) is not None:
+            values = known
         elif spec.kind != "given" and not spec.needs and file.texts is not None:
             values = compute(spec, (), file.texts, read_predictor(spec, folder))
-        elif spec.weights and spec.features and set(spec.features) <= set(file.feature_names):
+        elif spec.weights and spec.features and not spec.per_usd_of and set(spec.features) <= set(file.feature_names):
             values = _by_features(spec, folder, file)
         else:
             raise DataError(
@@ -123,6 +127,21 @@ def _scores_of(route: Route, folder: Path, file: OutcomeFile) -> dict[str, Score
             )
         found[spec.name] = Score(values=values, needs=spec.needs, cost_usd=spec.cost_usd)
     return found
+
+
+def _per_usd(spec: ScoreSpec, folder: Path, file: OutcomeFile, given: Mapping[str, Score]) -> Floats | None:
+    """The form per dollar saved of a score that came with the data; None where the file lacks what it reads."""
+    fitted = read_predictor(spec, folder)
+    assert isinstance(fitted, PerUsd)
+    if spec.features:
+        if not set(spec.features) <= set(file.feature_names):
+            return None
+        assert isinstance(fitted.base, Logistic)
+        table = file.features[:, [file.feature_names.index(name) for name in spec.features]]
+        return fitted.score(fitted.base.score(table), table)
+    if spec.per_usd_of not in given or file.texts is None:
+        return None
+    return fitted.score(given[spec.per_usd_of].values, text_features(file.texts))
 
 
 def _by_features(spec: ScoreSpec, folder: Path, file: OutcomeFile) -> Floats:

@@ -14,9 +14,11 @@ from farthing.core.route.answers import TierAnswers
 from farthing.core.route.outcomes import Floats, OutcomeMatrix, Score, cheapest_first
 from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.core.route.scoring.all_scores import Scored, learned_scores, sufficiency
-from farthing.core.route.scoring.contents import dense_scores, differences
+from farthing.core.route.scoring.contents import PER_USD, Difference, dense_scores, differences
+from farthing.core.route.scoring.per_usd import PerUsdForms
 from farthing.core.route.scoring.predictors import Logistic, chosen_logistic, fit_logistic
-from farthing.core.route.scoring.trained import Embedded, Predictor
+from farthing.core.route.scoring.texts import text_features
+from farthing.core.route.scoring.trained import Predictor, embedded_in
 from farthing.errors import DataError, InputError
 from farthing.load.route.outcomes import OutcomeFile, read_outcomes
 from farthing.load.route.requests import fingerprint_of_text
@@ -180,7 +182,7 @@ def named_by(scored: Scored, embedder: Embedder | None) -> Scored:
         return scored
     specs = tuple(
         replace(spec, embedder=embedder.name, embedder_sha256=embedder.sha256)
-        if isinstance(scored.predictors.get(spec.name), Embedded)
+        if embedded_in(scored.predictors.get(spec.name)) is not None
         else spec
         for spec in scored.specs
     )
@@ -189,7 +191,7 @@ def named_by(scored: Scored, embedder: Embedder | None) -> Scored:
 
 def _embedding_priced(scored: Scored, file: OutcomeFile, settings: RouteSettings) -> tuple[Scored, list[str]]:
     """Scores of an embedding with the price of its time, and that in words; nothing to say without them."""
-    embedded = {name: p for name, p in scored.predictors.items() if isinstance(p, Embedded)}
+    embedded = {name: e for name, p in scored.predictors.items() if (e := embedded_in(p)) is not None}
     if not embedded or file.texts is None:
         return scored, []
     some = file.texts[:: max(1, len(file.texts) // TIMED_TEXTS)]
@@ -261,14 +263,56 @@ def _scores_of(
         differences=apart,
         embed=None if embedder is None else embedder.embed,
     )
-    if not file.feature_names:
+    found = _per_usd_of_given(found, matrix, file.texts, apart, rows, rng)
+    return _with_features(found, file, by_tier, apart, rows, rng) if file.feature_names else found
+
+
+def _per_usd_of_given(
+    found: Scored,
+    matrix: OutcomeMatrix,
+    texts: Sequence[str] | None,
+    apart: Mapping[str, Difference],
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Scored:
+    """Forms per dollar saved of the file's own scores, where it has the texts that savings are read from."""
+    if texts is None or not matrix.scores:
         return found
     specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
+    forms = PerUsdForms(text_features(texts), apart, rows, rng)
+    for name, score in matrix.scores.items():
+        if PER_USD in name:  # a table that a calibration left
+            continue
+        spec = ScoreSpec(name=name, kind="given", needs=score.needs)
+        for tier in score.needs[-1:] or list(apart):
+            made = forms.of(spec, score.values, None, tier)
+            if made is not None and made[0].name not in (*values, *matrix.scores):
+                specs.append(made[0])
+                values[made[0].name], predictors[made[0].name] = made[1], made[2]
+    return replace(found, specs=tuple(specs), values=values, predictors=predictors)
+
+
+def _with_features(
+    found: Scored,
+    file: OutcomeFile,
+    by_tier: Mapping[str, Floats],
+    apart: Mapping[str, Difference],
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Scored:
+    """Predictors of each tier from the file's features, in both forms."""
+    specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
+    forms = PerUsdForms(file.features, apart, rows, rng)
     for tier, y in by_tier.items():
         if np.unique(y[rows]).size > 1:
             spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given", features=file.feature_names)
             specs.append(spec)
-            values[spec.name], predictors[spec.name] = _feature_score(file.features, y, rows, rng)
+            values[spec.name], fitted = _feature_score(file.features, y, rows, rng)
+            predictors[spec.name] = fitted
+            made = forms.of(spec, values[spec.name], fitted, tier)
+            if made is not None:
+                specs.append(made[0])
+                values[made[0].name], predictors[made[0].name] = made[1], made[2]
     given = {"kind": "given", "features": file.feature_names}
     for score in dense_scores("feature_ridge", file.features, apart, rows, rng, **given):  # type: ignore[arg-type]
         specs.append(score.spec)

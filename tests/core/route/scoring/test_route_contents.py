@@ -165,6 +165,7 @@ def test_both_directions_of_length_and_all_forms_are_offered() -> None:
                            rng=np.random.default_rng(0), differences=differences(matrix, "large"))  # fmt: skip
     assert {spec.name for spec in found.specs} == {
         "brevity", "length", "text_logistic(small)", "text_ridge(small)", "text_ridge_per_usd(small)",
-        "brevity_per_usd(small)", "word_ridge(small)", "word_ridge_per_usd(small)",
+        "brevity_per_usd(small)", "word_ridge(small)", "word_ridge_per_usd(small)", "length_per_usd(small)",
+        "text_logistic_per_usd(small)",
     }  # fmt: skip
     assert (found.values["length"] == -found.values["brevity"]).all()

@@ -7,6 +7,9 @@ Of two tiers: ``agreement``. Of the text alone: ``brevity``, ``length`` and, for
 ridges of the signed loss on the text's features and its words, plain and per dollar saved
 (:mod:`farthing.core.route.scoring.contents`).
 
+Where costs vary between requests every score has a second form, by expected loss per dollar saved
+(:mod:`farthing.core.route.scoring.per_usd`).
+
 “Suffices” means that the tier's answer is at least as good as the reference's: where both are wrong nothing is lost.
 On the choosing part learned scores are cross-fitted (five folds; neighbours leave the request itself out), so that
 thresholds are not chosen on answers that the predictor knows; on the proving part the predictor fitted on the whole
@@ -28,16 +31,19 @@ from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.scoring import answer_scores as formulas
 from farthing.core.route.scoring.contents import Difference, content_scores, word_score
 from farthing.core.route.scoring.embeddings import embedding_scores
+from farthing.core.route.scoring.per_usd import PerUsdForms, plain_spec
 from farthing.core.route.scoring.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic, fit_neighbours
 from farthing.core.route.scoring.ridge import LossRidge
 from farthing.core.route.scoring.texts import TEXT_FEATURES, brevity, length, text_features
-from farthing.core.route.scoring.trained import Embed, Embedded, Predictor
+from farthing.core.route.scoring.trained import Embed, Embedded, PerUsd, Predictor
 
 __all__ = ["ANSWER_FEATURES", "Scored", "compute", "learned_scores", "sufficiency"]
 
 ANSWER_FEATURES = ("max_probability", "margin", "negative_entropy", "energy")
 """Columns of a logistic predictor that come from a tier's answer; the last one only where it gives logits."""
 FOLDS = 5
+_FORMS_OF_THEIR_OWN = ("brevity", "text_ridge", "word_ridge", "embedding_ridge")
+"""Ridges fit the saving beside the loss; a ridge on the length alone is brevity's."""
 MOST_NEIGHBOURS = 2000
 """Choosing requests that neighbours are looked up among, at most: the time of a look-up grows with them."""
 NEIGHBOURS_ASKED = 20
@@ -101,6 +107,8 @@ def learned_scores(
         work.of_answer(a, truth)
     for one, other in combinations(answers, 2):
         work.of_pair(one, other)
+    if texts is not None:
+        work.per_usd(differences or {}, text_features(texts))
     return Scored(specs=tuple(work.specs), values=work.values, predictors=work.predictors, notes=tuple(work.notes))
 
 
@@ -139,6 +147,18 @@ class _Work:
         if embed is not None:
             for found in embedding_scores(embed, self.texts, by_tier, self.choose, self.rng):
                 self.add(found.spec, found.values, found.predictor)
+
+    def per_usd(self, by_tier: Mapping[str, Difference], table: Floats) -> None:
+        """The second form of every score that has none yet; of scores of the text alone one for each tier."""
+        forms = PerUsdForms(table, by_tier, self.choose, self.rng)
+        for spec in list(self.specs):
+            if spec.kind in _FORMS_OF_THEIR_OWN:
+                continue
+            tiers = spec.needs[-1:] or [tier for tier in by_tier if f"({tier})" in spec.name] or list(by_tier)
+            for tier in tiers:
+                found = forms.of(spec, self.values[spec.name], self.predictors.get(spec.name), tier)
+                if found is not None and found[0].name not in self.values:
+                    self.add(*found)
 
     def of_answer(self, a: TierAnswers, truth: Ints | None) -> None:
         if a.table is None:
@@ -260,6 +280,9 @@ def compute(
     """
     if [a.tier for a in answers] != list(spec.needs):
         raise ValueError(f"the score {spec.name} needs the answers of {', '.join(spec.needs) or 'no tier'}")
+    if isinstance(predictor, PerUsd):
+        plain = compute(plain_spec(spec), answers, texts, predictor.base)
+        return predictor.score(plain, text_features(_texts(spec, texts)))
     if spec.kind in _OF_TEXT:
         return _OF_TEXT[spec.kind](_texts(spec, texts))
     if isinstance(predictor, Embedded):

@@ -19,7 +19,18 @@ from farthing.core.route.scoring.texts import TEXT_FEATURES, text_features
 from farthing.core.route.scoring.trained import Embedded
 from farthing.core.route.scoring.words import fit_idf, word_row, word_table
 
-__all__ = ["PER_USD", "ContentScore", "Difference", "content_scores", "dense_scores", "differences", "word_score"]
+__all__ = [
+    "LEAST_FITTED",
+    "PER_USD",
+    "ContentScore",
+    "Difference",
+    "content_scores",
+    "dense_scores",
+    "differences",
+    "fitted_rows",
+    "savings_vary",
+    "word_score",
+]
 
 PER_USD = "_per_usd"
 """End of the name of a score's form per dollar saved, before its tier."""
@@ -39,10 +50,12 @@ class Difference:
     Attributes:
         loss: Reference's quality less the tier's, in [−1, 1], shape ``(n,)``.
         saved: Reference's cost less the tier's over the reference's mean cost, shape ``(n,)``.
+        reference: Reference's cost over its mean, shape ``(n,)``: what is saved where the tier is paid for already.
     """
 
     loss: Floats
     saved: Floats
+    reference: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +73,9 @@ def differences(matrix: OutcomeMatrix, reference: str) -> dict[str, Difference]:
     best, dear = matrix.quality[:, column], matrix.cost_usd[:, column]
     unit = float(dear.mean())
     return {
-        tier: Difference(loss=best - matrix.quality[:, k], saved=(dear - matrix.cost_usd[:, k]) / unit)
+        tier: Difference(
+            loss=best - matrix.quality[:, k], saved=(dear - matrix.cost_usd[:, k]) / unit, reference=dear / unit
+        )
         for k, tier in enumerate(matrix.tiers[:column])
         if unit > 0 and float((dear - matrix.cost_usd[:, k]).mean()) > 0
     }
@@ -107,7 +122,7 @@ def dense_scores(
         kind: Of their specs.
         features: Of their specs.
     """
-    fitted = _fitted_rows(choose, rng)
+    fitted = fitted_rows(choose, rng)
     if fitted.size < LEAST_FITTED or not by_tier:
         return
     centre, spread = table[fitted].mean(axis=0), table[fitted].std(axis=0)
@@ -139,7 +154,7 @@ def _scored(row: tuple[Ints, Floats], predictor: LossRidge) -> float:
 def _word_scores(
     texts: Sequence[str], by_tier: Mapping[str, Difference], choose: Ints, rng: np.random.Generator
 ) -> Iterator[ContentScore]:
-    fitted = _fitted_rows(choose, rng)
+    fitted = fitted_rows(choose, rng)
     if fitted.size < LEAST_FITTED or not by_tier:
         return
     known = [texts[i] for i in fitted.tolist()]
@@ -157,7 +172,8 @@ def _word_scores(
             yield ContentScore(spec=spec, values=values, predictor=predictor)
 
 
-def _fitted_rows(choose: Ints, rng: np.random.Generator) -> Ints:
+def fitted_rows(choose: Ints, rng: np.random.Generator) -> Ints:
+    """Rows of the choosing part that are fitted on: all of them, or some where there are too many."""
     return choose if choose.size <= MOST_FITTED else np.sort(rng.choice(choose, MOST_FITTED, replace=False))
 
 
@@ -174,8 +190,12 @@ def _numbered(by_tier: Mapping[str, Difference]) -> Iterator[tuple[str, slice, D
 def _forms(difference: Difference, rows: Ints) -> list[tuple[float, str]]:
     """The plain form, and the one per dollar with its floor where savings differ between requests."""
     saved = difference.saved[rows]
-    varies = float(saved.std()) > _VARIES and float(saved.mean()) > 0
-    return [(0.0, ""), *([(FLOOR_FRAC * float(saved.mean()), PER_USD)] if varies else [])]
+    return [(0.0, ""), *([(FLOOR_FRAC * float(saved.mean()), PER_USD)] if savings_vary(saved) else [])]
+
+
+def savings_vary(saved: Floats) -> bool:
+    """Whether requests differ in what they save, so that a form per dollar is another ranking."""
+    return float(saved.std()) > _VARIES and float(saved.mean()) > 0
 
 
 def _left_out(fit: Fit, k: slice, floor: float) -> Floats:

@@ -46,6 +46,8 @@ def row_score(spec: ScoreSpec, predictor: Predictor | None = None) -> RowScore:
     Raises:
         ValueError: when it cannot be computed in serving, lacks its predictor, or needs another number of tiers.
     """
+    if spec.per_usd_of:
+        return _per_usd_score(spec, predictor)
     if spec.kind in _OF_TEXT:
         return _of_text(_OF_TEXT[spec.kind])
     if spec.kind in ("text_ridge", "word_ridge"):
@@ -202,6 +204,17 @@ _OF_TEXT: dict[str, Callable[[Sequence[str]], Floats]] = {"brevity": brevity, "l
 
 def _of_text(formula: Callable[[Sequence[str]], Floats]) -> RowScore:
     return lambda _, text: NAN if text is None else float(formula([text])[0])
+
+
+def _per_usd_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
+    """Of a plain score and the text's features."""
+    from farthing.core.route.scoring.per_usd import plain_spec  # loads scipy, as whoever made the predictor did
+    from farthing.core.route.scoring.trained import PerUsd
+
+    if not isinstance(predictor, PerUsd) or predictor.weights.size != len(TEXT_FEATURES):
+        raise ValueError(f"the score {spec.name} ({spec.kind}) needs the weights of its form per dollar saved")
+    plain, per_usd = row_score(plain_spec(spec), predictor.base), predictor.score_one
+    return lambda rows, text: NAN if text is None else per_usd(plain(rows, text), text_features([text])[0])
 
 
 def _embedding_score(spec: ScoreSpec, predictor: Predictor | None) -> RowScore:
