@@ -15,7 +15,7 @@ from small_route import OFFSETS, cascade, margin_of, route_of, rung, tier
 
 from farthing.core.route.routes import Route
 from farthing.core.route.served import Place, RoutedModel
-from farthing.nouns import Candidate, PipelineSpec, ServedModel, TensorSpec
+from farthing.nouns import Candidate, LocalModel, PipelineSpec, TensorSpec
 from farthing.serve.routing.router import Router
 from farthing.wire.decisions import Decision
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
@@ -82,7 +82,7 @@ class Desk:
 def desk_model(name: str, offset: float) -> LiveModel:
     candidate = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=8)
     return LiveModel(
-        spec=ServedModel(name=name, path=Path("x"), candidate=candidate),
+        spec=LocalModel(name=name, path=Path("x"), candidate=candidate),
         inputs=X,
         outputs=LOGITS,
         batched=True,

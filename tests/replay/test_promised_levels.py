@@ -35,7 +35,7 @@ from farthing.measure.graphs import graph_reader
 from farthing.measure.open_loop import RunSeen, as_measurement, levels_of, seen_of
 from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Baseline, Candidate, LatencyBound, Measurement, Plan, ServedModel, Workload, percentile_name
+from farthing.nouns import Baseline, Candidate, LatencyBound, LocalModel, Measurement, Plan, Workload, percentile_name
 from farthing.render.plan.profiles import baseline_page
 from farthing.render.plan.report import report_html
 from farthing.render.plan.sentences import nearest_sentence
@@ -139,7 +139,7 @@ class ServedStandIn:
         return run(1.0, self.bench.level, rate_rps, n, seed, generator_frac=0.04, front_frac=0.07)
 
 
-def served(bench: Workbench, model: ServedModel, key: str) -> ServedStandIn:
+def served(bench: Workbench, model: LocalModel, key: str) -> ServedStandIn:
     c = model.candidate
     return ServedStandIn(bench, c, key, full_rps=1000 * c.instances * c.max_batch / model.service_ms[c.max_batch])
 

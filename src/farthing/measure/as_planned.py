@@ -35,7 +35,7 @@ from farthing.measure.served_path import NAME, ServedPath, served_model, step_of
 from farthing.measure.state import RunState, TraceOf, sla_of
 from farthing.measure.under_load import beside_server, rates_of, seed_of
 from farthing.measure.workbench import Workbench
-from farthing.nouns import NEVER_MS, Candidate, Estimate, Measurement, ServedModel, Trace, percentile_name
+from farthing.nouns import NEVER_MS, Candidate, Estimate, LocalModel, Measurement, Trace, percentile_name
 
 __all__ = ["aside_of", "model_of", "proof_requests", "provable_rps", "serve_as_planned", "slower_by", "through"]
 
@@ -124,7 +124,7 @@ def _tail_in_words(found: Measurement, percentile: float) -> str:
     return f"{percentile_name(percentile)} {'unbounded' if value >= NEVER_MS else f'{value:.1f} ms'}"
 
 
-def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedModel:
+def model_of(state: RunState, c: Candidate, deadline: float | None) -> LocalModel:
     """A candidate as the server gets it from a plan.
 
     Args:
@@ -134,7 +134,7 @@ def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedMod
     """
     bench, key = state.bench, replace(c, max_batch=1)
     known, facts = state.curves[key], state.facts.get(key)
-    return ServedModel(
+    return LocalModel(
         name=NAME,
         path=((bench.root or bench.out) / bench.artefacts[c.variant].path).absolute(),
         candidate=c,

@@ -23,7 +23,7 @@ from farthing.nouns.plan import (
     Verification,
     WithoutPromise,
 )
-from farthing.nouns.serving import ServedModel
+from farthing.nouns.serving import LocalModel
 from farthing.nouns.values import (
     BUSY_FRAC,
     HOURS_PER_MONTH,
@@ -84,6 +84,7 @@ __all__ = [
     "Interpolation",
     "Latency",
     "LatencyBound",
+    "LocalModel",
     "MachinePeaks",
     "Measurement",
     "ModelRef",
@@ -99,7 +100,6 @@ __all__ = [
     "Provenance",
     "SavingPart",
     "Scenario",
-    "ServedModel",
     "Splits",
     "StandIn",
     "Status",

@@ -11,11 +11,11 @@ from farthing.nouns.hardware import Offer
 from farthing.nouns.measured import Candidate
 from farthing.nouns.workload import PipelineSpec
 
-__all__ = ["ServedModel"]
+__all__ = ["LocalModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedModel:
+class LocalModel:
     """One version of a model, ready to be loaded; checked (digests, trust) by whoever made it.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from farthing.core.route.policies import label
 from farthing.core.route.routes import policy_of
-from farthing.core.route.served import ForwardedModel, RoutedModel
+from farthing.core.route.served import RoutedModel, UpstreamModel
 from farthing.wire.requests import LiveModel
 
 __all__ = ["Addresses", "model_line", "ready_lines"]
@@ -48,7 +48,7 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
     spec, c = model.spec, model.spec.candidate
     if isinstance(spec, RoutedModel):
         return _route_line(spec)
-    if isinstance(spec, ForwardedModel):
+    if isinstance(spec, UpstreamModel):
         return f"{spec.name} {spec.version} · forwarded to {spec.remote_name} at {spec.url}"
     if model.batching and not model.batched:
         c = replace(c, max_batch=1)

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 
 from farthing.core.route.served import RoutedModel
-from farthing.nouns import Offer, ServedModel
+from farthing.nouns import LocalModel, Offer
 from farthing.wire.requests import Answer, Request
 
 __all__ = ["COST_HEADER", "Pricing", "cost_header", "cost_line", "pricing"]
@@ -42,7 +42,7 @@ class Pricing:
         return self.offer.key if self.offer is not None and not math.isnan(self.usd_per_hour) else None
 
 
-def pricing(spec: ServedModel) -> Pricing:
+def pricing(spec: LocalModel) -> Pricing:
     """Price and cores of a model: of its offer; cores of this process where the offer does not say.
 
     A model on an accelerator keeps one accelerator busy, whatever its threads.

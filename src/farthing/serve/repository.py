@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from farthing.errors import FarthingError
 from farthing.models.digests import digest
 from farthing.models.onnx_files import check_external_data
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.wire.requests import LiveModel, Problem, Request
 
 __all__ = ["Loader", "Repository", "VersionState"]
@@ -33,7 +33,7 @@ Stamp = tuple[tuple[str, str], ...]
 class Loader(Protocol):
     """Starts and stops the workers of a model (``workers/pool.py``)."""
 
-    async def start(self, spec: ServedModel) -> LiveModel:
+    async def start(self, spec: LocalModel) -> LiveModel:
         """Load and warm up; returns when it is ready.
 
         Raises:
@@ -104,14 +104,14 @@ class Repository:
         self,
         pool: Loader,
         *,
-        read: Callable[[], Sequence[ServedModel]] = tuple,
+        read: Callable[[], Sequence[LocalModel]] = tuple,
         linger_s: float = LINGER_S,
         on_change: Callable[[str, LiveModel], object] = lambda what, model: None,
     ) -> None:
         self._pool, self._read, self._linger_s, self._on_change = pool, read, linger_s, on_change
         self._live: dict[Key, LiveModel] = {}
         self._newest: dict[str, LiveModel] = {}
-        self._loading: dict[Key, ServedModel] = {}
+        self._loading: dict[Key, LocalModel] = {}
         self._failed: dict[Key, str] = {}
         self._leaving: list[LiveModel] = []
         self._stamps: dict[Key, Stamp] = {}
@@ -204,11 +204,11 @@ class Repository:
         """Say not ready from now on; models still answer."""
         self._closed = Problem(503, reason, retry_after_s=_RETRY_AFTER_S)
 
-    def expect(self, specs: Sequence[ServedModel]) -> None:
+    def expect(self, specs: Sequence[LocalModel]) -> None:
         """Say of these that they are loading, until :meth:`load` has been called for each."""
         self._loading |= {(spec.name, spec.version): spec for spec in specs}
 
-    async def load(self, spec: ServedModel) -> LiveModel:
+    async def load(self, spec: LocalModel) -> LiveModel:
         """Load a version beside the others; the same version is replaced once the new one is ready.
 
         Raises:
@@ -217,7 +217,7 @@ class Repository:
         async with self._locks.setdefault(spec.name, asyncio.Lock()):
             return await self._load(spec)
 
-    async def _load(self, spec: ServedModel) -> LiveModel:
+    async def _load(self, spec: LocalModel) -> LiveModel:
         key = spec.name, spec.version
         self._loading[key] = spec
         self._failed.pop(key, None)
@@ -238,7 +238,7 @@ class Repository:
         self._on_change("loaded" if before is None else "replaced", model)
         return model
 
-    async def swap(self, spec: ServedModel) -> LiveModel:
+    async def swap(self, spec: LocalModel) -> LiveModel:
         """Load a version, let it take over, and unload all others of its name.
 
         Raises:
@@ -378,7 +378,7 @@ def _interchangeable(one: LiveModel, other: LiveModel) -> bool:
     )
 
 
-def _stamp(spec: ServedModel) -> Stamp:
+def _stamp(spec: LocalModel) -> Stamp:
     """Name and digest of a model's files: whether it is another one, whatever their sizes and times say.
 
     Weights beside an ONNX file and the tokenizer count too.

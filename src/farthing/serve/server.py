@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from farthing.errors import EngineError, FarthingError, InputError
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.ports import Clock
 from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.http.server import HttpServer
@@ -55,12 +55,12 @@ class Server:
 
     def __init__(
         self,
-        specs: Sequence[ServedModel],
+        specs: Sequence[LocalModel],
         settings: ServerSettings,
         clock: Clock,
         *,
         memory_budget_mib: float,
-        read: Callable[[], Sequence[ServedModel]],
+        read: Callable[[], Sequence[LocalModel]],
         say: Callable[[str], object],
     ) -> None:
         self._specs, self._settings, self._say = tuple(specs), settings, say

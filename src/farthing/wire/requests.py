@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from farthing.nouns import ServedModel, TensorSpec
+from farthing.nouns import LocalModel, TensorSpec
 from farthing.wire.decisions import Routed
 
 __all__ = ["Answer", "LiveModel", "Models", "Observer", "Problem", "Queue", "Request", "State", "nobody_waits"]
@@ -162,7 +162,7 @@ class LiveModel:
         one_row: Whether a request alone has one row in each output.
     """
 
-    spec: ServedModel
+    spec: LocalModel
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batched: bool

@@ -18,7 +18,7 @@ import pytest
 import uvloop
 from small_route import cascade, margin_of, route_of, rung, tier, write_tier
 
-from farthing.core.route.served import ForwardedModel
+from farthing.core.route.served import UpstreamModel
 from farthing.nouns import Candidate
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Unreachable
@@ -101,15 +101,15 @@ def run(main: Any) -> Any:
     return uvloop.run(asyncio.wait_for(main, 30))
 
 
-def spec_of(url: str, kind: Any = "openai", **more: Any) -> ForwardedModel:
+def spec_of(url: str, kind: Any = "openai", **more: Any) -> UpstreamModel:
     candidate = Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=8)
     more.setdefault("classes", CLASSES)
-    return ForwardedModel(
+    return UpstreamModel(
         name="large", path=Path("r"), candidate=candidate, kind=kind, url=url, remote_name="there", **more
     )
 
 
-async def opened(spec: ForwardedModel) -> tuple[LiveModel, UpstreamQueue]:
+async def opened(spec: UpstreamModel) -> tuple[LiveModel, UpstreamQueue]:
     model = upstream_model(spec, protocol_of, Clock())
     queue = model.queue
     assert isinstance(queue, UpstreamQueue)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from farthing.core.route.routes import Route
-from farthing.nouns import Offer, ServedModel
+from farthing.nouns import LocalModel, Offer
 
 if TYPE_CHECKING:
     from farthing.core.route.scoring.trained import Predictor
 
-__all__ = ["ForwardedModel", "Place", "RoutedModel"]
+__all__ = ["UpstreamModel", "Place", "RoutedModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardedModel(ServedModel):
+class UpstreamModel(LocalModel):
     """A model behind a URL.
 
     Attributes:
@@ -62,7 +62,7 @@ class ForwardedModel(ServedModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutedModel(ServedModel):
+class RoutedModel(LocalModel):
     """A route as one model; its tiers are models of their own.
 
     Attributes:

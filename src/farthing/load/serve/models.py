@@ -24,7 +24,7 @@ from farthing.load.workload.takeable import check_answers_are_tensors
 from farthing.models.built_here import check_built_here
 from farthing.models.onnx_files import check_external_data
 from farthing.models.precision import file_precision
-from farthing.nouns import Candidate, ModelRef, Offer, PipelineSpec, ServedModel
+from farthing.nouns import Candidate, LocalModel, ModelRef, Offer, PipelineSpec
 from farthing.plugins import find
 
 __all__ = ["served_models"]
@@ -63,7 +63,7 @@ def served_models(
     inline: Literal["auto", "never", "always"] = "auto",
     priced_as: Offer | None = None,
     keys: Collection[str] = (),
-) -> tuple[ServedModel, ...]:
+) -> tuple[LocalModel, ...]:
     """Find and check all models that a command names.
 
     Args:
@@ -107,7 +107,7 @@ def served_models(
     return tuple(found)
 
 
-def _check_distinct(models: Sequence[ServedModel]) -> None:
+def _check_distinct(models: Sequence[LocalModel]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for model in models:
         key = model.name, model.version
@@ -119,7 +119,7 @@ def _check_distinct(models: Sequence[ServedModel]) -> None:
         seen[key] = model.path
 
 
-def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
+def _models(text: str, setting: _Setting) -> Iterator[LocalModel]:
     if "\0" in text:
         raise InputError(f"{text!r} is no path")
     named = _NAMED.fullmatch(text)
@@ -143,7 +143,7 @@ def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
         yield from _of_source(path, setting.wishes.over(own), setting)
 
 
-def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
+def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
     if path.suffix.lower() in _DOCUMENTS and path.is_file():
         kind = kind_of(path)
         if kind == "served-model":
@@ -167,13 +167,13 @@ def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served
         yield _wished(_of_file(path, setting), wishes, setting)
 
 
-def _of_served_model(path: Path) -> ServedModel:
+def _of_served_model(path: Path) -> LocalModel:
     """One model with everything said, as ``farthing optimize`` writes it to prove a choice before there is a plan."""
-    model = read_noun(path, "served-model", ServedModel, written_by="farthing optimize")
+    model = read_noun(path, "served-model", LocalModel, written_by="farthing optimize")
     return replace(model, path=path.parent / model.path)
 
 
-def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
+def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
     document = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
     if document is not None:
         yield from _of_source(document, wishes, setting)
@@ -200,14 +200,14 @@ def _newest_version(path: Path) -> str | None:
     return max(numbers, key=int, default=None)
 
 
-def _of_version_folder(path: Path, setting: _Setting) -> ServedModel:
+def _of_version_folder(path: Path, setting: _Setting) -> LocalModel:
     version = _newest_version(path)
     assert version is not None
     found = _of_model_folder(path / version, setting)
     return replace(found, name=as_name(path.resolve().name), version=version)
 
 
-def _of_model_folder(path: Path, setting: _Setting) -> ServedModel:
+def _of_model_folder(path: Path, setting: _Setting) -> LocalModel:
     ref = model_ref(str(path))
     home = Path(ref.path)
     if has_image_processor(home):
@@ -219,7 +219,7 @@ def _of_model_folder(path: Path, setting: _Setting) -> ServedModel:
     return _of_ref(ref, as_name(home.name), pipeline, setting)
 
 
-def _of_file(path: Path, setting: _Setting) -> ServedModel:
+def _of_file(path: Path, setting: _Setting) -> LocalModel:
     if is_import_path(str(path)):
         raise ModelError(
             f"{path} is Python code; a server loads artefacts",
@@ -232,14 +232,14 @@ def _of_file(path: Path, setting: _Setting) -> ServedModel:
     return _of_ref(ref, as_name(name), PipelineSpec(kind="tensor"), setting)
 
 
-def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting) -> ServedModel:
+def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting) -> LocalModel:
     assert ref.onnx_path is not None
     file = Path(ref.onnx_path)
     check_external_data(file)
     check_answers_are_tensors(file)
     signature = onnx_signature(file)
     free = all(spec.shape and spec.shape[0] is None for spec in signature.inputs)
-    return ServedModel(
+    return LocalModel(
         name=name,
         path=file,
         candidate=_as_given(file, _BATCH if free else 1, setting.cores),
@@ -248,13 +248,13 @@ def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting)
     )
 
 
-def _of_artefact(path: Path, setting: _Setting) -> ServedModel:
+def _of_artefact(path: Path, setting: _Setting) -> LocalModel:
     """An artefact of an engine's own format: OpenVINO's IR, or an exported PyTorch program."""
     program = path.is_dir() and (path / _PROGRAM).is_file()
     engine, variant = ("pytorch", "torch-module") if program else ("openvino", "fp32")
     own_name = path.is_file() and path.stem != "model"
     folder = path if path.is_dir() else path.parent
-    return ServedModel(
+    return LocalModel(
         name=as_name(path.stem if own_name else folder.resolve().name),
         path=path.absolute(),
         candidate=_layout(engine, variant, _BATCH, setting.cores),
@@ -280,7 +280,7 @@ def _layout(engine: str, variant: str, max_batch: int, cores: int) -> Candidate:
     )
 
 
-def _wished(model: ServedModel, wishes: Wishes, setting: _Setting) -> ServedModel:
+def _wished(model: LocalModel, wishes: Wishes, setting: _Setting) -> LocalModel:
     """The model as its plan or files say, changed by what the user said."""
     candidate = _candidate(model.candidate, wishes, setting.cores)
     found = replace(
@@ -306,7 +306,7 @@ def _same_work(one: Candidate, other: Candidate) -> bool:
     return (one.build, one.precision, one.threads) == (other.build, other.precision, other.threads)
 
 
-def _deadline_s(model: ServedModel, wishes: Wishes) -> float | None:
+def _deadline_s(model: LocalModel, wishes: Wishes) -> float | None:
     if wishes.deadline_s is None:
         return model.deadline_s
     return None if wishes.deadline_s == NO_DEADLINE else wishes.deadline_s
@@ -324,7 +324,7 @@ def _candidate(candidate: Candidate, wishes: Wishes, cores: int) -> Candidate:
     return changed
 
 
-def _check_engine(model: ServedModel) -> None:
+def _check_engine(model: LocalModel) -> None:
     """Whether the engine is installed, reads this kind of artefact, and may load it."""
     engine, path = model.candidate.engine, model.path
     missing = find("engines", engine).missing()

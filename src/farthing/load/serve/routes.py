@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route, Tier, TierReplicas
-from farthing.core.route.served import ForwardedModel, Place, RoutedModel
+from farthing.core.route.served import Place, RoutedModel, UpstreamModel
 from farthing.errors import InputError
 from farthing.load.route.files import check_tier, read_predictor, read_route
 from farthing.load.route.keys import check_allowed, check_encrypted
 from farthing.load.route.tier_prices import PRICE_KEYS, missing_token_price
 from farthing.load.wishes import Wishes, as_name, check_name, check_tier_name, read_wishes
-from farthing.nouns import Candidate, PipelineSpec, ServedModel
+from farthing.nouns import Candidate, LocalModel, PipelineSpec
 
 __all__ = ["ROUTE_FILE", "check_address", "route_models", "tiers_of_routes"]
 
@@ -29,13 +29,13 @@ _FORWARDED_BATCH = 64
 _MOST_CONCURRENT = 4096
 _SCHEMES = ("http", "https")
 
-Read = Callable[[Path, Wishes], Iterable[ServedModel]]
+Read = Callable[[Path, Wishes], Iterable[LocalModel]]
 """Finds and checks the models of one source."""
 
 
 def route_models(
     path: Path, wishes: Wishes, read: Read, *, keys: Collection[str] = (), trust: bool = False
-) -> tuple[ServedModel, ...]:
+) -> tuple[LocalModel, ...]:
     """Tiers of a route first, then the route itself.
 
     Args:
@@ -54,7 +54,7 @@ def route_models(
     _check(route, path)
     _check_keys(route, path, keys, trust=trust)
     given = replace(wishes, name=None, version=None)
-    served: list[ServedModel] = []
+    served: list[LocalModel] = []
     places: dict[str, tuple[Place, ...]] = {}
     for tier in route.tiers:
         models, mine = _tier(tier, route, path, given, read)
@@ -78,7 +78,7 @@ def route_models(
     return (*served, routed)
 
 
-def tiers_of_routes(models: Sequence[ServedModel]) -> frozenset[str]:
+def tiers_of_routes(models: Sequence[LocalModel]) -> frozenset[str]:
     """Names of models that are there since a route needs them."""
     routes = [model for model in models if isinstance(model, RoutedModel)]
     return frozenset(place.model for route in routes for places in route.places.values() for place in places)
@@ -120,7 +120,7 @@ def _check_keys(route: Route, path: Path, keys: Collection[str], *, trust: bool)
 # — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[LocalModel], list[Place]]:
     """Models that answer for a tier, and where."""
     if tier.kind == "model":
         return _local(tier, route, path, wishes, read)
@@ -141,12 +141,12 @@ def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> t
     return list(models), places
 
 
-def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[LocalModel], list[Place]]:
     options = wishes.over(read_wishes(tier.options, f"options of the tier {tier.name}."))
     here = [r for r in tier.replicas if not r.url]
     spot = [r for r in here if r.purchase == "spot"]
     remote = [r for r in tier.replicas if r.url]
-    models: list[ServedModel] = []
+    models: list[LocalModel] = []
     places: list[Place] = []
     own = as_name(tier.name)
     if here or not remote:
@@ -193,7 +193,7 @@ def _usd_per_token(tier: Tier, path: Path) -> tuple[float, float] | None:
     return None if both[0] is None or both[1] is None else (both[0], both[1])
 
 
-def _offered(model: ServedModel, replicas: Sequence[TierReplicas]) -> ServedModel:
+def _offered(model: LocalModel, replicas: Sequence[TierReplicas]) -> LocalModel:
     """The model at its replicas' price where it has none of its own."""
     offer = next((r.offer for r in replicas if r.offer is not None), None)
     return model if model.offer is not None or offer is None else replace(model, offer=offer)
@@ -230,13 +230,13 @@ def check_address(url: str, who: str) -> None:
         )
 
 
-def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> ForwardedModel:
+def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> UpstreamModel:
     check_address(url, f"{path}: the tier {tier.name}")
     concurrency = tier.options.get("concurrency", "64") if tier.kind != "model" else "64"
     if not concurrency.isdecimal() or not 1 <= int(concurrency) <= _MOST_CONCURRENT:
         raise InputError(f"{path}: concurrency of the tier {tier.name} is {concurrency!r}, not 1 to {_MOST_CONCURRENT}")
     kind: Literal["open_inference", "openai"] = "openai" if tier.kind == "openai" else "open_inference"
-    return ForwardedModel(
+    return UpstreamModel(
         name=name,
         path=path.absolute(),
         candidate=Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=_FORWARDED_BATCH),
@@ -260,12 +260,12 @@ def _cached_frac(tier: Tier) -> float:
 # — the route ——————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _candidate(route: Route, served: Sequence[ServedModel]) -> Candidate:
+def _candidate(route: Route, served: Sequence[LocalModel]) -> Candidate:
     most = min(model.candidate.max_batch for model in served)
     return Candidate(engine="route", variant=f"{len(route.tiers)}-tiers", precision="fp32", max_batch=most)
 
 
-def _pipeline(served: Sequence[ServedModel]) -> PipelineSpec:
+def _pipeline(served: Sequence[LocalModel]) -> PipelineSpec:
     """What clients may send: images or texts where a tier takes them, with the largest of the tiers' bounds."""
     found = [model.pipeline for model in served if model.pipeline.kind != "tensor"]
     if not found:
@@ -281,7 +281,7 @@ def _pipeline(served: Sequence[ServedModel]) -> PipelineSpec:
     )
 
 
-def _classes(route: Route, served: Sequence[ServedModel]) -> tuple[str, ...]:
+def _classes(route: Route, served: Sequence[LocalModel]) -> tuple[str, ...]:
     """Names of the classes: of the route, else of its tiers; those of tiers must not differ."""
     known = {model.name: model.classes for model in served if model.classes}
     for name, classes in known.items():

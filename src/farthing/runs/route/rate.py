@@ -22,7 +22,7 @@ from farthing.machine.hardware import fingerprint, this_machine, usable_cpus
 from farthing.measure.live_server import LiveServer, missing
 from farthing.measure.route.rate import RouteLoad, RouteServer, plan_rate
 from farthing.measure.workbench import Settings
-from farthing.nouns import Candidate, Dataset, LatencyBound, ServedModel
+from farthing.nouns import Candidate, Dataset, LatencyBound, LocalModel
 from farthing.ports import Progress
 from farthing.store.artefacts import check_artefact
 from farthing.store.routes import OUTCOMES
@@ -140,7 +140,7 @@ def load_of(
     )
 
 
-def busy_cores(models: Sequence[ServedModel], cores: int) -> int:
+def busy_cores(models: Sequence[LocalModel], cores: int) -> int:
     """Cores that workers of a route's tiers may take.
 
     Args:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from farthing.core.route.served import ForwardedModel, RoutedModel
+from farthing.core.route.served import RoutedModel, UpstreamModel
 from farthing.errors import EngineError
-from farthing.nouns import ServedModel, TensorSpec
+from farthing.nouns import LocalModel, TensorSpec
 from farthing.ports import Clock
 from farthing.serve.routing.inputs import common_inputs, takes_texts
 from farthing.serve.routing.load_steering import NoScaler, Scaler
@@ -87,14 +87,14 @@ class Loader:
         """Of the routes that are served, by the name of their model; the newest of equal names."""
         return {model.spec.name: router for model, (router, _) in self._routes.items()}
 
-    async def start(self, spec: ServedModel) -> LiveModel:
+    async def start(self, spec: LocalModel) -> LiveModel:
         """Load and warm up; returns when it is ready.
 
         Raises:
             Problem: when a tier of a route is not there.
             EngineError: when it cannot be loaded, or a route's tiers do not fit together.
         """
-        if isinstance(spec, ForwardedModel):
+        if isinstance(spec, UpstreamModel):
             model = upstream_model(spec, protocol_of, self._clock)
             assert isinstance(model.queue, UpstreamQueue)
             self._upstreams[model] = model.queue
