@@ -36,7 +36,7 @@ BLOCKS, PER_BLOCK, WARM_UP = 24, 2000, 2000
 INPUTS, CLASSES = 32, 150
 LIMIT_US = 20.0
 YOUNG = 20_000
-"""As the server sets it (``farthing/serve/server.py``)."""
+"""As the server sets it (``farthing/serve/garbage.py``)."""
 KINDS = ("margin", "max_probability", "negative_entropy", "energy")
 
 
@@ -74,7 +74,7 @@ def route_over(small: LocalModel, kind: str) -> RoutedModel:
         confidence=0.95,
     )
     places = {"small": (Place(model="small"),), "large": (Place(model="small"),)}
-    return RoutedModel(name="auto", path=small.path, candidate=small.candidate, route=route, places=places)
+    return RoutedModel(name="auto", origin=small.path, max_batch=small.max_batch, route=route, places=places)
 
 
 async def block_s(model: LiveModel, rows: list[np.ndarray], count: int, *, told: bool = False) -> float:

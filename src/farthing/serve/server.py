@@ -15,8 +15,8 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from farthing.core.route.served import Served
 from farthing.errors import EngineError, FarthingError, InputError
-from farthing.nouns import LocalModel
 from farthing.ports import Clock
 from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.http.server import HttpServer
@@ -55,12 +55,12 @@ class Server:
 
     def __init__(
         self,
-        specs: Sequence[LocalModel],
+        specs: Sequence[Served],
         settings: ServerSettings,
         clock: Clock,
         *,
         memory_budget_mib: float,
-        read: Callable[[], Sequence[LocalModel]],
+        read: Callable[[], Sequence[Served]],
         say: Callable[[str], object],
     ) -> None:
         self._specs, self._settings, self._say = tuple(specs), settings, say

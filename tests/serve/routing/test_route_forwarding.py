@@ -19,7 +19,6 @@ import uvloop
 from small_route import cascade, margin_of, route_of, rung, tier, write_tier
 
 from farthing.core.route.served import UpstreamModel
-from farthing.nouns import Candidate
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Unreachable
 from farthing.serve.routing.tier_protocols import protocol_of
@@ -102,11 +101,8 @@ def run(main: Any) -> Any:
 
 
 def spec_of(url: str, kind: Any = "openai", **more: Any) -> UpstreamModel:
-    candidate = Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=8)
     more.setdefault("classes", CLASSES)
-    return UpstreamModel(
-        name="large", path=Path("r"), candidate=candidate, kind=kind, url=url, remote_name="there", **more
-    )
+    return UpstreamModel(name="large", origin=Path("r"), max_batch=8, kind=kind, url=url, remote_name="there", **more)
 
 
 async def opened(spec: UpstreamModel) -> tuple[LiveModel, UpstreamQueue]:

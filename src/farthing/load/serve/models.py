@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from farthing.core.route.served import Served
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
 from farthing.load.schema import kind_of, read_noun
 from farthing.load.serve.planned import Check, fitted, planned
@@ -41,7 +42,7 @@ _BATCH, _MOST_INSTANCES = 8, 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """What all sources of one command share; ``route`` is the one whose tiers are read."""
+    """What all sources of one command share."""
 
     cores: int
     check: Check
@@ -50,7 +51,6 @@ class _Setting:
     inline: Literal["auto", "never", "always"]
     priced_as: Offer | None
     keys: frozenset[str]
-    route: Path | None = None
 
 
 def served_models(
@@ -63,7 +63,7 @@ def served_models(
     inline: Literal["auto", "never", "always"] = "auto",
     priced_as: Offer | None = None,
     keys: Collection[str] = (),
-) -> tuple[LocalModel, ...]:
+) -> tuple[Served, ...]:
     """Find and check all models that a command names.
 
     Args:
@@ -107,19 +107,19 @@ def served_models(
     return tuple(found)
 
 
-def _check_distinct(models: Sequence[LocalModel]) -> None:
+def _check_distinct(models: Sequence[Served]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for model in models:
         key = model.name, model.version
         if key in seen:
             raise InputError(
-                f"two models are named {model.name} version {model.version}: {seen[key]} and {model.path}",
+                f"two models are named {model.name} version {model.version}: {seen[key]} and {model.origin}",
                 hint="name=SOURCE names a model; serve.yaml has the keys name and version",
             )
-        seen[key] = model.path
+        seen[key] = model.origin
 
 
-def _models(text: str, setting: _Setting) -> Iterator[LocalModel]:
+def _models(text: str, setting: _Setting) -> Iterator[Served]:
     if "\0" in text:
         raise InputError(f"{text!r} is no path")
     named = _NAMED.fullmatch(text)
@@ -143,28 +143,50 @@ def _models(text: str, setting: _Setting) -> Iterator[LocalModel]:
         yield from _of_source(path, setting.wishes.over(own), setting)
 
 
-def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
-    if path.suffix.lower() in _DOCUMENTS and path.is_file():
-        kind = kind_of(path)
-        if kind == "served-model":
-            yield _wished(_of_served_model(path), wishes, setting)
-        elif kind == "route":
-            if setting.route is not None:
-                raise InputError(f"{setting.route} has a tier that is itself a route, {path}: a tier is one model")
-            inside = replace(setting, route=path)
-            yield from route_models(
-                path,
-                wishes,
-                lambda source, given: _of_source(source, given, inside),
-                keys=setting.keys,
-                trust=setting.trust,
-            )
-        else:
-            yield _wished(planned(path, cores=setting.cores, check=setting.check), wishes, setting)
-    elif path.is_dir():
-        yield from _of_folder(path, wishes, setting)
+def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served]:
+    place, kind = _document(path)
+    if kind != "route":
+        yield from _of_models(place, kind, wishes, setting)
+        return
+    yield from route_models(
+        place,
+        wishes,
+        lambda source, given: _of_tier(source, given, setting, place),
+        keys=setting.keys,
+        trust=setting.trust,
+    )
+
+
+def _document(path: Path) -> tuple[Path, str | None]:
+    """The document that a source is, or holds, and its kind; the source itself and None where there is none."""
+    if path.is_dir():
+        held = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
+        return (path, None) if held is None else (held, kind_of(held))
+    return path, (kind_of(path) if path.suffix.lower() in _DOCUMENTS and path.is_file() else None)
+
+
+def _of_tier(path: Path, wishes: Wishes, setting: _Setting, route: Path) -> Iterator[LocalModel]:
+    """What a tier's source holds.
+
+    Raises:
+        InputError: when that is a route.
+    """
+    place, kind = _document(path)
+    if kind == "route":
+        raise InputError(f"{route} has a tier that is itself a route, {place}: a tier is one model")
+    yield from _of_models(place, kind, wishes, setting)
+
+
+def _of_models(place: Path, kind: str | None, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
+    """Models that run here, of a document of that kind or of what is none."""
+    if kind == "served-model":
+        yield _wished(_of_served_model(place), wishes, setting)
+    elif kind is not None:
+        yield _wished(planned(place, cores=setting.cores, check=setting.check), wishes, setting)
+    elif place.is_dir():
+        yield from _of_folder(place, wishes, setting)
     else:
-        yield _wished(_of_file(path, setting), wishes, setting)
+        yield _wished(_of_file(place, setting), wishes, setting)
 
 
 def _of_served_model(path: Path) -> LocalModel:
@@ -174,10 +196,7 @@ def _of_served_model(path: Path) -> LocalModel:
 
 
 def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
-    document = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
-    if document is not None:
-        yield from _of_source(document, wishes, setting)
-    elif (path / _PROGRAM).is_file() or (path / _IR).is_file():
+    if (path / _PROGRAM).is_file() or (path / _IR).is_file():
         yield _wished(_of_artefact(path, setting), wishes, setting)
     elif _newest_version(path) is not None:
         yield _wished(_of_version_folder(path, setting), wishes, setting)

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route, Tier, TierReplicas
-from farthing.core.route.served import Place, RoutedModel, UpstreamModel
+from farthing.core.route.served import Place, RoutedModel, Served, UpstreamModel
 from farthing.errors import InputError
 from farthing.load.route.files import check_tier, read_predictor, read_route
 from farthing.load.route.keys import check_allowed, check_encrypted
 from farthing.load.route.tier_prices import PRICE_KEYS, missing_token_price
 from farthing.load.wishes import Wishes, as_name, check_name, check_tier_name, read_wishes
-from farthing.nouns import Candidate, LocalModel, PipelineSpec
+from farthing.nouns import LocalModel, PipelineSpec
 
 __all__ = ["ROUTE_FILE", "check_address", "route_models", "tiers_of_routes"]
 
@@ -35,7 +35,7 @@ Read = Callable[[Path, Wishes], Iterable[LocalModel]]
 
 def route_models(
     path: Path, wishes: Wishes, read: Read, *, keys: Collection[str] = (), trust: bool = False
-) -> tuple[LocalModel, ...]:
+) -> tuple[Served, ...]:
     """Tiers of a route first, then the route itself.
 
     Args:
@@ -54,7 +54,7 @@ def route_models(
     _check(route, path)
     _check_keys(route, path, keys, trust=trust)
     given = replace(wishes, name=None, version=None)
-    served: list[LocalModel] = []
+    served: list[Served] = []
     places: dict[str, tuple[Place, ...]] = {}
     for tier in route.tiers:
         models, mine = _tier(tier, route, path, given, read)
@@ -64,12 +64,12 @@ def route_models(
     routed = RoutedModel(
         name=wishes.name or check_name(route.name, f"the name of {path}"),
         version=wishes.version or "1",
-        path=path.absolute(),
-        candidate=_candidate(route, served),
+        origin=path.absolute(),
+        max_batch=min(model.max_batch for model in served),
         pipeline=_pipeline(served),
         classes=_classes(route, served),
         deadline_s=max((m.deadline_s for m in served if m.deadline_s is not None), default=None),
-        offer=next((m.offer for m in served if m.offer is not None), None),
+        offer=next((m.offer for m in served if isinstance(m, LocalModel) and m.offer is not None), None),
         route=route,
         places=places,
         predictors={name: found for name, found in predictors.items() if found is not None},
@@ -78,7 +78,7 @@ def route_models(
     return (*served, routed)
 
 
-def tiers_of_routes(models: Sequence[LocalModel]) -> frozenset[str]:
+def tiers_of_routes(models: Sequence[Served]) -> frozenset[str]:
     """Names of models that are there since a route needs them."""
     routes = [model for model in models if isinstance(model, RoutedModel)]
     return frozenset(place.model for route in routes for places in route.places.values() for place in places)
@@ -120,7 +120,7 @@ def _check_keys(route: Route, path: Path, keys: Collection[str], *, trust: bool)
 # — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[LocalModel], list[Place]]:
+def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[Sequence[Served], list[Place]]:
     """Models that answer for a tier, and where."""
     if tier.kind == "model":
         return _local(tier, route, path, wishes, read)
@@ -138,15 +138,15 @@ def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> t
         models.append(model)
         place = _place(model.name, replicas, usd_per_row=tier.usd_per_request)
         places.append(replace(place, usd_per_token=_usd_per_token(tier, path)))
-    return list(models), places
+    return models, places
 
 
-def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[LocalModel], list[Place]]:
+def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[Sequence[Served], list[Place]]:
     options = wishes.over(read_wishes(tier.options, f"options of the tier {tier.name}."))
     here = [r for r in tier.replicas if not r.url]
     spot = [r for r in here if r.purchase == "spot"]
     remote = [r for r in tier.replicas if r.url]
-    models: list[LocalModel] = []
+    models: list[Served] = []
     places: list[Place] = []
     own = as_name(tier.name)
     if here or not remote:
@@ -238,8 +238,8 @@ def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, 
     kind: Literal["open_inference", "openai"] = "openai" if tier.kind == "openai" else "open_inference"
     return UpstreamModel(
         name=name,
-        path=path.absolute(),
-        candidate=Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=_FORWARDED_BATCH),
+        origin=path.absolute(),
+        max_batch=_FORWARDED_BATCH,
         kind=kind,
         url=url.rstrip("/"),
         remote_name=tier.model or tier.name,
@@ -260,12 +260,7 @@ def _cached_frac(tier: Tier) -> float:
 # — the route ——————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _candidate(route: Route, served: Sequence[LocalModel]) -> Candidate:
-    most = min(model.candidate.max_batch for model in served)
-    return Candidate(engine="route", variant=f"{len(route.tiers)}-tiers", precision="fp32", max_batch=most)
-
-
-def _pipeline(served: Sequence[LocalModel]) -> PipelineSpec:
+def _pipeline(served: Sequence[Served]) -> PipelineSpec:
     """What clients may send: images or texts where a tier takes them, with the largest of the tiers' bounds."""
     found = [model.pipeline for model in served if model.pipeline.kind != "tensor"]
     if not found:
@@ -281,7 +276,7 @@ def _pipeline(served: Sequence[LocalModel]) -> PipelineSpec:
     )
 
 
-def _classes(route: Route, served: Sequence[LocalModel]) -> tuple[str, ...]:
+def _classes(route: Route, served: Sequence[Served]) -> tuple[str, ...]:
     """Names of the classes: of the route, else of its tiers; those of tiers must not differ."""
     known = {model.name: model.classes for model in served if model.classes}
     for name, classes in known.items():

@@ -81,16 +81,18 @@ def found_models(named: Sequence[NamedTier], trust: bool = False) -> dict[str, L
     Raises:
         FarthingError: when one is missing, of an unknown kind, or was changed.
     """
-    found = {}
-    for tier in named:
-        if tier.kind == "model":
-            wishes = read_wishes({key: tier.options[key] for key in SERVED_KEYS if key in tier.options})
-            cores = len(usable_cpus())
-            models = served_models([tier.source], cores=cores, check=check_artefact, wishes=wishes, trust=trust)
-            if len(models) != 1:
-                raise InputError(f"the tier {tier.name!r} names {len(models)} models ({tier.source})")
-            found[tier.name] = replace(models[0], name=tier.name)
-    return found
+    return {tier.name: _model_of(tier, trust) for tier in named if tier.kind == "model"}
+
+
+def _model_of(tier: NamedTier, trust: bool) -> LocalModel:
+    wishes = read_wishes({key: tier.options[key] for key in SERVED_KEYS if key in tier.options})
+    cores = len(usable_cpus())
+    models = served_models([tier.source], cores=cores, check=check_artefact, wishes=wishes, trust=trust)
+    match models:
+        case (LocalModel() as model,):
+            return replace(model, name=tier.name)
+        case _:
+            raise InputError(f"the tier {tier.name!r} names {len(models)} models ({tier.source})")
 
 
 def requests_of(settings: RouteSettings, models: Mapping[str, LocalModel]) -> RouteRequests:
