@@ -25,7 +25,7 @@ from farthing.load.serve.models import served_models
 from farthing.models.arithmetic import arithmetic_of
 from farthing.models.batch_check import MARGINS
 from farthing.models.onnx_files import input_specs
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.pipelines.made_up import random_images, random_texts
 from serving.alone import AloneTraffic, Asked, Untried, asked_of, outputs_of, payload_request
 from serving.client import Connection, Tally, saturate
@@ -77,7 +77,7 @@ def _payloads(model_file: Path, folder: Path, inline: str) -> list[str]:
         return _at_once(server, asked, model_file)
 
 
-def _with_pipeline(home: Path) -> ServedModel:
+def _with_pipeline(home: Path) -> LocalModel:
     try:
         (model,) = served_models([home], cores=1, check=lambda artefact, root: root / artefact.path)
     except Exception as e:  # whatever is wrong with the settings: another case finds it
@@ -87,7 +87,7 @@ def _with_pipeline(home: Path) -> ServedModel:
     return model
 
 
-def _made_up(model: ServedModel) -> list[bytes]:
+def _made_up(model: LocalModel) -> list[bytes]:
     import onnx
 
     rng, spec = np.random.default_rng(1), model.pipeline

@@ -25,7 +25,7 @@ from farthing.core.route.routes import Route, RoutedPolicy, Rung, ScoreSpec, Tie
 from farthing.core.route.served import Place, RoutedModel
 from farthing.core.stats.intervals import mean_t
 from farthing.machine.clock import MonotonicClock
-from farthing.nouns import Candidate, Estimate, ServedModel, Verdict
+from farthing.nouns import Candidate, Estimate, LocalModel, Verdict
 from farthing.serve.protocol.route_words import header_lines, parameters_of
 from farthing.serve.routing.loader import Loader
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
@@ -36,11 +36,11 @@ BLOCKS, PER_BLOCK, WARM_UP = 24, 2000, 2000
 INPUTS, CLASSES = 32, 150
 LIMIT_US = 20.0
 YOUNG = 20_000
-"""As the server sets it (``farthing/serve/server.py``)."""
+"""As the server sets it (``farthing/serve/garbage.py``)."""
 KINDS = ("margin", "max_probability", "negative_entropy", "energy")
 
 
-def small_model(folder: Path) -> ServedModel:
+def small_model(folder: Path) -> LocalModel:
     """Logits = x · w, 150 classes."""
     weights = np.random.default_rng(0).normal(size=(INPUTS, CLASSES)).astype(np.float32)
     graph = helper.make_graph(
@@ -53,10 +53,10 @@ def small_model(folder: Path) -> ServedModel:
     path = folder / "small.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32", max_batch=8)
-    return ServedModel(name="small", path=path, candidate=candidate, inline="always")
+    return LocalModel(name="small", path=path, candidate=candidate, inline="always")
 
 
-def route_over(small: ServedModel, kind: str) -> RoutedModel:
+def route_over(small: LocalModel, kind: str) -> RoutedModel:
     """A cascade whose small tier always suffices; the large tier is never asked."""
     zero = Estimate(value=0.0, lo=0.0, hi=0.0, n=1, method="made up", source="benchmark")
     policy = RoutedPolicy(kind="cascade", tiers=("small", "large"), scores=("score",), thresholds=(-math.inf,))
@@ -74,7 +74,7 @@ def route_over(small: ServedModel, kind: str) -> RoutedModel:
         confidence=0.95,
     )
     places = {"small": (Place(model="small"),), "large": (Place(model="small"),)}
-    return RoutedModel(name="auto", path=small.path, candidate=small.candidate, route=route, places=places)
+    return RoutedModel(name="auto", origin=small.path, max_batch=small.max_batch, route=route, places=places)
 
 
 async def block_s(model: LiveModel, rows: list[np.ndarray], count: int, *, told: bool = False) -> float:

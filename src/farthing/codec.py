@@ -11,7 +11,7 @@ import numpy as np
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
 
-from farthing.nouns import Candidate, LatencyBound, Objective, PipelineSpec, Trace
+from farthing.nouns import Backend, Candidate, LatencyBound, Objective, PipelineSpec, Trace
 
 __all__ = ["from_plain", "to_plain", "to_sparse"]
 
@@ -25,7 +25,7 @@ def _float(value: float) -> float | str:
 
 DIGITS = 10
 """Significant digits of a float for readers: half a millionth of a dollar in $10,000."""
-_EXPLICIT = (Candidate, LatencyBound, Objective, PipelineSpec)
+_EXPLICIT = (Backend, Candidate, LatencyBound, Objective, PipelineSpec)
 """Nouns that a reader sees whole: what they say may not hang on a default."""
 
 

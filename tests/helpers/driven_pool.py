@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from farthing.nouns import Candidate, ServedModel
+from farthing.nouns import Candidate, LocalModel
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 from farthing.workers.pool import Pool
 
@@ -31,13 +31,13 @@ def run(main: Coroutine[Any, Any, Any], limit_s: float = 60.0) -> Any:
     return uvloop.run(asyncio.wait_for(main, limit_s))
 
 
-def fake(name: str = "m", *, max_batch: int = 8, instances: int = 1, threads: int = 1, **more: Any) -> ServedModel:
+def fake(name: str = "m", *, max_batch: int = 8, instances: int = 1, threads: int = 1, **more: Any) -> LocalModel:
     options = more.pop("options", {"service_ms": 0.2})
     candidate = Candidate(
         engine=more.pop("engine", "fake"), variant="fp32", precision=more.pop("precision", "fp32"),
         max_batch=max_batch, instances=instances, threads=threads,
     )  # fmt: skip
-    return ServedModel(name=name, path=more.pop("path", Path(__file__)), candidate=candidate, options=options, **more)
+    return LocalModel(name=name, path=more.pop("path", Path(__file__)), candidate=candidate, options=options, **more)
 
 
 @asynccontextmanager

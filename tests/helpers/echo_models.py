@@ -16,7 +16,7 @@ import uvloop
 from numpy.typing import NDArray
 
 from farthing.machine.clock import MonotonicClock
-from farthing.nouns import Candidate, PipelineSpec, Precision, ServedModel, TensorSpec
+from farthing.nouns import Candidate, LocalModel, PipelineSpec, Precision, TensorSpec
 from farthing.serve.http.server import HttpServer
 from farthing.serve.limits import Limits
 from farthing.serve.telemetry.metrics import Metrics
@@ -120,7 +120,7 @@ def echo_model(
         spec = PipelineSpec(kind=pipeline)  # type: ignore[arg-type]
     given = outputs or tuple(TensorSpec(name=f"out_{t.name}", dtype=t.dtype, shape=t.shape) for t in inputs)
     candidate = Candidate(engine="fake", variant="fp32", precision=PRECISION, max_batch=max_batch)
-    served = ServedModel(name=name, path=Path("x"), candidate=candidate, pipeline=spec, classes=classes)
+    served = LocalModel(name=name, path=Path("x"), candidate=candidate, pipeline=spec, classes=classes)
     return LiveModel(
         spec=served, inputs=inputs, outputs=given, batched=batched, queue=EchoQueue(), state="ready", platform="fake"
     )

@@ -6,7 +6,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from farthing.nouns import Candidate, Hardware, Offer, ServedModel, TensorSpec
+from farthing.nouns import Candidate, Hardware, LocalModel, Offer, TensorSpec
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
 
 OFFER = Offer(
@@ -47,7 +47,7 @@ class RealClock:
 def live_model(name: str = "resnet", version: str = "1", offer: Offer | None = OFFER, **spec) -> LiveModel:
     candidate = Candidate(engine="openvino", variant="int8-nncf", precision="int8", max_batch=8, instances=2)
     tensor = (TensorSpec(name="x", dtype="float32", shape=(None, 2)),)
-    served = ServedModel(name=name, version=version, path=Path("m"), candidate=candidate, offer=offer, **spec)
+    served = LocalModel(name=name, version=version, path=Path("m"), candidate=candidate, offer=offer, **spec)
     return LiveModel(
         spec=served, inputs=tensor, outputs=tensor, batched=True, queue=IdleQueue(), state="ready", platform="openvino"
     )

@@ -15,7 +15,7 @@ from small_route import OFFSETS, cascade, margin_of, route_of, rung, tier
 
 from farthing.core.route.routes import Route
 from farthing.core.route.served import Place, RoutedModel
-from farthing.nouns import Candidate, PipelineSpec, ServedModel, TensorSpec
+from farthing.nouns import Candidate, LocalModel, TensorSpec
 from farthing.serve.routing.router import Router
 from farthing.wire.decisions import Decision
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
@@ -82,7 +82,7 @@ class Desk:
 def desk_model(name: str, offset: float) -> LiveModel:
     candidate = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=8)
     return LiveModel(
-        spec=ServedModel(name=name, path=Path("x"), candidate=candidate),
+        spec=LocalModel(name=name, path=Path("x"), candidate=candidate),
         inputs=X,
         outputs=LOGITS,
         batched=True,
@@ -165,9 +165,8 @@ class Bench:
         self.changes: list[tuple[str, Mapping[str, Any]]] = []
         spec = RoutedModel(
             name=self.route.name,
-            path=Path("route.yaml"),
-            candidate=Candidate(engine="route", variant="x", precision="fp32", max_batch=8),
-            pipeline=PipelineSpec(kind="tensor"),
+            origin=Path("route.yaml"),
+            max_batch=8,
             route=self.route,
             places=places,
             predictors=more.pop("predictors", {}),

@@ -39,7 +39,7 @@ from farthing.measure.served import rate as served_rate
 from farthing.measure.served import trials as served_trials
 from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Baseline, Candidate, LatencyBound, Measurement, Plan, ServedModel, Workload, percentile_name
+from farthing.nouns import Baseline, Candidate, LatencyBound, LocalModel, Measurement, Plan, Workload, percentile_name
 from farthing.render.plan.profiles import baseline_page
 from farthing.render.plan.report import report_html
 from farthing.render.plan.sentences import nearest_sentence
@@ -146,7 +146,7 @@ class ServedStandIn:
         return run(factor_of(self.candidate), self.bench.level, rate_rps, n, seed, generator_frac=0.04, front_frac=0.07)
 
 
-def served(bench: Workbench, model: ServedModel, key: str) -> ServedStandIn:
+def served(bench: Workbench, model: LocalModel, key: str) -> ServedStandIn:
     c = model.candidate
     return ServedStandIn(bench, c, key, full_rps=1000 * c.instances * c.max_batch / model.service_ms[c.max_batch])
 

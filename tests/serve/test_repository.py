@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farthing.errors import EngineError, InputError
-from farthing.nouns import Candidate, PipelineSpec, ServedModel, TensorSpec
+from farthing.nouns import Candidate, LocalModel, PipelineSpec, TensorSpec
 from farthing.serve.protocol.sagemaker import chosen_model
 from farthing.serve.repository import Repository
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
@@ -48,7 +48,7 @@ class StubPool:
         self.stopped: list[str] = []
         self.queues: dict[int, StubQueue] = {}
 
-    async def start(self, spec: ServedModel) -> LiveModel:
+    async def start(self, spec: LocalModel) -> LiveModel:
         if self.gate is not None:
             await self.gate.wait()
         if self.failure is not None:
@@ -65,13 +65,13 @@ class StubPool:
 
 
 @pytest.fixture
-def spec(tmp_path: Path) -> ServedModel:
+def spec(tmp_path: Path) -> LocalModel:
     (tmp_path / "model.onnx").write_bytes(b"one")
     candidate = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=8)
-    return ServedModel(name="m", path=tmp_path / "model.onnx", candidate=candidate)
+    return LocalModel(name="m", path=tmp_path / "model.onnx", candidate=candidate)
 
 
-def later(spec: ServedModel, version: int) -> ServedModel:
+def later(spec: LocalModel, version: int) -> LocalModel:
     return replace(spec, version=str(version))
 
 
@@ -88,7 +88,7 @@ def problem_of(call: Callable[[], object]) -> Problem:
     return e.value
 
 
-def test_the_newest_ready_version_answers(spec: ServedModel) -> None:
+def test_the_newest_ready_version_answers(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool())
         for version in (2, 10, 9):
@@ -104,7 +104,7 @@ def test_the_newest_ready_version_answers(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_what_is_not_found(spec: ServedModel) -> None:
+def test_what_is_not_found(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool())
         await models.load(later(spec, 3))
@@ -120,7 +120,7 @@ def test_what_is_not_found(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_readiness_while_loading_failing_and_closing(spec: ServedModel) -> None:
+def test_readiness_while_loading_failing_and_closing(spec: LocalModel) -> None:
     async def check() -> None:
         pool = StubPool()
         models = Repository(pool)
@@ -154,7 +154,7 @@ def test_readiness_while_loading_failing_and_closing(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_models_on_their_way_in_or_out_are_none_to_choose_between(spec: ServedModel) -> None:
+def test_models_on_their_way_in_or_out_are_none_to_choose_between(spec: LocalModel) -> None:
     async def check() -> None:
         pool = StubPool()
         models = Repository(pool)
@@ -175,7 +175,7 @@ def test_models_on_their_way_in_or_out_are_none_to_choose_between(spec: ServedMo
     asyncio.run(check())
 
 
-def test_a_failed_swap_leaves_the_old_version(spec: ServedModel) -> None:
+def test_a_failed_swap_leaves_the_old_version(spec: LocalModel) -> None:
     async def check() -> None:
         pool = StubPool()
         models = Repository(pool)
@@ -196,7 +196,7 @@ def test_a_failed_swap_leaves_the_old_version(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_late_requests_are_passed_on(spec: ServedModel) -> None:
+def test_late_requests_are_passed_on(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool(), linger_s=0.01)
         found = [await models.load(spec)]
@@ -208,7 +208,7 @@ def test_late_requests_are_passed_on(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_a_version_with_other_outputs_takes_no_late_requests(spec: ServedModel) -> None:
+def test_a_version_with_other_outputs_takes_no_late_requests(spec: LocalModel) -> None:
     async def check() -> None:
         pool = StubPool()
         models = Repository(pool, linger_s=0.05)
@@ -227,7 +227,7 @@ def test_a_version_with_other_outputs_takes_no_late_requests(spec: ServedModel) 
     asyncio.run(check())
 
 
-def test_unload(spec: ServedModel) -> None:
+def test_unload(spec: LocalModel) -> None:
     async def check() -> None:
         pool = StubPool()
         models = Repository(pool, linger_s=0)
@@ -245,7 +245,7 @@ def test_unload(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_reload_replaces_what_changed_and_only_that(spec: ServedModel) -> None:
+def test_reload_replaces_what_changed_and_only_that(spec: LocalModel) -> None:
     async def check() -> None:
         sources = [spec, replace(spec, name="n")]
         pool = StubPool()
@@ -265,7 +265,7 @@ def test_reload_replaces_what_changed_and_only_that(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_reload_sees_a_tokenizer_and_weights_beside_the_file_written_again(spec: ServedModel, tmp_path: Path) -> None:
+def test_reload_sees_a_tokenizer_and_weights_beside_the_file_written_again(spec: LocalModel, tmp_path: Path) -> None:
     path, weights, tokenizer = (tmp_path / name for name in ("t.onnx", "t.onnx.data", "tokenizer.json"))
     for file in (path, weights, tokenizer):
         file.write_bytes(b"first")
@@ -282,7 +282,7 @@ def test_reload_sees_a_tokenizer_and_weights_beside_the_file_written_again(spec:
     asyncio.run(body())
 
 
-def test_reload_goes_by_content_not_by_size_or_time(spec: ServedModel, tmp_path: Path) -> None:
+def test_reload_goes_by_content_not_by_size_or_time(spec: LocalModel, tmp_path: Path) -> None:
     path = tmp_path / "t.onnx"
     path.write_bytes(b"first")
     kept = path.stat()
@@ -299,8 +299,8 @@ def test_reload_goes_by_content_not_by_size_or_time(spec: ServedModel, tmp_path:
     asyncio.run(body())
 
 
-def test_reload_of_unreadable_sources_changes_nothing(spec: ServedModel) -> None:
-    def gone() -> list[ServedModel]:
+def test_reload_of_unreadable_sources_changes_nothing(spec: LocalModel) -> None:
+    def gone() -> list[LocalModel]:
         raise InputError("cannot read plan.yaml")
 
     async def check() -> None:
@@ -313,7 +313,7 @@ def test_reload_of_unreadable_sources_changes_nothing(spec: ServedModel) -> None
     asyncio.run(check())
 
 
-def test_models_by_name_from_the_sources(spec: ServedModel) -> None:
+def test_models_by_name_from_the_sources(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool(), read=lambda: [spec])
         (loaded,) = await models.load_named("m")
@@ -325,7 +325,7 @@ def test_models_by_name_from_the_sources(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_swaps_of_one_name_wait_for_each_other(spec: ServedModel) -> None:
+def test_swaps_of_one_name_wait_for_each_other(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool(), linger_s=0)
         await asyncio.gather(*(models.swap(later(spec, v)) for v in range(1, 20)))
@@ -335,7 +335,7 @@ def test_swaps_of_one_name_wait_for_each_other(spec: ServedModel) -> None:
     asyncio.run(check())
 
 
-def test_models_that_are_still_to_be_loaded_are_not_unknown(spec: ServedModel) -> None:
+def test_models_that_are_still_to_be_loaded_are_not_unknown(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool())
         models.expect([spec, replace(spec, name="n")])
@@ -347,7 +347,7 @@ def test_models_that_are_still_to_be_loaded_are_not_unknown(spec: ServedModel) -
     asyncio.run(check())
 
 
-def test_reloads_wait_for_each_other(spec: ServedModel) -> None:
+def test_reloads_wait_for_each_other(spec: LocalModel) -> None:
     async def check() -> None:
         models = Repository(StubPool(), read=lambda: [spec])
         assert await asyncio.gather(models.reload(), models.reload()) == [("m version 1 loaded",), ()]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ __all__ = [
     "look_by_look",
     "requests_at",
     "seen_of",
+    "server_metrics",
 ]
 
 RUN_S = 2.0
@@ -138,19 +139,27 @@ def just_late(latency_ms: NDArray[np.float64], bound_ms: float) -> NDArray[np.fl
     return np.where(answered, latency_ms, max(bound_ms * JUST_LATE, float(latency_ms[answered].max(initial=0))))
 
 
-def as_measurement(
+class _HasTails(Protocol):
+    """What is known of the percentiles of some runs."""
+
+    def latency(self, percentile: float) -> Estimate:
+        """One of them in ms."""
+        ...
+
+
+Seen = TypeVar("Seen", bound=_HasTails)
+
+
+def server_metrics(
     runs: Sequence[RunSeen],
     rates: Mapping[float, LatencyRate],
-    candidate: Candidate,
     *,
-    hardware: str,
-    seconds: float,
     aside_s: Mapping[float, float] | None = None,
     confidence: float = 0.95,
     start_frac: float = 0.0,
     set_aside: int = 0,
-) -> Measurement:
-    """Several runs at one rate as the Server scenario's Measurement.
+) -> dict[str, Estimate]:
+    """What several runs at one rate say of the Server scenario, by name as a Measurement has it.
 
     The percentiles are those of the long run at that rate, with an interval over the runs (each with its own seed):
     :func:`farthing.core.traffic.latency_rate.long_run`.
@@ -158,9 +167,6 @@ def as_measurement(
     Args:
         runs: At least two at the same rate.
         rates: Latency by rate of each level, the median among them.
-        candidate: What ran, with its batch limit.
-        hardware: Fingerprint.
-        seconds: Wall time of all.
         aside_s: What a request waits for beside the queue at each level, ≥ 0; 0 where a level is missing.
         confidence: Of the intervals of latencies.
         start_frac: Standard deviation of the logarithm of service times between starts of the same server, ≥ 0: all
@@ -182,12 +188,42 @@ def as_measurement(
     }.items():
         if len(values) > 1:
             metrics[name] = mean_t(values)
+    return {**metrics, "offered_rps": Estimate(value=rate, lo=rate, hi=rate, n=0, method="as scheduled")}
+
+
+def as_measurement(
+    runs: Sequence[RunSeen],
+    rates: Mapping[float, LatencyRate],
+    candidate: Candidate,
+    *,
+    hardware: str,
+    seconds: float,
+    aside_s: Mapping[float, float] | None = None,
+    confidence: float = 0.95,
+    start_frac: float = 0.0,
+    set_aside: int = 0,
+) -> Measurement:
+    """Several runs at one rate as the Server scenario's Measurement of a candidate.
+
+    Args:
+        runs: At least two at the same rate.
+        rates: As :func:`server_metrics` takes them.
+        candidate: What ran, with its batch limit.
+        hardware: Fingerprint.
+        seconds: Wall time of all.
+        aside_s: As :func:`server_metrics` takes it.
+        confidence: Likewise.
+        start_frac: Likewise.
+        set_aside: Likewise.
+    """
     return Measurement(
         candidate=candidate,
         scenario="Server",
         batch=candidate.max_batch,
         n=sum(run.n for run in runs),
-        metrics={**metrics, "offered_rps": Estimate(value=rate, lo=rate, hi=rate, n=0, method="as scheduled")},
+        metrics=server_metrics(
+            runs, rates, aside_s=aside_s, confidence=confidence, start_frac=start_frac, set_aside=set_aside
+        ),
         seed=runs[0].seed,
         hardware=hardware,
         taken_at=datetime.now(UTC),
@@ -201,10 +237,10 @@ def look_by_look(
     bound: LatencyBound | None,
     level: float,
     make: Callable[[int], object],
-    measured: Callable[[float], Measurement],
+    measured: Callable[[float], Seen],
     *,
     again: bool,
-) -> Measurement:
+) -> Seen:
     """A proof: more runs where the promise is kept by an interval too wide to say so.
 
     Args:

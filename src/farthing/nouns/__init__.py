@@ -5,7 +5,15 @@ Every numeric field carries its unit in its name. Arrays are read-only. A fracti
 """
 
 from farthing.nouns.hardware import Hardware, MachinePeaks, Offer, StandIn
-from farthing.nouns.measured import AccuracyEvidence, Artefact, Candidate, Measurement, OperatorTime, Profile
+from farthing.nouns.measured import (
+    AccuracyEvidence,
+    Artefact,
+    Backend,
+    Candidate,
+    Measurement,
+    OperatorTime,
+    Profile,
+)
 from farthing.nouns.plan import (
     AtUtilisation,
     Baseline,
@@ -23,7 +31,7 @@ from farthing.nouns.plan import (
     Verification,
     WithoutPromise,
 )
-from farthing.nouns.serving import ServedModel
+from farthing.nouns.serving import Declared, LocalModel
 from farthing.nouns.values import (
     BUSY_FRAC,
     HOURS_PER_MONTH,
@@ -66,6 +74,7 @@ __all__ = [
     "AccuracyEvidence",
     "Artefact",
     "AtUtilisation",
+    "Backend",
     "Baseline",
     "BaselineSpec",
     "Bill",
@@ -73,6 +82,7 @@ __all__ = [
     "Check",
     "Contention",
     "Dataset",
+    "Declared",
     "Estimate",
     "Evaluation",
     "FixedFleet",
@@ -84,6 +94,7 @@ __all__ = [
     "Interpolation",
     "Latency",
     "LatencyBound",
+    "LocalModel",
     "MachinePeaks",
     "Measurement",
     "ModelRef",
@@ -99,7 +110,6 @@ __all__ = [
     "Provenance",
     "SavingPart",
     "Scenario",
-    "ServedModel",
     "Splits",
     "StandIn",
     "Status",

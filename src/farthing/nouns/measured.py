@@ -19,7 +19,7 @@ from farthing.nouns.values import (
     require,
 )
 
-__all__ = ["AccuracyEvidence", "Artefact", "Candidate", "Measurement", "OperatorTime", "Profile"]
+__all__ = ["AccuracyEvidence", "Artefact", "Backend", "Candidate", "Measurement", "OperatorTime", "Profile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +47,17 @@ class Artefact:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Candidate:
-    """One way to serve the model, not yet tried.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What answers requests, as configuration, live page, spans and documents name it.
 
     Attributes:
-        engine: Engine's name.
-        variant: Variant's name.
-        precision: What the engine is told to compute in.
-        max_batch: Largest batch, ≥ 1; batching is timer-free.
-        instances: Worker processes in a replica.
-        threads: Threads of each worker.
+        engine: Engine's name; the protocol of an upstream (``open_inference``, ``openai``); ``route``.
+        variant: Variant's name; ``forwarded`` of an upstream; the number of tiers of a route (``2-tiers``).
+        precision: What the engine is told to compute in; ``fp32`` where nobody here tells it.
+        max_batch: Most rows of a request, ≥ 1; of an engine its largest batch.
+        instances: Worker processes; 1 where there are none.
+        threads: Threads of each worker; 1 where there are none.
         device: ``cpu`` or ``cuda:0``.
     """
 
@@ -73,14 +73,19 @@ class Candidate:
         require(min(self.max_batch, self.instances, self.threads) >= 1, self, "batch, instances, threads ≥ 1")
 
     @property
-    def build(self) -> str:
-        """Engine and variant alone: what decides the answers (``openvino/int8-nncf``)."""
-        return f"{self.engine}/{self.variant}"
-
-    @property
     def label(self) -> str:
         """For people: ``openvino int8-nncf b8 2×1``."""
         return f"{self.engine} {self.variant} b{self.max_batch} {self.instances}×{self.threads}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Candidate(Backend):
+    """One way to serve the model with an engine, not yet tried, in a backend's words; batching is timer-free."""
+
+    @property
+    def build(self) -> str:
+        """Engine and variant alone: what decides the answers (``openvino/int8-nncf``)."""
+        return f"{self.engine}/{self.variant}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from farthing.nouns.hardware import Hardware, Offer, StandIn
-from farthing.nouns.measured import AccuracyEvidence, Artefact, Candidate, Measurement, Profile
+from farthing.nouns.measured import AccuracyEvidence, Artefact, Backend, Candidate, Measurement, Profile
 from farthing.nouns.values import Contention, Estimate, Latency, Outcome, Status, Term, Verdict
 from farthing.nouns.workload import Objective, PipelineSpec
 
@@ -417,7 +417,7 @@ class Verification:
 
     Attributes:
         workload: The plan's workload.
-        candidate: What was measured.
+        candidate: What was measured: the plan's choice, or what answers for a route.
         verdict: Met when every check is.
         checks: In the order they were made.
         machine_speed: Speed of this machine now over its speed when the plan was made: in each round of blocks
@@ -427,7 +427,7 @@ class Verification:
     """
 
     workload: str
-    candidate: Candidate
+    candidate: Backend
     verdict: Verdict
     checks: tuple[Check, ...]
     machine_speed: Estimate

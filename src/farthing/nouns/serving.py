@@ -1,4 +1,4 @@
-"""What is served."""
+"""What is served: a model that workers run here, and what the other kinds have in common."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from farthing.nouns.hardware import Offer
-from farthing.nouns.measured import Candidate
+from farthing.nouns.measured import Backend, Candidate
 from farthing.nouns.workload import PipelineSpec
 
-__all__ = ["ServedModel"]
+__all__ = ["Declared", "LocalModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedModel:
+class LocalModel:
     """One version of a model, ready to be loaded; checked (digests, trust) by whoever made it.
 
     Attributes:
@@ -55,3 +55,43 @@ class ServedModel:
     options: Mapping[str, Any] = field(default_factory=dict)
     inline: Literal["auto", "never", "always"] = "auto"
     trust: bool = False
+
+    @property
+    def max_batch(self) -> int:
+        """Most rows of a request."""
+        return self.candidate.max_batch
+
+    @property
+    def backend(self) -> Backend:
+        """What answers, for those who are told."""
+        return self.candidate
+
+    @property
+    def origin(self) -> Path:
+        """What it is read from: the artefact."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What answers by asking others and has no artefact here: of a route.yaml, as far as clients see it.
+
+    Attributes:
+        name: In URLs; letters, digits, ``. _ -``.
+        version: In URLs; digits, ``"1"`` when nothing says more.
+        origin: The route.yaml that declares it; written again, it is another one.
+        max_batch: Most rows of a request, ≥ 1.
+        pipeline: What clients may send: tensors alone, or the payloads that those who are asked take.
+        classes: Names of the classes in index order, empty when unknown.
+        deadline_s: Default of a request that names none, None for none.
+        max_waiting: Rows that may wait.
+    """
+
+    name: str
+    version: str = "1"
+    origin: Path
+    max_batch: int
+    pipeline: PipelineSpec = field(default_factory=lambda: PipelineSpec(kind="tensor"))
+    classes: tuple[str, ...] = ()
+    deadline_s: float | None = None
+    max_waiting: int = 1024

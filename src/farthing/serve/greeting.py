@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from farthing.core.route.policies import label
 from farthing.core.route.routes import policy_of
-from farthing.core.route.served import ForwardedModel, RoutedModel
+from farthing.core.route.served import RoutedModel, UpstreamModel
+from farthing.nouns import LocalModel
 from farthing.wire.requests import LiveModel
 
 __all__ = ["Addresses", "model_line", "ready_lines"]
@@ -44,19 +46,29 @@ def ready_lines(addresses: Addresses, models: Sequence[tuple[LiveModel, bool]]) 
 
 
 def model_line(model: LiveModel, *, inline: bool) -> str:
-    """Name, version, how it is run, what it takes and gives, and what the machine costs."""
-    spec, c = model.spec, model.spec.candidate
-    if isinstance(spec, RoutedModel):
-        return _route_line(spec)
-    if isinstance(spec, ForwardedModel):
-        return f"{spec.name} {spec.version} · forwarded to {spec.remote_name} at {spec.url}"
-    if model.batching and not model.batched:
-        c = replace(c, max_batch=1)
+    """Name, version, and what a person should know of it: how it is run, where it is forwarded, over what it routes."""
+    spec = model.spec
+    match spec:
+        case LocalModel():
+            parts = _local_parts(model, spec, inline=inline)
+        case UpstreamModel():
+            parts = [f"forwarded to {spec.remote_name} at {spec.url}"]
+        case RoutedModel():
+            parts = _route_parts(spec)
+        case _:
+            assert_never(spec)
+    return " · ".join([f"{spec.name} {spec.version}", *parts])
+
+
+def _local_parts(model: LiveModel, spec: LocalModel, *, inline: bool) -> list[str]:
+    """How it is run, what it takes and gives, and what the machine costs."""
+    alone = bool(model.batching) and not model.batched
+    c = replace(spec.candidate, max_batch=1) if alone else spec.candidate
     how = f"{c.engine} {c.variant} b{c.max_batch} in the server's thread" if inline else c.label
-    parts = [f"{spec.name} {spec.version}", how, _KINDS[spec.pipeline.kind]]
+    parts = [how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
         parts.append(f"{len(spec.classes):,} classes")
-    if model.batching and not model.batched:
+    if alone:
         parts.append(model.batching)
     if spec.deadline_s is not None:
         parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
@@ -64,13 +76,13 @@ def model_line(model: LiveModel, *, inline: bool) -> str:
         parts.append(f"up to {model.planned_rps:,.0f} requests/s")
     if spec.offer is not None and spec.offer.usd_per_hour is not None:
         parts.append(f"${spec.offer.usd_per_hour:.4f}/h as {spec.offer.key}")
-    return " · ".join(parts)
+    return parts
 
 
-def _route_line(spec: RoutedModel) -> str:
+def _route_parts(spec: RoutedModel) -> list[str]:
     """Tiers, and what holds for them; where nothing is certified, that the reference answers alone."""
     route = spec.route
-    parts = [f"{spec.name} {spec.version}", f"route over {', '.join(tier.name for tier in route.tiers)}"]
+    parts = [f"route over {', '.join(tier.name for tier in route.tiers)}"]
     if route.chosen is None:
         parts.append(f"{route.verdict.outcome}: {route.reference} answers everything")
     else:
@@ -79,4 +91,4 @@ def _route_line(spec: RoutedModel) -> str:
     rate = route.planned_rate
     if rate is not None and rate.rate_rps is not None and rate.kept:
         parts.append(f"{rate.bound.name} ≤ {rate.bound.ms:g} ms up to {rate.rate_rps.value:,.0f} requests/s")
-    return " · ".join(parts)
+    return parts

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from typing import assert_never
 
-from farthing.core.route.served import RoutedModel
-from farthing.nouns import Offer, ServedModel
+from farthing.core.route.served import RoutedModel, Served, UpstreamModel
+from farthing.nouns import LocalModel, Offer
 from farthing.wire.requests import Answer, Request
 
 __all__ = ["COST_HEADER", "Pricing", "cost_header", "cost_line", "pricing"]
@@ -42,20 +43,40 @@ class Pricing:
         return self.offer.key if self.offer is not None and not math.isnan(self.usd_per_hour) else None
 
 
-def pricing(spec: ServedModel) -> Pricing:
-    """Price and cores of a model: of its offer; cores of this process where the offer does not say.
+def pricing(spec: Served) -> Pricing:
+    """Price and cores of what is served: of its offer; cores of this process where the offer does not say.
 
-    A model on an accelerator keeps one accelerator busy, whatever its threads.
+    A model on an accelerator keeps one accelerator busy, whatever its threads. What other end points charge is told by
+    the places of a route, so that an upstream has no price here; its requests count as one core each while they are
+    under way.
     """
-    offer = spec.offer
-    usd = offer.usd_per_hour if offer is not None and offer.usd_per_hour is not None else math.nan
-    hardware = offer.hardware if offer is not None else None
-    if spec.candidate.device != "cpu":
-        accelerators = hardware.accelerators if hardware is not None and hardware.accelerators else 1.0
-        return Pricing(offer=offer, usd_per_hour=usd, worker_cores=1.0, replica_cores=float(accelerators))
-    cores = hardware.vcpus if hardware is not None and hardware.vcpus else len(os.sched_getaffinity(0))
-    busy = 0.0 if isinstance(spec, RoutedModel) else float(spec.candidate.threads)
-    return Pricing(offer=offer, usd_per_hour=usd, worker_cores=busy, replica_cores=float(cores))
+    match spec:
+        case LocalModel() if spec.candidate.device != "cpu":
+            return _on_accelerators(spec.offer)
+        case LocalModel():
+            return _on_cores(spec.offer, float(spec.candidate.threads))
+        case UpstreamModel():
+            return _on_cores(None, 1.0)
+        case RoutedModel():
+            return _on_cores(spec.offer, 0.0)
+        case _:
+            assert_never(spec)
+
+
+def _on_accelerators(offer: Offer | None) -> Pricing:
+    accelerators = offer.hardware.accelerators if offer is not None else 0.0
+    replica = float(accelerators or 1.0)
+    return Pricing(offer=offer, usd_per_hour=_usd_per_hour(offer), worker_cores=1.0, replica_cores=replica)
+
+
+def _on_cores(offer: Offer | None, busy: float) -> Pricing:
+    vcpus = offer.hardware.vcpus if offer is not None else None
+    replica = float(vcpus or len(os.sched_getaffinity(0)))
+    return Pricing(offer=offer, usd_per_hour=_usd_per_hour(offer), worker_cores=busy, replica_cores=replica)
+
+
+def _usd_per_hour(offer: Offer | None) -> float:
+    return offer.usd_per_hour if offer is not None and offer.usd_per_hour is not None else math.nan
 
 
 def cost_header(request: Request, answer: Answer) -> str | None:

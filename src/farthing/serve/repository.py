@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from farthing.core.route.served import Served
 from farthing.errors import FarthingError
 from farthing.models.digests import digest
 from farthing.models.onnx_files import check_external_data
-from farthing.nouns import ServedModel
 from farthing.wire.requests import LiveModel, Problem, Request
 
 __all__ = ["Loader", "Repository", "VersionState"]
@@ -33,7 +33,7 @@ Stamp = tuple[tuple[str, str], ...]
 class Loader(Protocol):
     """Starts and stops the workers of a model (``workers/pool.py``)."""
 
-    async def start(self, spec: ServedModel) -> LiveModel:
+    async def start(self, spec: Served) -> LiveModel:
         """Load and warm up; returns when it is ready.
 
         Raises:
@@ -104,14 +104,14 @@ class Repository:
         self,
         pool: Loader,
         *,
-        read: Callable[[], Sequence[ServedModel]] = tuple,
+        read: Callable[[], Sequence[Served]] = tuple,
         linger_s: float = LINGER_S,
         on_change: Callable[[str, LiveModel], object] = lambda what, model: None,
     ) -> None:
         self._pool, self._read, self._linger_s, self._on_change = pool, read, linger_s, on_change
         self._live: dict[Key, LiveModel] = {}
         self._newest: dict[str, LiveModel] = {}
-        self._loading: dict[Key, ServedModel] = {}
+        self._loading: dict[Key, Served] = {}
         self._failed: dict[Key, str] = {}
         self._leaving: list[LiveModel] = []
         self._stamps: dict[Key, Stamp] = {}
@@ -204,11 +204,11 @@ class Repository:
         """Say not ready from now on; models still answer."""
         self._closed = Problem(503, reason, retry_after_s=_RETRY_AFTER_S)
 
-    def expect(self, specs: Sequence[ServedModel]) -> None:
+    def expect(self, specs: Sequence[Served]) -> None:
         """Say of these that they are loading, until :meth:`load` has been called for each."""
         self._loading |= {(spec.name, spec.version): spec for spec in specs}
 
-    async def load(self, spec: ServedModel) -> LiveModel:
+    async def load(self, spec: Served) -> LiveModel:
         """Load a version beside the others; the same version is replaced once the new one is ready.
 
         Raises:
@@ -217,7 +217,7 @@ class Repository:
         async with self._locks.setdefault(spec.name, asyncio.Lock()):
             return await self._load(spec)
 
-    async def _load(self, spec: ServedModel) -> LiveModel:
+    async def _load(self, spec: Served) -> LiveModel:
         key = spec.name, spec.version
         self._loading[key] = spec
         self._failed.pop(key, None)
@@ -238,7 +238,7 @@ class Repository:
         self._on_change("loaded" if before is None else "replaced", model)
         return model
 
-    async def swap(self, spec: ServedModel) -> LiveModel:
+    async def swap(self, spec: Served) -> LiveModel:
         """Load a version, let it take over, and unload all others of its name.
 
         Raises:
@@ -374,16 +374,16 @@ def _interchangeable(one: LiveModel, other: LiveModel) -> bool:
     return (
         (one.inputs, one.outputs, one.batched) == (other.inputs, other.outputs, other.batched)
         and pipelines[0].kind == pipelines[1].kind
-        and one.spec.candidate.max_batch <= other.spec.candidate.max_batch
+        and one.spec.max_batch <= other.spec.max_batch
     )
 
 
-def _stamp(spec: ServedModel) -> Stamp:
+def _stamp(spec: Served) -> Stamp:
     """Name and digest of a model's files: whether it is another one, whatever their sizes and times say.
 
     Weights beside an ONNX file and the tokenizer count too.
     """
-    path = spec.path
+    path = spec.origin
     files = sorted(path.parent.glob(f"{path.name}*")) if path.is_file() else sorted(path.rglob("*"))
     if path.suffix == ".onnx" and path.is_file():
         with contextlib.suppress(FarthingError):  # loading says what is wrong with it

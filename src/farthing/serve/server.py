@@ -1,23 +1,24 @@
 """The server: its doors, its models, its watchers; how it starts, reloads and stops.
 
-SIGTERM and SIGINT: not ready at once, new connections still for the notice, then none; what was accepted is answered
-within the grace, then the process ends. A second one ends the grace. SIGHUP: the sources are read again.
+Other programs open and close it; :meth:`Server.run` leaves that to signals. SIGTERM and SIGINT: not ready at once, new
+connections still for the notice, then none; what was accepted is answered within the grace, then the process ends. A
+second one ends the grace. SIGHUP: the sources are read again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, Self
 
+from farthing.core.route.served import Served
 from farthing.errors import EngineError, FarthingError, InputError
-from farthing.nouns import ServedModel
 from farthing.ports import Clock
+from farthing.serve.garbage import RARE
 from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.http.server import HttpServer
 from farthing.serve.protocol.api_keys import ApiKeys
@@ -33,8 +34,6 @@ __all__ = ["Server"]
 
 _LOG = logging.getLogger("farthing.serve")
 _BACKLOG = 4096
-_YOUNG = 20_000
-"""Objects made before the youngest are looked through: requests are freed by count, hardly any of them is a cycle."""
 
 
 class Server:
@@ -55,12 +54,12 @@ class Server:
 
     def __init__(
         self,
-        specs: Sequence[ServedModel],
+        specs: Sequence[Served],
         settings: ServerSettings,
         clock: Clock,
         *,
         memory_budget_mib: float,
-        read: Callable[[], Sequence[ServedModel]],
+        read: Callable[[], Sequence[Served]],
         say: Callable[[str], object],
     ) -> None:
         self._specs, self._settings, self._say = tuple(specs), settings, say
@@ -98,25 +97,66 @@ class Server:
         self.addresses = Addresses(http="")
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._with_notice = True
+        self._state: Literal["new", "open", "ended"] = "new"
+        self._changing = asyncio.Lock()
+        self._answers = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Serve until told to stop; returns when everything has ended.
+        """Serve until a signal, or :meth:`stop`, ends that; returns when everything has ended.
 
         Raises:
             InputError: when an address cannot be listened on.
             FarthingError: when a model cannot be loaded.
         """
         self._catch_signals()
-        self.models.expect(self._specs)
-        try:
-            self.addresses = await self._open_doors()
-            if await self._unless_stopped(self._load_all()):
-                self._start_answering()
-                await self._stop.wait()
-                await self._drain()
-        finally:
-            await self._close()
+        async with self:
+            await self._stop.wait()
+
+    async def open(self) -> None:
+        """Listen, load and answer; returns when all is ready, or when told to stop meanwhile. No signal is caught.
+
+        Raises:
+            InputError: when an address cannot be listened on.
+            FarthingError: when a model cannot be loaded; what was open is closed again.
+            ValueError: when it was opened before.
+        """
+        if self._state != "new":
+            raise ValueError("a server is opened once; make another one")
+        self._state = "open"
+        async with self._changing:
+            self.models.expect(self._specs)
+            try:
+                self.addresses = await self._open_doors()
+                if await self._unless_stopped(self._load_all()):
+                    self._start_answering()
+            except BaseException:
+                await self._end()
+                raise
+
+    async def close(self, *, with_notice: bool = False) -> None:
+        """Answer what was accepted, as long as the grace lasts, then end everything; once more does no harm.
+
+        Args:
+            with_notice: First say that it is not ready for as long as the settings say, so that load balancers see it.
+        """
+        if self._state == "open" and not self._stop.is_set():
+            self.stop(with_notice=with_notice)
+        async with self._changing:
+            if self._state != "open":
+                return
+            try:
+                if self.models.is_open:
+                    await self._drain()
+            finally:
+                await self._end()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def stop(self, *, with_notice: bool = True) -> None:
         """Begin to stop; a second call ends notice and grace."""
@@ -172,12 +212,14 @@ class Server:
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do some work; False when the server was told to stop before its end."""
         doing, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
-        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finished = doing.done()
-        for task in (doing, stopping):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await doing
+        try:
+            await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            finished = doing.done()
+            for task in (doing, stopping):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await doing
         return finished
 
     async def _load_all(self) -> None:
@@ -188,9 +230,8 @@ class Server:
                 raise EngineError(f"{spec.name} cannot be loaded: {e.message}") from e
 
     def _start_answering(self) -> None:
-        gc.collect()
-        gc.freeze()  # what was made until now stays; requests leave nothing that needs a full collection
-        gc.set_threshold(_YOUNG, 10, 10)
+        self._answers = True
+        RARE.begin()
         self.models.open()
         if not self._settings.is_loopback:
             self._say(f"{self._settings.host} can be reached from other machines, {self._how_open()}")
@@ -283,7 +324,11 @@ class Server:
             return False
         return True
 
-    async def _close(self) -> None:
+    async def _end(self) -> None:
+        """End everything, whatever is under way."""
+        self._state = "ended"
+        if self._answers:
+            RARE.end()
         for task in tuple(self._tasks):
             task.cancel()
         if self._listener is not None:
@@ -292,6 +337,7 @@ class Server:
             await self._grpc.drain(0)
         self._loader.close()
         await self._pool.close()
+        self._http.cut()
         await self.models.finish()
         await self._watchers.close("stopped" if self._stop.is_set() else "failed")
 

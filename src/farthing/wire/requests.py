@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from farthing.nouns import ServedModel, TensorSpec
+from farthing.nouns import LocalModel, TensorSpec
 from farthing.wire.decisions import Routed
+
+if TYPE_CHECKING:
+    from farthing.core.route.served import Served
 
 __all__ = ["Answer", "LiveModel", "Models", "Observer", "Problem", "Queue", "Request", "State", "nobody_waits"]
 
@@ -162,7 +165,7 @@ class LiveModel:
         one_row: Whether a request alone has one row in each output.
     """
 
-    spec: ServedModel
+    spec: Served
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batched: bool
@@ -183,7 +186,9 @@ class LiveModel:
     @property
     def planned_rps(self) -> float | None:
         """What the plan measured; None without a plan, and where that was in batches that requests may not share."""
-        return self.spec.capacity_rps if self.batched or self.spec.candidate.max_batch == 1 else None
+        if not isinstance(self.spec, LocalModel):
+            return None
+        return self.spec.capacity_rps if self.batched or self.spec.max_batch == 1 else None
 
 
 class Models(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 from farthing.codec import from_plain, to_plain
 from farthing.errors import EngineError, FarthingError
 from farthing.models.batch_check import Batching
-from farthing.nouns import ServedModel, TensorSpec
+from farthing.nouns import LocalModel, TensorSpec
 from farthing.ports import Clock
 from farthing.workers.batching import BatchQueue
 from farthing.workers.curve import sizes_to_time
@@ -82,7 +82,7 @@ class Crew:
 
     def __init__(
         self,
-        spec: ServedModel,
+        spec: LocalModel,
         queue: BatchQueue,
         parents: WarmParents,
         terms: Terms,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from farthing.models.digests import digest
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.pipelines.text import TextBatches
 from farthing.ports import Pipeline
 from farthing.wire.requests import Problem, Request
@@ -61,7 +61,7 @@ class InlineRunner:
         self._loop = asyncio.get_running_loop()
 
     @classmethod
-    async def load(cls, spec: ServedModel, queue: BatchQueue, kept: KeptTokens, *, batched: bool) -> InlineRunner:
+    async def load(cls, spec: LocalModel, queue: BatchQueue, kept: KeptTokens, *, batched: bool) -> InlineRunner:
         """Load a model on another thread, so that the loop goes on; a worker must have loaded it before.
 
         Args:

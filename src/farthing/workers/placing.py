@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.workers.curve import Curve
 
 __all__ = [
@@ -48,7 +48,7 @@ def cores_for(allowed: Iterable[int], taken: Counter[int], instances: int, threa
     return found
 
 
-def planned_mib(spec: ServedModel, artefact_mib: float, budget_mib: float) -> float:
+def planned_mib(spec: LocalModel, artefact_mib: float, budget_mib: float) -> float:
     """Memory that all workers of a model will want, before it is known.
 
     The plan's figure; without one a guess from the artefact's size, which alone never says that the budget is too
@@ -59,7 +59,7 @@ def planned_mib(spec: ServedModel, artefact_mib: float, budget_mib: float) -> fl
     return min(budget_mib, spec.candidate.instances * (UNPLANNED_MIB + UNPLANNED_FACTOR * artefact_mib))
 
 
-def worker_limit_mib(spec: ServedModel, resident_mib: float, budget_mib: float) -> float:
+def worker_limit_mib(spec: LocalModel, resident_mib: float, budget_mib: float) -> float:
     """Resident memory at which one worker is ended.
 
     Args:
@@ -104,12 +104,12 @@ def to_evict(held: Sequence[Held], need_mib: float, budget_mib: float) -> list[i
     return found if over_mib <= 0 else None
 
 
-def runs_inline(spec: ServedModel, curve: Curve) -> bool:
+def runs_inline(spec: LocalModel, curve: Curve) -> bool:
     """Whether a model runs in the loop thread, as it asks or as it was measured."""
     return may_run_inline(spec) and (spec.inline == "always" or curve.base_s(1) < INLINE_S)
 
 
-def may_run_inline(spec: ServedModel) -> bool:
+def may_run_inline(spec: LocalModel) -> bool:
     """Whether a model runs in the loop thread if it is quick enough.
 
     Images are never decoded there: those models stay in workers.

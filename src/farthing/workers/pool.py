@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from farthing.errors import EngineError
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.ports import Clock
 from farthing.wire.requests import LiveModel
 from farthing.workers.batching import BatchQueue
@@ -41,7 +41,7 @@ class _Seat:
     """One model in the pool."""
 
     key: int
-    spec: ServedModel
+    spec: LocalModel
     queue: BatchQueue
     crew: Crew
     held_mib: float
@@ -86,7 +86,7 @@ class Pool:
 
     # — what the repository calls ——————————————————————————————————————————————————————————————————
 
-    async def start(self, spec: ServedModel) -> LiveModel:
+    async def start(self, spec: LocalModel) -> LiveModel:
         """Load a model in its workers, warm it up, and return it when it is ready.
 
         Raises:
@@ -144,7 +144,7 @@ class Pool:
 
     # — seats ——————————————————————————————————————————————————————————————————————————————————————
 
-    def _seat(self, spec: ServedModel) -> _Seat:
+    def _seat(self, spec: LocalModel) -> _Seat:
         candidate = spec.candidate
         curve = Curve(candidate.max_batch, {rows: ms / 1000 for rows, ms in spec.service_ms.items()})
         queue = BatchQueue(

@@ -22,7 +22,7 @@ from farthing.load.route.outcomes import read_outcomes
 from farthing.load.route.requests import fingerprint_of_text, known_rows, read_requests
 from farthing.load.route.settings import RouteSettings, read_settings
 from farthing.load.route.tiers import TierPrice, check_tiers, priced, read_tiers_file, tier_of_flag
-from farthing.nouns import Candidate, Estimate, ServedModel, Verdict
+from farthing.nouns import Candidate, Estimate, LocalModel, Verdict
 from farthing.store.routes import write_outcomes, write_route, write_weights
 
 
@@ -304,7 +304,7 @@ def test_a_digest_covers_weights_that_lie_beside_the_model(tmp_path: Path) -> No
     path = tmp_path / "model.onnx"
     onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32")
-    served = ServedModel(name="small", path=path, candidate=candidate)
+    served = LocalModel(name="small", path=path, candidate=candidate)
     before = tier_digest(served)
     assert tier_digest(served) == before
     (tmp_path / "weights.bin").write_bytes(np.full((2, 3), 2, dtype=np.float32).tobytes())
@@ -315,7 +315,7 @@ def test_a_tier_is_what_it_answers_and_older_digests_still_hold(tmp_path: Path) 
     path = tmp_path / "model.onnx"
     path.write_bytes(b"1")
     candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32")
-    served = ServedModel(name="small", path=path, candidate=candidate, classes=("a", "b"))
+    served = LocalModel(name="small", path=path, candidate=candidate, classes=("a", "b"))
     tier = Tier(name="small", source="model.onnx", usd_per_request=1.0, sha256=tier_digest(served))
     check_tier(tier, served)
     for other in (

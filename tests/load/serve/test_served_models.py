@@ -25,11 +25,11 @@ from farthing.load.schema import stamp
 from farthing.load.serve.models import served_models
 from farthing.load.wishes import Wishes, as_name, read_serve_file, read_wishes
 from farthing.models.built_here import remember_built_here
-from farthing.nouns import LatencyBound, Offer, PipelineSpec, ServedModel, StandIn
+from farthing.nouns import LatencyBound, LocalModel, Offer, PipelineSpec, StandIn
 from farthing.store.artefacts import check_artefact
 
 
-def served(*sources: Path | str, cores: int = 2, **settings: Any) -> tuple[ServedModel, ...]:
+def served(*sources: Path | str, cores: int = 2, **settings: Any) -> tuple[LocalModel, ...]:
     return served_models(sources, cores=cores, check=check_artefact, **settings)
 
 

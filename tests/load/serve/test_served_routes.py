@@ -15,18 +15,18 @@ from small_route import cascade, margin_of, route_of, rung, tier, write_simple, 
 
 from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, TierReplicas
 from farthing.core.route.scoring.predictors import Logistic
-from farthing.core.route.served import ForwardedModel, RoutedModel
+from farthing.core.route.served import RoutedModel, Served, UpstreamModel
 from farthing.errors import InputError, SchemaError, TrustError
 from farthing.load.serve.models import served_models
 from farthing.load.wishes import read_wishes
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.store.artefacts import check_artefact
 from farthing.store.routes import write_route, write_weights
 
 SPOT = replace(OFFER, term="spot", usd_per_hour=0.04, interruptions_per_hour=0.02)
 
 
-def read(path: Path, *, wishes: Mapping[str, Any] | None = None, **more: Any) -> dict[str, ServedModel]:
+def read(path: Path, *, wishes: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Served]:
     found = served_models([path], cores=2, check=check_artefact, wishes=read_wishes(wishes or {}), **more)
     return {model.name: model for model in found}
 
@@ -54,21 +54,23 @@ def test_tiers_come_first_then_the_route(tmp_path: Path) -> None:
     route = route_at(path)
     assert [place.model for places in route.places.values() for place in places] == ["small", "large"]
     assert route.classes == ("a", "b", "c")
-    assert route.path == path
+    assert route.origin == path
 
 
 def test_a_name_is_the_routes_and_other_wishes_its_tiers(tmp_path: Path) -> None:
     found = read(write_simple(tmp_path, "small", "large"), wishes={"name": "mine", "max_batch": 3, "deadline": "50ms"})
     assert list(found) == ["small", "large", "mine"]
-    assert found["small"].candidate.max_batch == found["mine"].candidate.max_batch == 3
+    assert found["small"].max_batch == found["mine"].max_batch == 3
     assert found["mine"].deadline_s == 0.05
 
 
 def test_options_are_those_of_a_serve_file(tmp_path: Path) -> None:
     found = read(written(tmp_path, of_large(options={"instances": "2", "max_batch": "4", "max_delay": "2ms"})))
-    assert (found["large"].candidate.instances, found["large"].candidate.max_batch) == (2, 4)
-    assert found["large"].max_delay_s == 0.002
-    assert found["auto"].candidate.max_batch == 4
+    large = found["large"]
+    assert isinstance(large, LocalModel)
+    assert (large.candidate.instances, large.candidate.max_batch) == (2, 4)
+    assert large.max_delay_s == 0.002
+    assert found["auto"].max_batch == 4
     with pytest.raises(InputError, match="unknown key 'colour' in options of the tier large"):
         read(written(tmp_path, of_large(options={"colour": "red"})))
 
@@ -88,14 +90,14 @@ def test_places_on_demand_come_before_those_on_spot(tmp_path: Path) -> None:
     assert found["large.spot"].candidate.instances == 2
     assert found["large"].offer == OFFER
     remote = found["large.1"]
-    assert isinstance(remote, ForwardedModel)
+    assert isinstance(remote, UpstreamModel)
     assert (remote.url, remote.remote_name, remote.kind) == ("http://10.0.0.9:8000", "large", "open_inference")
 
 
 def test_a_tier_with_replicas_elsewhere_alone_is_not_loaded_here(tmp_path: Path) -> None:
     there = TierReplicas(purchase="on_demand", count=1, sla_rps=50.0, url="http://10.0.0.9:8000")
     found = read(written(tmp_path, of_large(replicas=(there,))))
-    assert isinstance(found["large"], ForwardedModel)
+    assert isinstance(found["large"], UpstreamModel)
 
 
 def keyed(url: str, key_env: str = "HOME_TOKEN", **more: object) -> Route:
@@ -134,7 +136,7 @@ def test_forwarded_tiers(tmp_path: Path) -> None:
     )  # fmt: skip
     route = route_of([tier("small"), chat], [rung(cascade("small", "large"))], margin_of("small"))
     large = read(written(tmp_path, route), keys={"KEY"})["large"]
-    assert isinstance(large, ForwardedModel)
+    assert isinstance(large, UpstreamModel)
     assert (large.url, large.remote_name, large.timeout_s) == ("https://api.example/v1", "m", 2.0)
     assert (large.concurrency, large.classes) == (7, ("a", "b", "c"))
 

@@ -17,7 +17,7 @@ from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.measure.route.rate import RouteLoad, plan_rate, prove_rate
 from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.workbench import MeasureSettings
-from farthing.nouns import Candidate, LatencyBound
+from farthing.nouns import Backend, LatencyBound
 
 CURVE = ServiceCurve.exact(sizes=[1, 4], seconds=[0.004, 0.008], sigma=0.1)
 BOUND_MS = 30.0
@@ -68,7 +68,7 @@ def load(*queues: Any, ms: float = BOUND_MS, percentile: float = 0.99) -> tuple[
     servers = Servers(list(queues))
     found = RouteLoad(
         bound=LatencyBound(ms=ms, percentile=percentile),
-        candidate=Candidate(engine="route", variant="2-tiers", precision="fp32", max_batch=4),
+        backend=Backend(engine="route", variant="2-tiers", precision="fp32", max_batch=4),
         settings=MeasureSettings(),
         seed=0,
         start=servers,
@@ -193,10 +193,10 @@ def test_a_proof_alone_takes_its_curve_from_the_same_server() -> None:
     asked, servers = load(Queue(1.0))
     proof = prove_rate(asked, 0.85 * truth_rps(1.0), 2400, 8, "verify")
     assert servers.patient == [False]
-    assert proof.latency(asked.bound).hi <= BOUND_MS
+    assert proof.latency(asked.bound.percentile).hi <= BOUND_MS
     assert proof.capacity_rps == pytest.approx(500.0)
     slow = prove_rate(load(Queue(1.5))[0], 0.85 * truth_rps(1.0), 2400, 8, "verify")
-    assert slow.latency(asked.bound).lo > BOUND_MS
+    assert slow.latency(asked.bound.percentile).lo > BOUND_MS
 
 
 # — two tiers, each a queue of its own ————————————————————————————————————————————————————————————————————————————————

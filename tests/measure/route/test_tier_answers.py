@@ -17,7 +17,7 @@ from farthing.machine.clock import MonotonicClock
 from farthing.measure.route.remote_tiers import RemoteRun, RemoteTier, answers_about, run_remote_tier
 from farthing.measure.route.score_time import seconds_of
 from farthing.measure.route.tier_answers import TierSettings, run_local_tiers
-from farthing.nouns import Candidate, Dataset, ServedModel
+from farthing.nouns import Candidate, Dataset, LocalModel
 from farthing.store.journal import Journal
 from farthing.testing import FakeClock
 
@@ -35,9 +35,9 @@ def requests(tmp_path: Path) -> Dataset:
     return Dataset(kind="tensor", items=(str(path), "x"), n=N, source=str(path))
 
 
-def tier(path: Path, name: str = "small", **facts: Any) -> ServedModel:
+def tier(path: Path, name: str = "small", **facts: Any) -> LocalModel:
     candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32", max_batch=4)
-    return ServedModel(name=name, path=write_tier(path, seen=8, **facts), candidate=candidate)
+    return LocalModel(name=name, path=write_tier(path, seen=8, **facts), candidate=candidate)
 
 
 def test_local_tiers_are_timed_in_turns_and_answer_all(tmp_path: Path, requests: Dataset) -> None:

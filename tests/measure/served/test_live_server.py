@@ -16,7 +16,7 @@ from farthing.codec import to_plain
 from farthing.errors import CandidateCrashed, MeasureError
 from farthing.measure.served.live_server import LiveServer
 from farthing.measure.served.load_generator import request_bytes
-from farthing.nouns import Candidate, Dataset, ServedModel
+from farthing.nouns import Candidate, Dataset, LocalModel
 from farthing.store.documents import write_json
 
 SERVICE_MS = 4.0
@@ -25,7 +25,7 @@ SERVICE_MS = 4.0
 def document(folder: Path, **more: object) -> Path:
     """A served model of the fake engine, which doubles what it gets in 4 ms a batch."""
     candidate = Candidate(engine="fake", variant="fp32", precision="fp32", max_batch=4)
-    model = ServedModel(
+    model = LocalModel(
         name="doubled", path=Path(__file__), candidate=candidate, options={"service_ms": SERVICE_MS}, **more
     )  # type: ignore[arg-type]
     return write_json(folder / "served.json", "farthing/served-model/1", to_plain(model))

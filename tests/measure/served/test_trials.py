@@ -14,7 +14,7 @@ from farthing.core.traffic.batch_queue import sla_rps
 from farthing.measure.served import live_server, trials
 from farthing.measure.state import RunState
 from farthing.measure.under_load import BesideServer, under_load
-from farthing.nouns import Candidate, Dataset, ServedModel
+from farthing.nouns import Candidate, Dataset, LocalModel
 
 SINGLE = replace(CHOSEN, max_batch=1)
 OTHER = replace(CHOSEN, variant="other")
@@ -33,7 +33,7 @@ def served(monkeypatch: pytest.MonkeyPatch, slowness: dict[Candidate, float], bu
     """A queue of its own for each candidate, so many times slower than was measured beside the server."""
     made: list[Queue] = []
 
-    def serve(bench: object, model: ServedModel, key: str) -> Queue:
+    def serve(bench: object, model: LocalModel, key: str) -> Queue:
         (queue,) = [Paths([slowness[model.candidate]])(bench, model, key)]  # type: ignore[arg-type]
         queue.busy = len(made) < busy
         made.append(queue)

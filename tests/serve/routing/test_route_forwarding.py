@@ -18,8 +18,7 @@ import pytest
 import uvloop
 from small_route import cascade, margin_of, route_of, rung, tier, write_tier
 
-from farthing.core.route.served import ForwardedModel
-from farthing.nouns import Candidate
+from farthing.core.route.served import UpstreamModel
 from farthing.serve.routing.calls import Charged, Gone
 from farthing.serve.routing.http_client import HttpClient, Unreachable
 from farthing.serve.routing.tier_protocols import protocol_of
@@ -101,15 +100,12 @@ def run(main: Any) -> Any:
     return uvloop.run(asyncio.wait_for(main, 30))
 
 
-def spec_of(url: str, kind: Any = "openai", **more: Any) -> ForwardedModel:
-    candidate = Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=8)
+def spec_of(url: str, kind: Any = "openai", **more: Any) -> UpstreamModel:
     more.setdefault("classes", CLASSES)
-    return ForwardedModel(
-        name="large", path=Path("r"), candidate=candidate, kind=kind, url=url, remote_name="there", **more
-    )
+    return UpstreamModel(name="large", origin=Path("r"), max_batch=8, kind=kind, url=url, remote_name="there", **more)
 
 
-async def opened(spec: ForwardedModel) -> tuple[LiveModel, UpstreamQueue]:
+async def opened(spec: UpstreamModel) -> tuple[LiveModel, UpstreamQueue]:
     model = upstream_model(spec, protocol_of, Clock())
     queue = model.queue
     assert isinstance(queue, UpstreamQueue)

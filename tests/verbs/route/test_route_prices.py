@@ -15,7 +15,7 @@ from farthing.errors import InputError, UnknownOfferError
 from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.measure.route.remote_tiers import RemoteRun
 from farthing.measure.route.tier_answers import LocalRun
-from farthing.nouns import Candidate, Estimate, Hardware, ServedModel
+from farthing.nouns import Candidate, Estimate, Hardware, LocalModel
 from farthing.runs.route.prices import offer_named, refuse_unpriced, tier_costs
 
 DAY = date(2026, 11, 24)
@@ -23,9 +23,9 @@ OFFER = offer_named("aws/m7i.large", DAY)
 N = 5
 
 
-def model(name: str, **facts: object) -> ServedModel:
+def model(name: str, **facts: object) -> LocalModel:
     candidate = Candidate(engine="onnxruntime", variant="fp32", precision="fp32")
-    return replace(ServedModel(name=name, path=Path("m.onnx"), candidate=candidate), **facts)  # type: ignore[arg-type]
+    return replace(LocalModel(name=name, path=Path("m.onnx"), candidate=candidate), **facts)  # type: ignore[arg-type]
 
 
 def run(ms: float, threads: int = 1) -> LocalRun:

@@ -222,9 +222,13 @@ def _log_down(planned: Estimate) -> float:
     return math.log(planned.value / planned.lo) if planned.lo > 0 else math.log(2)
 
 
-def late_notes(server: Measurement) -> list[str]:
-    """What to say of requests that were not answered in time; empty when all were."""
-    answered = server.metrics.get("answered_frac")
+def late_notes(metrics: Mapping[str, Estimate]) -> list[str]:
+    """What to say of requests that were not answered in time; empty when all were.
+
+    Args:
+        metrics: Of the Server scenario, by name.
+    """
+    answered = metrics.get("answered_frac")
     if answered is None or answered.value >= 1:
         return []
     return [f"{100 * (1 - answered.value):.1f} % of the requests were not answered in time"]
@@ -240,7 +244,7 @@ def _tail(plan: Plan, server: Measurement) -> Check:
     if bound is not None and seen.value > bound.ms:
         outcome = "unproven" if server.contended or seen.lo <= bound.ms else "not_met"
     notes = ["cores busy during the run"] if server.contended else []
-    notes += late_notes(server)
+    notes += late_notes(server.metrics)
     return Check(
         name=f"{percentile_name(level)} at the peak rate",
         unit="ms",

@@ -1,4 +1,9 @@
-"""What a server is told of a route: models among others, checked by whoever made them."""
+"""What a server serves: models that run here, models behind URLs, and routes over both; checked by whoever made them.
+
+Each kind has the fields that it needs and no others. All have what clients see and are bound by (``name version``
+``pipeline classes deadline_s max_waiting max_batch``), ``origin``, and ``backend`` for those who are told what answers;
+what only one kind has is reached by a ``match`` over all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from farthing.core.route.routes import Route
-from farthing.nouns import Offer, ServedModel
+from farthing.nouns import Backend, Declared, LocalModel, Offer
 
 if TYPE_CHECKING:
     from farthing.core.route.scoring.trained import Predictor
 
-__all__ = ["ForwardedModel", "Place", "RoutedModel"]
+__all__ = ["Place", "RoutedModel", "Served", "UpstreamModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +46,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardedModel(ServedModel):
-    """A model behind a URL.
+class UpstreamModel(Declared):
+    """A model behind a URL, beyond what is :class:`~farthing.nouns.Declared` of it.
 
     Attributes:
         kind: Protocol spoken there.
@@ -51,6 +56,7 @@ class ForwardedModel(ServedModel):
         timeout_s: Of one request.
         concurrency: Requests sent at the same time.
         cached_token_frac: Price of a token that was in the provider's cache as a share of one that was not, in [0, 1].
+        options: As the route says them; of them ``key_env`` and ``prompt`` are read here.
     """
 
     kind: Literal["open_inference", "openai"]
@@ -59,20 +65,38 @@ class ForwardedModel(ServedModel):
     timeout_s: float = 30.0
     concurrency: int = 64
     cached_token_frac: float = 1.0
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def backend(self) -> Backend:
+        """What answers, for those who are told."""
+        return Backend(engine=self.kind, variant="forwarded", precision="fp32", max_batch=self.max_batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutedModel(ServedModel):
-    """A route as one model; its tiers are models of their own.
+class RoutedModel(Declared):
+    """A route as one model, beyond what is :class:`~farthing.nouns.Declared` of it; its tiers are models of their own.
 
     Attributes:
         route: What is followed.
         places: By tier, those on demand before those on spot; at least one each.
         predictors: Trained scores by name.
         digests: Of the files of trained scores, so that a change of one is seen.
+        offer: What this machine costs, None when unknown.
     """
 
     route: Route
     places: Mapping[str, tuple[Place, ...]]
     predictors: Mapping[str, Predictor] = field(default_factory=dict, compare=False)
     digests: tuple[str, ...] = ()
+    offer: Offer | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """What answers, for those who are told."""
+        tiers = f"{len(self.route.tiers)}-tiers"
+        return Backend(engine="route", variant=tiers, precision="fp32", max_batch=self.max_batch)
+
+
+Served = LocalModel | UpstreamModel | RoutedModel
+"""Whatever answers under a name."""

@@ -23,7 +23,7 @@ from farthing.load.schema import read_noun
 from farthing.models.digests import digest
 from farthing.models.embedders import open_embedder
 from farthing.models.onnx_files import check_external_data
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 
 __all__ = ["Predictor", "check_tier", "read_predictor", "read_route", "tier_digest"]
 
@@ -80,7 +80,7 @@ def _wrong_policy(policy: RoutedPolicy, tiers: list[str], scores: list[str]) -> 
     return f"unknown tier {tier!r}" if tier else f"unknown score {score!r}" if score else ""
 
 
-def tier_digest(model: ServedModel) -> str:
+def tier_digest(model: LocalModel) -> str:
     """SHA-256 of what decides a tier's answers, with the number of this formula before it.
 
     Its file or folder, weights that lie beside it, its tokenizer, how requests become tensors, the classes' names.
@@ -90,7 +90,7 @@ def tier_digest(model: ServedModel) -> str:
     return f"2:{hashlib.sha256(f'{_files_digest(model)} {said}'.encode()).hexdigest()}"
 
 
-def _files_digest(model: ServedModel) -> str:
+def _files_digest(model: LocalModel) -> str:
     """Of the files alone: what routes had before."""
     parts = [digest(model.path)]
     if model.path.suffix == ".onnx" and model.path.is_file():
@@ -100,7 +100,7 @@ def _files_digest(model: ServedModel) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def check_tier(tier: Tier, model: ServedModel) -> None:
+def check_tier(tier: Tier, model: LocalModel) -> None:
     """Refuse a tier that was changed since the route was calibrated: nothing that was proven holds for it.
 
     Raises:

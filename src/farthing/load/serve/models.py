@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from farthing.core.route.served import Served
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
 from farthing.load.schema import kind_of, read_noun
 from farthing.load.serve.planned import Check, fitted, planned
@@ -24,7 +25,7 @@ from farthing.load.workload.takeable import check_answers_are_tensors
 from farthing.models.built_here import check_built_here
 from farthing.models.onnx_files import check_external_data
 from farthing.models.precision import file_precision
-from farthing.nouns import Candidate, ModelRef, Offer, PipelineSpec, ServedModel
+from farthing.nouns import Candidate, LocalModel, ModelRef, Offer, PipelineSpec
 from farthing.plugins import find
 
 __all__ = ["served_models"]
@@ -41,7 +42,7 @@ _BATCH, _MOST_INSTANCES = 8, 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """What all sources of one command share; ``route`` is the one whose tiers are read."""
+    """What all sources of one command share."""
 
     cores: int
     check: Check
@@ -50,7 +51,6 @@ class _Setting:
     inline: Literal["auto", "never", "always"]
     priced_as: Offer | None
     keys: frozenset[str]
-    route: Path | None = None
 
 
 def served_models(
@@ -63,7 +63,7 @@ def served_models(
     inline: Literal["auto", "never", "always"] = "auto",
     priced_as: Offer | None = None,
     keys: Collection[str] = (),
-) -> tuple[ServedModel, ...]:
+) -> tuple[Served, ...]:
     """Find and check all models that a command names.
 
     Args:
@@ -107,19 +107,19 @@ def served_models(
     return tuple(found)
 
 
-def _check_distinct(models: Sequence[ServedModel]) -> None:
+def _check_distinct(models: Sequence[Served]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for model in models:
         key = model.name, model.version
         if key in seen:
             raise InputError(
-                f"two models are named {model.name} version {model.version}: {seen[key]} and {model.path}",
+                f"two models are named {model.name} version {model.version}: {seen[key]} and {model.origin}",
                 hint="name=SOURCE names a model; serve.yaml has the keys name and version",
             )
-        seen[key] = model.path
+        seen[key] = model.origin
 
 
-def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
+def _models(text: str, setting: _Setting) -> Iterator[Served]:
     if "\0" in text:
         raise InputError(f"{text!r} is no path")
     named = _NAMED.fullmatch(text)
@@ -143,41 +143,60 @@ def _models(text: str, setting: _Setting) -> Iterator[ServedModel]:
         yield from _of_source(path, setting.wishes.over(own), setting)
 
 
-def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
-    if path.suffix.lower() in _DOCUMENTS and path.is_file():
-        kind = kind_of(path)
-        if kind == "served-model":
-            yield _wished(_of_served_model(path), wishes, setting)
-        elif kind == "route":
-            if setting.route is not None:
-                raise InputError(f"{setting.route} has a tier that is itself a route, {path}: a tier is one model")
-            inside = replace(setting, route=path)
-            yield from route_models(
-                path,
-                wishes,
-                lambda source, given: _of_source(source, given, inside),
-                keys=setting.keys,
-                trust=setting.trust,
-            )
-        else:
-            yield _wished(planned(path, cores=setting.cores, check=setting.check), wishes, setting)
-    elif path.is_dir():
-        yield from _of_folder(path, wishes, setting)
+def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served]:
+    place, kind = _document(path)
+    if kind != "route":
+        yield from _of_models(place, kind, wishes, setting)
+        return
+    yield from route_models(
+        place,
+        wishes,
+        lambda source, given: _of_tier(source, given, setting, place),
+        keys=setting.keys,
+        trust=setting.trust,
+    )
+
+
+def _document(path: Path) -> tuple[Path, str | None]:
+    """The document that a source is, or holds, and its kind; the source itself and None where there is none."""
+    if path.is_dir():
+        held = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
+        return (path, None) if held is None else (held, kind_of(held))
+    return path, (kind_of(path) if path.suffix.lower() in _DOCUMENTS and path.is_file() else None)
+
+
+def _of_tier(path: Path, wishes: Wishes, setting: _Setting, route: Path) -> Iterator[LocalModel]:
+    """What a tier's source holds.
+
+    Raises:
+        InputError: when that is a route.
+    """
+    place, kind = _document(path)
+    if kind == "route":
+        raise InputError(f"{route} has a tier that is itself a route, {place}: a tier is one model")
+    yield from _of_models(place, kind, wishes, setting)
+
+
+def _of_models(place: Path, kind: str | None, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
+    """Models that run here, of a document of that kind or of what is none."""
+    if kind == "served-model":
+        yield _wished(_of_served_model(place), wishes, setting)
+    elif kind is not None:
+        yield _wished(planned(place, cores=setting.cores, check=setting.check), wishes, setting)
+    elif place.is_dir():
+        yield from _of_folder(place, wishes, setting)
     else:
-        yield _wished(_of_file(path, setting), wishes, setting)
+        yield _wished(_of_file(place, setting), wishes, setting)
 
 
-def _of_served_model(path: Path) -> ServedModel:
+def _of_served_model(path: Path) -> LocalModel:
     """One model with everything said, as ``farthing optimize`` writes it to prove a choice before there is a plan."""
-    model = read_noun(path, "served-model", ServedModel, written_by="farthing optimize")
+    model = read_noun(path, "served-model", LocalModel, written_by="farthing optimize")
     return replace(model, path=path.parent / model.path)
 
 
-def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[ServedModel]:
-    document = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
-    if document is not None:
-        yield from _of_source(document, wishes, setting)
-    elif (path / _PROGRAM).is_file() or (path / _IR).is_file():
+def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[LocalModel]:
+    if (path / _PROGRAM).is_file() or (path / _IR).is_file():
         yield _wished(_of_artefact(path, setting), wishes, setting)
     elif _newest_version(path) is not None:
         yield _wished(_of_version_folder(path, setting), wishes, setting)
@@ -200,14 +219,14 @@ def _newest_version(path: Path) -> str | None:
     return max(numbers, key=int, default=None)
 
 
-def _of_version_folder(path: Path, setting: _Setting) -> ServedModel:
+def _of_version_folder(path: Path, setting: _Setting) -> LocalModel:
     version = _newest_version(path)
     assert version is not None
     found = _of_model_folder(path / version, setting)
     return replace(found, name=as_name(path.resolve().name), version=version)
 
 
-def _of_model_folder(path: Path, setting: _Setting) -> ServedModel:
+def _of_model_folder(path: Path, setting: _Setting) -> LocalModel:
     ref = model_ref(str(path))
     home = Path(ref.path)
     if has_image_processor(home):
@@ -219,7 +238,7 @@ def _of_model_folder(path: Path, setting: _Setting) -> ServedModel:
     return _of_ref(ref, as_name(home.name), pipeline, setting)
 
 
-def _of_file(path: Path, setting: _Setting) -> ServedModel:
+def _of_file(path: Path, setting: _Setting) -> LocalModel:
     if is_import_path(str(path)):
         raise ModelError(
             f"{path} is Python code; a server loads artefacts",
@@ -232,14 +251,14 @@ def _of_file(path: Path, setting: _Setting) -> ServedModel:
     return _of_ref(ref, as_name(name), PipelineSpec(kind="tensor"), setting)
 
 
-def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting) -> ServedModel:
+def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting) -> LocalModel:
     assert ref.onnx_path is not None
     file = Path(ref.onnx_path)
     check_external_data(file)
     check_answers_are_tensors(file)
     signature = onnx_signature(file)
     free = all(spec.shape and spec.shape[0] is None for spec in signature.inputs)
-    return ServedModel(
+    return LocalModel(
         name=name,
         path=file,
         candidate=_as_given(file, _BATCH if free else 1, setting.cores),
@@ -248,13 +267,13 @@ def _of_ref(ref: ModelRef, name: str, pipeline: PipelineSpec, setting: _Setting)
     )
 
 
-def _of_artefact(path: Path, setting: _Setting) -> ServedModel:
+def _of_artefact(path: Path, setting: _Setting) -> LocalModel:
     """An artefact of an engine's own format: OpenVINO's IR, or an exported PyTorch program."""
     program = path.is_dir() and (path / _PROGRAM).is_file()
     engine, variant = ("pytorch", "torch-module") if program else ("openvino", "fp32")
     own_name = path.is_file() and path.stem != "model"
     folder = path if path.is_dir() else path.parent
-    return ServedModel(
+    return LocalModel(
         name=as_name(path.stem if own_name else folder.resolve().name),
         path=path.absolute(),
         candidate=_layout(engine, variant, _BATCH, setting.cores),
@@ -280,7 +299,7 @@ def _layout(engine: str, variant: str, max_batch: int, cores: int) -> Candidate:
     )
 
 
-def _wished(model: ServedModel, wishes: Wishes, setting: _Setting) -> ServedModel:
+def _wished(model: LocalModel, wishes: Wishes, setting: _Setting) -> LocalModel:
     """The model as its plan or files say, changed by what the user said."""
     candidate = _candidate(model.candidate, wishes, setting.cores)
     found = replace(
@@ -306,7 +325,7 @@ def _same_work(one: Candidate, other: Candidate) -> bool:
     return (one.build, one.precision, one.threads) == (other.build, other.precision, other.threads)
 
 
-def _deadline_s(model: ServedModel, wishes: Wishes) -> float | None:
+def _deadline_s(model: LocalModel, wishes: Wishes) -> float | None:
     if wishes.deadline_s is None:
         return model.deadline_s
     return None if wishes.deadline_s == NO_DEADLINE else wishes.deadline_s
@@ -324,7 +343,7 @@ def _candidate(candidate: Candidate, wishes: Wishes, cores: int) -> Candidate:
     return changed
 
 
-def _check_engine(model: ServedModel) -> None:
+def _check_engine(model: LocalModel) -> None:
     """Whether the engine is installed, reads this kind of artefact, and may load it."""
     engine, path = model.candidate.engine, model.path
     missing = find("engines", engine).missing()

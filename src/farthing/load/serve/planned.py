@@ -11,7 +11,7 @@ from farthing.errors import InputError, ModelError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import read_document
 from farthing.load.wishes import as_name
-from farthing.nouns import Artefact, Candidate, Evaluation, Objective, Offer, PipelineSpec, Plan, ServedModel
+from farthing.nouns import Artefact, Candidate, Evaluation, LocalModel, Objective, Offer, PipelineSpec, Plan
 
 __all__ = ["Check", "deadline_s", "fitted", "planned"]
 
@@ -32,7 +32,7 @@ def fitted(candidate: Candidate, cores: int) -> Candidate:
     return replace(candidate, threads=threads, instances=max(1, cores // threads))
 
 
-def planned(path: Path, *, cores: int, check: Check) -> ServedModel:
+def planned(path: Path, *, cores: int, check: Check) -> LocalModel:
     """Read a plan and make a model of its choice.
 
     What was measured for the plan's layout (memory, capacity within the promise, what the machine costs) is kept only
@@ -58,7 +58,7 @@ def planned(path: Path, *, cores: int, check: Check) -> ServedModel:
     artefact = _artefact(plan, chosen, path)
     candidate = fitted(chosen.candidate, cores)
     as_planned = candidate == chosen.candidate
-    return ServedModel(
+    return LocalModel(
         name=as_name(plan.workload),
         path=check(artefact, path.parent),
         candidate=candidate,

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from farthing.core.route.attaching import of_outcomes
 from farthing.core.route.routes import Route, Tier, TierReplicas
-from farthing.core.route.served import ForwardedModel, Place, RoutedModel
+from farthing.core.route.served import Place, RoutedModel, Served, UpstreamModel
 from farthing.errors import InputError
 from farthing.load.route.files import check_tier, read_predictor, read_route
 from farthing.load.route.keys import check_allowed, check_encrypted
 from farthing.load.route.tier_prices import PRICE_KEYS, missing_token_price
 from farthing.load.wishes import Wishes, as_name, check_name, check_tier_name, read_wishes
-from farthing.nouns import Candidate, PipelineSpec, ServedModel
+from farthing.nouns import LocalModel, PipelineSpec
 
 __all__ = ["ROUTE_FILE", "check_address", "route_file", "route_models", "tiers_of_routes"]
 
@@ -29,7 +29,7 @@ _FORWARDED_BATCH = 64
 _MOST_CONCURRENT = 4096
 _SCHEMES = ("http", "https")
 
-Read = Callable[[Path, Wishes], Iterable[ServedModel]]
+Read = Callable[[Path, Wishes], Iterable[LocalModel]]
 """Finds and checks the models of one source."""
 
 
@@ -40,7 +40,7 @@ def route_file(route: Path | str) -> Path:
 
 def route_models(
     path: Path, wishes: Wishes, read: Read, *, keys: Collection[str] = (), trust: bool = False
-) -> tuple[ServedModel, ...]:
+) -> tuple[Served, ...]:
     """Tiers of a route first, then the route itself.
 
     Args:
@@ -59,7 +59,7 @@ def route_models(
     _check(route, path)
     _check_keys(route, path, keys, trust=trust)
     given = replace(wishes, name=None, version=None)
-    served: list[ServedModel] = []
+    served: list[Served] = []
     places: dict[str, tuple[Place, ...]] = {}
     for tier in route.tiers:
         models, mine = _tier(tier, route, path, given, read)
@@ -69,12 +69,12 @@ def route_models(
     routed = RoutedModel(
         name=wishes.name or check_name(route.name, f"the name of {path}"),
         version=wishes.version or "1",
-        path=path.absolute(),
-        candidate=_candidate(route, served),
+        origin=path.absolute(),
+        max_batch=min(model.max_batch for model in served),
         pipeline=_pipeline(served),
         classes=_classes(route, served),
         deadline_s=max((m.deadline_s for m in served if m.deadline_s is not None), default=None),
-        offer=next((m.offer for m in served if m.offer is not None), None),
+        offer=next((m.offer for m in served if isinstance(m, LocalModel) and m.offer is not None), None),
         route=route,
         places=places,
         predictors={name: found for name, found in predictors.items() if found is not None},
@@ -83,7 +83,7 @@ def route_models(
     return (*served, routed)
 
 
-def tiers_of_routes(models: Sequence[ServedModel]) -> frozenset[str]:
+def tiers_of_routes(models: Sequence[Served]) -> frozenset[str]:
     """Names of models that are there since a route needs them."""
     routes = [model for model in models if isinstance(model, RoutedModel)]
     return frozenset(place.model for route in routes for places in route.places.values() for place in places)
@@ -125,7 +125,7 @@ def _check_keys(route: Route, path: Path, keys: Collection[str], *, trust: bool)
 # — tiers ——————————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[Sequence[Served], list[Place]]:
     """Models that answer for a tier, and where."""
     if tier.kind == "model":
         return _local(tier, route, path, wishes, read)
@@ -143,15 +143,15 @@ def _tier(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> t
         models.append(model)
         place = _place(model.name, replicas, usd_per_row=tier.usd_per_request)
         places.append(replace(place, usd_per_token=_usd_per_token(tier, path)))
-    return list(models), places
+    return models, places
 
 
-def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[list[ServedModel], list[Place]]:
+def _local(tier: Tier, route: Route, path: Path, wishes: Wishes, read: Read) -> tuple[Sequence[Served], list[Place]]:
     options = wishes.over(read_wishes(tier.options, f"options of the tier {tier.name}."))
     here = [r for r in tier.replicas if not r.url]
     spot = [r for r in here if r.purchase == "spot"]
     remote = [r for r in tier.replicas if r.url]
-    models: list[ServedModel] = []
+    models: list[Served] = []
     places: list[Place] = []
     own = as_name(tier.name)
     if here or not remote:
@@ -198,7 +198,7 @@ def _usd_per_token(tier: Tier, path: Path) -> tuple[float, float] | None:
     return None if both[0] is None or both[1] is None else (both[0], both[1])
 
 
-def _offered(model: ServedModel, replicas: Sequence[TierReplicas]) -> ServedModel:
+def _offered(model: LocalModel, replicas: Sequence[TierReplicas]) -> LocalModel:
     """The model at its replicas' price where it has none of its own."""
     offer = next((r.offer for r in replicas if r.offer is not None), None)
     return model if model.offer is not None or offer is None else replace(model, offer=offer)
@@ -235,16 +235,16 @@ def check_address(url: str, who: str) -> None:
         )
 
 
-def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> ForwardedModel:
+def _forwarded(tier: Tier, path: Path, url: str, name: str, classes: tuple[str, ...]) -> UpstreamModel:
     check_address(url, f"{path}: the tier {tier.name}")
     concurrency = tier.options.get("concurrency", "64") if tier.kind != "model" else "64"
     if not concurrency.isdecimal() or not 1 <= int(concurrency) <= _MOST_CONCURRENT:
         raise InputError(f"{path}: concurrency of the tier {tier.name} is {concurrency!r}, not 1 to {_MOST_CONCURRENT}")
     kind: Literal["open_inference", "openai"] = "openai" if tier.kind == "openai" else "open_inference"
-    return ForwardedModel(
+    return UpstreamModel(
         name=name,
-        path=path.absolute(),
-        candidate=Candidate(engine=kind, variant="forwarded", precision="fp32", max_batch=_FORWARDED_BATCH),
+        origin=path.absolute(),
+        max_batch=_FORWARDED_BATCH,
         kind=kind,
         url=url.rstrip("/"),
         remote_name=tier.model or tier.name,
@@ -265,12 +265,7 @@ def _cached_frac(tier: Tier) -> float:
 # — the route ——————————————————————————————————————————————————————————————————————————————————————————————————————
 
 
-def _candidate(route: Route, served: Sequence[ServedModel]) -> Candidate:
-    most = min(model.candidate.max_batch for model in served)
-    return Candidate(engine="route", variant=f"{len(route.tiers)}-tiers", precision="fp32", max_batch=most)
-
-
-def _pipeline(served: Sequence[ServedModel]) -> PipelineSpec:
+def _pipeline(served: Sequence[Served]) -> PipelineSpec:
     """What clients may send: images or texts where a tier takes them, with the largest of the tiers' bounds."""
     found = [model.pipeline for model in served if model.pipeline.kind != "tensor"]
     if not found:
@@ -286,7 +281,7 @@ def _pipeline(served: Sequence[ServedModel]) -> PipelineSpec:
     )
 
 
-def _classes(route: Route, served: Sequence[ServedModel]) -> tuple[str, ...]:
+def _classes(route: Route, served: Sequence[Served]) -> tuple[str, ...]:
     """Names of the classes: of the route, else of its tiers; those of tiers must not differ."""
     known = {model.name: model.classes for model in served if model.classes}
     for name, classes in known.items():

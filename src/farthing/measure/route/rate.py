@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -24,13 +24,13 @@ from farthing.core.traffic.latency_rate import LatencyRate, latency_rates
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.machine.canary import Canary
 from farthing.machine.watched import watched
-from farthing.measure.open_loop import RunSeen, as_measurement, just_late, levels_of, look_by_look, requests_at, seen_of
+from farthing.measure.open_loop import RunSeen, just_late, levels_of, look_by_look, requests_at, seen_of, server_metrics
 from farthing.measure.served.live_server import LoadedRun
 from farthing.measure.served.path import CLOSED_S
 from farthing.measure.served.repeats import START_FRAC, between_starts, repeatable
 from farthing.measure.under_load import seed_of
 from farthing.measure.workbench import MeasureSettings
-from farthing.nouns import NEVER_MS, Candidate, Estimate, LatencyBound, Measurement
+from farthing.nouns import NEVER_MS, Backend, Estimate, LatencyBound, latency_metric
 from farthing.ports import Progress
 
 __all__ = ["Proof", "RouteLoad", "RouteServer", "plan_rate", "prove_rate"]
@@ -72,7 +72,7 @@ class RouteLoad:
 
     Attributes:
         bound: The promise.
-        candidate: The route as one candidate, for its measurement.
+        backend: The route, for documents that name what was measured.
         settings: Runs.
         seed: Of everything random.
         start: Starts a server of the route, without deadlines when ``patient``.
@@ -83,7 +83,7 @@ class RouteLoad:
     """
 
     bound: LatencyBound
-    candidate: Candidate
+    backend: Backend
     settings: MeasureSettings
     seed: int
     start: Callable[[bool], AbstractContextManager[RouteServer]]
@@ -120,7 +120,8 @@ class Proof:
     """Runs of a route at one rate.
 
     Attributes:
-        measurement: The Server scenario.
+        metrics: Of the Server scenario, by name as a Measurement has them.
+        contended: Whether cores were busy in spite of retries.
         runs: Each with arrivals of its own.
         requests: Of one run.
         clients: That never rested, for ``capacity_rps``.
@@ -128,16 +129,21 @@ class Proof:
         fallen: Why the route fell back meanwhile, empty when it did not.
     """
 
-    measurement: Measurement
+    metrics: Mapping[str, Estimate]
+    contended: bool
     runs: int
     requests: int
     clients: int
     capacity_rps: float
     fallen: str = ""
 
-    def latency(self, bound: LatencyBound) -> Estimate:
-        """At the promised level in ms."""
-        return self.measurement.latency(bound.percentile)
+    def latency(self, percentile: float) -> Estimate:
+        """At one level in ms.
+
+        Raises:
+            KeyError: when that level was not measured.
+        """
+        return self.metrics[latency_metric(percentile)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +192,7 @@ def plan_rate(load: RouteLoad) -> PlannedRate:
     aside_s = {level: shape.aside_s(curve, load.bound.ms / 1000) for level, curve in rates.items()}
     for k in range(sustained.TRIES):
         proof = prove_rate(load, rate, n, shape.clients, f"proof {k}", rates, aside_s, again=k > 0)
-        hi_ms = proof.latency(load.bound).hi
+        hi_ms = proof.latency(load.bound.percentile).hi
         if proof.fallen or hi_ms <= load.bound.ms or k == sustained.TRIES - 1:
             break
         hi_s = math.inf if hi_ms >= NEVER_MS else hi_ms / 1000
@@ -213,11 +219,10 @@ def _none(load: RouteLoad, kept: Estimate | None, shape: _Shape, busy: bool, fal
 
 
 def _planned(load: RouteLoad, rate: Estimate, kept: Estimate, proof: Proof, proofs: int) -> PlannedRate:
-    m = proof.measurement
-    latency = proof.latency(load.bound)
+    latency = proof.latency(load.bound.percentile)
     return PlannedRate(
         bound=load.bound,
-        verdict=rate_verdict(load.bound, rate, latency, busy=m.contended, fallen=proof.fallen),
+        verdict=rate_verdict(load.bound, rate, latency, busy=proof.contended, fallen=proof.fallen),
         rate_rps=rate,
         kept_rps=kept,
         headroom=sustained.HEADROOM,
@@ -228,9 +233,9 @@ def _planned(load: RouteLoad, rate: Estimate, kept: Estimate, proof: Proof, proo
         seed=load.seed,
         clients=proof.clients,
         capacity_rps=proof.capacity_rps,
-        generator_frac=m.metrics.get("generator_frac"),
-        front_frac=m.metrics.get("front_frac"),
-        contended=m.contended,
+        generator_frac=proof.metrics.get("generator_frac"),
+        front_frac=proof.metrics.get("front_frac"),
+        contended=proof.contended,
         hardware=load.hardware,
         planned_at=datetime.now(UTC).astimezone(),
     )
@@ -339,7 +344,7 @@ def prove_rate(
         aside_s: What a request waits for beside the queue at each level, ≥ 0; 0 where a level is missing.
         again: A proof at a higher rate has failed before.
     """
-    began, runs = datetime.now(UTC), load.settings.proof_runs
+    runs = load.settings.proof_runs
     seen: list[RunSeen] = []
     with load.start(False) as server:
         full_rps = server.closed_loop(clients, CLOSED_S)
@@ -350,18 +355,22 @@ def prove_rate(
                 load.tell("proving", len(seen), times * runs, f"{rate_rps:.0f} requests/s through farthing serve")
                 seen.append(load.run(server, rate_rps, n, stage, len(seen), deadlines=True)[0])
 
-        def measured(confidence: float) -> Measurement:
-            return as_measurement(
-                seen, curves, load.candidate, hardware=load.hardware, aside_s=aside_s, confidence=confidence,
-                start_frac=START_FRAC, seconds=(datetime.now(UTC) - began).total_seconds(),
-            )  # fmt: skip
+        def measured(confidence: float) -> Proof:
+            return Proof(
+                metrics=server_metrics(seen, curves, aside_s=aside_s, confidence=confidence, start_frac=START_FRAC),
+                contended=any(run.contended for run in seen),
+                runs=len(seen),
+                requests=n,
+                clients=clients,
+                capacity_rps=full_rps,
+            )
 
         found = look_by_look(load.bound, load.bound.percentile, make, measured, again=again)
         fallen = _fallen(server)
     tail = found.latency(load.bound.percentile)
     words = "unbounded" if tail.value >= NEVER_MS else f"{tail.value:.1f} ms"
     load.tell("proving", len(seen), len(seen), f"{load.bound.name} {words}")
-    return Proof(measurement=found, runs=len(seen), requests=n, clients=clients, capacity_rps=full_rps, fallen=fallen)
+    return replace(found, fallen=fallen)
 
 
 def _curve_again(load: RouteLoad, server: RouteServer, clients: int, n: int) -> ServiceCurve:

@@ -20,7 +20,7 @@ from farthing.core.stats.intervals import quantile
 from farthing.errors import DataError, FarthingError
 from farthing.machine.canary import Canary
 from farthing.machine.hardware import usable_cpus
-from farthing.nouns import Dataset, Estimate, PipelineSpec, ServedModel
+from farthing.nouns import Dataset, Estimate, LocalModel, PipelineSpec
 from farthing.ports import Progress
 from farthing.workers.replicas.replica import Replica
 
@@ -69,7 +69,7 @@ class LocalRun:
 
 
 def run_local_tiers(
-    models: Sequence[ServedModel],
+    models: Sequence[LocalModel],
     dataset: Dataset,
     *,
     embeddings: Sequence[str],
@@ -109,7 +109,7 @@ def run_local_tiers(
     return tuple(found)
 
 
-def _start(model: ServedModel, dataset: Dataset, run_dir: Path, settings: TierSettings, seed: int) -> Replica:
+def _start(model: LocalModel, dataset: Dataset, run_dir: Path, settings: TierSettings, seed: int) -> Replica:
     cpus = usable_cpus()
     threads = min(model.candidate.threads, len(cpus))
     instances = max(1, min(model.candidate.instances, len(cpus) // threads))
@@ -137,7 +137,7 @@ def _takes(pipeline: PipelineSpec) -> str:
 
 
 def _times_ms(
-    models: Sequence[ServedModel], alive: Sequence[Replica], settings: TierSettings, tell: Progress
+    models: Sequence[LocalModel], alive: Sequence[Replica], settings: TierSettings, tell: Progress
 ) -> tuple[list[list[float]], float]:
     """Mean time of a request by tier and round, and the share of rounds with busy cores."""
     canary, busy = Canary(), 0
@@ -162,7 +162,7 @@ def _service_ms(round_means_ms: Sequence[float]) -> Estimate:
 
 
 def _answered(
-    model: ServedModel,
+    model: LocalModel,
     replica: Replica,
     dataset: Dataset,
     embedding: str,

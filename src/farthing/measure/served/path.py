@@ -18,7 +18,7 @@ from farthing.machine.watched import watched
 from farthing.measure.open_loop import RunSeen, just_late, levels_of, seen_of
 from farthing.measure.served.live_server import LiveServer, LoadedRun
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, ServedModel
+from farthing.nouns import Candidate, LocalModel
 from farthing.store.documents import write_json
 
 __all__ = ["ServedPath", "served_model", "step_of"]
@@ -187,7 +187,7 @@ def _slug(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def served_model(bench: Workbench, model: ServedModel, key: str) -> ServedPath:
+def served_model(bench: Workbench, model: LocalModel, key: str) -> ServedPath:
     """The path of a model before there is a plan: its document is written below ``work``.
 
     Args:

@@ -20,7 +20,7 @@ from farthing.measure.served.repeats import between_starts, drift_of, no_narrowe
 from farthing.measure.served.runs import Patience, baseline_block, beside_key, middle
 from farthing.measure.state import RunState, sla_of
 from farthing.measure.under_load import rates_of, seed_of
-from farthing.nouns import Candidate, Estimate, ServedModel
+from farthing.nouns import Candidate, Estimate, LocalModel
 
 __all__ = ["Kept", "aside_of", "model_of", "modelled_rps", "rate_kept", "slower_by"]
 
@@ -44,7 +44,7 @@ class Kept:
     busy: bool = False
 
 
-def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedModel:
+def model_of(state: RunState, c: Candidate, deadline: float | None) -> LocalModel:
     """A candidate as the server gets it from a plan.
 
     Args:
@@ -54,7 +54,7 @@ def model_of(state: RunState, c: Candidate, deadline: float | None) -> ServedMod
     """
     bench, key = state.bench, replace(c, max_batch=1)
     known, facts = state.curves[key], state.facts.get(key)
-    return ServedModel(
+    return LocalModel(
         name=NAME,
         path=((bench.root or bench.out) / bench.artefacts[c.variant].path).absolute(),
         candidate=c,

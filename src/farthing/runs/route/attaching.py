@@ -16,7 +16,7 @@ from farthing.errors import InputError
 from farthing.load.route.files import check_tier, read_predictor, tier_digest
 from farthing.load.route.tiers import NamedTier
 from farthing.load.serve.routes import ROUTE_FILE
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.runs.route.tiers import found_models
 from farthing.store.documents import write_bytes
 from farthing.store.routes import OUTCOMES, write_route
@@ -84,7 +84,7 @@ def _there_already(tier: Tier, folder: Path) -> NamedTier:
     )
 
 
-def _check_same(tier: Tier, named: Mapping[str, NamedTier], models: Mapping[str, ServedModel], *, strict: bool) -> None:
+def _check_same(tier: Tier, named: Mapping[str, NamedTier], models: Mapping[str, LocalModel], *, strict: bool) -> None:
     """A tier that stays is as it was; of one that was run in calibrating another place must hold the same model."""
     if tier.name not in named:
         if tier.name in models:
@@ -112,7 +112,7 @@ def _refuse_prompts(placed: Sequence[NamedTier], classes: Sequence[str]) -> None
             )
 
 
-def _placed(tier: Tier, place: NamedTier, models: Mapping[str, ServedModel], out: Path) -> Tier:
+def _placed(tier: Tier, place: NamedTier, models: Mapping[str, LocalModel], out: Path) -> Tier:
     here = place.kind == "model"
     return replace(
         tier,

@@ -19,7 +19,7 @@ from farthing.load.route.tiers import NamedTier, TierPrice
 from farthing.machine.hardware import this_machine, usable_cpus
 from farthing.measure.route.remote_tiers import RemoteRun
 from farthing.measure.route.tier_answers import LocalRun
-from farthing.nouns import Hardware, Offer, ServedModel
+from farthing.nouns import Hardware, LocalModel, Offer
 from farthing.render.plan.money_words import stands_for
 
 __all__ = ["TierCosts", "offer_named", "refuse_unpriced", "tier_costs", "usd_per_core_s"]
@@ -57,7 +57,7 @@ def offer_named(name: str | None, as_of: date | None) -> Offer | None:
     return offer
 
 
-def refuse_unpriced(named: Sequence[NamedTier], models: Mapping[str, ServedModel], offer: Offer | None) -> None:
+def refuse_unpriced(named: Sequence[NamedTier], models: Mapping[str, LocalModel], offer: Offer | None) -> None:
     """Refuse a mix of prices in dollars and tiers without one, before any work starts.
 
     Raises:
@@ -78,7 +78,7 @@ def refuse_unpriced(named: Sequence[NamedTier], models: Mapping[str, ServedModel
 def tier_costs(
     named: Sequence[NamedTier],
     runs: Mapping[str, Run],
-    models: Mapping[str, ServedModel],
+    models: Mapping[str, LocalModel],
     offer: Offer | None,
     n: int,
     machine: Hardware | None = None,
@@ -159,7 +159,7 @@ def usd_per_core_s(offer: Offer | None) -> float | None:
     return None if offer is None else usd_per_hour(offer) / 3600 / _cores(offer)
 
 
-def _here(run: Run, model: ServedModel, offer: Offer | None, at_capacity: bool, machine: Hardware) -> float:
+def _here(run: Run, model: LocalModel, offer: Offer | None, at_capacity: bool, machine: Hardware) -> float:
     assert isinstance(run, LocalRun)
     service_s = run.service_ms.value / 1000
     if offer is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from farthing.core.route.planned_rate import PlannedRate
 from farthing.core.route.rate_planning import why_no_rate
 from farthing.core.route.routes import Route
+from farthing.core.route.served import RoutedModel, Served
 from farthing.errors import InputError
 from farthing.load.route.command import calibration_data
 from farthing.load.route.requests import read_requests
@@ -21,7 +22,7 @@ from farthing.machine.canary import Canary
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus
 from farthing.measure.route.rate import RouteLoad, RouteServer, plan_rate
 from farthing.measure.served.live_server import LiveServer, missing
-from farthing.nouns import Candidate, Dataset, LatencyBound, ServedModel
+from farthing.nouns import Dataset, LatencyBound, LocalModel
 from farthing.ports import Progress
 from farthing.runs.options import RunOptions
 from farthing.store.artefacts import check_artefact
@@ -127,10 +128,10 @@ def load_of(
     cpus = usable_cpus()
     models = served_models([path], cores=len(cpus), check=check_artefact, trust=options.trust)
     busy = busy_cores(models, len(cpus))
-    most = min(model.candidate.max_batch for model in models)
+    routed = next(model for model in models if isinstance(model, RoutedModel))
     return RouteLoad(
         bound=bound,
-        candidate=Candidate(engine="route", variant=f"{len(route.tiers)}-tiers", precision="fp32", max_batch=most),
+        backend=routed.backend,
         settings=options.measure,
         seed=options.seed_used,
         start=_starter(path, route, requests, busy, options, work),
@@ -141,14 +142,15 @@ def load_of(
     )
 
 
-def busy_cores(models: Sequence[ServedModel], cores: int) -> int:
+def busy_cores(models: Sequence[Served], cores: int) -> int:
     """Cores that workers of a route's tiers may take.
 
     Args:
         models: What ``farthing serve`` would serve, the route among them.
         cores: Of this machine.
     """
-    wanted = sum(m.candidate.instances * m.candidate.threads for m in models if m.candidate.engine != "route")
+    here = [model.candidate for model in models if isinstance(model, LocalModel)]
+    wanted = sum(c.instances * c.threads for c in here)
     return max(1, min(cores, wanted))
 
 

@@ -38,7 +38,7 @@ from farthing.measure.route.remote_tiers import DEFAULT_PROMPT, RemoteTier, prob
 from farthing.measure.route.score_time import seconds_of
 from farthing.measure.route.tier_answers import LocalRun, run_local_tiers
 from farthing.models.embedders import Embedder, open_embedder
-from farthing.nouns import ServedModel
+from farthing.nouns import LocalModel
 from farthing.ports import Progress
 from farthing.runs.options import RunOptions
 from farthing.runs.route.answers import kept_run
@@ -71,7 +71,7 @@ class Answered:
     labels: NDArray[np.int64] | None
 
 
-def found_models(named: Sequence[NamedTier], trust: bool = False) -> dict[str, ServedModel]:
+def found_models(named: Sequence[NamedTier], trust: bool = False) -> dict[str, LocalModel]:
     """Look up and check the tiers that run here.
 
     Args:
@@ -81,19 +81,21 @@ def found_models(named: Sequence[NamedTier], trust: bool = False) -> dict[str, S
     Raises:
         FarthingError: when one is missing, of an unknown kind, or was changed.
     """
-    found = {}
-    for tier in named:
-        if tier.kind == "model":
-            wishes = read_wishes({key: tier.options[key] for key in SERVED_KEYS if key in tier.options})
-            cores = len(usable_cpus())
-            models = served_models([tier.source], cores=cores, check=check_artefact, wishes=wishes, trust=trust)
-            if len(models) != 1:
-                raise InputError(f"the tier {tier.name!r} names {len(models)} models ({tier.source})")
-            found[tier.name] = replace(models[0], name=tier.name)
-    return found
+    return {tier.name: _model_of(tier, trust) for tier in named if tier.kind == "model"}
 
 
-def requests_of(settings: RouteSettings, models: Mapping[str, ServedModel]) -> RouteRequests:
+def _model_of(tier: NamedTier, trust: bool) -> LocalModel:
+    wishes = read_wishes({key: tier.options[key] for key in SERVED_KEYS if key in tier.options})
+    cores = len(usable_cpus())
+    models = served_models([tier.source], cores=cores, check=check_artefact, wishes=wishes, trust=trust)
+    match models:
+        case (LocalModel() as model,):
+            return replace(model, name=tier.name)
+        case _:
+            raise InputError(f"the tier {tier.name!r} names {len(models)} models ({tier.source})")
+
+
+def requests_of(settings: RouteSettings, models: Mapping[str, LocalModel]) -> RouteRequests:
     """Read the requests; no tier is started.
 
     Raises:
@@ -113,13 +115,13 @@ def requests_of(settings: RouteSettings, models: Mapping[str, ServedModel]) -> R
     )
 
 
-def _classes(models: Mapping[str, ServedModel]) -> tuple[str, ...]:
+def _classes(models: Mapping[str, LocalModel]) -> tuple[str, ...]:
     return next((m.classes for m in models.values() if m.classes), ())
 
 
 def answered(
     named: Sequence[NamedTier],
-    models: Mapping[str, ServedModel],
+    models: Mapping[str, LocalModel],
     requests: RouteRequests,
     options: RunOptions,
     tell: Progress,
@@ -302,7 +304,7 @@ def _read_by(spec: ScoreSpec, a: TierAnswers) -> NDArray[np.generic]:
     return a.classes if a.table is None else a.table.astype(np.float32)
 
 
-def _written(tier: NamedTier, models: Mapping[str, ServedModel], run: Run, costs: TierCosts, out: Path) -> Tier:
+def _written(tier: NamedTier, models: Mapping[str, LocalModel], run: Run, costs: TierCosts, out: Path) -> Tier:
     source = tier.source if tier.kind != "model" else os.path.relpath(Path(tier.source).absolute(), out.absolute())
     return Tier(
         name=tier.name,
@@ -322,7 +324,7 @@ def _written(tier: NamedTier, models: Mapping[str, ServedModel], run: Run, costs
 
 
 def _assumptions(
-    got: Answered, models: Mapping[str, ServedModel], reference: str, costs: TierCosts, scored: Scored
+    got: Answered, models: Mapping[str, LocalModel], reference: str, costs: TierCosts, scored: Scored
 ) -> tuple[str, ...]:
     data = got.requests.dataset
     said = [*got.requests.notes, *costs.assumptions, *scored.notes]

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from farthing.core.plan.holding import late_notes
 from farthing.core.route.planned_rate import PlannedRate
-from farthing.core.route.routes import Route
 from farthing.errors import InputError
 from farthing.load.route.files import read_route
 from farthing.load.route.settings import RouteSettings
-from farthing.measure.route.rate import Proof, prove_rate
+from farthing.measure.route.rate import Proof, RouteLoad, prove_rate
 from farthing.nouns import Check, Estimate, Outcome, Verdict, Verification
 from farthing.ports import Progress
 from farthing.render.numbers import milliseconds
@@ -44,37 +43,37 @@ def verify_route(path: Path, options: RunOptions, tell: Progress) -> Verificatio
     with tempfile.TemporaryDirectory(prefix="farthing-route-verify-") as work:
         load = load_of(path, route, plan.bound, requests, options, tell, Path(work))
         proof = prove_rate(load, plan.rate_rps.value, plan.requests, plan.clients, "verify")
-    return _verified(route, plan, proof, load.hardware)
+    return _verified(load, route.name, plan, proof)
 
 
-def _verified(route: Route, plan: PlannedRate, proof: Proof, hardware: str) -> Verification:
-    tail, seen_ms = _tail(plan, proof), proof.latency(plan.bound).value
+def _verified(load: RouteLoad, name: str, plan: PlannedRate, proof: Proof) -> Verification:
+    tail, seen_ms = _tail(plan, proof), proof.latency(plan.bound.percentile).value
     speed = proof.capacity_rps / plan.capacity_rps if plan.capacity_rps > 0 else 1.0
     met = tail.outcome == "met"
     reason = "the planned rate is kept" if met else f"{tail.name}: {milliseconds(seen_ms)} ({tail.limit})"
     hint = "" if met else "run it again on a quiet machine, or `farthing route plan-rate` anew"
     return Verification(
-        workload=route.name,
-        candidate=proof.measurement.candidate,
+        workload=name,
+        candidate=load.backend,
         verdict=Verdict(outcome=tail.outcome, reasons=(reason,), hint=hint),
         checks=(tail,),
         machine_speed=Estimate(value=speed, lo=speed, hi=speed, n=0, method="clients that never rest, now over then"),
-        hardware=hardware,
+        hardware=load.hardware,
     )
 
 
 def _tail(plan: PlannedRate, proof: Proof) -> Check:
     """The promised level at the planned rate; as in the plan's own verification its value decides."""
     assert plan.rate_rps is not None
-    bound, seen = plan.bound, proof.latency(plan.bound)
+    bound, seen = plan.bound, proof.latency(plan.bound.percentile)
     outcome: Outcome = "met"
     if seen.value > bound.ms:
-        outcome = "unproven" if proof.measurement.contended or seen.lo <= bound.ms else "not_met"
-    notes = ["cores busy during the run"] if proof.measurement.contended else []
+        outcome = "unproven" if proof.contended or seen.lo <= bound.ms else "not_met"
+    notes = ["cores busy during the run"] if proof.contended else []
     if proof.fallen:
         outcome = "unproven"
         notes.append(f"the route fell back to its reference: {proof.fallen}")
-    notes += late_notes(proof.measurement)
+    notes += late_notes(proof.metrics)
     return Check(
         name=f"{bound.name} at {plan.rate_rps.value:.4g} requests/s",
         unit="ms",

@@ -90,14 +90,14 @@ def _figures(metrics: Metrics) -> dict[str, float]:
 
 def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[str, Any]:
     history, seconds, counts = metrics.history(model), metrics.seconds(model), metrics.of(model)
-    candidate = model.spec.candidate
+    backend = model.spec.backend
     return {
         "name": model.spec.name,
         "version": model.spec.version,
         "state": model.state,
         "reason": model.reason,
-        "runs": candidate.label,
-        "workers": {"ready": len(workers), "wanted": candidate.instances, "pids": list(workers)},
+        "runs": backend.label,
+        "workers": {"ready": len(workers), "wanted": backend.instances, "pids": list(workers)},
         "waiting": model.queue.waiting,
         "capacity_rps": model.planned_rps,
         "deadline_ms": None if model.spec.deadline_s is None else model.spec.deadline_s * _THOUSAND,

@@ -32,6 +32,10 @@ class Open(Protocol):
         """End what takes too long."""
         ...
 
+    def cut(self) -> None:
+        """End at once, whatever is under way."""
+        ...
+
 
 class Door:
     """What connections have in common: their bounds, the one coarse timer, the drain.
@@ -93,6 +97,11 @@ class Door:
             connection.drain()
         while self._connections:
             await asyncio.sleep(_DRAIN_POLL_S)
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        for connection in list(self._connections):
+            connection.cut()
 
     def welcome(self, connection: Open) -> bool:
         """Whether there is room for one more."""

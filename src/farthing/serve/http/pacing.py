@@ -67,6 +67,11 @@ class Paced(asyncio.Protocol, ABC):
         elif self._reading:
             self._check_reading(now_s - self._since_s)
 
+    def cut(self) -> None:
+        """Called by the server when it has ended: nobody answers any more."""
+        if not self._gone:
+            self._transport.abort()
+
     def _check_reading(self, took_s: float) -> None:
         limits = self.server.limits
         if self._phase is Phase.HEAD:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from farthing.nouns import LocalModel
 from farthing.serve.protocol.signatures import Signature, Slot, signature_of
 from farthing.wire.requests import LiveModel, Models
 
@@ -74,31 +75,32 @@ def _version_order(version: str) -> tuple[int, str]:
 def model_config(model: LiveModel) -> dict[str, Any]:
     """The configuration in Triton's words, as far as it has a meaning here; inputs are the model's tensors."""
     spec, signature = model.spec, signature_of(model)
-    candidate = spec.candidate
+    backend = spec.backend
+    delay_s = spec.max_delay_s if isinstance(spec, LocalModel) else 0.0
     skip = 1 if model.batched else 0
     return {
         "name": spec.name,
         "platform": model.platform,
-        "backend": candidate.engine,
+        "backend": backend.engine,
         "version_policy": {"specific": {"versions": [spec.version]}},
-        "max_batch_size": candidate.max_batch if model.batched else 0,
+        "max_batch_size": backend.max_batch if model.batched else 0,
         "input": [_configured(slot, skip) for slot in signature.inputs],
         "output": [_configured(slot, skip) for slot in signature.outputs],
         "instance_group": [
             {
                 "name": spec.name,
-                "kind": "KIND_CPU" if candidate.device == "cpu" else "KIND_GPU",
-                "count": candidate.instances,
+                "kind": "KIND_CPU" if backend.device == "cpu" else "KIND_GPU",
+                "count": backend.instances,
             }
         ],
         "dynamic_batching": {
-            "max_queue_delay_microseconds": round(spec.max_delay_s * 1e6),
+            "max_queue_delay_microseconds": round(delay_s * 1e6),
             "default_queue_policy": {"max_queue_size": spec.max_waiting},
         },
         "parameters": {
-            "variant": {"string_value": candidate.variant},
-            "precision": {"string_value": candidate.precision},
-            "threads": {"string_value": str(candidate.threads)},
+            "variant": {"string_value": backend.variant},
+            "precision": {"string_value": backend.precision},
+            "threads": {"string_value": str(backend.threads)},
             "pipeline": {"string_value": spec.pipeline.kind},
             "batching": {"string_value": model.batching},
         },

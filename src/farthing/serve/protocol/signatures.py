@@ -171,7 +171,7 @@ def signature_of(model: LiveModel) -> Signature:
             inputs_by_name={slot.name: slot for slot in inputs},
             outputs_by_name={slot.name: slot for slot in outputs},
             payload=_payload_slot(model.spec.pipeline.kind),
-            max_rows=model.spec.candidate.max_batch,
+            max_rows=model.spec.max_batch,
             opening=f'{{"model_name":"{model.spec.name}","model_version":"{model.spec.version}",'.encode(),
             all_json=tuple(Wish(index=slot.index) for slot in outputs),
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
-from farthing.core.route.served import ForwardedModel, RoutedModel
+from farthing.core.route.served import RoutedModel, Served, UpstreamModel
 from farthing.errors import EngineError
-from farthing.nouns import ServedModel, TensorSpec
+from farthing.nouns import LocalModel, TensorSpec
 from farthing.ports import Clock
 from farthing.serve.routing.inputs import common_inputs, takes_texts
 from farthing.serve.routing.load_steering import NoScaler, Scaler
@@ -87,22 +87,22 @@ class Loader:
         """Of the routes that are served, by the name of their model; the newest of equal names."""
         return {model.spec.name: router for model, (router, _) in self._routes.items()}
 
-    async def start(self, spec: ServedModel) -> LiveModel:
+    async def start(self, spec: Served) -> LiveModel:
         """Load and warm up; returns when it is ready.
 
         Raises:
             Problem: when a tier of a route is not there.
             EngineError: when it cannot be loaded, or a route's tiers do not fit together.
         """
-        if isinstance(spec, ForwardedModel):
-            model = upstream_model(spec, protocol_of, self._clock)
-            assert isinstance(model.queue, UpstreamQueue)
-            self._upstreams[model] = model.queue
-            await model.queue.open(model)
-            return model
-        if isinstance(spec, RoutedModel):
-            return self._start_route(spec)
-        return await self._pool.start(spec)
+        match spec:
+            case LocalModel():
+                return await self._pool.start(spec)
+            case UpstreamModel():
+                return await self._start_upstream(spec)
+            case RoutedModel():
+                return self._start_route(spec)
+            case _:
+                assert_never(spec)
 
     async def stop(self, model: LiveModel, drain: bool = True) -> None:
         """Answer what was taken, then end it."""
@@ -126,6 +126,13 @@ class Loader:
             upstream.close("the server is stopping")
         self._routes.clear()
         self._upstreams.clear()
+
+    async def _start_upstream(self, spec: UpstreamModel) -> LiveModel:
+        model = upstream_model(spec, protocol_of, self._clock)
+        assert isinstance(model.queue, UpstreamQueue)
+        self._upstreams[model] = model.queue
+        await model.queue.open(model)
+        return model
 
     # — routes —————————————————————————————————————————————————————————————————————————————————————
 

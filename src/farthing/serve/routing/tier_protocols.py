@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from farthing.core.route.served import ForwardedModel
+from farthing.core.route.served import UpstreamModel
 from farthing.nouns import TensorSpec
 from farthing.serve.protocol.json.values import array_of_values, flat_values
 from farthing.serve.protocol.oip_answers import json_values
@@ -30,7 +30,7 @@ _BINARY_EXTENSION = "binary_tensor_data"
 _WRONG = (LookupError, TypeError, ValueError)
 
 
-def protocol_of(spec: ForwardedModel) -> UpstreamProtocol:
+def protocol_of(spec: UpstreamModel) -> UpstreamProtocol:
     """The protocol of a place."""
     return OpenInference(spec) if spec.kind == "open_inference" else Chat(spec)
 
@@ -60,7 +60,7 @@ class OpenInference:
         spec: Where.
     """
 
-    def __init__(self, spec: ForwardedModel) -> None:
+    def __init__(self, spec: UpstreamModel) -> None:
         self._spec = spec
         self.one_by_one = False
         self.path = f"/v2/models/{spec.remote_name}/infer"
@@ -178,7 +178,7 @@ class Chat:
     path = "/chat/completions"
     ready_path = "/models"
 
-    def __init__(self, spec: ForwardedModel) -> None:
+    def __init__(self, spec: UpstreamModel) -> None:
         self._spec = spec
         self._instruction = told(str(spec.options.get("prompt", DEFAULT_PROMPT if spec.classes else "")), spec.classes)
         self._known = classes_by_name(spec.classes)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from farthing.core.route.served import ForwardedModel
+from farthing.core.route.served import UpstreamModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
 from farthing.serve.routing.calls import Charged, Gone
@@ -73,7 +73,7 @@ def refusal_of(reply: Reply) -> Problem | None:
     return Problem(known.get(reply.status, FAILED), f"the forwarded model answered {said}")
 
 
-def api_key(spec: ForwardedModel) -> bytes:
+def api_key(spec: UpstreamModel) -> bytes:
     """The header line with the key that ``options`` name, empty for none.
 
     Raises:
@@ -102,7 +102,7 @@ class UpstreamQueue:
         closed: Why nothing is taken any more, None while it is.
     """
 
-    def __init__(self, spec: ForwardedModel, protocol: UpstreamProtocol, clock: Clock) -> None:
+    def __init__(self, spec: UpstreamModel, protocol: UpstreamProtocol, clock: Clock) -> None:
         self.down: str | None = None
         self.times_down = 0
         self.closed: str | None = None
@@ -296,7 +296,7 @@ def _single_rows(request: Request) -> list[Request]:
 
 
 def upstream_model(
-    spec: ForwardedModel, protocol_of: Callable[[ForwardedModel], UpstreamProtocol], clock: Clock
+    spec: UpstreamModel, protocol_of: Callable[[UpstreamModel], UpstreamProtocol], clock: Clock
 ) -> LiveModel:
     """A model for a place, ready though nothing is known of it yet."""
     queue = UpstreamQueue(spec, protocol_of(spec), clock)

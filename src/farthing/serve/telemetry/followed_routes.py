@@ -57,7 +57,7 @@ class Routes:
             mine[0].router.fall_back(reason)
             self._keep_evidence(mine[0])
 
-        auditor = RouteAuditor(spec.route, fall_back, folder=spec.path.parent, kept=kept)
+        auditor = RouteAuditor(spec.route, fall_back, folder=spec.origin.parent, kept=kept)
 
         def started(router: Router) -> None:
             mine.append(self._begun(spec, router, auditor))

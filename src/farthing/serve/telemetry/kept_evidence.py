@@ -66,7 +66,7 @@ class KeptEvidence:
 def open_evidence(spec: RoutedModel, before: KeptEvidence | None) -> KeptEvidence | None:
     """Where the evidence of a route is kept: where it was, if it is the same route; None when it cannot be."""
     try:
-        file = EvidenceFile(spec.path, spec.digests)
+        file = EvidenceFile(spec.origin, spec.digests)
     except FarthingError as e:
         _LOG.error("the evidence of route %s is not kept: %s", spec.name, e.message)
         return None

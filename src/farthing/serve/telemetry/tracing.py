@@ -146,7 +146,7 @@ class Tracing:
                 "farthing.model": spec.name,
                 "farthing.version": spec.version,
                 "farthing.rows": answer.batch_rows,
-                "farthing.runs": spec.candidate.label,
+                "farthing.runs": spec.backend.label,
             },
         )
         end_ns = start_ns + int(answer.service_s * _NS)
