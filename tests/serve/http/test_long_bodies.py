@@ -311,7 +311,7 @@ def test_a_long_json_part_ends_where_its_header_says_and_is_not_kept():
     request = at_once(infer_in_steps(model, body, head_bytes, LIMITS))
     assert (request.tensors[0] == 1.5).all()
     assert request.tensors[1].tobytes() == body[head_bytes:]
-    assert not signature_of(model).plans
+    assert not signature_of(model).headers
     for cut in (-20, -3, -2, -1, 1, 2, 8):
         found = outcome(lambda: at_once(infer_in_steps(model, body, head_bytes + cut, LIMITS)))  # noqa: B023
         assert found in (400, 413)

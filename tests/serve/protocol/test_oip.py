@@ -244,7 +244,7 @@ def test_frames_and_plans_are_bounded(model):
         decode(model, head + bytes(16), len(head))
     signature = signature_of(model)
     assert 0 < len(signature.frames) <= 256
-    assert 0 < len(signature.plans) <= 256
+    assert 0 < len(signature.headers) <= 256
 
 
 @settings(max_examples=300, deadline=None)
@@ -273,7 +273,7 @@ def test_what_is_accepted_is_acceptable_to_the_referee(data):
 def test_binary_lengths_must_agree(model):
     head = body(tensor(data=..., parameters={"binary_data_size": 16}))
     raw = np.arange(4, dtype=np.float32).tobytes()
-    for _ in range(2):  # the second time from the plan
+    for _ in range(2):  # the second time from the header that was kept
         assert decode(model, head + raw, len(head)).tensors[0].tolist() == [[0, 1, 2, 3]]
         assert "16 bytes by their" in refused(model, head + raw + b"x", len(head))
         assert "16 bytes by their" in refused(model, head + raw[:-1], len(head))

@@ -18,7 +18,7 @@ from farthing.core.route.scoring.texts import TEXT_FEATURES
 if TYPE_CHECKING:
     from farthing.core.route.scoring.trained import Predictor
 
-__all__ = ["Gate", "Plan", "RungShares", "ladder_of", "plan_of", "safe_plan", "shares_of"]
+__all__ = ["Gate", "ReadyPolicy", "RungShares", "ladder_of", "ready_policy", "safe_policy", "shares_of"]
 
 Row = NDArray[Any]
 
@@ -51,7 +51,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
+class ReadyPolicy:
     """One policy.
 
     Attributes:
@@ -77,7 +77,7 @@ class Plan:
     last: int = 0
     share: float = 1.0
     seed: int = 0
-    otherwise: Plan | None = None
+    otherwise: ReadyPolicy | None = None
     judges: tuple[Gate | None, ...] = field(init=False)
     wants: tuple[tuple[str, ...], ...] = field(init=False)
 
@@ -89,7 +89,7 @@ class Plan:
         object.__setattr__(self, "judges", judges)
         object.__setattr__(self, "wants", wants)
 
-    def tossed(self, request_id: str) -> Plan:
+    def tossed(self, request_id: str) -> ReadyPolicy:
         """What a request is to follow: this, or what is followed otherwise, alike in every process.
 
         Args:
@@ -119,12 +119,12 @@ class RungShares:
     score_cost_usd: float
 
 
-def safe_plan(route: Route) -> Plan:
+def safe_policy(route: Route) -> ReadyPolicy:
     """Always the reference."""
-    return Plan(rung=None, tiers=(route.reference,))
+    return ReadyPolicy(rung=None, tiers=(route.reference,))
 
 
-def ladder_of(route: Route, predictors: Mapping[str, Predictor], unit_usd: float = 1.0) -> tuple[Plan, ...]:
+def ladder_of(route: Route, predictors: Mapping[str, Predictor], unit_usd: float = 1.0) -> tuple[ReadyPolicy, ...]:
     """All certified policies of a route.
 
     Args:
@@ -139,27 +139,28 @@ def ladder_of(route: Route, predictors: Mapping[str, Predictor], unit_usd: float
     specs = {spec.name: spec for spec in route.scores}
     if route.reference not in names:
         raise ValueError(f"the reference {route.reference} is no tier; there are {', '.join(sorted(names))}")
-    plans = [
-        plan_of(rung.policy, k, specs, predictors, route.reference, unit_usd) for k, rung in enumerate(route.ladder)
+    ready = [
+        ready_policy(rung.policy, k, specs, predictors, route.reference, unit_usd)
+        for k, rung in enumerate(route.ladder)
     ]
-    for plan in plans:
-        rest = () if plan.otherwise is None else plan.otherwise.tiers
-        called = {*plan.tiers, *rest, *(name for gate in plan.gates for name in gate.needs)}
+    for one in ready:
+        rest = () if one.otherwise is None else one.otherwise.tiers
+        called = {*one.tiers, *rest, *(name for gate in one.gates for name in gate.needs)}
         if unknown := sorted(called - names):
-            raise ValueError(f"rung {plan.rung} asks {unknown[0]}, which is no tier of the route")
-    if route.chosen is not None and not 0 <= route.chosen < len(plans):
-        raise ValueError(f"the rung {route.chosen} is chosen of a ladder of {len(plans)}")
-    return tuple(plans)
+            raise ValueError(f"rung {one.rung} asks {unknown[0]}, which is no tier of the route")
+    if route.chosen is not None and not 0 <= route.chosen < len(ready):
+        raise ValueError(f"the rung {route.chosen} is chosen of a ladder of {len(ready)}")
+    return tuple(ready)
 
 
-def plan_of(
+def ready_policy(
     policy: RoutedPolicy,
     rung: int,
     specs: Mapping[str, ScoreSpec],
     predictors: Mapping[str, Predictor],
     reference: str,
     unit_usd: float = 1.0,
-) -> Plan:
+) -> ReadyPolicy:
     """One policy made ready.
 
     Raises:
@@ -169,8 +170,8 @@ def plan_of(
     beyond = () if reference in policy.tiers else (reference,)
     rest = None
     if policy.otherwise:
-        rest = Plan(rung=rung, tiers=tuple(dict.fromkeys((policy.otherwise, reference))))
-    return Plan(
+        rest = ReadyPolicy(rung=rung, tiers=tuple(dict.fromkeys((policy.otherwise, reference))))
+    return ReadyPolicy(
         rung=rung,
         tiers=(*policy.tiers, *beyond),
         gates=tuple(_gate(name, specs, predictors, unit_usd) for name in policy.scores),

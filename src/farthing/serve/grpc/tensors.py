@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from farthing.serve.grpc.long_messages import Contents, array_of_packed
 from farthing.serve.grpc.messages import message
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.inference_headers import refuse_unoffered, request_parameters, wishes_of
 from farthing.serve.protocol.json.long_values import payloads_in_steps, raw_in_steps
 from farthing.serve.protocol.oip_answers import best_classes
-from farthing.serve.protocol.plans import refuse_unoffered, request_parameters, wishes_of
 from farthing.serve.protocol.route_words import parameters_of
 from farthing.serve.protocol.signatures import (
     Signature,

@@ -254,7 +254,7 @@ class Connection(Fed):
             current.last = True
             current.refuse(problem)
         elif current is None and not self._ends():
-            exchange = Exchange(self, Head(method="", route=None, problem=problem, fatal=True))
+            exchange = Exchange(self, Head(method="", address=None, problem=problem, fatal=True))
             self._exchanges.append(exchange)
             exchange.admit()
         elif self._exchanges:

@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
+from farthing.serve.http.addresses import page
 from farthing.serve.http.door import Door
 from farthing.serve.http.heads import Head
 from farthing.serve.http.inflating import inflated
 from farthing.serve.http.replies import JSON, OCTETS, encode_problem, encode_reply
-from farthing.serve.http.routes import page
 from farthing.serve.pricing import cost_line
 from farthing.serve.protocol.csv_answers import CSV, csv_in_steps
 from farthing.serve.protocol.long_answers import FEWEST_VALUES, answer_in_steps, is_long, predictions_in_steps
@@ -107,14 +107,16 @@ class Exchange:
         head = self.head
         if head.problem is not None:
             raise head.problem
-        route = head.route
-        assert route is not None
-        if not route.infers:
+        address = head.address
+        assert address is not None
+        if not address.infers:
             return
         models = self._server.models
-        model = models.find(route.model, route.version) if route.model else chosen_model(models, head.target_model)
+        model = (
+            models.find(address.model, address.version) if address.model else chosen_model(models, head.target_model)
+        )
         self._model = model
-        wait_s = None if route.model else model.spec.deadline_s  # by name it may bring a timeout of its own
+        wait_s = None if address.model else model.spec.deadline_s  # by name it may bring a timeout of its own
         by_s = math.inf if wait_s is None else self._server.clock.monotonic_s() + wait_s
         full = model.queue.refuse(1, by_s)
         if full is not None:
@@ -179,13 +181,13 @@ class Exchange:
 
     def _page(self, body: bytes | bytearray) -> None:
         """Answer what needs no model; such requests are short."""
-        route, server = self.head.route, self._server
-        assert route is not None
+        address, server = self.head.address, self._server
+        assert address is not None
         if self.head.encoding:
             body = at_once(inflated(body, self.head.encoding, LONG_BYTES, self._hold))
         if len(body) > LONG_BYTES:
             raise Problem(413, f"the body has {len(body):,} bytes; the limit is {LONG_BYTES:,} here")
-        self.answer(page(route, server.models, bytes(body), server.limits))
+        self.answer(page(address, server.models, bytes(body), server.limits))
 
     def whole(self, body: bytes) -> None:
         """Take a request whose body came with its head: ``admit``, ``take``, ``finish`` and ``run`` in one.
@@ -219,8 +221,8 @@ class Exchange:
             Problem: when it is malformed.
         """
         head, limits = self.head, self._server.limits
-        assert head.route is not None
-        if head.route.model:
+        assert head.address is not None
+        if head.address.model:
             request = decode_infer(model, body, head.json_bytes, limits)
         else:
             request, self._plain = decode_invocation(model, body, head.media_type, head.json_bytes, limits)
@@ -234,8 +236,8 @@ class Exchange:
             body = yield from inflated(body, head.encoding, limits.body_bytes, self._hold)
         if len(body) <= LONG_BYTES:
             return self._short(model, bytes(body))
-        assert head.route is not None
-        if head.route.model:
+        assert head.address is not None
+        if head.address.model:
             request = yield from infer_in_steps(model, body, head.json_bytes, limits)
         else:
             steps = invocation_in_steps(model, body, head.media_type, head.json_bytes, limits)
@@ -256,8 +258,8 @@ class Exchange:
 
     def _submit(self, model: LiveModel, request: Request, arrived_s: float) -> None:
         head = self.head
-        assert head.route is not None
-        if not head.route.model:
+        assert head.address is not None
+        if not head.address.model:
             request.protocol = "sagemaker"
         request.reply = self.reply
         request.arrived_s = arrived_s
@@ -390,14 +392,14 @@ class Exchange:
         )
 
     def _count(self, problem: Problem, request: Request | None) -> None:
-        route = self.head.route
-        if route is not None and not route.infers:
+        address = self.head.address
+        if address is not None and not address.infers:
             return
         server = self._server
         if self._model is not None:
             took_s = 0.0 if request is None else server.clock.monotonic_s() - request.arrived_s
             tally_of(self._model).refused(problem, took_s)
-        protocol = "http" if route is None or route.model else "sagemaker"
+        protocol = "http" if address is None or address.model else "sagemaker"
         server.observer.failed(self._model, protocol, problem, request)
 
     def _done(self, out: bytes, rest: Sequence[bytes | memoryview] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from farthing.serve.http.routes import Route, match
+from farthing.serve.http.addresses import Address, match
 from farthing.serve.limits import Limits
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.protocol.csv_answers import prefers_csv
@@ -45,7 +45,7 @@ class Head:
 
     Attributes:
         method: In capitals.
-        route: None when the address means nothing here.
+        address: None when the address means nothing here.
         problem: Why the request is refused whatever its body holds; None when the body is wanted.
         allow: Methods of the address, for a 405.
         fatal: The connection cannot go on after this request.
@@ -64,7 +64,7 @@ class Head:
     """
 
     method: str
-    route: Route | None
+    address: Address | None
     problem: Problem | None
     allow: str = ""
     fatal: bool = False
@@ -159,26 +159,26 @@ def read_head(
         tenant_salt: For the hash of ``Authorization``; None for no tenants.
         api_keys: Of which one must be shown, but to ask whether the server is alive and ready; None for none.
     """
-    route = None
+    address = None
     allow, length_bytes, chunked = "", None, False
     try:
         found = _once(headers)
         _check_version(version, found, keep_alive)
         chunked = _is_chunked(found, version)
         length_bytes = int(found[b"content-length"]) if b"content-length" in found else None
-        route = _route(target)
-        if api_keys is not None and route.name not in _OPEN:
+        address = _address(target)
+        if api_keys is not None and address.name not in _OPEN:
             api_keys.check(found.get(b"authorization", b""))
-        if method not in route.methods:
-            allow = ", ".join(route.methods)
+        if method not in address.methods:
+            allow = ", ".join(address.methods)
             raise Problem(405, f"{method[:20]} is not allowed here; {allow} is")
-        wanted = _wanted(method, route, version, keep_alive, length_bytes, chunked, found, limits, tenant_salt)
-        return replace(wanted, csv=True) if route.name == "invocations" and _wants_csv(headers) else wanted
+        wanted = _wanted(method, address, version, keep_alive, length_bytes, chunked, found, limits, tenant_salt)
+        return replace(wanted, csv=True) if address.name == "invocations" and _wants_csv(headers) else wanted
     except Problem as problem:
-        fatal = problem.status in (400, 501, 505) and route is None
+        fatal = problem.status in (400, 501, 505) and address is None
         return Head(
             method=method,
-            route=route,
+            address=address,
             problem=problem,
             allow=allow,
             fatal=fatal or b"expect" in {name.lower() for name, _ in headers},
@@ -191,7 +191,7 @@ def read_head(
 
 def _wanted(
     method: str,
-    route: Route,
+    address: Address,
     version: str,
     keep_alive: bool,
     length_bytes: int | None,
@@ -201,7 +201,7 @@ def _wanted(
     tenant_salt: bytes | None,
 ) -> Head:
     media_type = _media_type(found.get(b"content-type", b""))
-    encoding = _check_body(method, route, length_bytes, chunked, media_type, found, limits)
+    encoding = _check_body(method, address, length_bytes, chunked, media_type, found, limits)
     expect = found.get(b"expect", b"").lower()
     if expect not in (b"", b"100-continue"):
         raise Problem(417, "only 100-continue can be expected of this server")
@@ -209,7 +209,7 @@ def _wanted(
     trace = found.get(b"traceparent")
     return Head(
         method=method,
-        route=route,
+        address=address,
         problem=None,
         keep_alive=keep_alive,
         old=version == "1.0",
@@ -218,7 +218,7 @@ def _wanted(
         expect=bool(expect) and version != "1.0",
         encoding=encoding,
         media_type=media_type,
-        json_bytes=_json_bytes(found, limits) if route.infers else None,
+        json_bytes=_json_bytes(found, limits) if address.infers else None,
         target_model=found.get(b"x-amzn-sagemaker-target-model", b"").decode("latin-1"),
         tenant=tenant_of(caller, tenant_salt),
         trace=None if trace is None else trace.decode("latin-1"),
@@ -260,14 +260,14 @@ def _is_chunked(found: dict[bytes, bytes], version: str) -> bool:
     return True
 
 
-def _route(target: bytes) -> Route:
+def _address(target: bytes) -> Address:
     path = target.partition(b"?")[0]
     if path.startswith(b"http://"):
         path = b"/" + path[len(b"http://") :].partition(b"/")[2]
-    route = match(path.decode("latin-1")) if len(path) <= _MAX_PATH else None
-    if route is None:
+    address = match(path.decode("latin-1")) if len(path) <= _MAX_PATH else None
+    if address is None:
         raise Problem(404, f"there is nothing at {target[:80].decode('latin-1')}")
-    return route
+    return address
 
 
 def _media_type(raw: bytes) -> str:
@@ -279,7 +279,7 @@ def _media_type(raw: bytes) -> str:
 
 def _check_body(
     method: str,
-    route: Route,
+    address: Address,
     length_bytes: int | None,
     chunked: bool,
     media_type: str,
@@ -293,11 +293,11 @@ def _check_body(
         return ""
     if length_bytes is not None and length_bytes > limits.body_bytes:
         raise Problem(413, f"the body has {length_bytes:,} bytes; the limit is {limits.body_bytes:,}")
-    if route.infers:
+    if address.infers:
         if length_bytes is None and not chunked:
             raise Problem(411, "a request with a body says its Content-Length")
-        known = _INVOKE_TYPES if route.name == "invocations" else _INFER_TYPES
-        picture = route.name == "invocations" and media_type.startswith("image/")
+        known = _INVOKE_TYPES if address.name == "invocations" else _INFER_TYPES
+        picture = address.name == "invocations" and media_type.startswith("image/")
         if media_type not in known and not picture:
             raise Problem(415, f"Content-Type {media_type[:80]} is not read here; application/json is")
     encoding = _ENCODINGS.get(found.get(b"content-encoding", b"").lower())

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.inference_headers import Given, InferenceHeader, header_of
 from farthing.serve.protocol.json.long_bodies import read_long
 from farthing.serve.protocol.json.long_values import (
     array_in_steps,
@@ -20,8 +21,7 @@ from farthing.serve.protocol.json.long_values import (
     raw_in_steps,
 )
 from farthing.serve.protocol.json.strict import read_json
-from farthing.serve.protocol.oip import check_binary, check_header, keep_plan, tensor_of, without_values
-from farthing.serve.protocol.plans import Given, Plan, plan_of
+from farthing.serve.protocol.oip import check_binary, check_header, keep_header, tensor_of, without_values
 from farthing.serve.protocol.signatures import Signature, signature_of
 from farthing.serve.turns import LONG_BYTES, Steps
 from farthing.wire.dtypes import elements_of
@@ -46,22 +46,24 @@ def infer_in_steps(
         document = yield from read_long(body, limits.json_depth, limits.values)
         return (yield from document_in_steps(signature, document, len(body), limits))
     check_header(header_bytes, body)
-    plan = yield from _plan_of_head(signature, body, header_bytes, limits)
-    check_binary(plan, header_bytes, body)
-    yield from _check_values(plan, len(body), limits)
-    return (yield from _request(signature, plan, body, header_bytes, limits))
+    header = yield from _header_of_head(signature, body, header_bytes, limits)
+    check_binary(header, header_bytes, body)
+    yield from _check_values(header, len(body), limits)
+    return (yield from _request(signature, header, body, header_bytes, limits))
 
 
-def _plan_of_head(signature: Signature, body: bytes | bytearray, header_bytes: int, limits: Limits) -> Steps[Plan]:
+def _header_of_head(
+    signature: Signature, body: bytes | bytearray, header_bytes: int, limits: Limits
+) -> Steps[InferenceHeader]:
     """What the JSON part says; a long one is read where it lies."""
     if header_bytes > LONG_BYTES:
         document = yield from read_long(body, limits.json_depth, limits.values, header_bytes)
-        return plan_of(signature, document, limits)
+        return header_of(signature, document, limits)
     head = bytes(memoryview(body)[:header_bytes])
-    found: Plan | None = signature.plans.get(head)
+    found: InferenceHeader | None = signature.headers.get(head)
     if found is None:
-        found = plan_of(signature, read_json(head, limits.json_depth), limits)
-        keep_plan(signature, head, found)
+        found = header_of(signature, read_json(head, limits.json_depth), limits)
+        keep_header(signature, head, found)
     return found
 
 
@@ -71,16 +73,16 @@ def document_in_steps(signature: Signature, document: Any, size_bytes: int, limi
     Raises:
         Problem: 400 or 413.
     """
-    plan = plan_of(signature, document, limits)
-    if plan.binary_bytes:
+    header = header_of(signature, document, limits)
+    if header.binary_bytes:
         raise Problem(400, "binary_data_size without the header Inference-Header-Content-Length")
-    yield from _check_values(plan, size_bytes, limits)
-    return (yield from _request(signature, plan, b"", 0, limits))
+    yield from _check_values(header, size_bytes, limits)
+    return (yield from _request(signature, header, b"", 0, limits))
 
 
-def _check_values(plan: Plan, size_bytes: int, limits: Limits) -> Steps[None]:
+def _check_values(header: InferenceHeader, size_bytes: int, limits: Limits) -> Steps[None]:
     """Refuse wrong values in JSON before any array is made, where those would take much."""
-    tensors = [] if plan.payload else [one for one in plan.given if one.start < 0]
+    tensors = [] if header.payload else [one for one in header.given if one.start < 0]
     taken = sum(math.prod(one.shape) * one.slot.datatype.size_bytes for one in tensors)
     if taken > _CHECKED_FIRST * size_bytes or any(one.slot.datatype.name == "BYTES" for one in tensors):
         for one in tensors:
@@ -88,17 +90,17 @@ def _check_values(plan: Plan, size_bytes: int, limits: Limits) -> Steps[None]:
 
 
 def _request(
-    signature: Signature, plan: Plan, body: bytes | bytearray, raw_from: int, limits: Limits
+    signature: Signature, header: InferenceHeader, body: bytes | bytearray, raw_from: int, limits: Limits
 ) -> Steps[Request]:
     """As :func:`_request`."""
-    request = without_values(signature, plan)
+    request = without_values(signature, header)
     raw = memoryview(body)[raw_from:]
-    if plan.payload:
-        elements = yield from _elements(signature, plan.given[0], raw, limits)
+    if header.payload:
+        elements = yield from _elements(signature, header.given[0], raw, limits)
         request.payloads, request.length = yield from payloads_in_steps(signature, elements, limits)
         return request
     tensors: list[NDArray[Any]] = []
-    for one in plan.given:
+    for one in header.given:
         slot = one.slot
         if one.count:
             tensors.append(tensor_of(one, body, raw_from))

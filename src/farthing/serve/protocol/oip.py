@@ -15,9 +15,9 @@ import orjson
 from numpy.typing import NDArray
 
 from farthing.serve.limits import Limits
+from farthing.serve.protocol.inference_headers import Given, InferenceHeader, header_of
 from farthing.serve.protocol.json.strict import read_json
 from farthing.serve.protocol.json.values import array_of_values, flat_values, wrong_elements
-from farthing.serve.protocol.plans import Given, Plan, plan_of
 from farthing.serve.protocol.signatures import (
     Signature,
     check_payloads,
@@ -34,7 +34,7 @@ __all__ = [
     "check_header",
     "decode_document",
     "decode_infer",
-    "keep_plan",
+    "keep_header",
     "tensor_of",
     "without_values",
 ]
@@ -42,8 +42,8 @@ __all__ = [
 _DATA = b'"data":'
 _DATA_END = b"]}"
 _MARK = b"8193217406551923847"
-_PLANS = 256
-_PLAN_BYTES = 8192
+_HEADERS = 256
+_HEADER_BYTES = 8192
 
 
 def decode_infer(model: LiveModel, body: bytes, header_bytes: int | None, limits: Limits) -> Request:
@@ -63,12 +63,12 @@ def decode_infer(model: LiveModel, body: bytes, header_bytes: int | None, limits
         return _decode_json(signature, body, limits)
     check_header(header_bytes, body)
     head = body[:header_bytes]
-    plan = signature.plans.get(head)
-    if plan is None:
-        plan = plan_of(signature, read_json(head, limits.json_depth), limits)
-        keep_plan(signature, head, plan)
-    check_binary(plan, header_bytes, body)
-    return _request(signature, plan, body, header_bytes, limits)
+    header = signature.headers.get(head)
+    if header is None:
+        header = header_of(signature, read_json(head, limits.json_depth), limits)
+        keep_header(signature, head, header)
+    check_binary(header, header_bytes, body)
+    return _request(signature, header, body, header_bytes, limits)
 
 
 def check_header(header_bytes: int, body: bytes | bytearray) -> None:
@@ -77,12 +77,12 @@ def check_header(header_bytes: int, body: bytes | bytearray) -> None:
         raise Problem(400, f"Inference-Header-Content-Length is {header_bytes:,}, the body has {len(body):,} bytes")
 
 
-def check_binary(plan: Plan, header_bytes: int, body: bytes | bytearray) -> None:
+def check_binary(header: InferenceHeader, header_bytes: int, body: bytes | bytearray) -> None:
     """Raise a 400 when what follows the JSON part is not as long as its tensors."""
-    if header_bytes + plan.binary_bytes != len(body):
+    if header_bytes + header.binary_bytes != len(body):
         raise Problem(
             400,
-            f"the tensors have {plan.binary_bytes:,} bytes by their binary_data_size, "
+            f"the tensors have {header.binary_bytes:,} bytes by their binary_data_size, "
             f"{len(body) - header_bytes:,} follow the JSON part",
         )
 
@@ -97,18 +97,18 @@ def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Request:
     start = body.find(_DATA) + len(_DATA)
     stop = body.find(_DATA_END, start) + 1
     frame = (body[:start], body[stop:]) if len(_DATA) <= start < stop else None
-    plan = signature.frames.get(frame) if frame is not None else None
-    if plan is not None:
+    header = signature.frames.get(frame) if frame is not None else None
+    if header is not None:
         try:
             values = orjson.loads(body[start:stop])
         except orjson.JSONDecodeError:
-            plan = None
+            header = None
         else:
-            if plan.one_text and type(values) is list and len(values) == 1 and type(values[0]) is str:
-                return _of_one_text(signature, plan, values, limits)
-            given = plan.given[0]
+            if header.one_text and type(values) is list and len(values) == 1 and type(values[0]) is str:
+                return _of_one_text(signature, header, values, limits)
+            given = header.given[0]
             only = Given(slot=given.slot, shape=given.shape, data=values)
-            return _request(signature, plan, b"", 0, limits, only)
+            return _request(signature, header, b"", 0, limits, only)
     document = read_json(body, limits.json_depth)
     request = decode_document(signature, document, limits)
     if frame is not None and not request.id and len(document["inputs"]) == 1:
@@ -119,16 +119,18 @@ def _decode_json(signature: Signature, body: bytes, limits: Limits) -> Request:
 def _keep_frame(signature: Signature, frame: tuple[bytes, bytes], limits: Limits) -> None:
     """Remember a frame when the place between its halves is that of the only input's data."""
     before, after = frame
-    if len(before) + len(after) > _PLAN_BYTES or _MARK in before or _MARK in after:
+    if len(before) + len(after) > _HEADER_BYTES or _MARK in before or _MARK in after:
         return
     try:
-        plan = plan_of(signature, read_json(b"".join([before, b"[", _MARK, b"]", after]), limits.json_depth), limits)
+        header = header_of(
+            signature, read_json(b"".join([before, b"[", _MARK, b"]", after]), limits.json_depth), limits
+        )
     except Problem:
         return
-    if len(plan.given) == 1 and plan.given[0].data == [int(_MARK)]:
-        if len(signature.frames) >= _PLANS:
+    if len(header.given) == 1 and header.given[0].data == [int(_MARK)]:
+        if len(signature.frames) >= _HEADERS:
             signature.frames.clear()
-        signature.frames[frame] = plan
+        signature.frames[frame] = header
 
 
 def decode_document(signature: Signature, document: Any, limits: Limits) -> Request:
@@ -137,37 +139,37 @@ def decode_document(signature: Signature, document: Any, limits: Limits) -> Requ
     Raises:
         Problem: 400 or 413.
     """
-    plan = plan_of(signature, document, limits)
-    if plan.binary_bytes:
+    header = header_of(signature, document, limits)
+    if header.binary_bytes:
         raise Problem(400, "binary_data_size without the header Inference-Header-Content-Length")
-    return _request(signature, plan, b"", 0, limits)
+    return _request(signature, header, b"", 0, limits)
 
 
-def keep_plan(signature: Signature, head: bytes, plan: Plan) -> None:
-    """Remember a plan that other requests can use: nothing in it belongs to one request only."""
-    if plan.id or len(head) > _PLAN_BYTES or any(given.start < 0 for given in plan.given):
+def keep_header(signature: Signature, head: bytes, header: InferenceHeader) -> None:
+    """Remember a header that other requests can use: nothing in it belongs to one request only."""
+    if header.id or len(head) > _HEADER_BYTES or any(given.start < 0 for given in header.given):
         return
-    if len(signature.plans) >= _PLANS:
-        signature.plans.clear()
-    signature.plans[head] = plan
+    if len(signature.headers) >= _HEADERS:
+        signature.headers.clear()
+    signature.headers[head] = header
 
 
 def _request(
-    signature: Signature, plan: Plan, body: bytes, raw_from: int, limits: Limits, only: Given | None = None
+    signature: Signature, header: InferenceHeader, body: bytes, raw_from: int, limits: Limits, only: Given | None = None
 ) -> Request:
-    """A request from its plan and its values: raw ones, those of the plan, or those of its only input.
+    """A request from its header and its values: raw ones, those of the header, or those of its only input.
 
     Args:
         signature: Of the model.
-        plan: What the JSON part says.
-        body: That raw tensors are in; of the length that the plan wants.
+        header: What the JSON part says.
+        body: That raw tensors are in; of the length that the header wants.
         raw_from: Where they begin.
         limits: Bounds of payloads.
-        only: The only input, in place of the plan's.
+        only: The only input, in place of the header's.
     """
-    given = plan.given if only is None else [only]
-    request = without_values(signature, plan)
-    if plan.payload:
+    given = header.given if only is None else [only]
+    request = without_values(signature, header)
+    if header.payload:
         elements = _payload_elements(signature, given[0], memoryview(body)[raw_from:], limits)
         request.payloads, request.length = check_payloads(signature, elements, limits)
     else:
@@ -175,24 +177,24 @@ def _request(
     return request
 
 
-def _of_one_text(signature: Signature, plan: Plan, texts: list[str], limits: Limits) -> Request:
+def _of_one_text(signature: Signature, header: InferenceHeader, texts: list[str], limits: Limits) -> Request:
     """As :func:`_request` for the request that text models are asked most."""
-    request = without_values(signature, plan)
+    request = without_values(signature, header)
     request.payloads = checked_texts(texts, limits)
     request.length = estimate_tokens(texts[0], signature.model.spec.pipeline.max_length)
     return request
 
 
-def without_values(signature: Signature, plan: Plan) -> Request:
+def without_values(signature: Signature, header: InferenceHeader) -> Request:
     """A request whose values are filled in by whoever asked."""
     return Request(
         model=signature.model,
-        rows=plan.rows,
-        shape_key=plan.shape_key,
-        wishes=plan.wishes,
-        id=plan.id,
-        timeout_s=plan.timeout_s,
-        priority=plan.priority,
+        rows=header.rows,
+        shape_key=header.shape_key,
+        wishes=header.wishes,
+        id=header.id,
+        timeout_s=header.timeout_s,
+        priority=header.priority,
     )
 
 

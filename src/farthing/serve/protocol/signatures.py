@@ -108,7 +108,7 @@ class Signature:
         max_rows: Of one request.
         opening: How every JSON answer begins.
         all_json: Every output as JSON, the default.
-        plans: Decoded JSON parts of binary requests by their bytes (bounded by the decoder).
+        headers: Decoded JSON parts of binary requests by their bytes (bounded by the decoder).
         frames: What JSON requests of a single input say around its values, by their bytes (bounded by the decoder).
         heads: Encoded descriptions of outputs by place and shape (bounded by the encoder).
     """
@@ -122,7 +122,7 @@ class Signature:
     max_rows: int
     opening: bytes
     all_json: tuple[Wish, ...]
-    plans: dict[bytes, Any] = field(default_factory=dict)
+    headers: dict[bytes, Any] = field(default_factory=dict)
     frames: dict[tuple[bytes, bytes], Any] = field(default_factory=dict)
     heads: dict[Any, bytes] = field(default_factory=dict)
 

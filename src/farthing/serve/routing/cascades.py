@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from farthing.core.route.following import Gate, Plan
+from farthing.core.route.following import Gate, ReadyPolicy
 from farthing.serve.routing.calls import TierAnswer
 from farthing.serve.routing.tiers import LiveTier
 from farthing.wire.decisions import Decision, Escalation, Reason
@@ -87,8 +87,8 @@ class Cascade(ABC):
     Args:
         router: The router.
         request: The client's.
-        plan: Followed to the end, whatever is steered meanwhile.
-        steered: The plan was chosen by load.
+        policy: Followed to the end, whatever is steered meanwhile.
+        steered: The policy was chosen by load.
         rows: Which of the request's, None for all.
 
     Attributes:
@@ -107,7 +107,7 @@ class Cascade(ABC):
         "_stage",
         "_usd_per_row",
         "count",
-        "plan",
+        "policy",
         "queue_s",
         "request",
         "router",
@@ -117,12 +117,12 @@ class Cascade(ABC):
     )
 
     def __init__(
-        self, router: CascadeRouter, request: Request, plan: Plan, steered: bool, rows: tuple[int, ...] | None
+        self, router: CascadeRouter, request: Request, policy: ReadyPolicy, steered: bool, rows: tuple[int, ...] | None
     ) -> None:
-        self.router, self.request, self.plan, self.steered, self.rows = router, request, plan, steered, rows
+        self.router, self.request, self.policy, self.steered, self.rows = router, request, policy, steered, rows
         self.count = request.rows if rows is None else len(rows)
         self._stage = self._awaited = 0
-        self._choosing = plan.chooses
+        self._choosing = policy.chooses
         self._answers: dict[str, TierAnswer] = {}
         self._failed: dict[str, tuple[Reason, Problem]] | None = None
         self._called: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ class Cascade(ABC):
 
     def begin(self) -> None:
         """Ask those whose answers choose a tier, or the first tier."""
-        self._want(self.plan.gates[0].needs if self._choosing else self.plan.wants[0])
+        self._want(self.policy.gates[0].needs if self._choosing else self.policy.wants[0])
 
     def _want(self, tiers: tuple[str, ...]) -> None:
         """Have the answers of some tiers, those that are not there yet asked for, then go on."""
@@ -187,32 +187,32 @@ class Cascade(ABC):
     def _go_on(self) -> None:
         if self._choosing:
             self._choosing = False
-            self._usd_per_row += self.plan.gates[0].cost_usd
-            self._choose(self.plan.gates[0])
+            self._usd_per_row += self.policy.gates[0].cost_usd
+            self._choose(self.policy.gates[0])
         else:
             self._judge()
 
     def enter(self, stage: int) -> None:
         """Ask a tier, and those that its score needs."""
         self._stage = stage
-        self._want(self.plan.wants[stage])
+        self._want(self.policy.wants[stage])
 
     def _judge(self) -> None:
         """A tier has answered: take its answers, or pass rows on."""
-        plan, stage = self.plan, self._stage
-        tier, gate = plan.tiers[stage], plan.judges[stage]
+        policy, stage = self.policy, self._stage
+        tier, gate = policy.tiers[stage], policy.judges[stage]
         if self._failed is not None and tier in self._failed:
             self._pass_on(*self._failed[tier])
         elif gate is None:
             self._take(tier)
         else:
             self._usd_per_row += gate.cost_usd
-            self._judge_by(gate, tier, plan.thresholds[stage])
+            self._judge_by(gate, tier, policy.thresholds[stage])
 
     def _pass_on(self, reason: Reason, problem: Problem | None) -> None:
         """The next tier, unless nobody waits any more or there is none."""
-        plan, router = self.plan, self.router
-        tier = plan.tiers[self._stage]
+        policy, router = self.policy, self.router
+        tier = policy.tiers[self._stage]
         self._passed_on += (Escalation(tier=tier, reason=reason),)
         router.passed_on(tier, reason, self.count)
         deadline_s = self.request.deadline_s
@@ -220,7 +220,7 @@ class Cascade(ABC):
             return
         if deadline_s != math.inf and router.now_s() >= deadline_s:
             self._give_up(Problem(504, f"the deadline passed after the tier {tier}"))
-        elif self._stage + 1 < len(plan.tiers):
+        elif self._stage + 1 < len(policy.tiers):
             self.enter(self._stage + 1)
         else:
             self._give_up(problem or Problem(503, "no tier could answer", retry_after_s=1.0))

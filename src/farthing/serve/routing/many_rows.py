@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.route.following import Gate, Plan
+from farthing.core.route.following import Gate, ReadyPolicy
 from farthing.serve.routing.calls import TierAnswer
 from farthing.serve.routing.cascades import NAN, Audit, Cascade, CascadeRouter
 from farthing.serve.routing.inputs import text_of
@@ -27,8 +27,8 @@ class ManyRows:
     Args:
         router: The router.
         request: The client's.
-        plan: Followed from its start to its end, whatever is steered meanwhile.
-        steered: The plan was chosen by load.
+        policy: Followed from its start to its end, whatever is steered meanwhile.
+        steered: The policy was chosen by load.
 
     Attributes:
         done: It is answered.
@@ -44,14 +44,14 @@ class ManyRows:
         "_queue_s",
         "_service_s",
         "done",
-        "plan",
+        "policy",
         "request",
         "router",
         "steered",
     )
 
-    def __init__(self, router: CascadeRouter, request: Request, plan: Plan, steered: bool) -> None:
-        self.router, self.request, self.plan, self.steered = router, request, plan, steered
+    def __init__(self, router: CascadeRouter, request: Request, policy: ReadyPolicy, steered: bool) -> None:
+        self.router, self.request, self.policy, self.steered = router, request, policy, steered
         self.done = False
         self._decisions: list[Decision] = []
         self._outputs: list[NDArray[Any]] | None = None
@@ -131,7 +131,7 @@ class RowGroup(Cascade):
     __slots__ = ("_seen", "_whole")
 
     def __init__(self, whole: ManyRows, rows: tuple[int, ...] | None) -> None:
-        super().__init__(whole.router, whole.request, whole.plan, whole.steered, rows)
+        super().__init__(whole.router, whole.request, whole.policy, whole.steered, rows)
         self._whole = whole
         self._seen: tuple[_Seen, ...] = ()
 
@@ -156,15 +156,15 @@ class RowGroup(Cascade):
         return [compute([table[k] for table in tables], text_of(request, row)) for k, row in enumerate(rows)]
 
     def _choose(self, gate: Gate) -> None:
-        plan, values = self.plan, self._values(gate)
-        stages = [plan.choice(value) for value in values]
-        limits = [plan.thresholds[min(stage, len(plan.thresholds) - 1)] for stage in stages]
+        policy, values = self.policy, self._values(gate)
+        stages = [policy.choice(value) for value in values]
+        limits = [policy.thresholds[min(stage, len(policy.thresholds) - 1)] for stage in stages]
         self._seen = ((gate.name, values, limits),)
         keys = [(stage, value != value) for stage, value in zip(stages, values)]
         parts = [(key, self._part([k for k, other in enumerate(keys) if other == key])) for key in sorted(set(keys))]
         for (stage, invalid), part in parts:
             if invalid:
-                part._passed_on += (Escalation(tier=plan.tiers[0], reason="invalid"),)
+                part._passed_on += (Escalation(tier=policy.tiers[0], reason="invalid"),)
             part.enter(stage)
 
     def _judge_by(self, gate: Gate, tier: str, threshold: float) -> None:
@@ -201,12 +201,12 @@ class RowGroup(Cascade):
 
     def _settle(self, tier: str, mine: Sequence[int]) -> None:
         """Take a tier's answers to some of these rows."""
-        router, plan, rows = self.router, self.plan, self.rows
+        router, policy, rows = self.router, self.policy, self.rows
         name, values, limits = self._seen[-1] if self._seen else ("", None, ())
         decisions = [
             Decision(
                 row=k if rows is None else rows[k],
-                rung=plan.rung,
+                rung=policy.rung,
                 steered=self.steered,
                 tier=tier,
                 called=self._called,

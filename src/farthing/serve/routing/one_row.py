@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farthing.core.route.following import Gate, Plan
+from farthing.core.route.following import Gate, ReadyPolicy
 from farthing.serve.routing.cascades import NAN, Audit, Cascade, CascadeRouter
 from farthing.serve.routing.inputs import text_of
 from farthing.wire.decisions import Decision, Escalation, Routed
@@ -17,14 +17,14 @@ class OneRow(Cascade):
     Args:
         router: The router.
         request: The client's.
-        plan: Followed.
-        steered: The plan was chosen by load.
+        policy: Followed.
+        steered: The policy was chosen by load.
     """
 
     __slots__ = ("_busy_core_s", "_charged_usd", "_done", "_margin", "_seen")
 
-    def __init__(self, router: CascadeRouter, request: Request, plan: Plan, steered: bool) -> None:
-        super().__init__(router, request, plan, steered, None)
+    def __init__(self, router: CascadeRouter, request: Request, policy: ReadyPolicy, steered: bool) -> None:
+        super().__init__(router, request, policy, steered, None)
         self._done = False
         self._busy_core_s = self._charged_usd = 0.0
         self._seen: tuple[tuple[str, float], ...] = ()
@@ -58,11 +58,14 @@ class OneRow(Cascade):
         return gate.compute(rows, text_of(self.request, 0) if gate.reads_text else None)
 
     def _choose(self, gate: Gate) -> None:
-        value, plan = self._value(gate), self.plan
-        stage = plan.choice(value)
-        self._seen, self._margin = ((gate.name, value),), value - plan.thresholds[min(stage, len(plan.thresholds) - 1)]
+        value, policy = self._value(gate), self.policy
+        stage = policy.choice(value)
+        self._seen, self._margin = (
+            ((gate.name, value),),
+            value - policy.thresholds[min(stage, len(policy.thresholds) - 1)],
+        )
         if value != value:  # NaN
-            self._passed_on += (Escalation(tier=plan.tiers[0], reason="invalid"),)
+            self._passed_on += (Escalation(tier=policy.tiers[0], reason="invalid"),)
         self.enter(stage)
 
     def _judge_by(self, gate: Gate, tier: str, threshold: float) -> None:
@@ -82,7 +85,7 @@ class OneRow(Cascade):
         name, value = seen[-1] if seen else ("", NAN)
         marginal_usd, audit_frac, audit = router.priced(tier)
         decision = Decision(
-            rung=self.plan.rung,
+            rung=self.policy.rung,
             steered=self.steered,
             tier=tier,
             called=self._called,

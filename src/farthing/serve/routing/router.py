@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from farthing.core.route.following import ladder_of, safe_plan
+from farthing.core.route.following import ladder_of, safe_policy
 from farthing.core.route.served import RoutedModel
 from farthing.nouns import TensorSpec
 from farthing.ports import Clock
@@ -94,9 +94,9 @@ class Router:
         self.answered: Counter[str] = Counter()
         self.failed: Counter[int] = Counter()
         self.escalated: Counter[tuple[str, Reason]] = Counter()
-        self._ladder, self._safe = ladder_of(route, spec.predictors, unit_usd), safe_plan(route)
+        self._ladder, self._safe = ladder_of(route, spec.predictors, unit_usd), safe_policy(route)
         self._steering = LoadSteering(route, scaler or NoScaler(), self.now_s(), unit_usd)
-        self._plan = self._safe if route.chosen is None else self._ladder[route.chosen]
+        self._policy = self._safe if route.chosen is None else self._ladder[route.chosen]
         self._observer: RouteObserver = observer or Nobody()
         self._auditor: Auditor = auditor or Nobody()
         self._audits = Audits(self.tiers[route.reference], self._auditor, self.now_s, on_audit)
@@ -123,9 +123,9 @@ class Router:
     def refuse(self, rows: int, deadline_s: float) -> Problem | None:
         """A problem when no tier of the present policy would take it."""
         problem: Problem | None = None
-        plan = self._plan
-        rest = () if plan.otherwise is None else plan.otherwise.tiers
-        for name in (*plan.tiers, *rest):
+        policy = self._policy
+        rest = () if policy.otherwise is None else policy.otherwise.tiers
+        for name in (*policy.tiers, *rest):
             refused = self.tiers[name].refuse(rows, deadline_s)
             if refused is None:
                 return None
@@ -135,11 +135,11 @@ class Router:
     def submit(self, request: Request) -> None:
         """Take a request; its ``reply`` is called exactly once."""
         self._steering.window.rows += request.rows
-        plan = self._plan
-        if plan.otherwise is not None:
-            plan = plan.tossed(request.id or self._drawn_id())
-        steered = plan.rung != self.route.chosen
-        routed = (OneRow if request.rows == 1 else ManyRows)(self, request, plan, steered)
+        policy = self._policy
+        if policy.otherwise is not None:
+            policy = policy.tossed(request.id or self._drawn_id())
+        steered = policy.rung != self.route.chosen
+        routed = (OneRow if request.rows == 1 else ManyRows)(self, request, policy, steered)
         self._routed.add(routed)
         try:
             routed.begin()
@@ -185,7 +185,7 @@ class Router:
     @property
     def rung(self) -> int | None:
         """Index of the rung that is followed now, None for the reference alone."""
-        return self._plan.rung
+        return self._policy.rung
 
     @property
     def rate_rps(self) -> float:
@@ -195,13 +195,13 @@ class Router:
     @property
     def score_usd(self) -> dict[str, float]:
         """What computing each score of the ladder costs, NaN when unknown."""
-        return {gate.name: gate.cost_usd for plan in self._ladder for gate in plan.gates}
+        return {gate.name: gate.cost_usd for policy in self._ladder for gate in policy.gates}
 
     def fall_back(self, reason: str) -> None:
         """Only the reference answers from now on, until :meth:`resume`; what is on its way goes on as it began."""
         if self.fallen is None:
             self.fallen = reason
-            self._plan = self._safe
+            self._policy = self._safe
             self._on_change("route_fell_back", {"route": self.spec.name, "reason": reason})
 
     def resume(self) -> None:
@@ -209,7 +209,7 @@ class Router:
         if self.fallen is not None:
             self.fallen = None
             rung = self._steering.rung
-            self._plan = self._safe if rung is None else self._ladder[rung]
+            self._policy = self._safe if rung is None else self._ladder[rung]
             self._on_change("route_resumed", {"route": self.spec.name, "rung": rung})
 
     def _steer(self) -> None:
@@ -220,7 +220,7 @@ class Router:
         if rung is None or rung == before:
             return
         if self.fallen is None:
-            self._plan = self._ladder[rung]
+            self._policy = self._ladder[rung]
         evidence = {"route": self.spec.name, "from": before, "to": rung, "rate_rps": round(self.rate_rps, 3)}
         self._on_change("route_steered", evidence)
 

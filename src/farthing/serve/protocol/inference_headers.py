@@ -21,7 +21,7 @@ from farthing.serve.protocol.signatures import (
 )
 from farthing.wire.requests import Problem
 
-__all__ = ["Given", "Plan", "plan_of", "refuse_unoffered", "request_parameters", "wishes_of"]
+__all__ = ["Given", "InferenceHeader", "header_of", "refuse_unoffered", "request_parameters", "wishes_of"]
 
 _REQUEST_KEYS = frozenset({"id", "inputs", "model_name", "model_version", "outputs", "parameters"})
 _INPUT_KEYS = frozenset({"data", "datatype", "name", "parameters", "shape"})
@@ -55,7 +55,7 @@ class Given:
 
 
 @dataclass(slots=True, kw_only=True)
-class Plan:
+class InferenceHeader:
     """What the JSON part says.
 
     Attributes:
@@ -83,7 +83,7 @@ class Plan:
     one_text: bool
 
 
-def plan_of(signature: Signature, document: Any, limits: Limits) -> Plan:
+def header_of(signature: Signature, document: Any, limits: Limits) -> InferenceHeader:
     """Check what a parsed document says; values are not looked at.
 
     Raises:
@@ -103,7 +103,7 @@ def plan_of(signature: Signature, document: Any, limits: Limits) -> Plan:
             shapes[one.slot.index] = one.shape
         rows, shape_key = gather(signature, shapes)
         given.sort(key=_place)
-    return Plan(
+    return InferenceHeader(
         given=given,
         rows=rows,
         shape_key=shape_key,

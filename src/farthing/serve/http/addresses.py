@@ -23,7 +23,7 @@ from farthing.serve.protocol.openapi import description
 from farthing.serve.protocol.tallies import statistics
 from farthing.wire.requests import LiveModel, Models, Problem
 
-__all__ = ["Route", "match", "page"]
+__all__ = ["Address", "match", "page"]
 
 _GET = ("GET", "HEAD")
 _POST = ("POST",)
@@ -51,7 +51,7 @@ _INDEX_KEYS = frozenset({"ready"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Address:
     """What an address means.
 
     Attributes:
@@ -72,18 +72,18 @@ class Route:
 
 
 @lru_cache(maxsize=1024)
-def match(path: str) -> Route | None:
-    """The route of a path without its query; None when there is none."""
+def match(path: str) -> Address | None:
+    """The address of a path without its query; None when there is none."""
     if "%" in path:
         path = unquote(path, errors="replace")
     fixed = _FIXED.get(path)
     if fixed is not None:
-        return Route(name=fixed[0], methods=fixed[1], infers=fixed[0] == "invocations")
+        return Address(name=fixed[0], methods=fixed[1], infers=fixed[0] == "invocations")
     found = _MODEL.fullmatch(path)
     if found is None:
-        return Route(name="unoffered", methods=(*_GET, *_POST)) if _UNOFFERED.fullmatch(path) else None
+        return Address(name="unoffered", methods=(*_GET, *_POST)) if _UNOFFERED.fullmatch(path) else None
     rest = (found["rest"] or "/metadata")[1:]
-    return Route(
+    return Address(
         name="model_ready" if rest == "ready" else rest,
         methods=_POST if rest == "infer" else _GET,
         model=found["model"],
@@ -92,16 +92,16 @@ def match(path: str) -> Route | None:
     )
 
 
-def page(route: Route, models: Models, body: bytes, limits: Limits) -> bytes:
-    """The JSON of a route that runs no model.
+def page(address: Address, models: Models, body: bytes, limits: Limits) -> bytes:
+    """The JSON of a address that runs no model.
 
     Raises:
         Problem: 404 for a model that there is not, 503 when it or the server is not ready, 400 for a wrong body, 501
             for what is not offered.
     """
-    if route.name in _MODEL_PAGES:
-        return orjson.dumps(_MODEL_PAGES[route.name](models.find(route.model, route.version), models))
-    return orjson.dumps(_server_page(route.name, models, body, limits))
+    if address.name in _MODEL_PAGES:
+        return orjson.dumps(_MODEL_PAGES[address.name](models.find(address.model, address.version), models))
+    return orjson.dumps(_server_page(address.name, models, body, limits))
 
 
 def _server_page(name: str, models: Models, body: bytes, limits: Limits) -> object:
