@@ -3,18 +3,20 @@
     python benchmarks/optimize.py demo/plan.yaml demo-efficientnet/3pt/plan.yaml demo-minilm/plan.yaml
 
 For each plan: every build × batch size × layout is measured by hand, exhaustively; the best of them by the rate that the
-queue model gives it within the latency bound is then run against the plan's pick in 20 interleaved blocks. ``verify`` is run on the same machine.
+queue model gives it within the latency bound and the plan's pick then take turns through a ``farthing serve`` each, and
+the rates that they keep there are compared (without a bound: 20 interleaved blocks). A plan that is not *met* agrees
+where nothing is better by hand than what runs today. ``verify`` is run on the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from farthing.core.search import sustained
 from farthing.core.search.space import builds, layouts, with_batches
 from farthing.core.stats.intervals import ratio_of_blocks
 from farthing.core.traffic.batch_queue import saturation_rps, sla_rps
@@ -22,8 +24,12 @@ from farthing.errors import FarthingError
 from farthing.load.plans import load_plan
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.splits import make_splits
+from farthing.measure.open_loop import requests_at
+from farthing.measure.served.trials import ThroughServers
+from farthing.measure.state import RunState
+from farthing.measure.under_load import rates_of
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Plan
+from farthing.nouns import Candidate, Estimate, Plan
 from farthing.plugins import find
 from farthing.runs.opening import open_bench
 from farthing.runs.options import RunOptions
@@ -33,6 +39,9 @@ from figures import emit
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 BLOCKS = 20
+SERVED_RUNS = 8
+LEAST_SERVED = 0.94
+"""Of the rate that the best by hand keeps in its server: repeats of one configuration differ by 6 % (``repeat``)."""
 
 
 def by_hand(bench: Workbench, plan: Plan) -> dict[Candidate, float]:
@@ -89,20 +98,15 @@ def compare(path: Path) -> None:
         rates = {c: r for c, r in by_hand(bench, plan).items() if accurate(plan, c)}
         pick = plan.chosen.candidate
         best = max(rates, key=lambda c: rates[c])
-        share = {c: min(1.0, rates[c] / bench_rate(bench, c)) for c in (best, pick)}
-        blocks: dict[Candidate, list[float]] = {best: [], pick: []}
-        if best != pick:
-            for k in range(BLOCKS):
-                for c, rps in bench.throughput(f"hand/{k}", [best, pick] if k % 2 else [pick, best]).items():
-                    blocks[c].append(rps * share[c])
+        stays = plan.verdict.outcome != "met" and _same_work(best, plan.baseline.candidate)
+        ratio = None if best == pick or stays else over_by_hand(bench, plan, pick, best, rates)
     name = plan.workload
     print(f"  {name}: by hand {best.label}, the plan {pick.label}", file=sys.stderr)
-    if best == pick:
+    if ratio is None:
         emit(f"optimize/{name}/same as by hand", 1.0, 1.0, 1.0, "ratio", 0.98, True)
     else:
-        ratios = [p / b for p, b in zip(blocks[pick], blocks[best], strict=True)]
-        middle, t = float(np.median(ratios)), ratio_of_blocks(blocks[pick], blocks[best], confidence=0.95)
-        emit(f"optimize/{name}/over by hand", middle, t.lo, t.hi, "ratio of medians", 0.98, middle >= 0.98)
+        least = 0.98 if plan.objective.latency is None else LEAST_SERVED
+        emit(f"optimize/{name}/over by hand", ratio.value, ratio.lo, ratio.hi, "ratio", least, ratio.value >= least)
     checked = verify(path, options=options)
     for c in checked.checks:
         if c.seen is None or c.planned is None:
@@ -118,6 +122,49 @@ def compare(path: Path) -> None:
             c.outcome == "met",
         )
     overhead(plan, name)
+
+
+def _same_work(one: Candidate, other: Candidate) -> bool:
+    return (one.build, one.precision) == (other.build, other.precision)
+
+
+def over_by_hand(
+    bench: Workbench, plan: Plan, pick: Candidate, best: Candidate, rates: Mapping[Candidate, float]
+) -> Estimate:
+    """What the plan's pick keeps over what the best by hand does."""
+    bound = plan.objective.latency
+    if bound is None:
+        share = {c: min(1.0, rates[c] / bench_rate(bench, c)) for c in (best, pick)}
+        blocks: dict[Candidate, list[float]] = {best: [], pick: []}
+        for k in range(BLOCKS):
+            for c, rps in bench.throughput(f"hand/{k}", [best, pick] if k % 2 else [pick, best]).items():
+                blocks[c].append(rps * share[c])
+        return ratio_of_blocks(blocks[pick], blocks[best], confidence=0.95)
+    state = RunState(bench=bench, baseline=plan.baseline.candidate)
+    state.curves = {replace(c, max_batch=1): bench.curve(replace(c, max_batch=1), BATCHES) for c in (best, pick)}
+    bench.retire([])
+    trials = sustained.start(
+        {c: rates[c] for c in (best, pick)}, [best, pick], bound_s=bound.ms / 1000, runs=SERVED_RUNS
+    )
+    lengths: dict[Candidate, int] = {}
+    with ThroughServers(state) as servers:
+        while found := sustained.turn(trials):
+            c, rate = found
+            curve = trials.curves.get(c)
+            if curve is None:
+                slower, most_rps = servers.capacity(c)
+                rate = min(rate, most_rps)
+                lengths[c] = requests_at(rate, bench.level)
+                known = state.curves[replace(c, max_batch=1)]
+                curve = rates_of(bench, known, c, lengths[c], slower)[bench.level]
+            seen = servers.run(c, rate, lengths[c])
+            trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
+    by_run = {}
+    for c in (pick, best):
+        fit = trials.curves[c].fit(trials.runs[c][1:])
+        by_run[c], _ = sustained.kept_by_run(trials.curves[c], bound.ms / 1000, fit)
+        print(f"  {c.label} keeps {sustained.kept_rps(trials, c):.0f} requests/s in its server", file=sys.stderr)
+    return ratio_of_blocks(by_run[pick], by_run[best], confidence=0.95)
 
 
 def bench_rate(bench: Workbench, c: Candidate) -> float:

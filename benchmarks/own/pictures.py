@@ -223,7 +223,7 @@ def _vit(hf: Any) -> tuple[Any, Any]:
 def _efficientnet(hf: Any) -> tuple[Any, Any]:
     config = hf.EfficientNetConfig(
         image_size=SIDE, width_coefficient=0.25, depth_coefficient=0.4, num_labels=10, hidden_dim=320, dropout_rate=0.0,
-        drop_connect_rate=0.0, id2label={k: str(k) for k in range(10)}, label2id={str(k): k for k in range(10)},
+        drop_connect_rate=0.0, batch_norm_momentum=0.1, id2label={k: str(k) for k in range(10)}, label2id={str(k): k for k in range(10)},
     )  # fmt: skip
     processor = hf.EfficientNetImageProcessor(size={"height": SIDE, "width": SIDE})
     return hf.EfficientNetForImageClassification(config), processor

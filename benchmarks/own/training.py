@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 __all__ = ["as_onnx", "fit"]
 
+LEAST_RIGHT = 0.6
+
 
 def fit(
     module: Any,
@@ -47,7 +49,21 @@ def fit(
             steps.zero_grad()
             loss(module(*given), wanted).backward()
             steps.step()
-    return module.eval()
+    module.eval()
+    if target.dtype.kind == "i" and target.ndim == 1:
+        _refuse_one_that_guesses(module, tensors)
+    return module
+
+
+def _refuse_one_that_guesses(module: Any, tensors: Sequence[Any]) -> None:
+    """A case whose model learned nothing would be judged for nothing."""
+    import torch
+
+    *given, wanted = tensors
+    with torch.no_grad():
+        right = float((module(*given).argmax(-1) == wanted).float().mean())
+    if right < LEAST_RIGHT:
+        raise ValueError(f"the model is right on {100 * right:.0f} % of its own training samples: it learned nothing")
 
 
 def as_onnx(module: Any, example: Sequence[Any], path: Path, names: Sequence[str], output: str = "logits") -> Path:

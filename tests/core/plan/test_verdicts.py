@@ -76,6 +76,17 @@ def test_a_saving_whose_interval_holds_zero_is_unproven() -> None:
     assert decide(wanting, chosen(), None, est(0.4, 0.1)).outcome == "not_met"
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.1, "a longer run narrows the interval"), (-0.1, "keep what runs now"), (0.0, "keep what")]
+)
+def test_a_longer_run_is_advised_only_where_a_saving_was_seen(value: float, said: str) -> None:
+    """A forest that costs a tenth more as planned was told to run for longer."""
+    found = Estimate(value=value, lo=-0.3, hi=0.3, n=8, method="m")
+    verdict = decide(Objective(), chosen(), None, found)
+    assert verdict.outcome == "unproven"
+    assert verdict.hint.startswith(said)
+
+
 def test_over_budget_is_not_met() -> None:
     dear = chosen().cost_usd_per_month
     assert dear is not None

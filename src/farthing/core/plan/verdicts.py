@@ -158,7 +158,7 @@ def _saving(
         outcome: Outcome = "not_met" if saving.hi < wanted else "unproven"
         missed = f"wanted {wanted * 100:g} %" if wanted else "which may be none"
         text = f"the saving is {number(saving.value * 100, 1)} % {ends(saving.lo, saving.hi, 1, scale=100)}, {missed}"
-        return Verdict(outcome=outcome, reasons=(text, *reasons), hint="a longer run narrows the interval: --rounds 24")
+        return Verdict(outcome=outcome, reasons=(text, *reasons), hint=_longer(saving))
     cost = chosen.cost_usd_per_month
     budget, bound, tail = objective.budget_usd_per_month, objective.latency, chosen.at_peak
     if budget is not None and cost is not None and cost.value > budget:
@@ -171,6 +171,13 @@ def _saving(
             hint=f"run it again on a quiet machine with --fresh, or promise more time with {bound.flag}",
         )
     return Verdict(outcome="met", reasons=tuple(reasons))
+
+
+def _longer(saving: Estimate) -> str:
+    """What a longer run would do for a saving that is not shown."""
+    if saving.value > 0:
+        return "a longer run narrows the interval: --rounds 24"
+    return "keep what runs now: nothing that was tried looks cheaper; a longer run (--rounds 24) would rather show that"
 
 
 def _nothing_saved(objective: Objective, saving: Estimate | None, reasons: list[str], around: Around) -> Verdict:

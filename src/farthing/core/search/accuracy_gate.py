@@ -8,12 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from farthing.core.numerals import number
 from farthing.core.stats.intervals import mean_t, proportion
 from farthing.core.stats.noninferiority import answers_of, paired_bootstrap_t, paired_gate
 from farthing.nouns import AccuracyEvidence, Estimate, Objective
 from farthing.ports import Metric
 
-__all__ = ["evidence", "score"]
+__all__ = ["evidence", "no_better_than_guessing", "score"]
 
 Array = NDArray[np.float64]
 
@@ -80,6 +81,28 @@ def score(outputs: Array, labels: Sequence[float] | Array, metric: Metric) -> Es
     """The metric of one set of answers, with its interval where it is an average."""
     truth = np.asarray(labels, dtype=np.float64)
     return _mean(metric(outputs, truth)) if metric.per_sample else _point(float(metric(outputs, truth)), len(truth))
+
+
+def no_better_than_guessing(found: Estimate, labels: Sequence[float]) -> str:
+    """What to ask of a model that is right no more often than the most frequent class is; empty for all others.
+
+    Labels in another order, or inputs prepared in another way than in training, end so; nothing can be lost then, and
+    every candidate passes.
+
+    Args:
+        found: Share of right answers.
+        labels: Of the same samples.
+    """
+    _, counts = np.unique(np.asarray(labels), return_counts=True)
+    most_frac = float(counts.max() / counts.sum())
+    if counts.size == 1 or found.value > most_frac:
+        return ""
+    right, guessed = (number(100 * share, 1) for share in (found.value, most_frac))
+    return (
+        f"the baseline is right on {right} % of {len(labels):,} samples, no more than always answering the most "
+        f"frequent of their {counts.size} classes ({guessed} %): are labels, their order and the preparation of inputs "
+        "those of its training? A candidate can lose nothing on that"
+    )
 
 
 def _mean(scores: Array) -> Estimate:

@@ -89,6 +89,7 @@ def _likeness(stand_in: StandIn, every: bool) -> str:
 
 
 TESTED = "the promise was tested "
+GUESSES = "the baseline is right on "
 WIDENED = "their intervals are widened"
 COVERED = "that of the saving is meant for repeats of this command on this machine; other machines are not claimed"
 
@@ -103,6 +104,7 @@ def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
         lines += [("baseline", text) for text in [held_sentence(found)] if text]
         lines += [("fleet", fleet_sentence(found.fixed_fleet))] if found.fixed_fleet else []
         lines += idle_lines(found)
+    lines += [("doubtful", printable(a)) for a in found.assumptions if a.startswith(GUESSES)]
     lines += [("assumed" if k == 0 else "", text) for k, text in enumerate(assumed)]
     if isinstance(found, Plan) and found.contention is not None and found.contention.contended:
         seen = found.contention
