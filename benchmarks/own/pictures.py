@@ -182,6 +182,7 @@ def folder_of(kind: str) -> Callable[[Path], None]:
         import torch
         import transformers as hf
 
+        torch.manual_seed(0)
         net, processor = _vit(hf) if kind == "vit" else _efficientnet(hf)
         pixels, classes = digits(3)
         train, held = halves(len(classes))
@@ -223,7 +224,7 @@ def _vit(hf: Any) -> tuple[Any, Any]:
 def _efficientnet(hf: Any) -> tuple[Any, Any]:
     config = hf.EfficientNetConfig(
         image_size=SIDE, width_coefficient=0.25, depth_coefficient=0.4, num_labels=10, hidden_dim=320, dropout_rate=0.0,
-        drop_connect_rate=0.0, batch_norm_momentum=0.1, id2label={k: str(k) for k in range(10)}, label2id={str(k): k for k in range(10)},
+        drop_connect_rate=0.0, batch_norm_momentum=0.1, batch_norm_eps=1e-5, initializer_range=0.1, id2label={k: str(k) for k in range(10)}, label2id={str(k): k for k in range(10)},
     )  # fmt: skip
     processor = hf.EfficientNetImageProcessor(size={"height": SIDE, "width": SIDE})
     return hf.EfficientNetForImageClassification(config), processor
