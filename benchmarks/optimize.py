@@ -24,10 +24,9 @@ from farthing.errors import FarthingError
 from farthing.load.plans import load_plan
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.splits import make_splits
-from farthing.measure.open_loop import requests_at
 from farthing.measure.served.trials import ThroughServers
 from farthing.measure.state import RunState
-from farthing.measure.under_load import rates_of
+from farthing.measure.under_load import run_trials
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Estimate, Plan
 from farthing.plugins import find
@@ -146,19 +145,8 @@ def over_by_hand(
     trials = sustained.start(
         {c: rates[c] for c in (best, pick)}, [best, pick], bound_s=bound.ms / 1000, runs=SERVED_RUNS
     )
-    lengths: dict[Candidate, int] = {}
     with ThroughServers(state) as servers:
-        while found := sustained.turn(trials):
-            c, rate = found
-            curve = trials.curves.get(c)
-            if curve is None:
-                slower, most_rps = servers.capacity(c)
-                rate = min(rate, most_rps)
-                lengths[c] = requests_at(rate, bench.level)
-                known = state.curves[replace(c, max_batch=1)]
-                curve = rates_of(bench, known, c, lengths[c], slower)[bench.level]
-            seen = servers.run(c, rate, lengths[c])
-            trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
+        trials = run_trials(state, trials, servers)
     by_run = {}
     for c in (pick, best):
         fit = trials.curves[c].fit(trials.runs[c][1:])

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from small_bench import small_bench
 
-from farthing.core.traffic.batch_queue import simulated
+from farthing.core.traffic.batch_queue import simulated, sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
-from farthing.machine.clock import MonotonicClock
-from farthing.machine.hardware import this_machine
 from farthing.measure.open_loop import RunSeen, levels_of, seen_of
 from farthing.measure.state import RunState
 from farthing.measure.workbench import MeasureSettings, Workbench
 from farthing.nouns import (
     Artefact,
-    BaselineSpec,
-    Bill,
     Candidate,
     Dataset,
-    LatencyBound,
-    ModelRef,
-    Objective,
-    PipelineSpec,
-    Splits,
-    Workload,
 )
-from farthing.store.journal import Journal
 
-__all__ = ["BASE", "BOUND_MS", "CHOSEN", "CURVE", "Paths", "Queue", "run_state"]
+__all__ = ["BASE", "BOUND_MS", "CHOSEN", "CURVE", "Paths", "Queue", "kept_rps", "run_state"]
 
 BASE = Candidate(engine="fake", variant="fp32", precision="fp32")
 CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4)
@@ -98,27 +87,7 @@ def run_state(dataset: Dataset, folder: Path) -> RunState:
         dataset: Of the workload.
         folder: For its journal.
     """
-    workload = Workload(
-        name="small",
-        model=ModelRef(kind="onnx", path="none"),
-        pipeline=PipelineSpec(kind="tensor"),
-        holdout=dataset,
-        baseline=BaselineSpec(engine="fake"),
-        bill=Bill(offer="aws/m7i.large", replicas=1),
-        objective=Objective(latency=LatencyBound(ms=BOUND_MS)),
-    )
-    bench = Workbench(
-        workload=workload,
-        splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
-        settings=MeasureSettings(block_s=0.02),
-        hardware=this_machine(),
-        fingerprint="abc",
-        out=folder,
-        journal=Journal(folder / "work" / "journal.jsonl", {}),
-        clock=MonotonicClock(),
-        tell=lambda *_: None,
-        started_at=datetime.now(UTC),
-    )
+    bench = small_bench(dataset, folder, MeasureSettings(block_s=0.02), BOUND_MS)
     bench.artefacts = {
         v: Artefact(variant=v, precision="fp32", path=v, sha256="0", size_mib=0.0, engines=("fake",))
         for v in ("quick", "fp32")
@@ -126,4 +95,13 @@ def run_state(dataset: Dataset, folder: Path) -> RunState:
     found = RunState(bench=bench, baseline=BASE)
     found.curves = {Candidate(engine="fake", variant="quick", precision="int8"): CURVE, BASE: CURVE.upto(1)}
     found.sla = {BASE: 200.0, CHOSEN: 300.0}
+    return found
+
+
+def kept_rps(slower: float = 1.0) -> float:
+    """What the choice keeps within the promise in a long run, its service times so many times longer."""
+    found = sla_rps(
+        CURVE.scaled(slower), instances=1, max_batch=4, latency_s=BOUND_MS / 1000, headroom=0.0, n_requests=400_000
+    )
+    assert found is not None
     return found

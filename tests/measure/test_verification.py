@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from example_plan import met_plan
+from small_bench import small_bench
 
 from farthing.core.plan.holding import held
-from farthing.machine.clock import MonotonicClock
-from farthing.machine.hardware import this_machine
 from farthing.measure import verification
 from farthing.measure.open_loop import RunSeen
 from farthing.measure.workbench import MeasureSettings, Workbench
 from farthing.nouns import (
     Artefact,
-    BaselineSpec,
-    Bill,
     Candidate,
     Dataset,
     Estimate,
     Evaluation,
-    LatencyBound,
-    ModelRef,
-    Objective,
-    PipelineSpec,
     Plan,
-    Splits,
     StandIn,
-    Workload,
 )
-from farthing.store.journal import Journal
 
 CHOSEN = Candidate(engine="fake", variant="quick", precision="int8", max_batch=4)
 BASE = Candidate(engine="fake", variant="torch-module", precision="fp32")
@@ -96,27 +85,7 @@ class BesideServer:
 def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
     monkeypatch.setattr(verification, "ROUNDS", ROUNDS)
     monkeypatch.setattr(verification, "ServedPath", BesideServer)
-    workload = Workload(
-        name="small",
-        model=ModelRef(kind="onnx", path="none"),
-        pipeline=PipelineSpec(kind="tensor"),
-        holdout=dataset,
-        baseline=BaselineSpec(engine="fake"),
-        bill=Bill(offer="aws/m7i.large", replicas=1),
-        objective=Objective(latency=LatencyBound(ms=500.0)),
-    )
-    found = Workbench(
-        workload=workload,
-        splits=Splits(calibrate=(), search=(0, 1), confirm=(2, 3)),
-        settings=MeasureSettings(block_s=0.02, proof_runs=3),
-        hardware=this_machine(),
-        fingerprint="abc",
-        out=tmp_path,
-        journal=Journal(tmp_path / "work" / "journal.jsonl", {}),
-        clock=MonotonicClock(),
-        tell=lambda *_: None,
-        started_at=datetime.now(UTC),
-    )
+    found = small_bench(dataset, tmp_path, MeasureSettings(block_s=0.02, proof_runs=3), 500.0)
     with found:
         yield found
 

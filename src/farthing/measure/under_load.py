@@ -18,7 +18,16 @@ from farthing.measure.state import RunState
 from farthing.measure.workbench import Workbench
 from farthing.nouns import Candidate, Measurement
 
-__all__ = ["BesideServer", "TrialRuns", "beside_server", "poisson_runs", "rates_of", "seed_of", "under_load"]
+__all__ = [
+    "BesideServer",
+    "TrialRuns",
+    "beside_server",
+    "poisson_runs",
+    "rates_of",
+    "run_trials",
+    "seed_of",
+    "under_load",
+]
 
 TIED_SERVED = 3
 """Candidates that the race could not tell apart, of which so many are tried under load."""
@@ -128,10 +137,29 @@ def under_load(
         runs=bench.settings.trial_runs,
         shares_differ=runs.shares_differ,
     )
+    trials = run_trials(state, trials, runs)
+    best = sustained.best(trials)
+    _settle(state, trials, best)
+    if best is not None:
+        bench.tell("under load", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
+        state.tied = tuple(c for c in (leader, *state.tied) if c in trials.runs and c != best and c not in state.lost)
+        _settle_others(state, trials, best)
+    return best
+
+
+def run_trials(state: RunState, trials: sustained.Trials, runs: TrialRuns) -> sustained.Trials:
+    """Trials to their end.
+
+    Args:
+        state: With the curves of all who are tried.
+        trials: As :func:`sustained.start` gives them.
+        runs: Where they are tried.
+    """
+    bench = state.bench
     lengths: dict[Candidate, int] = {}
     while found := sustained.turn(trials):
         c, rate = found
-        bench.tell("under load", len(trials.runs), len(rates), f"{c.label} at {rate:.0f} requests/s")
+        bench.tell("under load", len(trials.runs), len(trials.modelled_rps), f"{c.label} at {rate:.0f} requests/s")
         curve = trials.curves.get(c)
         if curve is None:
             slower, most_rps = runs.capacity(c)
@@ -140,13 +168,7 @@ def under_load(
             curve = rates_of(bench, state.curves[replace(c, max_batch=1)], c, lengths[c], slower)[bench.level]
         seen = runs.run(c, rate, lengths[c])
         trials = sustained.step(trials, c, curve, rate, seen.tail_s(bench.level))
-    best = sustained.best(trials)
-    _settle(state, trials, best)
-    if best is not None:
-        bench.tell("under load", 1, 1, f"{best.label} keeps {sustained.kept_rps(trials, best):.0f} requests/s")
-        state.tied = tuple(c for c in (leader, *state.tied) if c in trials.runs and c != best and c not in state.lost)
-        _settle_others(state, trials, best)
-    return best
+    return trials
 
 
 def _settle(state: RunState, trials: sustained.Trials, best: Candidate | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served_queues import BASE, BOUND_MS, CHOSEN, CURVE, Paths, Queue, run_state
+from served_queues import BASE, BOUND_MS, CHOSEN, CURVE, Paths, Queue, kept_rps, run_state
 
 from farthing.core.search import sustained
 from farthing.core.stats.drift import Drift
@@ -56,16 +56,6 @@ def paths(
 ) -> Paths:
     found = Paths(list(slowness), aside_s, busy, seen_pace)
     replaced(monkeypatch, "served_model", found)
-    return found
-
-
-def kept_rps(slower: float) -> float:
-    from farthing.core.traffic.batch_queue import sla_rps
-
-    found = sla_rps(
-        CURVE.scaled(slower), instances=1, max_batch=4, latency_s=BOUND_MS / 1000, headroom=0.0, n_requests=400_000
-    )
-    assert found is not None
     return found
 
 

@@ -7,16 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from served_queues import BASE, BOUND_MS, CHOSEN, CURVE, Paths, Queue, run_state
+from served_queues import BASE, CHOSEN, CURVE, Paths, Queue, kept_rps, run_state
 
 from farthing.core.search import sustained
-from farthing.core.traffic.batch_queue import sla_rps
 from farthing.measure.served import live_server, trials
 from farthing.measure.state import RunState
 from farthing.measure.under_load import BesideServer, under_load
 from farthing.nouns import Candidate, Dataset, LocalModel
 
-SINGLE = replace(CHOSEN, max_batch=1)
 OTHER = replace(CHOSEN, variant="other")
 
 
@@ -34,7 +32,7 @@ def served(monkeypatch: pytest.MonkeyPatch, slowness: dict[Candidate, float], bu
     made: list[Queue] = []
 
     def serve(bench: object, model: LocalModel, key: str) -> Queue:
-        (queue,) = [Paths([slowness[model.candidate]])(bench, model, key)]  # type: ignore[arg-type]
+        queue = Paths([slowness[model.candidate]])(bench, model, key)  # type: ignore[arg-type]
         queue.busy = len(made) < busy
         made.append(queue)
         return queue
@@ -43,19 +41,11 @@ def served(monkeypatch: pytest.MonkeyPatch, slowness: dict[Candidate, float], bu
     return made
 
 
-def modelled_rps(slower: float = 1.0) -> float:
-    found = sla_rps(
-        CURVE.scaled(slower), instances=1, max_batch=4, latency_s=BOUND_MS / 1000, headroom=0.0, n_requests=200_000
-    )
-    assert found is not None
-    return found
-
-
 def test_of_near_ties_the_one_that_its_server_slows_down_less_is_chosen(
     state: RunState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside the server the first is a little better, through it a fifth worse."""
-    state.sla = {BASE: 200.0, CHOSEN: modelled_rps(), OTHER: modelled_rps() * 0.98}
+    state.sla = {BASE: 200.0, CHOSEN: kept_rps(), OTHER: kept_rps() * 0.98}
     state.tied = (OTHER,)
     made = served(monkeypatch, {CHOSEN: 1.25, OTHER: 1.02})
     with trials.ThroughServers(state) as runs:
@@ -64,12 +54,12 @@ def test_of_near_ties_the_one_that_its_server_slows_down_less_is_chosen(
     assert len(first.asked) == len(second.asked) == state.bench.settings.trial_runs
     kept = state.sla[OTHER]
     assert kept is not None
-    assert kept * sustained.HEADROOM == pytest.approx(modelled_rps(1.02), rel=0.08)
+    assert kept * sustained.HEADROOM == pytest.approx(kept_rps(1.02), rel=0.08)
     assert state.lost[CHOSEN].startswith("under load: keeps ")
 
 
 def test_near_ties_take_turns(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
-    state.sla, state.tied = {BASE: 200.0, CHOSEN: modelled_rps(), OTHER: modelled_rps()}, (OTHER,)
+    state.sla, state.tied = {BASE: 200.0, CHOSEN: kept_rps(), OTHER: kept_rps()}, (OTHER,)
     served(monkeypatch, {CHOSEN: 1.0, OTHER: 1.0})
     order: list[Candidate] = []
 
@@ -84,18 +74,18 @@ def test_near_ties_take_turns(state: RunState, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_nobody_is_tried_beyond_what_its_server_answers(state: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
-    state.sla = {BASE: 200.0, CHOSEN: modelled_rps()}
-    (made,) = [served(monkeypatch, {CHOSEN: 3.0})]
+    state.sla = {BASE: 200.0, CHOSEN: kept_rps()}
+    made = served(monkeypatch, {CHOSEN: 3.0})
     with trials.ThroughServers(state) as runs:
         under_load(state, CHOSEN, [CHOSEN], runs)
-    assert max(rate for rate, _ in made[0].asked) < made[0].capacity_rps(0) < modelled_rps()
+    assert max(rate for rate, _ in made[0].asked) < made[0].capacity_rps(0) < kept_rps()
 
 
 def test_a_trial_that_others_disturbed_is_made_again_with_other_arrivals(
     state: RunState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state.sla = {BASE: 200.0, CHOSEN: modelled_rps()}
-    (made,) = [served(monkeypatch, {CHOSEN: 1.0}, busy=1)]
+    state.sla = {BASE: 200.0, CHOSEN: kept_rps()}
+    made = served(monkeypatch, {CHOSEN: 1.0}, busy=1)
     with trials.ThroughServers(state) as runs:
         under_load(state, CHOSEN, [CHOSEN], runs)
     seeds = [seed for _, seed in made[0].asked]

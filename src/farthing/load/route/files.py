@@ -16,7 +16,7 @@ from farthing.core.route.routes import Route, RoutedPolicy, ScoreSpec, Tier, pol
 from farthing.core.route.scoring.predictors import Logistic, Neighbours
 from farthing.core.route.scoring.ridge import LossRidge
 from farthing.core.route.scoring.texts import TEXT_FEATURES
-from farthing.core.route.scoring.trained import Embedded, PerUsd, Predictor
+from farthing.core.route.scoring.trained import Embedded, PerUsd, PlainPredictor, Predictor
 from farthing.core.route.scoring.words import BUCKETS
 from farthing.errors import InputError, SchemaError
 from farthing.load.schema import read_noun
@@ -156,7 +156,7 @@ def _per_usd(spec: ScoreSpec, path: Path) -> PerUsd:
     )
 
 
-def _plain(spec: ScoreSpec, path: Path) -> Embedded | Logistic | LossRidge | Neighbours:
+def _plain(spec: ScoreSpec, path: Path) -> PlainPredictor:
     ridge = spec.kind in _RIDGES or (spec.kind == "given" and _IS_RIDGE in spec.name)
     wanted: tuple[str, ...] = ("weights", "intercept", "floor", "idf") if ridge else ("weights", "intercept")
     if spec.kind in _NEIGHBOURS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from farthing.core.route.routes import ScoreSpec, Tier
 from farthing.core.route.scoring.all_scores import Scored, learned_scores, sufficiency
 from farthing.core.route.scoring.contents import PER_USD, Difference, dense_scores, differences
 from farthing.core.route.scoring.per_usd import PerUsdForms
-from farthing.core.route.scoring.predictors import Logistic, chosen_logistic, fit_logistic
+from farthing.core.route.scoring.predictors import Logistic, chosen_logistic, fit_logistic, folds
 from farthing.core.route.scoring.texts import text_features
 from farthing.core.route.scoring.trained import Predictor, embedded_in
 from farthing.errors import DataError, InputError
@@ -263,22 +263,41 @@ def _scores_of(
         differences=apart,
         embed=None if embedder is None else embedder.embed,
     )
-    found = _per_usd_of_given(found, matrix, file.texts, apart, rows, rng)
-    return _with_features(found, file, by_tier, apart, rows, rng) if file.feature_names else found
+    more = list(_per_usd_of_given(matrix, file.texts, apart, rows, rng, set(found.values)))
+    if not file.feature_names:
+        return _with_more(found, more)
+    more += _of_features(file, by_tier, apart, rows, rng)
+    note = "a policy by a predictor of the file's features cannot be served: the server lacks them"
+    return replace(_with_more(found, more), notes=(*found.notes, note))
+
+
+_More = tuple[ScoreSpec, Floats, Predictor]
+"""A score with its values on all requests and its trained part."""
+
+
+def _with_more(found: Scored, more: Sequence[_More]) -> Scored:
+    return replace(
+        found,
+        specs=(*found.specs, *(spec for spec, _, _ in more)),
+        values={**found.values, **{spec.name: values for spec, values, _ in more}},
+        predictors={**found.predictors, **{spec.name: predictor for spec, _, predictor in more}},
+    )
 
 
 def _per_usd_of_given(
-    found: Scored,
     matrix: OutcomeMatrix,
     texts: Sequence[str] | None,
     apart: Mapping[str, Difference],
     rows: NDArray[np.int64],
     rng: np.random.Generator,
-) -> Scored:
-    """Forms per dollar saved of the file's own scores, where it has the texts that savings are read from."""
+    taken: set[str],
+) -> Iterator[_More]:
+    """Forms per dollar saved of the file's own scores, where it has the texts that savings are read from; none whose
+    name another score has.
+    """
     if texts is None or not matrix.scores:
-        return found
-    specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
+        return
+    names = {*taken, *matrix.scores}
     forms = PerUsdForms(text_features(texts), apart, rows, rng)
     for name, score in matrix.scores.items():
         if PER_USD in name:  # a table that a calibration left
@@ -286,39 +305,30 @@ def _per_usd_of_given(
         spec = ScoreSpec(name=name, kind="given", needs=score.needs)
         for tier in score.needs[-1:] or list(apart):
             made = forms.of(spec, score.values, None, tier)
-            if made is not None and made[0].name not in (*values, *matrix.scores):
-                specs.append(made[0])
-                values[made[0].name], predictors[made[0].name] = made[1], made[2]
-    return replace(found, specs=tuple(specs), values=values, predictors=predictors)
+            if made is not None and made[0].name not in names:
+                names.add(made[0].name)
+                yield made
 
 
-def _with_features(
-    found: Scored,
+def _of_features(
     file: OutcomeFile,
     by_tier: Mapping[str, Floats],
     apart: Mapping[str, Difference],
     rows: NDArray[np.int64],
     rng: np.random.Generator,
-) -> Scored:
+) -> Iterator[_More]:
     """Predictors of each tier from the file's features, in both forms."""
-    specs, values, predictors = list(found.specs), dict(found.values), dict(found.predictors)
     forms = PerUsdForms(file.features, apart, rows, rng)
     for tier, y in by_tier.items():
         if np.unique(y[rows]).size > 1:
             spec = ScoreSpec(name=f"feature_logistic({tier})", kind="given", features=file.feature_names)
-            specs.append(spec)
-            values[spec.name], fitted = _feature_score(file.features, y, rows, rng)
-            predictors[spec.name] = fitted
-            made = forms.of(spec, values[spec.name], fitted, tier)
-            if made is not None:
-                specs.append(made[0])
-                values[made[0].name], predictors[made[0].name] = made[1], made[2]
+            values, fitted = _feature_score(file.features, y, rows, rng)
+            yield spec, values, fitted
+            if (made := forms.of(spec, values, fitted, tier)) is not None:
+                yield made
     given = {"kind": "given", "features": file.feature_names}
     for score in dense_scores("feature_ridge", file.features, apart, rows, rng, **given):  # type: ignore[arg-type]
-        specs.append(score.spec)
-        values[score.spec.name], predictors[score.spec.name] = score.values, score.predictor
-    notes = (*found.notes, "a policy by a predictor of the file's features cannot be served: the server lacks them")
-    return Scored(specs=tuple(specs), values=values, predictors=predictors, notes=notes)
+        yield score.spec, score.values, score.predictor
 
 
 def _feature_score(
@@ -327,7 +337,8 @@ def _feature_score(
     """Fitted on the choosing rows; these themselves are cross-fitted in five folds."""
     fitted = chosen_logistic(features[rows], good[rows], rng)
     found = fitted.score(features)
-    for part in np.array_split(rng.permutation(rows), 5):
+    for fold in folds(rows.size, rng):
+        part = rows[fold]
         rest = np.setdiff1d(rows, part)
         if np.unique(good[rest]).size > 1:
             found[part] = fit_logistic(features[rest], good[rest], l2=fitted.l2).score(features[part])

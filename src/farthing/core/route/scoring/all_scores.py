@@ -18,7 +18,7 @@ choosing part is used, which is the one that is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -32,7 +32,14 @@ from farthing.core.route.scoring import answer_scores as formulas
 from farthing.core.route.scoring.contents import Difference, content_scores, word_score
 from farthing.core.route.scoring.embeddings import embedding_scores
 from farthing.core.route.scoring.per_usd import PerUsdForms, plain_spec
-from farthing.core.route.scoring.predictors import Logistic, Neighbours, chosen_logistic, fit_logistic, fit_neighbours
+from farthing.core.route.scoring.predictors import (
+    Logistic,
+    Neighbours,
+    chosen_logistic,
+    fit_logistic,
+    fit_neighbours,
+    folds,
+)
 from farthing.core.route.scoring.ridge import LossRidge
 from farthing.core.route.scoring.texts import TEXT_FEATURES, brevity, length, text_features
 from farthing.core.route.scoring.trained import Embed, Embedded, PerUsd, Predictor
@@ -41,7 +48,6 @@ __all__ = ["ANSWER_FEATURES", "Scored", "compute", "learned_scores", "sufficienc
 
 ANSWER_FEATURES = ("max_probability", "margin", "negative_entropy", "energy")
 """Columns of a logistic predictor that come from a tier's answer; the last one only where it gives logits."""
-FOLDS = 5
 _FORMS_OF_THEIR_OWN = ("brevity", "text_ridge", "word_ridge", "embedding_ridge")
 """Ridges fit the saving beside the loss; a ridge on the length alone is brevity's."""
 MOST_NEIGHBOURS = 2000
@@ -152,11 +158,12 @@ class _Work:
         """The second form of every score that has none yet; of scores of the text alone one for each tier."""
         forms = PerUsdForms(table, by_tier, self.choose, self.rng)
         for spec in list(self.specs):
-            if spec.kind in _FORMS_OF_THEIR_OWN:
+            predictor = self.predictors.get(spec.name)
+            if spec.kind in _FORMS_OF_THEIR_OWN or isinstance(predictor, PerUsd):
                 continue
             tiers = spec.needs[-1:] or [tier for tier in by_tier if f"({tier})" in spec.name] or list(by_tier)
             for tier in tiers:
-                found = forms.of(spec, self.values[spec.name], self.predictors.get(spec.name), tier)
+                found = forms.of(spec, self.values[spec.name], predictor, tier)
                 if found is not None and found[0].name not in self.values:
                     self.add(*found)
 
@@ -214,7 +221,7 @@ class _Work:
     def _cross_fitted(self, table: Floats, good: Floats, whole: Logistic) -> Floats:
         """Each fold scored by a predictor that never saw it; the whole one where the others all end alike."""
         found = np.empty(good.size)
-        for rows in _folds(good.size, self.rng):
+        for rows in folds(good.size, self.rng):
             rest = np.setdiff1d(np.arange(good.size), rows)
             alike = rest.size == 0 or (good[rest] == good[rest][0]).all()
             found[rows] = (whole if alike else fit_logistic(table[rest], good[rest], l2=whole.l2)).score(table[rows])
@@ -258,10 +265,6 @@ def _as_stored(fitted: Neighbours) -> Neighbours:
     return Neighbours(
         directions=fitted.directions.astype(np.float32).astype(np.float64), sufficient=fitted.sufficient, k=fitted.k
     )
-
-
-def _folds(n: int, rng: np.random.Generator) -> Iterator[Ints]:
-    yield from (np.sort(part) for part in np.array_split(rng.permutation(n), FOLDS) if part.size)
 
 
 def compute(

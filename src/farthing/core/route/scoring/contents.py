@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from farthing.core.route.outcomes import Floats, OutcomeMatrix
 from farthing.core.route.routes import ScoreSpec
-from farthing.core.route.scoring.ridge import FLOOR_FRAC, Fit, LossRidge, fit_ridge, fit_ridge_of, predicted_score
+from farthing.core.route.scoring.ridge import FLOOR_FRAC, Fit, LossRidge, fit_ridge, fit_scaled, predicted_score
 from farthing.core.route.scoring.texts import TEXT_FEATURES, text_features
 from farthing.core.route.scoring.trained import Embedded
 from farthing.core.route.scoring.words import fit_idf, word_row, word_table
@@ -125,17 +125,13 @@ def dense_scores(
     fitted = fitted_rows(choose, rng)
     if fitted.size < LEAST_FITTED or not by_tier:
         return
-    centre, spread = table[fitted].mean(axis=0), table[fitted].std(axis=0)
-    scale = np.where(spread > 1e-9 * (1 + np.abs(centre)), spread, np.inf)
-    X = (table[fitted] - centre) / scale
-    fit = fit_ridge_of(X, _outcomes(by_tier, fitted))
+    found = fit_scaled(table[fitted], _outcomes(by_tier, fitted))
     for tier, k, difference in _numbered(by_tier):
-        weights = (X.T @ fit.duals[:, k]).T / scale
-        intercept = fit.mean[k] - weights @ centre
+        weights, intercept = found.raw(k)
         for floor, form in _forms(difference, fitted):
             predictor = LossRidge(weights=weights, intercept=intercept, floor=floor, idf=NO_WORDS)
             values = predictor.score(table)
-            values[fitted] = _left_out(fit, k, floor)
+            values[fitted] = _left_out(found.fit, k, floor)
             spec = ScoreSpec(name=f"{name}{form}({tier})", kind=kind, features=features)  # type: ignore[arg-type]
             yield ContentScore(spec=spec, values=values, predictor=predictor)
 

@@ -9,7 +9,7 @@ saving is a ridge of the request's features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,12 +18,12 @@ from scipy.optimize import isotonic_regression
 from farthing.core.route.outcomes import Floats
 from farthing.core.route.routes import ScoreSpec
 from farthing.core.route.scoring.contents import LEAST_FITTED, PER_USD, Difference, fitted_rows, savings_vary
-from farthing.core.route.scoring.ridge import FLOOR_FRAC, fit_ridge_of, predicted_score
-from farthing.core.route.scoring.trained import PerUsd, Predictor
+from farthing.core.route.scoring.predictors import folds
+from farthing.core.route.scoring.ridge import FLOOR_FRAC, fit_scaled, predicted_score
+from farthing.core.route.scoring.trained import PerUsd, PlainPredictor
 
 __all__ = ["PerUsdForms", "fit_falling", "plain_spec"]
 
-FOLDS = 5
 Ints = NDArray[np.int64]
 
 
@@ -81,9 +81,10 @@ class PerUsdForms:
     by_tier: Mapping[str, Difference]
     choose: Ints
     rng: np.random.Generator
+    _savings: dict[str, _Saving | None] = field(default_factory=dict)
 
     def of(
-        self, spec: ScoreSpec, values: Floats, predictor: Predictor | None, tier: str
+        self, spec: ScoreSpec, values: Floats, predictor: PlainPredictor | None, tier: str
     ) -> tuple[ScoreSpec, Floats, PerUsd] | None:
         """The form of one score; None where what is saved does not vary, or too little is known.
 
@@ -95,45 +96,49 @@ class PerUsdForms:
                 reference's cost is saved.
         """
         difference = self.by_tier.get(tier)
-        if difference is None or isinstance(predictor, PerUsd) or not np.isfinite(values).all():
+        if difference is None or not np.isfinite(values).all() or np.ptp(values[self.choose]) == 0:
             return None
-        saved = difference.reference if tier in spec.needs else difference.saved
-        rows = fitted_rows(self.choose, self.rng)
-        if rows.size < LEAST_FITTED or not savings_vary(saved[rows]) or np.ptp(values[self.choose]) == 0:
+        paid = tier in spec.needs
+        saving = self._saving("" if paid else tier, difference.reference if paid else difference.saved)
+        if saving is None:
             return None
-        saving = self._saving(saved, rows)
-        scores, losses = fit_falling(values[self.choose], difference.loss[self.choose])
+        known, loss = values[self.choose], difference.loss[self.choose]
+        scores, losses = fit_falling(known, loss)
         fitted = PerUsd(
             base=predictor, scores=scores, losses=losses,
             weights=saving.weights, intercept=saving.intercept, floor=saving.floor,
         )  # fmt: skip
         found = fitted.score(values, self.table)
-        expected = self._cross_fitted(values[self.choose], difference.loss[self.choose])
         found[self.choose] = [
-            predicted_score(loss, saved, saving.floor)
-            for loss, saved in zip(expected.tolist(), saving.values[self.choose].tolist(), strict=True)
+            predicted_score(expected, saved, saving.floor)
+            for expected, saved in zip(
+                self._cross_fitted(known, loss).tolist(), saving.values[self.choose].tolist(), strict=True
+            )
         ]
         name, _, of = spec.name.partition("(")
         named = f"{name}{PER_USD}({of}" if of else f"{name}{PER_USD}({tier})"
         return replace(spec, name=named, per_usd_of=spec.name), found, fitted
 
-    def _saving(self, saved: Floats, rows: Ints) -> _Saving:
-        centre, spread = self.table[rows].mean(axis=0), self.table[rows].std(axis=0)
-        scale = np.where(spread > 1e-9 * (1 + np.abs(centre)), spread, np.inf)
-        X = (self.table[rows] - centre) / scale
-        fit = fit_ridge_of(X, saved[rows][:, None])
-        weights = (X.T @ fit.duals[:, 0]) / scale
-        intercept = float(fit.mean[0] - weights @ centre)
+    def _saving(self, key: str, saved: Floats) -> _Saving | None:
+        """Fitted once for all scores of a tier, or of an answer that is there; None where requests save alike."""
+        if key not in self._savings:
+            rows = fitted_rows(self.choose, self.rng)
+            told = rows.size >= LEAST_FITTED and savings_vary(saved[rows])
+            self._savings[key] = self._fit_saving(saved, rows) if told else None
+        return self._savings[key]
+
+    def _fit_saving(self, saved: Floats, rows: Ints) -> _Saving:
+        fit = fit_scaled(self.table[rows], saved[rows][:, None])
+        (weights,), (intercept,) = fit.raw(slice(0, 1))
         values = self.table @ weights + intercept
-        values[rows] = fit.left_out[:, 0]
-        return _Saving(
-            weights=weights, intercept=intercept, floor=FLOOR_FRAC * float(saved[rows].mean()), values=values
-        )
+        values[rows] = fit.fit.left_out[:, 0]
+        floor = FLOOR_FRAC * float(saved[rows].mean())
+        return _Saving(weights=weights, intercept=float(intercept), floor=floor, values=values)
 
     def _cross_fitted(self, scores: Floats, loss: Floats) -> Floats:
         """Expected loss of each choosing request, from those of the other folds."""
         found = np.empty(scores.size)
-        for part in np.array_split(self.rng.permutation(scores.size), FOLDS):
+        for part in folds(scores.size, self.rng):
             rest = np.setdiff1d(np.arange(scores.size), part)
             found[part] = np.interp(scores[part], *fit_falling(scores[rest], loss[rest]))
         return found

@@ -16,13 +16,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FLOOR_FRAC", "STRENGTHS", "Fit", "LossRidge", "fit_ridge", "fit_ridge_of", "predicted_score"]
+__all__ = [
+    "FLOOR_FRAC",
+    "STRENGTHS",
+    "Fit",
+    "LossRidge",
+    "ScaledFit",
+    "fit_ridge",
+    "fit_ridge_of",
+    "fit_scaled",
+    "predicted_score",
+]
 
 STRENGTHS = tuple(float(x) for x in np.geomspace(1e-2, 1e4, 25))
 """Of the ridge, in units of one row's squared length; the last one leaves little but the mean."""
 FLOOR_FRAC = 0.15
 """Least saving that a loss is divided by, as a share of the mean one: predictions near 0 tell no ratio."""
 _NEAR_ONE = 1e-6
+_CONSTANT = 1e-9
 _RANK = 1e-10
 """Eigenvalues below this share of the largest count as 0."""
 
@@ -118,6 +129,44 @@ def fit_ridge_of(features: ArrayLike, outcomes: ArrayLike) -> Fit:
     values, Q = np.linalg.eigh(X.T @ X)
     some = values > _RANK * max(float(values[-1]), 0.0)
     return _fitted(values[some], X @ Q[:, some] / np.sqrt(values[some]), Y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScaledFit:
+    """Ridges on features that were standardised by the rows that they were fitted on.
+
+    Attributes:
+        fit: On the standardised features.
+        scaled: Those, shape ``(n, features)``; a constant one is 0.
+        centre: Mean of each feature, shape ``(features,)``.
+        scale: Its standard deviation, infinite where it is constant.
+    """
+
+    fit: Fit
+    scaled: Floats
+    centre: Floats
+    scale: Floats
+
+    def raw(self, outcomes: slice) -> tuple[Floats, Floats]:
+        """Of some outcomes the weights of the features as given, shape ``(outcomes, features)``, and the intercepts."""
+        weights = (self.scaled.T @ self.fit.duals[:, outcomes]).T / self.scale
+        return weights, self.fit.mean[outcomes] - weights @ self.centre
+
+
+def fit_scaled(features: Floats, outcomes: ArrayLike) -> ScaledFit:
+    """Standardise features and fit all outcomes.
+
+    Args:
+        features: Shape ``(n, features)``, finite.
+        outcomes: Shape ``(n, outcomes)``, finite.
+
+    Raises:
+        ValueError: as :func:`fit_ridge`.
+    """
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(spread > _CONSTANT * (1 + np.abs(centre)), spread, np.inf)
+    scaled = (features - centre) / scale
+    return ScaledFit(fit=fit_ridge_of(scaled, outcomes), scaled=scaled, centre=centre, scale=scale)
 
 
 def _fitted(values: Floats, V: Floats, Y: Floats) -> Fit:

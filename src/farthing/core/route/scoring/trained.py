@@ -11,7 +11,7 @@ from farthing.core.route.outcomes import Floats
 from farthing.core.route.scoring.predictors import Logistic, Neighbours
 from farthing.core.route.scoring.ridge import LossRidge, predicted_score
 
-__all__ = ["Embed", "Embedded", "PerUsd", "Predictor", "embedded_in"]
+__all__ = ["Embed", "Embedded", "PerUsd", "PlainPredictor", "Predictor", "embedded_in"]
 
 Embed = Callable[[Sequence[str]], Floats]
 """Vectors of texts, shape ``(n, dimensions)``."""
@@ -34,6 +34,9 @@ class Embedded:
         return np.array([self.predictor.score(self.embed([text]))[0] for text in texts])
 
 
+PlainPredictor = Embedded | Logistic | LossRidge | Neighbours
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PerUsd:
     """What divides the loss that a plain score lets expect by the saving that a request's features let expect.
@@ -47,7 +50,7 @@ class PerUsd:
         floor: Least saving that a loss is divided by, > 0.
     """
 
-    base: Embedded | Logistic | LossRidge | Neighbours | None
+    base: PlainPredictor | None
     scores: Floats
     losses: Floats
     weights: Floats
@@ -80,7 +83,7 @@ class PerUsd:
         return predicted_score(loss, float(row.dot(self.weights)) + self.intercept, self.floor)
 
 
-Predictor = Embedded | Logistic | LossRidge | Neighbours | PerUsd
+Predictor = PlainPredictor | PerUsd
 
 
 def embedded_in(predictor: Predictor | None) -> Embedded | None:
