@@ -17,7 +17,7 @@ from farthing.core.route.served import Place, RoutedModel, UpstreamModel
 from farthing.machine.clock import MonotonicClock
 from farthing.nouns import Hardware, TensorSpec
 from farthing.serve.admin.live import live_document
-from farthing.serve.greeting import model_line
+from farthing.serve.greeting import Addresses, model_line, ready_lines
 from farthing.serve.pricing import pricing
 from farthing.serve.protocol.documents import model_config
 from farthing.serve.routing.loader import Loader
@@ -97,6 +97,18 @@ def test_greeting_of_each_kind() -> None:
     assert model_line(here, inline=True).startswith("resnet 1 · openvino int8-nncf b8 in the server's thread · tensors")
     assert model_line(live(upstream(), "openai"), inline=True) == "large 1 · forwarded to there at http://h/v1"
     assert model_line(live(routed(), "farthing_route"), inline=True).startswith("auto 1 · route over small, large · ")
+
+
+def test_a_model_whose_plan_is_not_met_is_served_with_a_caution() -> None:
+    where = Addresses(http="http://127.0.0.1:8000", grpc="127.0.0.1:8001")
+    met, missed = live_model(), live_model(caution="the plan is unproven: the machine was busy")
+    said = ready_lines(where, [(met, False), (missed, False)])
+    assert said[0] == "ready: http://127.0.0.1:8000 · gRPC 127.0.0.1:8001"
+    assert said[1:] == [
+        f"  {model_line(met, inline=False)}",
+        f"  {model_line(missed, inline=False)}",
+        "    caution: the plan is unproven: the machine was busy",
+    ]
 
 
 def price(spec: Any) -> tuple[Any, float, float, float]:

@@ -37,6 +37,7 @@ class LocalModel:
         inline: Whether the model may run in the server's own loop thread: ``auto`` when a batch of one takes less
             than 100 µs, ``never``, ``always``.
         trust: A native artefact (PyTorch program) may be loaded though it was not built here.
+        caution: What whoever starts it is told, empty for nothing: that its plan is not *met*, and why.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LocalModel:
     options: Mapping[str, Any] = field(default_factory=dict)
     inline: Literal["auto", "never", "always"] = "auto"
     trust: bool = False
+    caution: str = ""
 
     @property
     def max_batch(self) -> int:

@@ -33,7 +33,7 @@ class Addresses:
 
 
 def ready_lines(addresses: Addresses, models: Sequence[tuple[LiveModel, bool]]) -> list[str]:
-    """One line on where, one for each model.
+    """One line on where, one for each model, one more for each that was planned without proof.
 
     Args:
         addresses: Where.
@@ -42,7 +42,12 @@ def ready_lines(addresses: Addresses, models: Sequence[tuple[LiveModel, bool]]) 
     where = [f"ready: {addresses.http}"]
     where += [f"gRPC {addresses.grpc}"] if addresses.grpc else []
     where += [f"metrics {addresses.metrics}"] if addresses.metrics else []
-    return [" · ".join(where), *(f"  {model_line(model, inline=inline)}" for model, inline in models)]
+    said = [" · ".join(where)]
+    for model, inline in models:
+        said.append(f"  {model_line(model, inline=inline)}")
+        if isinstance(model.spec, LocalModel) and model.spec.caution:
+            said.append(f"    caution: {model.spec.caution}")
+    return said
 
 
 def model_line(model: LiveModel, *, inline: bool) -> str:

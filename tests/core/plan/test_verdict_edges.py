@@ -129,6 +129,7 @@ def test_any_saving_will_do_when_it_is_proven_to_be_one(saving: Estimate | None,
     assert verdict.outcome == outcome
     if outcome == "not_met":
         assert verdict.reasons[0] == "nothing is cheaper than the baseline"
+        assert verdict.hint == "keep what runs now"
     if outcome == "unproven":
         assert verdict.reasons[0].endswith("which may be none")
     assert verdict.reasons[-1].startswith("accuracy")

@@ -25,7 +25,7 @@ from farthing.load.schema import stamp
 from farthing.load.serve.models import served_models
 from farthing.load.wishes import Wishes, as_name, read_serve_file, read_wishes
 from farthing.models.built_here import remember_built_here
-from farthing.nouns import LatencyBound, LocalModel, Offer, PipelineSpec, StandIn
+from farthing.nouns import LatencyBound, LocalModel, Offer, PipelineSpec, StandIn, Verdict
 from farthing.store.artefacts import check_artefact
 
 
@@ -127,6 +127,21 @@ def test_a_plan_whose_artefact_was_changed_or_is_gone(tmp_path: Path) -> None:
     (tmp_path / "artefacts.onnx").unlink()
     with pytest.raises(StoreError, match="is missing"):
         served(plan)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "caution"),
+    [
+        (Verdict(outcome="met", reasons=("accuracy 0.00 points",)), ""),
+        (Verdict(outcome="unproven", reasons=("busy", "more")), "the plan is unproven: busy"),
+        (Verdict(outcome="not_met", reasons=("nothing is cheaper than the baseline",)),
+         "the plan is not met: nothing is cheaper than the baseline"),
+        (Verdict(outcome="not_met"), "the plan is not met"),
+    ],
+)  # fmt: skip
+def test_a_plan_without_proof_is_said_when_it_is_served(tmp_path: Path, verdict: Verdict, caution: str) -> None:
+    (model,) = served(write_plan(tmp_path, verdict=verdict))
+    assert model.caution == caution
 
 
 def test_a_plan_that_chose_nothing(tmp_path: Path) -> None:

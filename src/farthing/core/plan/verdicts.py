@@ -182,9 +182,9 @@ def _longer(saving: Estimate) -> str:
 
 def _nothing_saved(objective: Objective, saving: Estimate | None, reasons: list[str], around: Around) -> Verdict:
     """Nothing is saved: because the baseline keeps less, because one replica idles, or because nothing is cheaper."""
-    bound = objective.latency
+    bound, otherwise = objective.latency, "keep what runs now"
     if bound is not None and around.held is not None and saving is not None:
-        reasons = [_other_goods(bound, around.held, saving), *reasons]
+        reasons, otherwise = [_other_goods(bound, around.held, saving), *reasons], ""
     elif around.busy_frac is not None:
         how = "one replica serves" if objective.min_replicas == 1 else f"{objective.min_replicas} replicas serve"
         reasons = [
@@ -195,13 +195,12 @@ def _nothing_saved(objective: Objective, saving: Estimate | None, reasons: list[
     else:
         reasons = ["nothing is cheaper than the baseline", *reasons]
     cheapest = next(iter(around.idle_options), None)
-    return Verdict(outcome="not_met", reasons=tuple(reasons), hint=_bought_so(cheapest))
+    hint = otherwise if cheapest is None else _bought_so(cheapest)
+    return Verdict(outcome="not_met", reasons=tuple(reasons), hint=hint)
 
 
-def _bought_so(option: IdleOption | None) -> str:
+def _bought_so(option: IdleOption) -> str:
     """How what idles is bought cheaper."""
-    if option is None:
-        return ""
     usd = option.cost_usd_per_month.value
     what = option.name if option.name == "scale to zero" else f"{option.name} {option.offer.name}"
     return f"{what}: about ${usd:,.2f} a month, an estimate: {option.rule}"

@@ -11,7 +11,7 @@ from farthing.errors import InputError, ModelError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import read_document
 from farthing.load.wishes import as_name
-from farthing.nouns import Artefact, Candidate, Evaluation, LocalModel, Objective, Offer, PipelineSpec, Plan
+from farthing.nouns import Artefact, Candidate, Evaluation, LocalModel, Objective, Offer, PipelineSpec, Plan, Verdict
 
 __all__ = ["Check", "deadline_s", "fitted", "planned"]
 
@@ -69,6 +69,7 @@ def planned(path: Path, *, cores: int, check: Check) -> LocalModel:
         service_ms={batch: estimate.value for batch, estimate in chosen.service_ms},
         offer=_offer(plan) if as_planned else None,
         capacity_rps=_capacity_rps(chosen) if as_planned else None,
+        caution=_caution(plan.verdict),
     )
 
 
@@ -80,6 +81,14 @@ def deadline_s(objective: Objective) -> float | None:
     """
     bound = objective.latency
     return None if bound is None or bound.percentile < DEADLINE_LEVEL else bound.ms / 1000
+
+
+def _caution(verdict: Verdict) -> str:
+    """That the plan did not prove what it was asked for; empty where it did."""
+    if verdict.outcome == "met":
+        return ""
+    reason = f": {verdict.reasons[0]}" if verdict.reasons else ""
+    return f"the plan is {verdict.outcome.replace('_', ' ')}{reason}"
 
 
 def _artefact(plan: Plan, chosen: Evaluation, path: Path) -> Artefact:
