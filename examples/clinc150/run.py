@@ -174,7 +174,8 @@ def print_summary(out: Path, *, own: bool = False) -> None:
     plan = load_plan(out / "large" / "plan.yaml")
     lost = loses(alone["quality"]["value"] - routed["quality"]["value"])
     print(f"\non {found['n']:,} test questions that nothing was chosen on: {lost} of accuracy against always large")
-    print(f"  {over[0]:.1f} × {ends(over[1], over[2], 1)} cheaper than always large, optimised")
+    digits = 1 if over[0] >= 2 else 2
+    print(f"  {over[0]:.{digits}f} × {ends(over[1], over[2], digits)} cheaper than always large, optimised")
     if plan.chosen is not None and plan.chosen.ratio is not None:
         times = plan.chosen.ratio
         print(
