@@ -99,3 +99,10 @@ def test_bad_input_is_refused() -> None:
     for bad in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="≥ 0"):
             Observation(running_replicas=1, target_replicas=1, ongoing_requests=bad)
+
+
+def test_defaults_are_those_of_ray() -> None:
+    usual = Policy(max_replicas=9)
+    assert (usual.min_replicas, usual.target_ongoing_requests) == (1, 2)
+    assert (usual.upscaling_factor, usual.downscaling_factor) == (1, 1)
+    assert (usual.upscale_delay_s, usual.downscale_delay_s, usual.downscale_to_zero_delay_s) == (30, 600, None)

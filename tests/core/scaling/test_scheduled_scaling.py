@@ -37,7 +37,11 @@ def test_schedules_that_cannot_be_are_refused() -> None:
             Schedule(actions=actions)
     with pytest.raises(ValueError, match="rising times"):
         Schedule(actions=(DAY,), period_s=3600)
+    with pytest.raises(ValueError, match="rising times"):
+        Schedule(actions=(DAY, NIGHT), period_s=9 * 3600)
     with pytest.raises(ValueError, match="min ≤ max"):
         Action(at_s=0, min_replicas=2, max_replicas=1)
+    with pytest.raises(ValueError, match="min ≤ max"):
+        Action(at_s=0, min_replicas=-1, max_replicas=1)
     with pytest.raises(ValueError, match="finite"):
         action_at(DAILY, float("nan"))

@@ -75,3 +75,9 @@ def test_bad_input_is_refused() -> None:
     for bad in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="metric"):
             step(POLICY, State(), 1, bad, 0.0)
+
+
+def test_defaults_are_those_of_sagemaker() -> None:
+    usual = Policy(target=1, max_replicas=9)
+    assert (usual.min_replicas, usual.scale_out_cooldown_s, usual.scale_in_cooldown_s) == (1, 300, 300)
+    assert usual.disable_scale_in is False

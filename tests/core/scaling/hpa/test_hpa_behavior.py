@@ -157,3 +157,13 @@ def test_rules_that_cannot_be_are_refused() -> None:
         Rules(policies=(), stabilization_s=-1)
     with pytest.raises(ValueError, match="≥ 0"):
         Rules(policies=(), tolerance=float("nan"))
+
+
+def test_without_policies_nothing_is_allowed_that_a_policy_would_have_to_allow() -> None:
+    assert scale_up_limit(5, [], [], rules(), NOW_S) == -(2**31)
+    assert scale_up_limit(5, [], [], rules(select="Min"), NOW_S) == 2**31 - 1
+    assert scale_down_limit(5, [], [], rules(), NOW_S) == 2**31 - 1
+    assert scale_down_limit(5, [], [], rules(select="Min"), NOW_S) == -(2**31)
+    held = Behavior(scale_up=rules(), scale_down=rules())
+    assert limit_rate(5, 9, 1, 20, held, now_s=NOW_S).replicas == 5
+    assert limit_rate(5, 1, 1, 20, held, now_s=NOW_S).replicas == 5

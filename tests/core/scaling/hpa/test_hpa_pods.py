@@ -102,6 +102,11 @@ def test_a_container_without_a_request_is_missing_only_where_it_counts() -> None
     assert pod_request_m(some, container="b") == 50
 
 
+def test_defaults_are_those_of_kubernetes() -> None:
+    assert Sample(value_m=1) == Sample(value_m=1, age_s=0, window_s=60)
+    assert Readiness() == Readiness(cpu_initialization_period_s=300, initial_readiness_delay_s=30)
+
+
 def test_a_phase_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="phase"):
         Pod(name="a", phase="running")

@@ -155,3 +155,21 @@ def test_bad_specifications_are_refused() -> None:
         Metric(kind="resource", target_type="utilization", target=0)
     with pytest.raises(ValueError, match="need as many readings"):
         reconcile(spec(CPU, QUEUE), State(), seen(2, 50), 0.0)
+
+
+def test_defaults_are_those_of_kubernetes() -> None:
+    usual = Controller()
+    assert (usual.downscale_stabilization_s, usual.scale_up_limit_factor, usual.scale_up_limit_minimum) == (300, 2, 4)
+    assert (usual.configurable_tolerance, usual.scale_to_zero, usual.tolerance) == (
+        True,
+        False,
+        Tolerance(down=0.1, up=0.1),
+    )
+    assert (spec(CPU).min_replicas, spec(CPU).behavior) == (1, None)
+
+
+def test_negative_replicas_are_refused() -> None:
+    with pytest.raises(ValueError, match="≥ 0"):
+        Observation(spec_replicas=-1, status_replicas=0, pods=(), readings=())
+    with pytest.raises(ValueError, match="≥ 0"):
+        Observation(spec_replicas=0, status_replicas=-1, pods=(), readings=())

@@ -153,6 +153,8 @@ def test_sums_saturate() -> None:
         replicas=MAX_INT32, usage_m=MAX_INT64
     )
     assert external_average_value(1, 1, [half, half], tolerance=TEN) == Proposal(replicas=MAX_INT32, usage_m=MAX_INT64)
+    assert external_value(1, 1, [half, half, -5], ready(1), tolerance=TEN).usage_m == MAX_INT64  # type: ignore[union-attr]
+    assert external_average_value(1, 1, [half, half, -5], tolerance=TEN).usage_m == MAX_INT64  # type: ignore[union-attr]
     assert external_value(1, 10, [], ready(1), tolerance=TEN) == Failure(code="no_metrics_returned")
     assert external_average_value(1, 10, [], tolerance=TEN) == Failure(code="no_metrics_returned")
 

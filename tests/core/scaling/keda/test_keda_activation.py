@@ -42,6 +42,8 @@ def test_the_cooldown_must_have_passed_entirely() -> None:
 def test_idle_comes_before_the_minimum() -> None:
     both = Spec(min_replicas=5, idle_replicas=2)
     assert idle_or_min(both) == (True, 2)
+    assert idle_or_min(Spec(min_replicas=5)) == (False, 5)
+    assert idle_or_min(Spec()) == (False, 0)
     assert decided(both, 9, False).replicas == 2
     assert decided(both, 2, False).replicas == 2
     assert decided(Spec(min_replicas=5), 9, False).replicas == 9
@@ -65,3 +67,5 @@ def test_pauses() -> None:
 def test_negative_replicas_are_refused() -> None:
     with pytest.raises(ValueError, match="≥ 0"):
         Spec(idle_replicas=-1)
+    with pytest.raises(ValueError, match="≥ 0"):
+        Observation(replicas=-1, active=True)

@@ -44,7 +44,7 @@ def test_replicas_by_behavior() -> None:
     assert value_m("currentReplicas") == 10_000
     assert value_m("currentReplicasIfHigher") == 25_000
     assert value_m("currentReplicasIfLower") == 10_000
-    assert value_m("scalingModifiers") == PLACEHOLDER_M
+    assert value_m("scalingModifiers") == PLACEHOLDER_M == -1000
 
 
 def test_a_total_is_shared_among_ready_replicas() -> None:

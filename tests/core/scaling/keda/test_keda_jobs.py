@@ -35,7 +35,8 @@ def test_strategies() -> None:
 
 def test_the_minimum_is_filled_first_and_then_out_of_sight() -> None:
     assert decide(Strategy(), 50, Jobs(running=1), 50, min_replicas=3) == (2, 2)
-    assert decide(Strategy(), 5, Jobs(running=4), 5, min_replicas=3) == (4, 5)
+    assert decide(Strategy(), 5, Jobs(running=7), 5, min_replicas=3) == (1, 5)
+    assert decide(Strategy(name="eager"), 500, Jobs(running=0), 5) == (100, 100)
 
 
 def test_scalers_are_joined() -> None:

@@ -123,3 +123,11 @@ def test_bad_input_is_refused() -> None:
             Observation(ready_pods=1, stable_value=bad, panic_value=0.0)
     with pytest.raises(ValueError, match="≥ 0"):
         Observation(ready_pods=-1, stable_value=0.0, panic_value=0.0)
+
+
+def test_defaults_are_those_of_knative() -> None:
+    usual = Spec()
+    assert (usual.target_value, usual.total_value, usual.target_burst_capacity) == (70, 100, 211)
+    assert (usual.panic_threshold, usual.max_scale_up_rate, usual.max_scale_down_rate) == (2, 1000, 2)
+    assert (usual.stable_window_s, usual.tick_interval_s) == (60, 2)
+    assert (usual.reachable, usual.activation_scale, usual.scale_down_delay_s) == (True, 0, 0)

@@ -46,6 +46,7 @@ def test_values_a_window_old_are_left_out_and_later_ones_counted() -> None:
     late = recorded([(10, 1.0)])
     assert record(late, 5, 100.0) == late
     assert record(late, 5.9, 100.0) == late
+    assert record(late, 2, 100.0) == late
     assert linear_average(record(late, 6, 9.0), 10) == 2
 
 

@@ -169,6 +169,10 @@ class Observation:
     pods: tuple[Pod, ...]
     readings: tuple[Reading, ...]
 
+    def __post_init__(self) -> None:
+        if min(self.spec_replicas, self.status_replicas) < 0:
+            raise ValueError(f"replicas must be ≥ 0: {self}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

@@ -58,6 +58,10 @@ class Observation:
     error: bool = False
     created_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.replicas < 0:
+            raise ValueError(f"replicas must be ≥ 0: {self}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
