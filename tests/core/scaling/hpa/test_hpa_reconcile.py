@@ -78,6 +78,33 @@ def test_a_failing_metric_stops_a_scale_down_only() -> None:
     assert outcome.conditions["ScalingActive"] == (False, "FailedGetExternalMetric")
 
 
+def test_values_are_read_by_the_kind_and_target_of_their_metric() -> None:
+    def decided(kind: str, target_type: str, ready: bool = True) -> int:
+        of = spec(Metric(kind=kind, target_type=target_type, target=10_000))
+        pods = tuple(replace(pod, ready=ready or k < 2) for k, pod in enumerate(seen(4).pods))
+        values = Reading(values_m=(30_000,))
+        now = Observation(spec_replicas=4, status_replicas=6, pods=pods, readings=(values,))
+        return reconcile(of, State(), now, 0.0)[1].replicas
+
+    for kind in ("external", "object"):
+        assert decided(kind, "value") == 8
+        assert decided(kind, "value", ready=False) == 6
+        assert decided(kind, "average_value") == 4
+
+
+def test_readiness_matters_for_cpu_and_not_for_metrics_of_pods() -> None:
+    def decided(metric: Metric) -> int:
+        now = seen(4, 100)
+        pods = tuple(replace(pod, ready=k < 2, ready_transition_age_s=9000) for k, pod in enumerate(now.pods))
+        return reconcile(spec(metric), State(), replace(now, pods=pods), 0.0)[1].replicas
+
+    assert decided(CPU) == 4
+    assert decided(replace(CPU, kind="container_resource")) == 4
+    assert decided(replace(CPU, resource="memory")) == 8
+    assert decided(Metric(kind="resource", target_type="average_value", target=500)) == 4
+    assert decided(Metric(kind="pods", target_type="average_value", target=500)) == 8
+
+
 def test_out_of_bounds_is_mended_without_looking_at_metrics() -> None:
     broken = spec(QUEUE, min_replicas=3, max_replicas=5)
     assert reconcile(broken, State(), seen(2, queue=-1), 0.0)[1].replicas == 3

@@ -34,6 +34,8 @@ def value(text: str, **triggers: float | None) -> float | None:
         ("count([a, b, 3], {# > 1}) > 1 ? 5 : 0", 5),
         ("abs(-a) + ceil(1.2) + floor(1.8) + round(2.5) + int(-1.9) + float(1)", 10),
         ("none ?? a", 4),
+        ("(a > 2 ? 1 : 0) + 1", 2),
+        ("!(a > 2) == (b > 2) ? 1 : 0", 1),
         ("none ?? none", None),
         ("nil ?? 3", 3),
         ("a ?? b + 1", 5),

@@ -118,6 +118,8 @@ def test_bad_input_is_refused() -> None:
         Spec(target_value=0)
     with pytest.raises(ValueError, match="> 0"):
         Spec(max_scale_down_rate=0)
+    with pytest.raises(ValueError, match="> 0"):
+        Spec(max_scale_up_rate=0)
     for bad in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="≥ 0"):
             Observation(ready_pods=1, stable_value=bad, panic_value=0.0)

@@ -87,6 +87,7 @@ def test_a_window_keeps_its_newest_buckets_when_it_is_resized() -> None:
 def test_buckets_are_listed_newest_first() -> None:
     of = recorded([(1, 1.0), (3, 3.0)])
     assert list(newest_first(of, 4)) == [(3, 3.0), (2, 0.0), (1, 1.0), (0, 0.0)]
+    assert list(newest_first(of, 8)) == []
     assert newest_first(of, 9) == ()
 
 
