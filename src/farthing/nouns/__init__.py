@@ -4,6 +4,7 @@ Every numeric field carries its unit in its name. Arrays are read-only. A fracti
 [0, 1] unless said otherwise; ``Estimate`` fields take the unit of the field that holds them.
 """
 
+from farthing.nouns.arrivals import ArrivalBlock
 from farthing.nouns.hardware import Hardware, MachinePeaks, Offer, StandIn
 from farthing.nouns.measured import AccuracyEvidence, Artefact, Candidate, Measurement, OperatorTime, Profile
 from farthing.nouns.plan import (
@@ -64,6 +65,7 @@ __all__ = [
     "MAX_PIXELS",
     "NEVER_MS",
     "AccuracyEvidence",
+    "ArrivalBlock",
     "Artefact",
     "AtUtilisation",
     "Baseline",
