@@ -9,6 +9,7 @@ from farthing.load.traffic.logs.access_log import AccessLogArrivals
 from farthing.load.traffic.logs.cloudfront import CloudFrontArrivals
 from farthing.load.traffic.logs.load_balancer import LoadBalancerArrivals
 from farthing.load.traffic.parquet_arrivals import ParquetArrivals
+from farthing.load.traffic.prometheus.arrivals import PrometheusArrivals
 from farthing.load.traffic.published.azure_functions_2019 import AzureFunctions2019Arrivals
 from farthing.load.traffic.published.azure_functions_2021 import AzureFunctions2021Arrivals
 from farthing.load.traffic.published.azure_llm import AzureLlmArrivals
@@ -29,6 +30,7 @@ __all__ = [
     "JsonLinesArrivals",
     "LoadBalancerArrivals",
     "ParquetArrivals",
+    "PrometheusArrivals",
     "TraceAsked",
     "arrivals_of",
     "read_requests",
