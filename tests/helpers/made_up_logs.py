@@ -42,8 +42,12 @@ def cloudfront(end_s: float, took: str = "0.250", stem: str = "/v2/models/m/infe
     return "\t".join(cells)
 
 
-def load_balancer(end_s: float, took_s: float = 0.25, *, created: bool = True, path: str = "/v2/models/m/infer") -> str:
-    end, start = (f"{BEGIN + timedelta(seconds=s):%Y-%m-%dT%H:%M:%S.%f}Z" for s in (end_s, end_s - took_s))
+def load_balancer(
+    end_s: float, took_s: float = 0.25, *, created: bool = True, read_s: float = 0.0, path: str = "/v2/models/m/infer"
+) -> str:
+    """A line of a load balancer, which read the request for ``read_s`` before it began to count."""
+    begun_s = end_s - took_s - read_s
+    end, start = (f"{BEGIN + timedelta(seconds=s):%Y-%m-%dT%H:%M:%S.%f}Z" for s in (end_s, begun_s))
     line = (
         f"https {end} app/my-lb/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 0.000 {took_s:.3f} 0.000 200 200 34 366 "
         f'"POST https://api.example.org:443{path} HTTP/1.1" "curl/8 \\"x\\"" TLS_AES_128 TLSv1.3 arn:aws:tg/my'

@@ -115,6 +115,13 @@ def test_bursts_that_are_only_bursts() -> None:
     assert found.by_window[0].idc == pytest.approx(process.idc(np.array([1.0]))[0], rel=0.05)
 
 
+def test_bursts_begin_in_equilibrium() -> None:
+    """The mean number in a window that is short against stays is that of all time, from the first one on."""
+    counts = np.array([sum(b.size for b in bursts(STORM, 0.5, seed=s)) for s in range(4000)], dtype=float)
+    assert counts.mean() == pytest.approx(0.5 * STORM.mean_rps, abs=4 * counts.std() / np.sqrt(counts.size))
+    assert counts.var() / counts.mean() == pytest.approx(STORM.idc(np.array([0.5]))[0], rel=0.15)
+
+
 def test_bursts_of_a_mean() -> None:
     process = Bursts.of_mean(10.0, ratio=8, burst_frac=0.1, burst_s=30)
     assert process.mean_rps == pytest.approx(10)
@@ -127,7 +134,9 @@ def test_bursts_of_a_mean() -> None:
 def test_as_many_as_were_counted_at_random_within_each_step() -> None:
     counts = np.array([3, 0, 2 * BLOCK + 17, 1, 0, 0, 40_000, 30_000, 5])
     trace = Trace(name="x", step_s=300.0, counts=counts.astype(float))
-    at_s = whole(placed(trace, seed=6))
+    blocks = list(placed(trace, seed=6))
+    assert [round(block.size, -4) for block in blocks] == [0, 40_000, 40_000, 40_000, 40_000, 30_000]
+    at_s = np.concatenate(blocks)
     assert np.array_equal(np.histogram(at_s, np.arange(10) * 300.0)[0], counts)
     of_long = at_s[(at_s >= 600) & (at_s < 900)]
     assert stats.kstest((of_long - 600) / 300, "uniform").pvalue > 0.01
@@ -174,7 +183,11 @@ def test_memory_does_not_grow_with_the_number_of_requests() -> None:
     [
         lambda: poisson(0.0, 1.0, seed=1), lambda: poisson(1.0, np.inf, seed=1), lambda: gamma(1.0, 0.0, 1.0, seed=1),
         lambda: gamma(-1.0, 1.0, 1.0, seed=1), lambda: bursts(STORM, 0.0, seed=1),
-        lambda: Bursts(calm_rps=2, burst_rps=1, calm_s=1, burst_s=1), lambda: Bursts(calm_rps=1, burst_rps=2, calm_s=0, burst_s=1),
+        lambda: Bursts(calm_rps=2, burst_rps=1, calm_s=1, burst_s=1),
+        lambda: Bursts(calm_rps=-0.5, burst_rps=1, calm_s=1, burst_s=1),
+        lambda: Bursts(calm_rps=1, burst_rps=np.inf, calm_s=1, burst_s=1),
+        lambda: Bursts.of_mean(0.0, ratio=2.0, burst_frac=0.1, burst_s=1),
+        lambda: Bursts.of_mean(1.0, ratio=2.0, burst_frac=0.0, burst_s=1), lambda: Bursts(calm_rps=1, burst_rps=2, calm_s=0, burst_s=1),
         lambda: Bursts.of_mean(1.0, ratio=1.0, burst_frac=0.1, burst_s=1),
         lambda: Bursts.of_mean(1.0, ratio=2.0, burst_frac=1.0, burst_s=1),
         lambda: poisson_like(flat(), -5.0, seed=1),

@@ -66,8 +66,10 @@ def test_quickened_keeps_the_shape_of_gaps() -> None:
     quick = burstiness(quickened(bursts(STORM, 2e5, seed=3), 10.0), 2e4, windows_s=(1.0,))
     assert quick.by_window[0].idc == pytest.approx(slow.by_window[0].idc, rel=1e-3)
     assert quick.requests == slow.requests
-    with pytest.raises(ValueError, match="factor"):
-        quickened(iter(()), 0.0)
+    assert whole(quickened(blocks([1.0, 3.0]), 0.5)) == [2.0, 6.0]
+    for wrong in (0.0, -1.0, np.inf):
+        with pytest.raises(ValueError, match="factor"):
+            quickened(iter(()), wrong)
 
 
 @pytest.mark.parametrize("keep_frac", [0.1, 0.5])

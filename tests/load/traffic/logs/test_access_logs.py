@@ -91,14 +91,44 @@ def test_other_lines_in_between(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stamp", ["31/Feb/2026:08:00:00", "24/Nov/2026:25:00:00", "24/Nvo/2026:08:00:00"])
 def test_a_time_that_there_is_not(tmp_path: Path, stamp: str) -> None:
     line = f'1.2.3.4 - - [{stamp} +0000] "GET / HTTP/1.1" 200 1'
-    trace = read_trace(written(tmp_path / "x.log", [*steady(), line]))
+    trace = read_trace(written(tmp_path / "x.log", [*steady(150), line, *steady()[150:]]))
     assert trace.counts.sum() == 200
-    assert f"the first in line 201 ('1.2.3.4 - - [{stamp}" in trace.read_as
+    assert f"the first in line 151 ('1.2.3.4 - - [{stamp}" in trace.read_as
 
 
 def test_an_offset_that_there_is_not(tmp_path: Path) -> None:
     lines = [*steady(), access(1400).replace("+0000", "+9900")]
     assert "1 other lines left out, the first in line 201" in read_trace(written(tmp_path / "x.log", lines)).read_as
+
+
+@pytest.mark.parametrize(("others", "known"), [(9, True), (10, True), (11, False)])
+def test_half_of_the_first_lines_make_an_access_log(others: int, known: bool) -> None:
+    lines = [*steady(10), *[ODD] * others, access(70)[:30]]
+    assert AccessLogArrivals().holds("\n".join(lines).encode()) is known
+
+
+def test_hours_west_of_greenwich(tmp_path: Path) -> None:
+    trace = read_trace(written(tmp_path / "x.log", [access(7 * k, offset=" -0530") for k in range(100)]))
+    assert trace.start == BEGIN + timedelta(minutes=30)  # the helper writes whole hours
+    assert trace.start is not None
+    assert trace.start.isoformat() == "2026-11-24T03:00:00-05:30"
+
+
+@pytest.mark.parametrize(("span_s", "step_s"), [(599, 1), (600, 60)])
+def test_short_logs_are_counted_by_second(tmp_path: Path, span_s: int, step_s: int) -> None:
+    trace = read_trace(written(tmp_path / "x.log", [access(k) for k in (0, 5, span_s)]))
+    assert (trace.step_s, trace.counts.size) == (step_s, span_s // step_s + 1)
+    assert trace.counts.sum() == 3
+
+
+@pytest.mark.parametrize("n", [99, 100])
+def test_few_requests_show_no_parts(tmp_path: Path, n: int) -> None:
+    path = written(tmp_path / "x.log", [access(k + (86_400 if k > 50 else 0)) for k in range(n)])
+    if n < 100:
+        assert "nothing for 24 h from 2026-11-24 08:00:50+00:00 on" in read_trace(path).read_as
+    else:
+        with pytest.raises(TraceError, match="lies in two parts"):
+            read_trace(path)
 
 
 def test_only_the_requests_of_one_path(tmp_path: Path) -> None:

@@ -91,6 +91,17 @@ def test_load_balancers_say_when_a_request_was_created(tmp_path: Path, created: 
     assert trace.read_as == "an access log of an AWS Application Load Balancer (100 requests), times with their zone"
 
 
+def test_when_it_was_created_goes_before_how_long_it_took(tmp_path: Path) -> None:
+    lines = [load_balancer(10 * k + 3 * (k % 2), read_s=2.75 + 3.0 * (k % 2)) for k in range(100)]
+    assert instants(written(tmp_path / "x", lines)) == pytest.approx(np.arange(100) * 10.0)
+
+
+@pytest.mark.parametrize(("others", "known"), [(9, True), (10, True), (11, False)])
+def test_half_of_the_first_lines_make_a_log_of_a_load_balancer(others: int, known: bool) -> None:
+    lines = [*(load_balancer(k) for k in range(10)), *["other"] * others, "the last one may be cut"]
+    assert LoadBalancerArrivals().holds("\n".join(lines).encode()) is known
+
+
 def test_a_request_that_was_never_sent_to_a_target(tmp_path: Path) -> None:
     lines = [load_balancer(10 * k, created=False).replace("0.000 0.250 0.000", "-1 -1 -1") for k in range(100)]
     assert instants(written(tmp_path / "x", lines)) == pytest.approx(np.arange(100) * 10.0)

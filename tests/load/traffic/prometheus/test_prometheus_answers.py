@@ -141,12 +141,21 @@ def test_rates_lie_between_their_neighbours_for_a_while(tmp_path: Path) -> None:
     name = {"__name__": "requests_per_second"}
     always = [1.0] * 60
     away: list[float | None] = [6.0] * 60
-    away[10:13] = [None] * 3
+    away[10:15] = [None] * 5
+    away[20:26] = [None] * 6
     away[30:40] = [None] * 10
     trace = read(tmp_path, answer(({**name, "pod": "a"}, always), ({**name, "pod": "b"}, away)))
     expected = np.full(60, 7 * 60.0)
-    expected[30:40] = 60
+    expected[20:26] = expected[30:40] = 60
     assert trace.counts == pytest.approx(expected)
+
+
+def test_times_a_little_off_the_grid(tmp_path: Path) -> None:
+    document = json.loads(answer((TOTAL, [10.0 * k * k for k in range(30)])))
+    for k, pair in enumerate(document["data"]["result"][0]["values"]):
+        pair[0] += (-2.0, 0.0, 3.0, 0.0, 0.0)[k % 5] if k else 0.0
+    trace = read(tmp_path, json.dumps(document))
+    assert list(trace.counts) == [10.0 * (2 * k + 1) for k in range(29)]
 
 
 def test_many_missing_steps_are_refused(tmp_path: Path) -> None:
