@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.nouns import (
+    ArrivalBlock,
     Artefact,
     Dataset,
     ModelRef,
@@ -168,9 +169,13 @@ class BillingSource(Protocol):
 
 @runtime_checkable
 class Arrivals(Protocol):
-    """Where arrival traces come from."""
+    """One kind of file that arrival traces come from."""
 
     name: str
+
+    def holds(self, head: bytes) -> bool:
+        """Whether a file that begins so (64 KiB, decompressed) is of this kind."""
+        ...
 
     def trace(self, path: Path, asked: Any = None) -> Trace:
         """Read one trace.
@@ -181,6 +186,13 @@ class Arrivals(Protocol):
 
         Raises:
             TraceError: when it is empty, unsorted or negative.
+        """
+        ...
+
+    def requests(self, path: Path, asked: Any = None) -> Iterator[ArrivalBlock] | None:
+        """Each request at its own instant, block by block; None where the file holds numbers of requests by step.
+
+        Arguments and errors as of :meth:`trace`, errors of single rows when their block is read.
         """
         ...
 

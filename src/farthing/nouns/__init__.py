@@ -4,6 +4,7 @@ Every numeric field carries its unit in its name. Arrays are read-only. A fracti
 [0, 1] unless said otherwise; ``Estimate`` fields take the unit of the field that holds them.
 """
 
+from farthing.nouns.arrivals import ArrivalBlock
 from farthing.nouns.hardware import Hardware, MachinePeaks, Offer, StandIn
 from farthing.nouns.measured import (
     AccuracyEvidence,
@@ -72,6 +73,7 @@ __all__ = [
     "MAX_PIXELS",
     "NEVER_MS",
     "AccuracyEvidence",
+    "ArrivalBlock",
     "Artefact",
     "AtUtilisation",
     "Backend",
