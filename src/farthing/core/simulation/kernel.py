@@ -3,136 +3,51 @@
 Order within one instant: batches that end, by place and worker; what happens to replicas; arrivals; last, idle workers
 take what waits, replica by replica in the order in which they were touched. This is the order of
 :mod:`farthing.core.simulation.reference` too, and of :func:`farthing.core.traffic.batch_queue.latencies`.
-
-``load[place]`` is ``outstanding · STEP + place``, with ``CLOSED`` added while the place takes no requests: the least of
-them is the least loaded open place and the first of equals. ``tree`` is a tournament among workers: its root is the one
-whose batch ends first.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.simulation.draws import factor, unit
+from farthing.core.simulation.draws import factor
+from farthing.core.simulation.kernel_admission import chosen_place, is_shed
+from farthing.core.simulation.kernel_state import (
+    ANSWERED,
+    ARRIVED,
+    BATCHES,
+    BUSY_S,
+    CLOSED,
+    EXPIRED,
+    HELD,
+    HELD_HEAD,
+    HIGHEST_S,
+    IN_FLIGHT,
+    IN_FLIGHT_S,
+    LATE,
+    LATENCY_S,
+    LOST,
+    LOWEST_S,
+    NOW_S,
+    REFUSED,
+    REQUEUED,
+    STEP,
+    TOUCHED,
+    WAIT_S,
+    WITHIN,
+    Arrays,
+    Rules,
+)
 from farthing.core.simulation.latency_histogram import bin_of
 from farthing.core.stats.compiled import borrowed, compiled, inlined
 
-__all__ = [
-    "ANSWERED",
-    "ARRIVED",
-    "BATCHES",
-    "BUSY_S",
-    "CLOSED",
-    "EXPIRED",
-    "HELD",
-    "HELD_HEAD",
-    "HIGHEST_S",
-    "IN_FLIGHT",
-    "IN_FLIGHT_S",
-    "LAST",
-    "LATE",
-    "LATENCY_S",
-    "LEAST_OUTSTANDING",
-    "LOST",
-    "LOWEST_S",
-    "N_COUNTS",
-    "N_SUMS",
-    "OPEN",
-    "RANDOM",
-    "REFUSED",
-    "REQUEUED",
-    "ROUND_ROBIN",
-    "STEP",
-    "TOUCHED",
-    "USED",
-    "WAIT_S",
-    "WITHIN",
-    "Arrays",
-    "Rules",
-    "advance",
-    "evict",
-    "release_held",
-]
+__all__ = ["advance", "evict", "release_held"]
 
-STEP = 1 << 16
-CLOSED = 1 << 60
-ROUND_ROBIN, RANDOM, LEAST_OUTSTANDING = 0, 1, 2
 _ANSWERED, _REFUSED, _EXPIRED, _LOST = 1, 2, 3, 4  # places in OUTCOMES
 
-ARRIVED, ANSWERED, WITHIN, LATE, REFUSED, EXPIRED, LOST, REQUEUED, BATCHES, IN_FLIGHT = range(10)
-HELD, HELD_HEAD, TOUCHED, LAST, USED, OPEN = range(10, 16)
-N_COUNTS = 16
-NOW_S, IN_FLIGHT_S, BUSY_S, LATENCY_S, WAIT_S, LOWEST_S, HIGHEST_S = range(7)
-N_SUMS = 7
-
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-
-class Rules(NamedTuple):
-    """What does not change during a simulation."""
-
-    instances: int
-    max_batch: int
-    queue_limit: int
-    mask: int
-    held_limit: int
-    balancing: int
-    balancer_key: np.uint64
-    sigma: float
-    exponential: bool
-    promise_s: float
-    deadline_s: float
-    sheds: bool
-    margin: float
-    overloaded_frac: float
-    memory_requests: float
-    record_first: int
-
-
-class Arrays(NamedTuple):
-    """What changes; places count replicas that are not gone, a place's workers follow each other."""
-
-    counts: Ints  # (N_COUNTS,)
-    sums: Floats  # (N_SUMS,)
-    service_s: Floats  # (max_batch,)
-    load: Ints  # (places,)
-    open_places: Ints  # (places,), the first counts[OPEN] of them, ascending
-    serial: Ints  # (places,) number of the replica that has the place
-    key: NDArray[np.uint64]  # (places,)
-    batches: Ints  # (places,) begun by this replica
-    busy: Ints  # (places,) workers
-    head: Ints  # (places,)
-    waiting: Ints  # (places,)
-    draining: NDArray[np.bool_]  # (places,)
-    emptied_s: Floats  # (places,) when a draining place had nothing left, else NaN
-    refused_frac: Floats  # (places,)
-    flagged: NDArray[np.bool_]  # (places,) is in touched
-    touched: Ints  # (places,), the first counts[TOUCHED] of them
-    queue_s: Floats  # (places, mask + 1) arrivals, a ring from head
-    queue_number: Ints  # (places, mask + 1)
-    end_s: Floats  # (leaves,) infinite while idle
-    start_s: Floats  # (leaves,)
-    expected_end_s: Floats  # (leaves,)
-    place_of: Ints  # (leaves,)
-    size: Ints  # (leaves,) of the batch
-    batch: Ints  # (leaves,) its number at its replica
-    batch_s: Floats  # (leaves, max_batch) arrivals of its requests
-    batch_number: Ints  # (leaves, max_batch)
-    tree: Ints  # (2 · leaves,)
-    held_s: Floats  # (held_limit or 1,) a ring
-    held_number: Ints  # (held_limit or 1,)
-    histogram: Ints  # (BINS,)
-    record_arrival_s: Floats  # (recorded,), and so on
-    record_outcome: Ints
-    record_replica: Ints
-    record_batch: Ints
-    record_start_s: Floats
-    record_end_s: Floats
 
 
 # --- Small parts ------------------------------------------------------------------------------------------------
@@ -195,76 +110,10 @@ def _replay(a: Arrays, worker: int) -> None:
 
 
 @inlined
-def _least_outstanding(a: Arrays) -> int:
-    least = CLOSED
-    for place in range(a.counts[USED]):
-        least = min(least, a.load[place])
-    return least & (STEP - 1) if least < CLOSED else -1
-
-
-@inlined
-def _next_open(a: Arrays) -> int:
-    """The open place after the last one that was chosen."""
-    used = a.counts[USED]
-    place = a.counts[LAST]
-    for _ in range(used):
-        place = place + 1 if place + 1 < used else 0
-        if a.load[place] < CLOSED:
-            a.counts[LAST] = place
-            return place
-    return -1
-
-
-@inlined
-def _chosen(a: Arrays, r: Rules, number: int) -> int:
-    """The place that a request goes to; −1 when none is open."""
-    if r.balancing == LEAST_OUTSTANDING:
-        return _least_outstanding(a)
-    if a.counts[OPEN] == 0:
-        return -1
-    if r.balancing == ROUND_ROBIN:
-        return _next_open(a)
-    return int(a.open_places[int(unit(r.balancer_key, np.uint64(number)) * a.counts[OPEN])])
-
-
-@inlined
-def _soonest_s(a: Arrays, r: Rules, place: int) -> float:
-    """Predicted time until a worker is idle."""
-    if a.busy[place] < r.instances:
-        return 0.0
-    soonest_s = math.inf
-    for worker in range(place * r.instances, (place + 1) * r.instances):
-        soonest_s = min(soonest_s, a.expected_end_s[worker] - a.sums[NOW_S])
-    return max(0.0, soonest_s)
-
-
-@inlined
-def _predicted_s(a: Arrays, r: Rules, place: int) -> float:
-    """Predicted time until one more request would be answered."""
-    rows = a.waiting[place] + 1
-    last_s: float = a.service_s[min(rows, r.max_batch) - 1]
-    if rows <= r.max_batch and a.busy[place] < r.instances:
-        return last_s
-    full_s: float = a.waiting[place] // r.max_batch * a.service_s[r.max_batch - 1] / r.instances
-    return _soonest_s(a, r, place) + full_s + last_s
-
-
-@inlined
-def _is_shed(a: Arrays, r: Rules, place: int, arrival_s: float) -> bool:
-    """Whether a request is refused since its answer would be late."""
-    if a.waiting[place] == 0 and a.busy[place] < r.instances:
-        return False
-    margin = 1.0 + (r.margin - 1.0) * min(1.0, a.refused_frac[place] / r.overloaded_frac)
-    late: bool = margin * _predicted_s(a, r, place) > arrival_s + r.deadline_s - a.sums[NOW_S]
-    a.refused_frac[place] += ((1.0 if late else 0.0) - a.refused_frac[place]) / r.memory_requests
-    return late
-
-
-@inlined
 def _join(a: Arrays, r: Rules, place: int, arrival_s: float, number: int) -> bool:
     """Put a request into a place's queue, if it is taken there."""
     waiting = a.waiting[place]
-    if waiting >= r.queue_limit or (r.sheds and _is_shed(a, r, place, arrival_s)):
+    if waiting >= r.queue_limit or (r.sheds and is_shed(a, r, place, arrival_s)):
         return False
     cell = (a.head[place] + waiting) & r.mask
     a.queue_s[place, cell] = arrival_s
@@ -291,7 +140,7 @@ def _hold(a: Arrays, r: Rules, arrival_s: float, number: int) -> bool:
 @inlined
 def _offer(a: Arrays, r: Rules, arrival_s: float, number: int) -> bool:
     """Give a request to the balancer; whether it is taken."""
-    place = _chosen(a, r, number)
+    place = chosen_place(a, r, number)
     if place < 0:
         return _hold(a, r, arrival_s, number)
     return _join(a, r, place, arrival_s, number)
@@ -472,6 +321,20 @@ def _send_on(a: Arrays, r: Rules, place: int, arrival_s: float, number: int, req
     _record(a, r, number, _LOST, a.serial[place], -1, math.nan, a.sums[NOW_S])
 
 
+@inlined
+def _break_off(a: Arrays, r: Rules, place: int, worker: int, requeue: bool) -> None:
+    """End a worker's batch, if it has one, without answers."""
+    if a.end_s[worker] == math.inf:
+        return
+    a.sums[BUSY_S] -= a.end_s[worker] - a.sums[NOW_S]
+    a.end_s[worker] = math.inf
+    _replay(a, worker)
+    a.busy[place] -= 1
+    for k in range(a.size[worker]):
+        _send_on(a, r, place, a.batch_s[worker, k], a.batch_number[worker, k], requeue)
+    _leave(a, place, a.size[worker])
+
+
 @compiled
 def evict(a: Arrays, r: Rules, place: int, running: bool, requeue: bool) -> None:
     """Take requests from a closed place: those that run if ``running`` (first, by worker), and those that wait.
@@ -486,14 +349,7 @@ def evict(a: Arrays, r: Rules, place: int, running: bool, requeue: bool) -> None
     a = borrowed(a)
     if running:
         for worker in range(place * r.instances, (place + 1) * r.instances):
-            if a.end_s[worker] < math.inf:
-                a.sums[BUSY_S] -= a.end_s[worker] - a.sums[NOW_S]
-                a.end_s[worker] = math.inf
-                _replay(a, worker)
-                a.busy[place] -= 1
-                for k in range(a.size[worker]):
-                    _send_on(a, r, place, a.batch_s[worker, k], a.batch_number[worker, k], requeue)
-                _leave(a, place, a.size[worker])
+            _break_off(a, r, place, worker, requeue)
     waiting = a.waiting[place]
     for k in range(waiting):
         cell = (a.head[place] + k) & r.mask
