@@ -14,12 +14,14 @@ from farthing.nouns import (
     ArrivalBlock,
     Artefact,
     Dataset,
+    FleetSeen,
     ModelRef,
     Offer,
     OperatorTime,
     PipelineSpec,
     Plan,
     Precision,
+    ScalingDecision,
     TensorSpec,
     Trace,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "Pipeline",
     "PriceSource",
     "Progress",
+    "Scaler",
     "Session",
     "Variant",
 ]
@@ -239,4 +242,27 @@ class DatasetReader(Protocol):
         Raises:
             DataError: when something is missing or does not match.
         """
+        ...
+
+
+class Scaler(Protocol):
+    """An autoscaling rule at work on one fleet, simulated or real; it remembers what it was shown."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    @property
+    def interval_s(self) -> float:
+        """Between two decisions, > 0; each is shown the interval since the one before."""
+        ...
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What is not published of the rule, or differs from it here, one sentence each; shown with every result."""
+        ...
+
+    def decide(self, seen: FleetSeen) -> ScalingDecision:
+        """Replicas that are wanted from now on, those on the way included."""
         ...

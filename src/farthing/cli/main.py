@@ -17,6 +17,7 @@ import click
 from farthing.cli.options import plain_numbers, rare_options
 from farthing.cli.route import route
 from farthing.cli.serve import serve
+from farthing.cli.simulate import simulate
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
 from farthing.nouns import Outcome
 
@@ -331,6 +332,7 @@ def report(
 
 cli.add_command(route)
 cli.add_command(serve)
+cli.add_command(simulate)
 
 
 @cli.group()

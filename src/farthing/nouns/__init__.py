@@ -32,6 +32,7 @@ from farthing.nouns.plan import (
     Verification,
     WithoutPromise,
 )
+from farthing.nouns.scaling import FleetSeen, ScalingDecision
 from farthing.nouns.serving import Declared, LocalModel
 from farthing.nouns.values import (
     BUSY_FRAC,
@@ -88,6 +89,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "FixedFleet",
+    "FleetSeen",
     "FleetSize",
     "Hardware",
     "HeldBaseline",
@@ -111,6 +113,7 @@ __all__ = [
     "Profile",
     "Provenance",
     "SavingPart",
+    "ScalingDecision",
     "Scenario",
     "Splits",
     "StandIn",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.core.scaling.decisions import Decision
+from farthing.nouns import ScalingDecision
 from farthing.core.scaling.fixed_width import (
     MAX_INT32,
     MAX_INT64,
@@ -66,4 +66,4 @@ def test_conversions_truncate_and_ceilings_round_up() -> None:
 
 def test_a_decision_has_no_negative_replicas() -> None:
     with pytest.raises(ValueError, match="≥ 0"):
-        Decision(replicas=-1, reason="")
+        ScalingDecision(replicas=-1, reason="")

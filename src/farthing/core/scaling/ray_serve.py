@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from farthing.core.scaling.decisions import Decision
+from farthing.nouns import ScalingDecision
 
 __all__ = ["Observation", "Policy", "State", "step"]
 
@@ -80,7 +80,7 @@ class Observation:
             raise ValueError(f"replicas and requests must be ≥ 0: {self}")
 
 
-def step(policy: Policy, state: State, seen: Observation, now_s: float) -> tuple[State, Decision]:
+def step(policy: Policy, state: State, seen: Observation, now_s: float) -> tuple[State, ScalingDecision]:
     """Decide; Ray does so every 0.1 s.
 
     Args:
@@ -129,6 +129,6 @@ def _delayed(policy: Policy, state: State, wanted: int, target: int, now_s: floa
     return State(direction=direction, since_s=since_s), target, f"requests ask for {wanted}, waiting for the delay"
 
 
-def _bounded(policy: Policy, replicas: int, reason: str) -> Decision:
+def _bounded(policy: Policy, replicas: int, reason: str) -> ScalingDecision:
     within = max(policy.min_replicas, min(policy.max_replicas, replicas))
-    return Decision(replicas=within, reason=reason if within == replicas else f"{reason}, held to the bounds")
+    return ScalingDecision(replicas=within, reason=reason if within == replicas else f"{reason}, held to the bounds")

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from farthing.core.scaling.decisions import Decision
+from farthing.nouns import ScalingDecision
 
 __all__ = ["Action", "Schedule", "action_at", "step"]
 
@@ -63,7 +63,7 @@ def action_at(schedule: Schedule, now_s: float) -> Action:
     return schedule.actions[bisect_right([a.at_s for a in schedule.actions], now_s % schedule.period_s) - 1]
 
 
-def step(schedule: Schedule, replicas: int, now_s: float) -> Decision:
+def step(schedule: Schedule, replicas: int, now_s: float) -> ScalingDecision:
     """Bring replicas within the bounds of now.
 
     Args:
@@ -74,4 +74,4 @@ def step(schedule: Schedule, replicas: int, now_s: float) -> Decision:
     action = action_at(schedule, now_s)
     within = min(max(replicas, action.min_replicas), action.max_replicas)
     since = f"scheduled since {action.at_s:g} s: {action.min_replicas} to {action.max_replicas}"
-    return Decision(replicas=within, reason=since)
+    return ScalingDecision(replicas=within, reason=since)

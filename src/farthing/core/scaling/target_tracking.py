@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from farthing.core.scaling.decisions import Decision
+from farthing.nouns import ScalingDecision
 
 __all__ = ["ASSUMED", "Policy", "State", "step"]
 
@@ -70,7 +70,7 @@ class State:
     in_s: float | None = None
 
 
-def step(policy: Policy, state: State, replicas: int, metric: float | None, now_s: float) -> tuple[State, Decision]:
+def step(policy: Policy, state: State, replicas: int, metric: float | None, now_s: float) -> tuple[State, ScalingDecision]:
     """Take in the metric of one more minute; to be called once a minute.
 
     Args:
@@ -88,12 +88,12 @@ def step(policy: Policy, state: State, replicas: int, metric: float | None, now_
     state = replace(state, minutes=(*state.minutes, metric)[-IN_MINUTES:])
     within = min(max(replicas, policy.min_replicas), policy.max_replicas)
     if within != replicas:
-        return state, Decision(replicas=within, reason="outside of the bounds")
+        return state, ScalingDecision(replicas=within, reason="outside of the bounds")
     if _all_last(state, OUT_MINUTES, policy.target, above=True):
         return _out(policy, state, replicas, now_s)
     if _all_last(state, IN_MINUTES, policy.target * IN_FRAC, above=False):
         return _in(policy, state, replicas, now_s)
-    return state, Decision(replicas=replicas, reason="no alarm")
+    return state, ScalingDecision(replicas=replicas, reason="no alarm")
 
 
 def _all_last(state: State, count: int, threshold: float, *, above: bool) -> bool:
@@ -105,24 +105,24 @@ def _in_proportion(policy: Policy, state: State, replicas: int) -> int:
     return math.ceil(replicas * (state.minutes[-1] or 0.0) / policy.target)
 
 
-def _out(policy: Policy, state: State, replicas: int, now_s: float) -> tuple[State, Decision]:
+def _out(policy: Policy, state: State, replicas: int, now_s: float) -> tuple[State, ScalingDecision]:
     cooling = state.out_s is not None and now_s - state.out_s < policy.scale_out_cooldown_s
     base = state.before_out if cooling else replicas
     wanted = min(_in_proportion(policy, state, base), policy.max_replicas)
     if wanted <= replicas:
         why = "cooling down after a scale-out" if cooling else "at the maximum"
-        return state, Decision(replicas=replicas, reason=f"{OUT_MINUTES} minutes above the target, {why}")
+        return state, ScalingDecision(replicas=replicas, reason=f"{OUT_MINUTES} minutes above the target, {why}")
     state = replace(state, out_s=now_s, before_out=replicas, in_s=None)
-    return state, Decision(replicas=wanted, reason=f"{OUT_MINUTES} minutes above the target")
+    return state, ScalingDecision(replicas=wanted, reason=f"{OUT_MINUTES} minutes above the target")
 
 
-def _in(policy: Policy, state: State, replicas: int, now_s: float) -> tuple[State, Decision]:
+def _in(policy: Policy, state: State, replicas: int, now_s: float) -> tuple[State, ScalingDecision]:
     told = f"{IN_MINUTES} minutes below {IN_FRAC:g} of the target"
     if policy.disable_scale_in:
-        return state, Decision(replicas=replicas, reason=f"{told}, scaling in is disabled")
+        return state, ScalingDecision(replicas=replicas, reason=f"{told}, scaling in is disabled")
     if state.in_s is not None and now_s - state.in_s < policy.scale_in_cooldown_s:
-        return state, Decision(replicas=replicas, reason=f"{told}, cooling down after a scale-in")
+        return state, ScalingDecision(replicas=replicas, reason=f"{told}, cooling down after a scale-in")
     wanted = max(_in_proportion(policy, state, replicas), policy.min_replicas)
     if wanted >= replicas:
-        return state, Decision(replicas=replicas, reason=f"{told}, but one fewer would be above it or the minimum")
-    return replace(state, in_s=now_s), Decision(replicas=wanted, reason=told)
+        return state, ScalingDecision(replicas=replicas, reason=f"{told}, but one fewer would be above it or the minimum")
+    return replace(state, in_s=now_s), ScalingDecision(replicas=wanted, reason=told)
