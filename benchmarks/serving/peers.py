@@ -28,7 +28,7 @@ from serving.models import (
 )
 from serving.processes import free_port
 
-__all__ = ["PEERS", "Peer", "environment", "oip_answer", "version"]
+__all__ = ["PEERS", "Peer", "environment", "environment_of", "oip_answer", "version"]
 
 _SCRIPTS = Path(__file__).parents[1] / "peers"
 Answer = Callable[[Mapping[str, str], bytes], Floats]
@@ -179,23 +179,28 @@ def environments() -> Path:
 
 
 def environment(peer: Peer, *, timeout_s: float = 600.0) -> Path:
-    """The peer's own virtual environment, made when it is not there yet.
+    """The peer's own virtual environment; see :func:`environment_of`."""
+    return environment_of(peer.name, timeout_s=timeout_s)
+
+
+def environment_of(name: str, *, timeout_s: float = 600.0) -> Path:
+    """The virtual environment of ``peers/NAME.txt``, made when it is not there yet.
 
     Raises:
         RuntimeError: when it cannot be installed here, with the end of pip's words.
     """
-    home = environments() / peer.name
+    home = environments() / name
     done = home / "installed.txt"
-    wanted = (_SCRIPTS / f"{peer.name}.txt").read_text()
+    requirements = _SCRIPTS / f"{name}.txt"
+    wanted = requirements.read_text()
     if done.exists() and done.read_text() == wanted:
         return home
     home.parent.mkdir(parents=True, exist_ok=True)
-    print(f"  installing {peer.name} into {home}", file=sys.stderr)
+    print(f"  installing {name} into {home}", file=sys.stderr)
     python = str(home / "bin" / "python")
-    requirements = str(_SCRIPTS / f"{peer.name}.txt")
     for command in (
         [sys.executable, "-m", "venv", str(home)],
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)],
     ):
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)

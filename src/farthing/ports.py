@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farthing.nouns import (
+    ArrivalBlock,
     Artefact,
     Dataset,
+    FleetSeen,
     ModelRef,
     Offer,
     OperatorTime,
     PipelineSpec,
     Plan,
     Precision,
+    ScalingDecision,
     TensorSpec,
     Trace,
 )
@@ -34,6 +37,7 @@ __all__ = [
     "Pipeline",
     "PriceSource",
     "Progress",
+    "Scaler",
     "Session",
     "Variant",
 ]
@@ -168,9 +172,13 @@ class BillingSource(Protocol):
 
 @runtime_checkable
 class Arrivals(Protocol):
-    """Where arrival traces come from."""
+    """One kind of file that arrival traces come from."""
 
     name: str
+
+    def holds(self, head: bytes) -> bool:
+        """Whether a file that begins so (64 KiB, decompressed) is of this kind."""
+        ...
 
     def trace(self, path: Path, asked: Any = None) -> Trace:
         """Read one trace.
@@ -181,6 +189,13 @@ class Arrivals(Protocol):
 
         Raises:
             TraceError: when it is empty, unsorted or negative.
+        """
+        ...
+
+    def requests(self, path: Path, asked: Any = None) -> Iterator[ArrivalBlock] | None:
+        """Each request at its own instant, block by block; None where the file holds numbers of requests by step.
+
+        Arguments and errors as of :meth:`trace`, errors of single rows when their block is read.
         """
         ...
 
@@ -227,4 +242,27 @@ class DatasetReader(Protocol):
         Raises:
             DataError: when something is missing or does not match.
         """
+        ...
+
+
+class Scaler(Protocol):
+    """An autoscaling rule at work on one fleet, simulated or real; it remembers what it was shown."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    @property
+    def interval_s(self) -> float:
+        """Between two decisions, > 0; each is shown the interval since the one before."""
+        ...
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What is not published of the rule, or differs from it here, one sentence each; shown with every result."""
+        ...
+
+    def decide(self, seen: FleetSeen) -> ScalingDecision:
+        """Replicas that are wanted from now on, those on the way included."""
         ...

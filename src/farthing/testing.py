@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from farthing.errors import EngineError
 from farthing.nouns import ModelRef, OperatorTime, PipelineSpec, Precision, TensorSpec
-from farthing.ports import Engine, Feeds, Metric, Pipeline, Session, Variant
+from farthing.ports import Arrivals, Engine, Feeds, Metric, Pipeline, Session, Variant
 
-__all__ = ["EngineContract", "FakeClock", "FakeEngine", "MetricContract", "PipelineContract", "VariantContract"]
+__all__ = [
+    "ArrivalsContract", "EngineContract", "FakeClock", "FakeEngine", "MetricContract", "PipelineContract",
+    "VariantContract",
+]  # fmt: skip
 
 
 class FakeClock:
@@ -269,3 +272,43 @@ class MetricContract:
         assert scores.shape == ((len(self.labels),) if self.metric.per_sample else ())
         assert np.isfinite(scores).all()
         assert ((scores >= 0) & (scores <= 1)).all()
+
+
+class ArrivalsContract:
+    """What every reader of arrivals must do; subclass it in a plug-in's tests.
+
+    Attributes:
+        arrivals: The reader under test.
+        content: A small file of its kind, of at least one request.
+    """
+
+    arrivals: Arrivals
+    content: bytes
+
+    def _file(self, folder: Path) -> Path:
+        path = folder / "arrivals"
+        path.write_bytes(self.content)
+        return path
+
+    def test_contract_its_own_files_and_no_others(self) -> None:
+        """It has all methods of the port, knows its own kind of file by its beginning, and not any binary one."""
+        assert isinstance(self.arrivals, Arrivals)
+        assert self.arrivals.holds(self.content[:65_536])
+        assert not self.arrivals.holds(b"\x7fELF\x02\x01\x01\x00")
+
+    def test_contract_what_was_read_is_said(self, tmp_path: Path) -> None:
+        """The trace is called as its file is, and says how its numbers were understood."""
+        path = self._file(tmp_path)
+        trace = self.arrivals.trace(path)
+        assert trace.name.startswith(path.name)
+        assert trace.read_as
+
+    def test_contract_requests_are_those_that_were_counted(self, tmp_path: Path) -> None:
+        """Where each request has its instant, blocks follow one another from 0 on, and are as many as were counted."""
+        path = self._file(tmp_path)
+        blocks = self.arrivals.requests(path)
+        if blocks is not None:
+            at_s = np.concatenate([block.at_s for block in blocks])
+            assert at_s[0] == 0
+            assert (np.diff(at_s) >= 0).all()
+            assert at_s.size == self.arrivals.trace(path).counts.sum()

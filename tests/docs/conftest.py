@@ -34,6 +34,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "farthing-out" / "plan.yaml").write_text(yaml.safe_dump(plan, allow_unicode=True))
     resolved = {"schema": stamp("workload-resolved"), **to_plain(load_workload(tmp_path / "workload.yaml"))}
     (tmp_path / "farthing-out" / "workload.json").write_text(json.dumps(resolved))
+    (tmp_path / "arrivals.csv").write_text("time,requests\n2026-03-01T00:00,60\n2026-03-01T00:01,90\n")
     for name in ("outcomes.csv", "route/route.yaml", "route-of-outcomes/route.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

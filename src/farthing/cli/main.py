@@ -17,6 +17,7 @@ import click
 from farthing.cli.options import plain_numbers, rare_options
 from farthing.cli.route import route
 from farthing.cli.serve import serve
+from farthing.cli.simulate import simulate
 from farthing.errors import FarthingError, InputError, Interrupted, PriceError, StalePriceError
 from farthing.nouns import Outcome
 
@@ -58,12 +59,13 @@ output_option = click.option(
 )  # fmt: skip
 trust_option = click.option("--trust", is_flag=True, help="Run Python code that a file names (model, metric).")
 traffic_options = (
-    click.option("--trace", metavar="CSV", help="Arrivals: counts, rates or a total by step, or a row a request."),
+    click.option("--trace", metavar="FILE", help="Arrivals by step or by request: a table, a log, Prometheus' answer."),
     click.option("--trace-kind", metavar="KIND", help="What it holds: counts, rates, counter or timestamps."),
     click.option("--trace-column", metavar="NAME", help="Its column with the numbers."),
     click.option("--trace-time-column", metavar="NAME", help="Its column with the times."),
     click.option("--trace-unit", metavar="ms", help="Of times that are numbers: s, ms, us, ns, min or h."),
     click.option("--trace-per", metavar="s", help="Of rates: requests per s, min or h."),
+    click.option("--trace-only", metavar="TEXT", help="Of a log or of series: only what has this text in it."),
     click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
     click.option(
         "--utilisation", metavar="40%", help="How busy what the bill pays for is: on average, or a CSV of it by step."
@@ -330,6 +332,7 @@ def report(
 
 cli.add_command(route)
 cli.add_command(serve)
+cli.add_command(simulate)
 
 
 @cli.group()

@@ -23,7 +23,7 @@ from farthing.nouns import Interpolation, Precision, Term
 
 __all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections"]
 
-OF_TRACES = frozenset(("trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per"))
+OF_TRACES = frozenset(("trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only"))
 """Keys of ``traffic`` that say how a trace is read; within ``traffic`` the first word may be left out."""
 LEVELS: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 """Latency percentiles that can be promised, by key; a run has too few requests for higher ones."""
@@ -205,6 +205,7 @@ _SECTIONS: Mapping[str, Mapping[str, Parser]] = {
         "trace_time_column": _text,
         "trace_unit": _one_of(*UNITS),
         "trace_per": _one_of(*PERIODS),
+        "trace_only": _text,
         "shape": _one_of(*sorted(SHAPES)),
         "per_month": _amount(units.count),
         "utilisation": _share_or_path,

@@ -4,6 +4,7 @@ Every numeric field carries its unit in its name. Arrays are read-only. A fracti
 [0, 1] unless said otherwise; ``Estimate`` fields take the unit of the field that holds them.
 """
 
+from farthing.nouns.arrivals import ArrivalBlock
 from farthing.nouns.hardware import Hardware, MachinePeaks, Offer, StandIn
 from farthing.nouns.measured import (
     AccuracyEvidence,
@@ -31,6 +32,7 @@ from farthing.nouns.plan import (
     Verification,
     WithoutPromise,
 )
+from farthing.nouns.scaling import FleetSeen, ScalingDecision
 from farthing.nouns.serving import Declared, LocalModel
 from farthing.nouns.values import (
     BUSY_FRAC,
@@ -72,6 +74,7 @@ __all__ = [
     "MAX_PIXELS",
     "NEVER_MS",
     "AccuracyEvidence",
+    "ArrivalBlock",
     "Artefact",
     "AtUtilisation",
     "Backend",
@@ -86,6 +89,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "FixedFleet",
+    "FleetSeen",
     "FleetSize",
     "Hardware",
     "HeldBaseline",
@@ -109,6 +113,7 @@ __all__ = [
     "Profile",
     "Provenance",
     "SavingPart",
+    "ScalingDecision",
     "Scenario",
     "Splits",
     "StandIn",

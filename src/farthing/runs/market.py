@@ -16,7 +16,7 @@ from farthing.errors import InputError
 from farthing.load.prices import find_offer, load_offers, offers_as_of, terms_of
 from farthing.nouns import HOURS_PER_MONTH, Hardware, Offer, Trace, Workload
 from farthing.render.numbers import count, percent
-from farthing.render.traffic_words import traffic_words
+from farthing.render.traffic.words import traffic_words
 
 __all__ = ["Arrived", "market_of", "trace_of"]
 

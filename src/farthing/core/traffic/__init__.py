@@ -1,1 +1,1 @@
-"""Shapes of traffic and the batch queue."""
+"""Shapes of traffic, arrivals and their burstiness, and the batch queue."""

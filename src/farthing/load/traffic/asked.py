@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from farthing.errors import TraceError
 
-__all__ = ["PERIODS", "TRACE_KINDS", "UNITS", "Period", "TimeUnit", "TraceAsked", "TraceKind", "asks"]
+__all__ = [
+    "PERIODS", "TRACE_KINDS", "UNITS", "Period", "TimeUnit", "TraceAsked", "TraceKind", "asks", "refuse_inapplicable",
+]  # fmt: skip
 
 TraceKind = Literal["counts", "rates", "counter", "timestamps"]
 """Requests in each step; requests a second (minute, hour) at each step; a total that only grows; a row a request."""
@@ -32,6 +34,7 @@ class TraceAsked:
         time_column: Name of the column with the times.
         unit: Of times that are numbers.
         per: Period of rates.
+        only: Text that a request of a log, the labels of a series or of a function must hold to be counted.
     """
 
     kind: TraceKind | None = None
@@ -39,6 +42,7 @@ class TraceAsked:
     time_column: str | None = None
     unit: TimeUnit | None = None
     per: Period | None = None
+    only: str | None = None
 
 
 def asks(path: Path, problem: str, *ways: str, columns: Sequence[str] = ()) -> TraceError:
@@ -56,6 +60,30 @@ def asks(path: Path, problem: str, *ways: str, columns: Sequence[str] = ()) -> T
     ]
     named = f"; the columns are {', '.join(columns)}" if columns else ""
     return TraceError(f"the trace {path}: {problem}", hint=f"say which: {' or '.join(flags)}{named}")
+
+
+def refuse_inapplicable(
+    path: Path, said: str, asked: TraceAsked, *, kinds: Collection[str] = (), keys: Collection[str] = ()
+) -> None:
+    """Pass when all that the user says of a trace can be said of such a file.
+
+    Args:
+        path: Of the trace.
+        said: What the file is.
+        asked: What the user says.
+        kinds: What the file may hold.
+        keys: What else may be said of it.
+
+    Raises:
+        TraceError: naming the first setting that cannot.
+    """
+    if asked.kind is not None and asked.kind not in kinds:
+        hint = f"--trace-kind {' or '.join(kinds)}, or leave it out" if kinds else "leave it out"
+        raise TraceError(f"the trace {path} is {said}, and cannot hold {asked.kind}", hint=hint)
+    for key in ("column", "time_column", "unit", "per", "only"):
+        if getattr(asked, key) is not None and key not in keys:
+            flag = f"--trace-{key.replace('_', '-')}"
+            raise TraceError(f"the trace {path} is {said}; {flag} says nothing of it", hint="leave it out")
 
 
 def _quoted(name: str) -> str:

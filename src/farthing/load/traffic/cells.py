@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from farthing.errors import TraceError
-from farthing.load.nearest import nearest
+from farthing.load.traffic.opened import opened, refusing
 from farthing.load.written_numbers import cell_number
 
 __all__ = ["Cells", "moment_of", "read_cells"]
@@ -85,17 +85,15 @@ def read_cells(path: Path, what: str = "trace", hint: str = _WANTED) -> Cells:
 
 def _read(path: Path, what: str) -> list[tuple[int, list[str]]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as f:
+        with refusing(path, what), opened(path) as f:
             first = f.readline()
             said = _SEPARATOR_LINE.fullmatch(first)
             if said is None:
                 f.seek(0)
             rows = csv.reader(f, delimiter=said[1] if said else _separator(first))
             return list(_filled(rows, 1 if said else 0))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        hint = nearest(path) if isinstance(e, FileNotFoundError) else None
-        why = e.strerror or e if isinstance(e, OSError) else e
-        raise TraceError(f"cannot read the {what} {path}: {why}", hint=hint) from e
+    except csv.Error as e:
+        raise TraceError(f"cannot read the {what} {path}: {e}") from e
 
 
 def _separator(line: str) -> str:

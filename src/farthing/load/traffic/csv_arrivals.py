@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from farthing.load.traffic.asked import TraceAsked
 from farthing.load.traffic.cells import read_cells
-from farthing.load.traffic.columns import choose, time_column
-from farthing.load.traffic.series import refuse_unlikely, values_of
-from farthing.load.traffic.steps import bare_numbers, counted_rows, stepped
-from farthing.load.traffic.times import read_times
-from farthing.nouns import Trace
+from farthing.load.traffic.tabular import requests_of, trace_of
+from farthing.nouns import ArrivalBlock, Trace
 
 __all__ = ["CsvArrivals"]
 
@@ -19,6 +17,10 @@ class CsvArrivals:
     """Reads a trace from CSV; see :meth:`trace`."""
 
     name = "csv"
+
+    def holds(self, head: bytes) -> bool:
+        """Whether it is text, and nothing that another reader knows better."""
+        return b"\0" not in head
 
     def trace(self, path: Path, asked: TraceAsked | None = None) -> Trace:
         """Read one trace.
@@ -30,29 +32,24 @@ class CsvArrivals:
           systems write none when nothing came; more than 5 % of them are refused.
         - *rates*: requests a second, minute or hour at each step (``Time,rps``).
         - *counter*: a total that only grows (``timestamp,http_requests_total``): its differences, restarts allowed.
-        - *timestamps*: a row a request, a time and anything else (the Azure LLM trace). Requests are counted in
-          minutes from the first one on, in seconds when the log is shorter than ten minutes.
+        - *timestamps*: a row a request, a time and anything else. Requests are counted in minutes from the first one
+          on, in seconds when the log is shorter than ten minutes.
 
         One number a line without times is a minute each. Times are ISO 8601, or numbers since 1970 in seconds,
         milliseconds, microseconds or nanoseconds, told apart by their size; numbers since the start need their unit.
-        Times without a zone are taken as they stand.
+        Times without a zone are taken as they stand; where they lack an hour as clocks do that go forward, they are
+        asked back.
 
         Args:
-            path: Of the file.
+            path: Of the file, compressed by gzip or not.
             asked: What the user says of it, None for nothing.
 
         Raises:
             TraceError: when it is missing, empty, unsorted, negative or irregular (names line and value), and when
                 what it holds cannot be told (says how to say it).
         """
-        said = asked or TraceAsked()
-        cells = read_cells(Path(path))
-        time = time_column(cells, said)
-        times = None if time is None else read_times(cells, time, said)
-        chosen = choose(cells, time, times, said)
-        if chosen.column is None:
-            assert times is not None
-            return counted_rows(cells, chosen, times)
-        values = values_of(cells, chosen)
-        refuse_unlikely(cells, chosen, values)
-        return bare_numbers(cells, chosen, values) if times is None else stepped(cells, chosen, times)
+        return trace_of(read_cells(Path(path)), asked or TraceAsked())
+
+    def requests(self, path: Path, asked: TraceAsked | None = None) -> Iterator[ArrivalBlock] | None:
+        """Each row as a request at its instant, in one block; None where rows are steps."""
+        return requests_of(read_cells(Path(path)), asked or TraceAsked())

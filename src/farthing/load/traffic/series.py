@@ -15,12 +15,14 @@ from farthing.load.traffic.cells import Cells
 from farthing.load.traffic.columns import Chosen
 from farthing.load.written_numbers import cell_number, plainly
 
-__all__ = ["Series", "refuse_unlikely", "requests_in", "values_of"]
+__all__ = ["RESTARTS_FRAC", "Series", "grows", "like_a_counter", "refuse_unlikely", "requests_in", "values_of"]
 
 Floats = NDArray[np.float64]
 
 _LIKE_A_COUNTER_FROM, _SOME, _LEVEL = 10, 3, 10.0
-_RESTARTS_FRAC, _RESTART_TO_FRAC = 0.05, 0.1
+RESTARTS_FRAC = 0.05
+"""Of the steps of a total in which it may start again."""
+_RESTART_TO_FRAC = 0.1
 _POINT_FOR_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)
 _A_PERIOD = {1.0: "rates a second", 60.0: "rates a minute", 3600.0: "rates an hour", 86_400.0: "rates a day"}
 _WORD = {"counts": "count", "rates": "rate", "counter": "total"}
@@ -78,14 +80,14 @@ def refuse_unlikely(cells: Cells, chosen: Chosen, values: Floats) -> None:
             "of requests: rates, or counts that were averaged?",
             "kind: rates", "kind: counts",
         )  # fmt: skip
-    if chosen.kind == "counts" and _like_a_counter(values):
+    if chosen.kind == "counts" and like_a_counter(values):
         raise asks(
             cells.path,
             f"the column {name} only grows, from {values[0]:,.0f} to {values[-1]:,.0f}: a total since some start, or "
             "counts?",
             "kind: counter", "kind: counts",
         )  # fmt: skip
-    if chosen.kind == "counter" and not _grows(values):
+    if chosen.kind == "counter" and not grows(values):
         raise asks(
             cells.path,
             f"the column {name} is called a total, and falls in {int((np.diff(values) < 0).sum()):,} of "
@@ -107,21 +109,21 @@ def _refuse_points_for_thousands(cells: Cells, column: int) -> None:
         )
 
 
-def _grows(values: Floats) -> bool:
+def grows(values: Floats) -> bool:
     """Whether it never falls, or seldom and then to nearly nothing."""
     falls = np.flatnonzero(np.diff(values) < 0)
     low = values[falls + 1] <= _RESTART_TO_FRAC * values[falls]
-    return bool(falls.size <= _RESTARTS_FRAC * values.size and low.all())
+    return bool(falls.size <= RESTARTS_FRAC * values.size and low.all())
 
 
-def _like_a_counter(values: Floats) -> bool:
+def like_a_counter(values: Floats) -> bool:
     """Whether it grows, mostly from row to row or from a level far above what it grows by."""
-    if values.size < _LIKE_A_COUNTER_FROM or not _grows(values):
+    if values.size < _LIKE_A_COUNTER_FROM or not grows(values):
         return False
-    grows = np.diff(values)
-    grows = grows[grows > 0]
-    mostly = grows.size >= 0.5 * values.size
-    high = grows.size >= _SOME and values[0] > _LEVEL * grows.sum()
+    growth = np.diff(values)
+    growth = growth[growth > 0]
+    mostly = growth.size >= 0.5 * values.size
+    high = growth.size >= _SOME and values[0] > _LEVEL * growth.sum()
     return bool(mostly or high)
 
 
@@ -153,7 +155,7 @@ def _differences(cells: Cells, values: Floats, step_s: float, named: str) -> Ser
         raise TraceError(f"the trace {cells.path} has one total; at least 2 are needed to know how it grows")
     steps = np.diff(values)
     falls = steps < 0
-    if falls.mean() > 2 * _RESTARTS_FRAC and falls.sum() > 1:
+    if falls.mean() > 2 * RESTARTS_FRAC and falls.sum() > 1:
         raise TraceError(
             f"the trace {cells.path} falls in {int(falls.sum()):,} of {steps.size:,} steps, so that it is no total "
             "that grows",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.errors import TraceError
 from farthing.load.traffic.cells import Cells
+from farthing.load.traffic.clock_changes import hour_repeated, hour_skipped, skipped
 from farthing.load.traffic.columns import Chosen
 from farthing.load.traffic.series import requests_in, values_of
 from farthing.load.traffic.times import Times
@@ -21,6 +24,7 @@ _GRID_TOLERANCE = 0.1
 _SHORT_LOG_S = 600.0
 _MAX_STEP_S = 3600.0
 _MINUTE_S = 60.0
+_HOUR_S = 3600.0
 
 
 def bare_numbers(cells: Cells, chosen: Chosen, values: Floats) -> Trace:
@@ -35,7 +39,7 @@ def counted_rows(cells: Cells, chosen: Chosen, times: Times) -> Trace:
     """Requests counted in minutes from the first one on, in seconds when the log is shorter than ten minutes.
 
     Raises:
-        TraceError: when all are at one moment.
+        TraceError: when all are at one moment, or an hour is missing that local clocks skipped.
     """
     span_s = float(times.seconds[-1] - times.seconds[0])
     step_s = _MINUTE_S if span_s >= _SHORT_LOG_S else 1.0
@@ -44,6 +48,7 @@ def counted_rows(cells: Cells, chosen: Chosen, times: Times) -> Trace:
             f"the trace {cells.path} has {times.seconds.size:,} requests at one moment ({cells.rows[0][times.column]})",
             hint="a log of requests must last; counts by step need a column named count",
         )
+    _refuse_skipped_hour(cells, chosen, times, 0.0)
     bins = np.floor((times.seconds - times.seconds[0]) / step_s).astype(np.int64)
     said = f"a row a request ({len(cells.rows):,} rows), {times.said}"
     return _trace(cells, chosen, step_s, np.bincount(bins).astype(np.float64), times, said)
@@ -56,12 +61,14 @@ def stepped(cells: Cells, chosen: Chosen, times: Times) -> Trace:
     between their neighbours; the growth of a total over them is shared.
 
     Raises:
-        TraceError: when the step is unknown, uneven or longer than an hour, or too many steps are missing.
+        TraceError: when the step is unknown, uneven or longer than an hour, or too many steps are missing or
+            are those of an hour that local clocks skipped.
     """
     values = values_of(cells, chosen)
     if values.size < 2:
         raise TraceError(f"the trace {cells.path} has one step; at least 2 are needed to know its length")
     step_s, index = _grid(cells, times)
+    _refuse_skipped_hour(cells, chosen, times, step_s)
     series = requests_in(cells, chosen, values, step_s)
     n_steps = int(index[-1]) + 1
     missing = n_steps - values.size
@@ -91,7 +98,7 @@ def _grid(cells: Cells, times: Times) -> tuple[float, NDArray[np.int64]]:
         k = int(apart_s.argmin()) + 1
         raise TraceError(
             f"{cells.path} line {cells.lines[k]}: a second count for the same step ({cells.rows[k][times.column]})",
-            hint="add the series up, one row a step; a row a request: --trace-kind timestamps",
+            hint=f"add the series up, one row a step; a row a request: --trace-kind timestamps{_set_back(times, k)}",
         )
     if step_s > _MAX_STEP_S:
         raise TraceError(
@@ -109,6 +116,26 @@ def _grid(cells: Cells, times: Times) -> tuple[float, NDArray[np.int64]]:
             hint="counts, rates and totals need a fixed step; a row a request: --trace-kind timestamps",
         )
     return step_s, index
+
+
+def _set_back(times: Times, k: int) -> str:
+    """What to say where a second row for a step may be of an hour that local clocks repeat."""
+    if times.start is None or times.start.tzinfo is not None:
+        return ""
+    moment = times.start + timedelta(seconds=float(times.seconds[k] - times.seconds[0]))
+    return "; a local clock set back in autumn needs times in UTC" if hour_repeated(moment) else ""
+
+
+def _refuse_skipped_hour(cells: Cells, chosen: Chosen, times: Times, step_s: float) -> None:
+    """Refuse a gap that daylight saving leaves in times without an offset, unless the user said what the file holds."""
+    if times.start is None or times.start.tzinfo is not None or not chosen.guessed:
+        return
+    since_s = times.seconds - times.seconds[0]
+    for k in np.flatnonzero(np.diff(since_s) >= max(_HOUR_S, 1.5 * step_s)):
+        before, after = (times.start + timedelta(seconds=float(since_s[at])) for at in (k, k + 1))
+        hour = hour_skipped(before, after, step_s)
+        if hour is not None:
+            raise skipped(cells.path, cells.lines[k + 1], hour, chosen.kind)
 
 
 def _gap(cells: Cells, times: Times, missing: int, n_steps: int, step_s: float) -> TraceError:

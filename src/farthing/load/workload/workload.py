@@ -12,7 +12,7 @@ from farthing.errors import DataError, InputError, TrustError
 from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse
 from farthing.load.nearest import nearest
 from farthing.load.schema import read_document
-from farthing.load.traffic import TraceAsked
+from farthing.load.traffic import TraceAsked, read_trace
 from farthing.load.traffic.usage import read_usage, usage_frac
 from farthing.load.workload.baseline_precision import baseline_precision
 from farthing.load.workload.data import read_dataset
@@ -21,7 +21,6 @@ from farthing.load.workload.models import guess_pipeline, is_import_path, model_
 from farthing.load.workload.takeable import check_takeable
 from farthing.models.module_names import check_import_path
 from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
-from farthing.plugins import find
 from farthing.plugins import names as plugin_names
 
 __all__ = ["asked_again", "load_workload", "workload_from_flags", "workload_of"]
@@ -310,14 +309,12 @@ def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
     if "trace" not in section:
         alone = next((key for key in sorted(OF_TRACES) if key in section), None)
         if alone is not None:
-            raise InputError(
-                f"traffic.{alone} says how a trace is read, and there is none", hint="traffic.trace: FILE.csv"
-            )
+            raise InputError(f"traffic.{alone} says how a trace is read, and there is none", hint="traffic.trace: FILE")
         return None, per_month
     if "shape" in section:
         raise InputError(f"traffic gives a trace and the shape {section['shape']}", hint="leave one of them out")
     said = {key.removeprefix("trace_"): section[key] for key in OF_TRACES if key in section}
-    trace: Trace = find("arrivals", "csv").trace(section["trace"].path, TraceAsked(**said))
+    trace = read_trace(section["trace"].path, TraceAsked(**said))
     return (trace if per_month is None else _scaled(trace, per_month)), per_month
 
 

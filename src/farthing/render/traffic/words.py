@@ -1,15 +1,18 @@
-"""A trace in words: first and last time, requests a month, mean and peak rate."""
+"""A trace in words: first and last time, requests a month, mean and peak rate, and how bursty it is."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from farthing.core.traffic.burstiness import Burstiness
 from farthing.nouns import Trace
-from farthing.render.numbers import count, duration, moment
+from farthing.render.numbers import count, duration, moment, times
 
-__all__ = ["traffic_words"]
+__all__ = ["burstiness_words", "traffic_words"]
 
 _LONG_H = 48.0
+_NAMED_S = (1.0, 60.0, 3600.0)
+"""Windows in which bursts are said."""
 
 
 def traffic_words(trace: Trace) -> str:
@@ -25,6 +28,19 @@ def traffic_words(trace: Trace) -> str:
         f"{when} · {count(trace.requests_per_month())} requests a month, mean {_rate(mean_rps)}, "
         f"busiest {_step(trace.step_s)} {_rate(peak_rps)}"
     )
+
+
+def burstiness_words(found: Burstiness) -> str:
+    """``busiest against mean: second 4.10 ×, hour 1.40 × · counts vary against Poisson's: 1.30 × by second, …``.
+
+    Empty where the trace is too short for ten windows of a second.
+    """
+    seen = [one for one in map(found.at, _NAMED_S) if one is not None]
+    if not seen:
+        return ""
+    peaks = ", ".join(f"{_step(one.window_s)} {times(one.peak_to_mean)}" for one in seen)
+    vary = ", ".join(f"{times(one.idc)} by {_step(one.window_s)}" for one in seen)
+    return f"busiest against mean: {peaks} · counts vary against Poisson's: {vary}"
 
 
 def _rate(rps: float) -> str:

@@ -1,0 +1,1 @@
+"""Judges of autoscaling vectors, one module a controller."""

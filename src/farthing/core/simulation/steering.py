@@ -1,0 +1,112 @@
+"""An autoscaling rule as the controller of a simulated fleet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from farthing.core.simulation.outcomes import Observation
+from farthing.nouns import FleetSeen, ScalingDecision
+from farthing.ports import Scaler
+
+__all__ = ["Change", "Purchase", "Steering", "fleet_seen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """In which pools replicas are bought.
+
+    Attributes:
+        on_demand: Pool of the floor.
+        spot: Pool of what is above it; None to buy all in the first one.
+        floor_frac: Share of the replicas that is never spot, in [0, 1]; rounded up to whole ones.
+    """
+
+    on_demand: str
+    spot: str | None = None
+    floor_frac: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor_frac <= 1:
+            raise ValueError(f"Purchase: floor_frac must lie in [0, 1]: {self}")
+
+    def split(self, replicas: int) -> Mapping[str, int]:
+        """Replicas by pool."""
+        if self.spot is None:
+            return {self.on_demand: replicas}
+        floor = math.ceil(replicas * self.floor_frac - 1e-9)
+        return {self.on_demand: floor, self.spot: replicas - floor}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A decision that changed the number wanted.
+
+    Attributes:
+        at_s: When.
+        before: Replicas that were there or asked for.
+        replicas: Wanted from then on.
+        reason: The rule's.
+    """
+
+    at_s: float
+    before: int
+    replicas: int
+    reason: str
+
+
+def fleet_seen(seen: Observation, *, workers: int, ready_before: int) -> FleetSeen:
+    """A simulation's observation as rules are shown it.
+
+    Args:
+        seen: Of one interval.
+        workers: Of a replica, ≥ 1.
+        ready_before: Replicas that were ready when the interval began.
+    """
+    states = seen.replicas.values()
+    ready = sum(pool["ready"] for pool in states)
+    ready_s = (ready + ready_before) / 2 * workers * (seen.at_s - seen.start_s)
+    return FleetSeen(
+        at_s=seen.at_s,
+        interval_s=seen.at_s - seen.start_s,
+        arrived=seen.arrived,
+        answered=seen.answered,
+        within_promise=seen.within_promise,
+        failed=seen.refused + seen.expired + seen.lost,
+        in_flight=seen.in_flight,
+        waiting=seen.waiting + seen.held,
+        mean_in_flight=max(0.0, seen.mean_in_flight),
+        busy_frac=min(1.0, max(0.0, seen.busy_s / ready_s)) if ready_s else 0.0,
+        ready=ready,
+        starting=sum(pool["requested"] + pool["loading"] for pool in states),
+    )
+
+
+class Steering:
+    """Asks a rule and buys what it wants; see :data:`farthing.core.simulation.simulate.Controller`.
+
+    Args:
+        scaler: The rule, new; the simulation is to ask it every ``scaler.interval_s``.
+        purchase: Where its replicas are bought.
+        workers: Of a replica, ≥ 1.
+        initial: Replicas that are ready at the start, ≥ 0.
+    """
+
+    def __init__(self, scaler: Scaler, purchase: Purchase, *, workers: int, initial: int) -> None:
+        self._scaler, self._purchase, self._workers = scaler, purchase, workers
+        self._ready = initial
+        self._wanted: int | None = None
+        self.changes: list[Change] = []
+
+    def __call__(self, seen: Observation) -> Mapping[str, int]:
+        """Replicas by pool."""
+        shown = fleet_seen(seen, workers=self._workers, ready_before=self._ready)
+        self._ready = shown.ready
+        decided: ScalingDecision = self._scaler.decide(shown)
+        before = shown.replicas if self._wanted is None else self._wanted
+        if decided.replicas != before:
+            change = Change(at_s=seen.at_s, before=before, replicas=decided.replicas, reason=decided.reason)
+            self.changes.append(change)
+        self._wanted = decided.replicas
+        return self._purchase.split(decided.replicas)

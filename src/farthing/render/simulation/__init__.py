@@ -1,0 +1,1 @@
+"""A study of autoscaling rules as terminal lines and JSON."""

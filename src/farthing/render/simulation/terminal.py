@@ -1,0 +1,104 @@
+"""A study of autoscaling rules on one screen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from farthing.core.simulation.compared import Fleet
+from farthing.core.simulation.study import Judged, Study
+from farthing.nouns import Offer, Plan
+from farthing.render.numbers import count, duration, milliseconds, money, number, percent
+from farthing.render.screen import console, labelled, listing, say
+from farthing.render.words import offer_price
+
+__all__ = ["print_study", "study_block"]
+
+
+def print_study(plan: Plan, found: Study, fleet: Fleet) -> None:
+    """The study on stdout."""
+    say(console(sys.stdout), study_block(plan, found, fleet))
+
+
+def study_block(plan: Plan, found: Study, fleet: Fleet) -> RenderableType:
+    """What was simulated, the answer in one line, each rule with its dollars and attainment, what is assumed."""
+    return Group(
+        Text(_what(plan, found, fleet)),
+        Text(""),
+        Text(_answer(found), style="bold"),
+        Text(""),
+        _table(found.judged),
+        Text(""),
+        labelled(_beside(plan.offers[0], found, fleet)),
+    )
+
+
+def _what(plan: Plan, found: Study, fleet: Fleet) -> str:
+    assert plan.chosen is not None
+    bound = plan.objective.latency
+    promise = "no promise" if bound is None else f"answered within {bound.ms:g} ms"
+    return (
+        f"{plan.workload} · {plan.chosen.candidate.label} · {number(found.replica.rate_rps, 0)} requests/s a replica "
+        f"within the promise · {count(found.requests)} requests in {duration(found.length_s)} · "
+        f"{percent(found.attainment_frac)} {promise}"
+    )
+
+
+def _answer(found: Study) -> str:
+    best = found.best
+    if best is None:
+        nearest = found.judged[0]
+        return (
+            f"no rule keeps {percent(found.attainment_frac)}; {nearest.outcome.name} comes nearest with "
+            f"{percent(nearest.outcome.attainment_frac)}"
+        )
+    above = best.outcome.usd_per_month.value / found.clairvoyant_usd_per_month - 1
+    return (
+        f"{best.outcome.name} is the cheapest that keeps {percent(found.attainment_frac)}: "
+        f"{money(best.outcome.usd_per_month)} a month, {percent(above)} above who knows the arrivals"
+    )
+
+
+def _table(judged: Sequence[Judged]) -> RenderableType:
+    columns = ("rule", False), ("tuned to", False), ("a month", True), ("in time", True), ("p99", True)
+    table = listing(*columns, ("replicas", True), ("busy", True), ("", False))
+    for one in judged:
+        runs = one.outcome.runs
+        middle = sorted(runs, key=lambda run: run.p99_ms)[len(runs) // 2]
+        table.add_row(
+            one.outcome.name,
+            f"{one.tuned.value:g} ({one.tuned.family.knob})",
+            money(one.outcome.usd_per_month),
+            percent(one.outcome.attainment_frac, decimals=2, bounds=False),
+            milliseconds(middle.p99_ms),
+            f"{min(r.fewest for r in runs)}–{max(r.most for r in runs)}",
+            percent(middle.busy_frac),
+            "" if one.keeps else "misses",
+        )
+    return table
+
+
+def _beside(offer: Offer, found: Study, fleet: Fleet) -> list[tuple[str, str]]:
+    assumed = sorted({said for one in found.judged for said in one.outcome.assumed})
+    lines = [
+        (
+            "judged",
+            "each rule was tuned on the first half of the trace and judged on the second, all with the same requests; "
+            "intervals cover seeds of what is drawn, not other traces",
+        ),
+        ("who knows", f"the arrivals of each minute pays {money(found.clairvoyant_usd_per_month)} a month"),
+        (
+            "replicas",
+            f"{duration(fleet.start_s)} to a running machine, {duration(fleet.load_s)} to its first request, "
+            f"{offer_price(offer)}, paid by the second, a minute at least",
+        ),
+        (
+            "times",
+            f"of batches as measured, × {number(found.replica.slower, 2)}, so that the queue keeps what the plan's proof "
+            "kept",
+        ),
+    ]
+    return [*lines, *(("assumed", said) for said in assumed)]

@@ -1,0 +1,1 @@
+"""Arrivals in words, and in a picture with their burstiness."""

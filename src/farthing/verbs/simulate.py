@@ -1,0 +1,95 @@
+"""``farthing simulate``: which autoscaling rule serves a plan's traffic for the least, before anyone pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from farthing.core.money.price import usd_per_hour
+from farthing.core.simulation.compared import Fleet
+from farthing.core.simulation.replica import replica_of
+from farthing.core.simulation.setup import Promise
+from farthing.core.simulation.study import Study, study
+from farthing.errors import InputError
+from farthing.load.plans import load_plan, plan_file
+from farthing.load.traffic import TraceAsked
+from farthing.nouns import Plan
+from farthing.ports import Progress
+from farthing.runs.progress import or_silent
+from farthing.runs.replaying import replayed
+
+__all__ = ["Simulated", "simulate"]
+
+ATTAINMENT_FRAC = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """A plan, the fleet that was made of it, and what rules cost and keep on it."""
+
+    plan: Plan
+    fleet: Fleet
+    study: Study
+
+
+def simulate(
+    plan_path: Path | str,
+    trace: Path | str,
+    *,
+    asked: TraceAsked | None = None,
+    per_month: float | None = None,
+    attainment_frac: float = ATTAINMENT_FRAC,
+    start_s: float = 60.0,
+    load_s: float | None = None,
+    rules: Sequence[str] = (),
+    seeds: Sequence[int] = (0, 1, 2),
+    on_progress: Progress | None = None,
+) -> Simulated:
+    """Simulate a plan's replicas request by request under each rule, tuned on the trace's first half.
+
+    Args:
+        plan_path: A plan.yaml, or its folder.
+        trace: Arrivals.
+        asked: What the trace holds.
+        per_month: Scale it to so many requests a month.
+        attainment_frac: Share of the requests to be answered within the promise, in (0, 1).
+        start_s: From asking for a machine to its running, ≥ 0.
+        load_s: From there to the first request, ≥ 0; None for what the plan measured.
+        rules: Names of the rules to take; none for all.
+        seeds: Of what is drawn.
+        on_progress: Called as ``(stage, done, total, note)``.
+
+    Raises:
+        InputError: when the plan chose nothing, or a rule is not known.
+        TraceError: when the trace cannot be read.
+    """
+    path = plan_file(plan_path)
+    plan = load_plan(path)
+    if plan.chosen is None or plan.chosen.sla_rps is None or not plan.chosen.service_ms:
+        raise InputError(f"{path} chose nothing that could be simulated", hint="`farthing optimize` makes such a plan")
+    arrivals = replayed(Path(trace), asked or TraceAsked(), per_month=per_month)
+    replica = replica_of(plan.chosen, plan.objective, 1.0 if plan.stand_in is None else plan.stand_in.capacity_factor)
+    bound = plan.objective.latency
+    fleet = Fleet(
+        server=replica.server,
+        promise=Promise() if bound is None else Promise(latency_s=bound.ms / 1000),
+        length_s=arrivals.length_s,
+        usd_per_hour=usd_per_hour(plan.offers[0]),
+        start_s=start_s,
+        load_s=(plan.chosen.load_s or 0.0) if load_s is None else load_s,
+    )
+    try:
+        found = study(
+            fleet,
+            replica,
+            arrivals.halves(),
+            attainment_frac=attainment_frac,
+            min_replicas=plan.objective.min_replicas,
+            seeds=seeds,
+            only=rules,
+            tell=or_silent(on_progress),
+        )
+    except ValueError as e:
+        raise InputError(str(e)) from e
+    return Simulated(plan=plan, fleet=fleet, study=found)
