@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Source:
 
     name: str
     file: str
-    asked: TraceAsked = TraceAsked()
+    asked: TraceAsked = field(default_factory=TraceAsked)
 
 
 SOURCES = (
@@ -128,7 +128,15 @@ def main() -> int:
         )  # fmt: skip
         emit(f"fleet/{source.name}/above one who knows the arrivals", apart[-1], None, None, "frac", None, None)
     least = min(3, len(chosen))
-    emit("fleet/traces on which cost-aware is the cheapest", cheapest, None, None, f"of {len(chosen)}", f"≥ {least}", cheapest >= least)
+    emit(
+        "fleet/traces on which cost-aware is the cheapest",
+        cheapest,
+        None,
+        None,
+        f"of {len(chosen)}",
+        f"≥ {least}",
+        cheapest >= least,
+    )
     middle = statistics.median(apart)
     emit("fleet/above one who knows, median", middle, None, None, "frac", f"≤ {MOST_APART}", middle <= MOST_APART)
     return 0

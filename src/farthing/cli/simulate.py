@@ -12,13 +12,19 @@ __all__ = ["simulate"]
 
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path))
-@click.option("--trace", required=True, type=click.Path(path_type=Path), help="Arrivals: a table, a log, Prometheus' answer.")
+@click.option(
+    "--trace", required=True, type=click.Path(path_type=Path), help="Arrivals: a table, a log, Prometheus' answer."
+)
 @click.option("--trace-kind", metavar="KIND", help="What it holds: counts, rates, counter or timestamps.")
 @click.option("--trace-column", metavar="NAME", help="Its column with the numbers.")
 @click.option("--trace-time-column", metavar="NAME", help="Its column with the times.")
 @click.option("--per-month", metavar="14B", help="Scale the trace to so many requests a month.")
-@click.option("--attainment", metavar="99%", default="99%", show_default=True, help="Requests answered within the promise.")
-@click.option("--start", metavar="60s", default="60s", show_default=True, help="From asking for a machine to its running.")
+@click.option(
+    "--attainment", metavar="99%", default="99%", show_default=True, help="Requests answered within the promise."
+)
+@click.option(
+    "--start", metavar="60s", default="60s", show_default=True, help="From asking for a machine to its running."
+)
 @click.option("--load", metavar="30s", help="From there to the first request; default: as the plan measured it.")
 @click.option("--rule", multiple=True, metavar="NAME", help="Take only this rule; may be given several times.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Repeats with other draws.")

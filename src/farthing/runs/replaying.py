@@ -31,8 +31,8 @@ def replayed(path: Path, asked: TraceAsked, *, per_month: float | None = None) -
     trace = read_trace(path, asked)
     if trace.counts.size < 2:
         raise InputError(
-            f"{path} has one step of {trace.step_s:g} s: rules are tuned on the first half of a trace and judged on the "
-            "second",
+            f"{path} has one step of {trace.step_s:g} s: rules are tuned on the first half of a trace and judged on "
+            "the second",
             hint="bring a longer trace",
         )
     if per_month is not None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.nouns import ScalingDecision
 from farthing.core.scaling.fixed_width import (
     MAX_INT32,
     MAX_INT64,
@@ -19,6 +18,7 @@ from farthing.core.scaling.fixed_width import (
     to_int64,
     wrap,
 )
+from farthing.nouns import ScalingDecision
 
 
 @pytest.mark.parametrize(("a", "b", "expected"), [(7, 2, 3), (-7, 2, -3), (7, -2, -3), (-7, -2, 3), (0, 5, 0)])

@@ -65,7 +65,9 @@ def test_replicas_are_paid_by_the_second_and_a_minute_at_least() -> None:
 
 def test_too_few_miss_and_enough_keep() -> None:
     arrivals = Replayed(trace=steps(40.0))
-    few, enough = (judge(fleet(1_800.0, initial=n), "fixed", lambda: FixedScaler(n), arrivals.blocks, (1, 2)) for n in (1, 3))
+    few, enough = (
+        judge(fleet(1_800.0, initial=n), "fixed", lambda n=n: FixedScaler(n), arrivals.blocks, (1, 2)) for n in (1, 3)
+    )
     assert few.attainment_frac.value < 0.7
     assert enough.attainment_frac.value > 0.999
     ratio = paired(few, enough)
@@ -75,7 +77,7 @@ def test_too_few_miss_and_enough_keep() -> None:
 
 def test_two_rules_see_the_same_requests() -> None:
     arrivals = Replayed(trace=steps(10.0))
-    one, two = (judge(fleet(1_800.0), "fixed", lambda: FixedScaler(n), arrivals.blocks, (1, 2, 3)) for n in (1, 2))
+    one, two = (judge(fleet(1_800.0), "fixed", lambda n=n: FixedScaler(n), arrivals.blocks, (1, 2, 3)) for n in (1, 2))
     assert [r.requests for r in one.runs] == [r.requests for r in two.runs]
 
 
@@ -125,9 +127,7 @@ def test_a_rule_that_nobody_knows_is_named() -> None:
     replica = MeasuredReplica(server=SERVER, rate_rps=20.0, planned_rps=17.0, slower=1.0)
     whole = Replayed(trace=steps(20.0, 20.0))
     with pytest.raises(ValueError, match="no such rule: HPA; there are fixed, HPA on CPU"):
-        study(
-            fleet(whole.length_s), replica, whole.halves(), attainment_frac=0.95, only=["HPA"], tell=lambda *_: None
-        )
+        study(fleet(whole.length_s), replica, whole.halves(), attainment_frac=0.95, only=["HPA"], tell=lambda *_: None)
 
 
 def test_families_need_a_replica_that_can_be() -> None:

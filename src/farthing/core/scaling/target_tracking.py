@@ -70,7 +70,9 @@ class State:
     in_s: float | None = None
 
 
-def step(policy: Policy, state: State, replicas: int, metric: float | None, now_s: float) -> tuple[State, ScalingDecision]:
+def step(
+    policy: Policy, state: State, replicas: int, metric: float | None, now_s: float
+) -> tuple[State, ScalingDecision]:
     """Take in the metric of one more minute; to be called once a minute.
 
     Args:
@@ -124,5 +126,7 @@ def _in(policy: Policy, state: State, replicas: int, now_s: float) -> tuple[Stat
         return state, ScalingDecision(replicas=replicas, reason=f"{told}, cooling down after a scale-in")
     wanted = max(_in_proportion(policy, state, replicas), policy.min_replicas)
     if wanted >= replicas:
-        return state, ScalingDecision(replicas=replicas, reason=f"{told}, but one fewer would be above it or the minimum")
+        return state, ScalingDecision(
+            replicas=replicas, reason=f"{told}, but one fewer would be above it or the minimum"
+        )
     return replace(state, in_s=now_s), ScalingDecision(replicas=wanted, reason=told)

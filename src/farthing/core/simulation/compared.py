@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,7 +50,7 @@ class Fleet:
     load_s: float = 30.0
     initial: int = 1
     max_replicas: int = 256
-    billing: Billing = Billing()
+    billing: Billing = field(default_factory=Billing)
     held_limit: int = 1024
 
     def __post_init__(self) -> None:
@@ -156,9 +156,7 @@ def _busy_frac(result: SimulationResult, workers: int) -> float:
     return result.totals.busy_s / (ready_s * workers) if ready_s else 0.0
 
 
-def judge(
-    fleet: Fleet, name: str, make: Callable[[], Scaler], arrivals: Arrivals, seeds: Sequence[int]
-) -> RuleOutcome:
+def judge(fleet: Fleet, name: str, make: Callable[[], Scaler], arrivals: Arrivals, seeds: Sequence[int]) -> RuleOutcome:
     """Simulate one rule with each seed; those of two rules see the same requests and the same draws.
 
     Args:
@@ -197,5 +195,3 @@ def paired(one: RuleOutcome, other: RuleOutcome) -> Estimate:
     ratios = [a.usd / b.usd for a, b in zip(one.runs, other.runs)]
     found = _over_seeds(ratios)
     return replace(found, method=f"{found.method}, paired by seed")
-
-

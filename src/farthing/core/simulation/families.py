@@ -70,9 +70,7 @@ class Family:
     make: Callable[[float], Scaler]
 
 
-def families(
-    replica: ReplicaFacts, *, fixed: Sequence[int] = (), season: Trace | None = None
-) -> tuple[Family, ...]:
+def families(replica: ReplicaFacts, *, fixed: Sequence[int] = (), season: Trace | None = None) -> tuple[Family, ...]:
     """All rules of the field that farthing knows, and its own.
 
     Args:
@@ -82,15 +80,15 @@ def families(
     """
     r = replica
     pod = PodCpu(cores=r.cores, request_m=round(r.cores * 1000))
-    bounds = {"min_replicas": r.min_replicas, "max_replicas": r.max_replicas}
+    least, most = r.min_replicas, r.max_replicas
 
     def hpa_cpu(pct: float) -> Scaler:
         metric = Metric(kind="resource", target_type="utilization", target=round(pct))
-        return HpaScaler(Spec(metrics=(metric,), **bounds), ["cpu"], pod)
+        return HpaScaler(Spec(metrics=(metric,), min_replicas=least, max_replicas=most), ["cpu"], pod)
 
     def hpa_in_flight(load: float) -> Scaler:
         metric = Metric(kind="pods", target_type="average_value", target=max(1, round(load * r.in_flight * 1000)))
-        return HpaScaler(Spec(metrics=(metric,), **bounds), ["in_flight"], pod)
+        return HpaScaler(Spec(metrics=(metric,), min_replicas=least, max_replicas=most), ["in_flight"], pod)
 
     def keda(load: float) -> Scaler:
         trigger = Trigger(quantity="requests_per_second", threshold=load * r.rate_rps)
@@ -102,14 +100,23 @@ def families(
         return KnativeScaler(spec, r.max_replicas, min_replicas=r.min_replicas)
 
     def tracking(load: float) -> Scaler:
-        return TargetTrackingScaler(target_tracking.Policy(target=load * r.rate_rps, **bounds))
+        return TargetTrackingScaler(
+            target_tracking.Policy(target=load * r.rate_rps, min_replicas=least, max_replicas=most)
+        )
 
     def ray(load: float) -> Scaler:
-        return RayServeScaler(ray_serve.Policy(target_ongoing_requests=load * r.in_flight, **bounds))
+        return RayServeScaler(
+            ray_serve.Policy(target_ongoing_requests=load * r.in_flight, min_replicas=least, max_replicas=most)
+        )
 
     def cost_aware(protected: float) -> Scaler:
         policy = CostAwarePolicy(
-            rate_rps=r.rate_rps, lag_s=r.lag_s, protected_frac=protected, season=season, **bounds
+            rate_rps=r.rate_rps,
+            lag_s=r.lag_s,
+            protected_frac=protected,
+            season=season,
+            min_replicas=least,
+            max_replicas=most,
         )
         return CostAwareScaler(policy)
 

@@ -73,7 +73,11 @@ def replica_of(chosen: Evaluation, objective: Objective, capacity_factor: float 
         if bound is None:
             return saturation_rps(scaled, instances=c.instances, max_batch=c.max_batch)
         found = sla_rps(
-            scaled, instances=c.instances, max_batch=c.max_batch, latency_s=bound.ms / 1000, percentile=objective.level,
+            scaled,
+            instances=c.instances,
+            max_batch=c.max_batch,
+            latency_s=bound.ms / 1000,
+            percentile=objective.level,
             headroom=0.0,
         )
         return 0.0 if found is None else found

@@ -163,9 +163,7 @@ def _one(
     return Judged(tuned=tuned, outcome=outcome, keeps=keeps)
 
 
-def _clairvoyant(
-    fleet: Fleet, replica: MeasuredReplica, half: Replayed, attainment_frac: float, least: int
-) -> float:
+def _clairvoyant(fleet: Fleet, replica: MeasuredReplica, half: Replayed, attainment_frac: float, least: int) -> float:
     """Monthly dollars of one who knows the arrivals of each minute."""
     counts, step_s = half.trace.counts, half.trace.step_s
     group = max(1, round(STEP_S / step_s))

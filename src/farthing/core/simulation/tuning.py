@@ -43,5 +43,3 @@ def tune(fleet: Fleet, family: Family, arrivals: Arrivals, *, attainment_frac: f
         return Tuned(family=family, value=min(keeping)[1], keeps=True, tried=tried)
     nearest = max(tried, key=lambda one: (one[1].attainment_frac, -one[1].usd))
     return Tuned(family=family, value=nearest[0], keeps=False, tried=tried)
-
-

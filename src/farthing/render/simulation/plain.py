@@ -32,8 +32,6 @@ def _rule(one: Judged) -> dict[str, Any]:
         "keeps": one.keeps,
         "usd_per_month": to_plain(one.outcome.usd_per_month),
         "attainment_frac": to_plain(one.outcome.attainment_frac),
-        "runs": [
-            {key: value for key, value in to_plain(run).items() if key != "changes"} for run in one.outcome.runs
-        ],
+        "runs": [{key: value for key, value in to_plain(run).items() if key != "changes"} for run in one.outcome.runs],
         "assumed": list(one.outcome.assumed),
     }

@@ -97,8 +97,8 @@ def _beside(offer: Offer, found: Study, fleet: Fleet) -> list[tuple[str, str]]:
         ),
         (
             "times",
-            f"of batches as measured, × {number(found.replica.slower, 2)}, so that the queue keeps what the plan's proof "
-            "kept",
+            f"of batches as measured, × {number(found.replica.slower, 2)}, so that the queue keeps what the plan's "
+            "proof kept",
         ),
     ]
     return [*lines, *(("assumed", said) for said in assumed)]

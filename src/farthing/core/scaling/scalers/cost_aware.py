@@ -2,8 +2,8 @@
 
 With ``n`` replicas that take ``c`` requests/s each, one more avoids up to ``c`` missed requests a second, with the
 probability that the rate will be above ``n · c``. It pays while ``P(rate > n · c) · c · usd_per_miss`` is more than its
-price a second: ``n`` is the quantile ``1 − price / (c · usd_per_miss)`` of the rate over ``c``, rounded up (the newsvendor
-problem: Arrow, Harris & Marschak, "Optimal inventory policy", Econometrica 1951).
+price a second: ``n`` is the quantile ``1 − price / (c · usd_per_miss)`` of the rate over ``c``, rounded up (the
+newsvendor problem: Arrow, Harris & Marschak, "Optimal inventory policy", Econometrica 1951).
 
 The rate that counts is the highest one until a replica that is asked for now would be ready. It is forecast as the
 smoothed rate, times what a known season says of the time to come; the quantile is that of the forecast's past errors

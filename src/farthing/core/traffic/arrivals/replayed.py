@@ -24,8 +24,8 @@ class Replayed:
 
     Attributes:
         trace: Counts of the stretch.
-        at_s: Instants of single requests from its start on, ascending, shape ``(n,)``; None where only counts are known:
-            then each seed places the requests of a step at random within it.
+        at_s: Instants of single requests from its start on, ascending, shape ``(n,)``; None where only counts are
+            known: then each seed places the requests of a step at random within it.
         resolution_s: Steps in which these instants are known, ≥ 0; each seed spreads them over their step.
     """
 
