@@ -105,7 +105,8 @@ class CostAwareScaler:
         self._level: float | None = None
         self._rates: deque[float] = deque(maxlen=policy.steps_ahead)
         self._forecasts: deque[float] = deque(maxlen=policy.steps_ahead + 1)
-        self._errors: deque[tuple[float, float]] = deque(maxlen=HISTORY)
+        self._known: NDArray[np.float64] = np.empty((2, HISTORY))  # a ring: forecasts and their errors, on logarithms
+        self._judged = 0
         self._wants: deque[int] = deque(maxlen=max(1, math.ceil(policy.hold_s / policy.interval_s)))
 
     def decide(self, seen: FleetSeen) -> ScalingDecision:
@@ -133,7 +134,9 @@ class CostAwareScaler:
         self._rates.append(rate)
         if len(self._forecasts) >= self._p.steps_ahead:
             forecast = self._forecasts[-self._p.steps_ahead]
-            self._errors.append((self._logged(forecast), self._logged(max(self._rates)) - self._logged(forecast)))
+            at = self._logged(forecast)
+            self._known[:, self._judged % HISTORY] = at, self._logged(max(self._rates)) - at
+            self._judged += 1
 
     def _logged(self, rate: float) -> float:
         """Logarithm of a rate; one request an interval more, so that none has one as well."""
@@ -141,12 +144,12 @@ class CostAwareScaler:
 
     def _error(self, forecast: float) -> float:
         """Quantile of past errors at rates like this one, on logarithms."""
-        if len(self._errors) < FEWEST:
+        if self._judged < FEWEST:
             return math.log1p(FIRST_FRAC)
-        known: NDArray[np.float64] = np.array(self._errors)
-        far = np.abs(known[:, 0] - self._logged(forecast))
+        at_rate, errors = self._known[:, : min(self._judged, HISTORY)]
+        far = np.abs(at_rate - self._logged(forecast))
         count = min(ALIKE, far.size)
-        alike = known[np.argpartition(far, count - 1)[:count], 1]
+        alike = errors[np.argpartition(far, count - 1)[:count]]
         at = math.ceil(self._p.protected_frac * (count + 1))  # of errors to come, not of those seen
         if at <= count:
             return float(np.partition(alike, max(0, at - 1))[max(0, at - 1)])
