@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from farthing.cli.options import plain_numbers, rare_options
+from farthing.cli.options import TRACE_HELP, plain_numbers, print_json, rare_options, trace_options
 from farthing.cli.route import route
 from farthing.cli.serve import serve
 from farthing.cli.simulate import simulate
@@ -59,13 +58,8 @@ output_option = click.option(
 )  # fmt: skip
 trust_option = click.option("--trust", is_flag=True, help="Run Python code that a file names (model, metric).")
 traffic_options = (
-    click.option("--trace", metavar="FILE", help="Arrivals by step or by request: a table, a log, Prometheus' answer."),
-    click.option("--trace-kind", metavar="KIND", help="What it holds: counts, rates, counter or timestamps."),
-    click.option("--trace-column", metavar="NAME", help="Its column with the numbers."),
-    click.option("--trace-time-column", metavar="NAME", help="Its column with the times."),
-    click.option("--trace-unit", metavar="ms", help="Of times that are numbers: s, ms, us, ns, min or h."),
-    click.option("--trace-per", metavar="s", help="Of rates: requests per s, min or h."),
-    click.option("--trace-only", metavar="TEXT", help="Of a log or of series: only what has this text in it."),
+    click.option("--trace", metavar="FILE", help=TRACE_HELP),
+    *trace_options,
     click.option("--per-month", metavar="14B", help="Requests a month, when there is no trace."),
     click.option(
         "--utilisation", metavar="40%", help="How busy what the bill pays for is: on average, or a CSV of it by step."
@@ -234,13 +228,13 @@ def optimize(
     if quick:
         look = _measured(first_look, model, seed, trust, output_dir, given, "quick")
         if as_json:
-            _print_json("first-look", look)
+            print_json("first-look", look)
         else:
             terminal.print_first_look(look)
         sys.exit(_status(look.verdict.outcome))
     plan = _measured(run, model, seed, trust, output_dir, given, "optimize")
     if as_json:
-        _print_json("plan", plan)
+        print_json("plan", plan)
     else:
         terminal.print_plan(plan, output_dir)
     sys.exit(_status(plan.verdict.outcome))
@@ -260,7 +254,7 @@ def profile(model: str, seed: int, trust: bool, output_dir: Path, as_json: bool,
 
     result = _measured(run, model, seed, trust, output_dir, given, "profile")
     if as_json:
-        _print_json("baseline", result)
+        print_json("baseline", result)
     else:
         terminal.print_baseline(result, output_dir)
     sys.exit(OK)
@@ -294,7 +288,7 @@ def verify(plan: Path, tolerance: str, seed: int, trust: bool, as_json: bool) ->
         options = RunOptions(seed=seed, trust=trust)
         result = run(plan, tolerance_frac=worse_frac, options=options, on_progress=progress)
     if as_json:
-        _print_json("verification", result)
+        print_json("verification", result)
     else:
         terminal.print_verification(result)
     sys.exit(_status(result.verdict.outcome))
@@ -322,7 +316,7 @@ def report(
     given = _flags(asked)
     priced, page = run(plan, out, as_of=as_of, max_price_age_days=max_price_age, asked=given)
     if as_json:
-        _print_json("plan", priced)
+        print_json("plan", priced)
     else:
         if as_of is not None or given:
             terminal.print_plan(priced, page.parent, files_of(plan, out, as_of=as_of, asked=given))
@@ -357,7 +351,7 @@ def prices_list(as_json: bool, **given: Any) -> None:
 
     offers = list_offers(**_flags(given))
     if as_json:
-        _print_json("offers", offers)
+        print_json("offers", offers)
     else:
         terminal.print_offers(offers)
 
@@ -374,7 +368,7 @@ def prices_show(name: str, region: str | None, as_of: date | None, as_json: bool
 
     offers = show(name, region=region, as_of=as_of)
     if as_json:
-        _print_json("offers", offers)
+        print_json("offers", offers)
     else:
         terminal.print_offer(offers)
 
@@ -401,16 +395,10 @@ def prices_check(as_json: bool) -> NoReturn:
 
     problems = check()
     if as_json:
-        _print_json("problems", problems)
+        print_json("problems", problems)
     else:
         terminal.print_problems(problems)
     sys.exit(NOT_MET if problems else OK)
-
-
-def _print_json(kind: str, noun: Any) -> None:
-    from farthing.render.json import document
-
-    click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))
 
 
 _RESUMES = "finished measurements are kept; the same command (without --fresh) resumes"

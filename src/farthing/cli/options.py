@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,9 +10,20 @@ import click
 
 from farthing.load.written_numbers import decimal_of
 
-__all__ = ["plain_numbers", "rare_options"]
+__all__ = ["TRACE_HELP", "plain_numbers", "print_json", "rare_options", "trace_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+TRACE_HELP = "Arrivals by step or by request: a table, a log, Prometheus' answer."
+trace_options = (
+    click.option("--trace-kind", metavar="KIND", help="What it holds: counts, rates, counter or timestamps."),
+    click.option("--trace-column", metavar="NAME", help="Its column with the numbers."),
+    click.option("--trace-time-column", metavar="NAME", help="Its column with the times."),
+    click.option("--trace-unit", metavar="ms", help="Of times that are numbers: s, ms, us, ns, min or h."),
+    click.option("--trace-per", metavar="s", help="Of rates: requests per s, min or h."),
+    click.option("--trace-only", metavar="TEXT", help="Of a log or of series: only what has this text in it."),
+)
+"""How a trace is read."""
 
 _RARE = {
     "name": "For reports; default: the file's name.",
@@ -81,3 +93,10 @@ def plain_numbers(command: click.Command) -> None:
             option.type = _Number()
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
         plain_numbers(inner)
+
+
+def print_json(kind: str, noun: Any) -> None:
+    """A noun, or plain data, as a document on stdout."""
+    from farthing.render.json import document
+
+    click.echo(json.dumps(document(kind, noun), ensure_ascii=False, indent=1))

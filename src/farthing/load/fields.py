@@ -17,11 +17,11 @@ from typing import Any, get_args
 from farthing.core.traffic.shapes import SHAPES
 from farthing.errors import InputError
 from farthing.load import units
-from farthing.load.traffic import PERIODS, TRACE_KINDS, UNITS
+from farthing.load.traffic import PERIODS, TRACE_KINDS, UNITS, TraceAsked
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Interpolation, Precision, Term
 
-__all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections"]
+__all__ = ["FLAGS", "LEVELS", "OF_TRACES", "Located", "Origin", "merged", "parse", "sections", "trace_asked"]
 
 OF_TRACES = frozenset(("trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only"))
 """Keys of ``traffic`` that say how a trace is read; within ``traffic`` the first word may be left out."""
@@ -325,6 +325,11 @@ def parse(mapping: Mapping[Any, Any], origin: Origin) -> Parsed:
         }
         for section, values in _sorted_into_sections(given, origin).items()
     }
+
+
+def trace_asked(traffic: Mapping[str, Any]) -> TraceAsked:
+    """What a parsed section of traffic says of how its trace is read."""
+    return TraceAsked(**{key.removeprefix("trace_"): traffic[key] for key in OF_TRACES if key in traffic})
 
 
 def merged(first: Parsed, then: Parsed) -> Parsed:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from farthing.core.money.price import usd_per_hour
 from farthing.core.simulation.compared import Fleet
+from farthing.core.simulation.families import refuse_unknown
 from farthing.core.simulation.replica import replica_of
 from farthing.core.simulation.setup import Promise
 from farthing.core.simulation.study import Study, study
@@ -17,7 +18,7 @@ from farthing.load.traffic import TraceAsked
 from farthing.nouns import Plan
 from farthing.ports import Progress
 from farthing.runs.progress import or_silent
-from farthing.runs.replaying import replayed
+from farthing.runs.replaying import halves_of
 
 __all__ = ["Simulated", "simulate"]
 
@@ -68,28 +69,29 @@ def simulate(
     plan = load_plan(path)
     if plan.chosen is None or plan.chosen.sla_rps is None or not plan.chosen.service_ms:
         raise InputError(f"{path} chose nothing that could be simulated", hint="`farthing optimize` makes such a plan")
-    arrivals = replayed(Path(trace), asked or TraceAsked(), per_month=per_month)
+    try:
+        refuse_unknown(rules)
+    except ValueError as e:
+        raise InputError(str(e)) from e
+    halves = halves_of(Path(trace), asked or TraceAsked(), per_month=per_month)
     replica = replica_of(plan.chosen, plan.objective, 1.0 if plan.stand_in is None else plan.stand_in.capacity_factor)
     bound = plan.objective.latency
     fleet = Fleet(
         server=replica.server,
         promise=Promise() if bound is None else Promise(latency_s=bound.ms / 1000),
-        length_s=arrivals.length_s,
+        length_s=halves[0].length_s,
         usd_per_hour=usd_per_hour(plan.offers[0]),
         start_s=start_s,
         load_s=(plan.chosen.load_s or 0.0) if load_s is None else load_s,
     )
-    try:
-        found = study(
-            fleet,
-            replica,
-            arrivals.halves(),
-            attainment_frac=attainment_frac,
-            min_replicas=plan.objective.min_replicas,
-            seeds=seeds,
-            only=rules,
-            tell=or_silent(on_progress),
-        )
-    except ValueError as e:
-        raise InputError(str(e)) from e
+    found = study(
+        fleet,
+        replica,
+        halves,
+        attainment_frac=attainment_frac,
+        min_replicas=plan.objective.min_replicas,
+        seeds=seeds,
+        only=rules,
+        tell=or_silent(on_progress),
+    )
     return Simulated(plan=plan, fleet=fleet, study=found)

@@ -166,14 +166,15 @@ def judge(fleet: Fleet, name: str, make: Callable[[], Scaler], arrivals: Arrival
         arrivals: By seed.
         seeds: At least one.
     """
-    runs = tuple(run_rule(fleet, make(), arrivals(seed), seed) for seed in seeds)
+    scalers = [make() for _ in seeds]
+    runs = tuple(run_rule(fleet, scaler, arrivals(seed), seed) for scaler, seed in zip(scalers, seeds))
     month = HOURS_PER_MONTH * 3600 / fleet.length_s
     return RuleOutcome(
         name=name,
         usd_per_month=_over_seeds([r.usd * month for r in runs]),
         attainment_frac=_over_seeds([r.attainment_frac for r in runs]),
         runs=runs,
-        assumed=make().assumed,
+        assumed=scalers[0].assumed,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from farthing.core.scaling import ray_serve, target_tracking
@@ -14,13 +14,26 @@ from farthing.core.scaling.scalers.fixed import FixedScaler
 from farthing.core.scaling.scalers.hpa import HpaScaler, PodCpu
 from farthing.core.scaling.scalers.keda import KedaScaler, Trigger
 from farthing.core.scaling.scalers.knative import KnativeScaler
+from farthing.core.scaling.scalers.quantities import Quantity
 from farthing.core.scaling.scalers.ray_serve import RayServeScaler
 from farthing.core.scaling.scalers.target_tracking import TargetTrackingScaler
 from farthing.nouns import Trace
 from farthing.ports import Scaler
 
-__all__ = ["Family", "ReplicaFacts", "families"]
+__all__ = ["RULES", "Family", "ReplicaFacts", "families", "refuse_unknown"]
 
+_SHARE = "share of what a replica takes within the promise"
+RULES: Mapping[str, str] = {
+    "fixed": "replicas",
+    "HPA on CPU": "target utilisation, %",
+    "HPA on requests in flight": _SHARE,
+    "KEDA on requests/s": _SHARE,
+    "Knative on concurrency": _SHARE,
+    "AWS target tracking": _SHARE,
+    "Ray Serve": _SHARE,
+    "cost-aware": "rate covered with probability",
+}
+"""Names, and the number of each that people tune, in words."""
 _UTILISATIONS_PCT = (30, 40, 50, 60, 70, 80, 90)
 _LOADS_FRAC = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _PROTECTED_FRAC = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -82,55 +95,56 @@ def families(replica: ReplicaFacts, *, fixed: Sequence[int] = (), season: Trace 
     pod = PodCpu(cores=r.cores, request_m=round(r.cores * 1000))
     least, most = r.min_replicas, r.max_replicas
 
+    def hpa(quantity: Quantity, metric: Metric) -> Scaler:
+        return HpaScaler(Spec(metrics=(metric,), min_replicas=least, max_replicas=most), [quantity], pod)
+
     def hpa_cpu(pct: float) -> Scaler:
-        metric = Metric(kind="resource", target_type="utilization", target=round(pct))
-        return HpaScaler(Spec(metrics=(metric,), min_replicas=least, max_replicas=most), ["cpu"], pod)
+        return hpa("cpu", Metric(kind="resource", target_type="utilization", target=round(pct)))
 
     def hpa_in_flight(load: float) -> Scaler:
-        metric = Metric(kind="pods", target_type="average_value", target=max(1, round(load * r.in_flight * 1000)))
-        return HpaScaler(Spec(metrics=(metric,), min_replicas=least, max_replicas=most), ["in_flight"], pod)
+        target_m = max(1, round(load * r.in_flight * 1000))
+        return hpa("in_flight", Metric(kind="pods", target_type="average_value", target=target_m))
 
     def keda(load: float) -> Scaler:
         trigger = Trigger(quantity="requests_per_second", threshold=load * r.rate_rps)
-        spec = activation.Spec(min_replicas=r.min_replicas)
-        return KedaScaler([trigger], r.max_replicas, spec, pod)
+        return KedaScaler([trigger], most, activation.Spec(min_replicas=least), pod)
 
     def knative(load: float) -> Scaler:
         spec = decider.Spec(target_value=load * r.in_flight, total_value=r.in_flight)
-        return KnativeScaler(spec, r.max_replicas, min_replicas=r.min_replicas)
+        return KnativeScaler(spec, most, min_replicas=least)
 
     def tracking(load: float) -> Scaler:
-        return TargetTrackingScaler(
-            target_tracking.Policy(target=load * r.rate_rps, min_replicas=least, max_replicas=most)
-        )
+        target = load * r.rate_rps
+        return TargetTrackingScaler(target_tracking.Policy(target=target, min_replicas=least, max_replicas=most))
 
     def ray(load: float) -> Scaler:
-        return RayServeScaler(
-            ray_serve.Policy(target_ongoing_requests=load * r.in_flight, min_replicas=least, max_replicas=most)
-        )
+        target = load * r.in_flight
+        return RayServeScaler(ray_serve.Policy(target_ongoing_requests=target, min_replicas=least, max_replicas=most))
 
     def cost_aware(protected: float) -> Scaler:
         policy = CostAwarePolicy(
-            rate_rps=r.rate_rps,
-            lag_s=r.lag_s,
-            protected_frac=protected,
-            season=season,
-            min_replicas=least,
+            rate_rps=r.rate_rps, lag_s=r.lag_s, protected_frac=protected, season=season, min_replicas=least,
             max_replicas=most,
-        )
+        )  # fmt: skip
         return CostAwareScaler(policy)
 
-    share = "share of what a replica takes within the promise"
-    found = [
-        Family(name="HPA on CPU", knob="target utilisation, %", values=_UTILISATIONS_PCT, make=hpa_cpu),
-        Family(name="HPA on requests in flight", knob=share, values=_LOADS_FRAC, make=hpa_in_flight),
-        Family(name="KEDA on requests/s", knob=share, values=_LOADS_FRAC, make=keda),
-        Family(name="Knative on concurrency", knob=share, values=_LOADS_FRAC, make=knative),
-        Family(name="AWS target tracking", knob=share, values=_LOADS_FRAC, make=tracking),
-        Family(name="Ray Serve", knob=share, values=_LOADS_FRAC, make=ray),
-        Family(name="cost-aware", knob="rate covered with probability", values=_PROTECTED_FRAC, make=cost_aware),
-    ]
-    if fixed:
-        sizes = tuple(float(n) for n in fixed)
-        found.insert(0, Family(name="fixed", knob="replicas", values=sizes, make=lambda n: FixedScaler(round(n))))
-    return tuple(found)
+    made: tuple[Callable[[float], Scaler], ...] = (
+        lambda n: FixedScaler(round(n)), hpa_cpu, hpa_in_flight, keda, knative, tracking, ray, cost_aware,
+    )  # fmt: skip
+    values = {"fixed": tuple(map(float, fixed)), "HPA on CPU": _UTILISATIONS_PCT, "cost-aware": _PROTECTED_FRAC}
+    found = (
+        Family(name=name, knob=knob, values=values.get(name, _LOADS_FRAC), make=make)
+        for (name, knob), make in zip(RULES.items(), made, strict=True)
+    )
+    return tuple(family for family in found if family.values)
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Pass when each is the name of a rule.
+
+    Raises:
+        ValueError: naming those that are not, and those that there are.
+    """
+    unknown = [name for name in names if name not in RULES]
+    if unknown:
+        raise ValueError(f"no such rule: {', '.join(unknown)}; there are {', '.join(RULES)}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from farthing.core.simulation.clairvoyant import clairvoyant_replicas, clairvoyant_usd
 from farthing.core.simulation.compared import Fleet, RuleOutcome, judge
-from farthing.core.simulation.families import Family, ReplicaFacts, families
+from farthing.core.simulation.families import ReplicaFacts, families, refuse_unknown
 from farthing.core.simulation.replica import MeasuredReplica
 from farthing.core.simulation.tuning import Tuned, tune
 from farthing.core.traffic.arrivals.replayed import Replayed
@@ -33,7 +34,7 @@ class Judged:
     Attributes:
         tuned: On the first half.
         outcome: On the second.
-        keeps: Whether the attainment's interval over seeds lies at or above what is asked for.
+        keeps: Whether the attainment, on average over seeds, is what is asked for or more.
     """
 
     tuned: Tuned
@@ -98,7 +99,7 @@ def study(
         tell: Progress.
 
     Raises:
-        ValueError: when no rule has a name that was given.
+        ValueError: when no rule has one of the names.
     """
     first, second = halves
     peak = max(most_replicas(half, replica.rate_rps) for half in halves)
@@ -112,13 +113,16 @@ def study(
         max_replicas=most,
     )
     rules = families(facts, fixed=_sizes(peak, min_replicas))
+    refuse_unknown(only)
     chosen = [family for family in rules if not only or family.name in only]
-    if not chosen:
-        raise ValueError(f"no such rule: {', '.join(only)}; there are {', '.join(f.name for f in rules)}")
+    tuned_on, judged_on = (_fleet(fleet, half, facts) for half in halves)
     found = []
     for k, family in enumerate(chosen):
         tell("tuning", k, len(chosen), family.name)
-        found.append(_one(fleet, replica, family, first, second, attainment_frac, seeds, most, min_replicas))
+        tuned = tune(tuned_on, family, first.blocks, attainment_frac=attainment_frac, seed=seeds[0])
+        outcome = judge(judged_on, family.name, partial(family.make, tuned.value), second.blocks, seeds)
+        keeps = outcome.attainment_frac.value >= attainment_frac
+        found.append(Judged(tuned=tuned, outcome=outcome, keeps=keeps))
     tell("tuning", len(chosen), len(chosen), "")
     ranked = sorted(found, key=lambda j: (not j.keeps, _rank(j)))
     return Study(
@@ -141,26 +145,11 @@ def _sizes(peak: int, least: int) -> tuple[int, ...]:
     return tuple(int(n) for n in sizes)
 
 
-def _one(
-    fleet: Fleet,
-    replica: MeasuredReplica,
-    family: Family,
-    first: Replayed,
-    second: Replayed,
-    attainment_frac: float,
-    seeds: Sequence[int],
-    most: int,
-    least: int,
-) -> Judged:
-    def of(half: Replayed) -> Fleet:
-        rate_rps = float(half.trace.counts[0]) / half.trace.step_s
-        initial = min(most, max(least, math.ceil(rate_rps / replica.rate_rps)))
-        return replace(fleet, length_s=half.length_s, initial=initial, max_replicas=most)
-
-    tuned = tune(of(first), family, first.blocks, attainment_frac=attainment_frac, seed=seeds[0])
-    outcome = judge(of(second), family.name, lambda: family.make(tuned.value), second.blocks, seeds)
-    keeps = outcome.attainment_frac.value >= attainment_frac
-    return Judged(tuned=tuned, outcome=outcome, keeps=keeps)
+def _fleet(fleet: Fleet, half: Replayed, replica: ReplicaFacts) -> Fleet:
+    """The fleet at one half, beginning with as many replicas as its first step needs."""
+    rate_rps = float(half.trace.counts[0]) / half.trace.step_s
+    initial = min(replica.max_replicas, max(replica.min_replicas, math.ceil(rate_rps / replica.rate_rps)))
+    return replace(fleet, length_s=half.length_s, initial=initial, max_replicas=replica.max_replicas)
 
 
 def _clairvoyant(fleet: Fleet, replica: MeasuredReplica, half: Replayed, attainment_frac: float, least: int) -> float:

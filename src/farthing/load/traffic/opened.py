@@ -12,11 +12,12 @@ from typing import TextIO
 from farthing.errors import TraceError
 from farthing.load.nearest import nearest
 
-__all__ = ["Lines", "head_of", "lines_of", "opened", "refusing"]
+__all__ = ["Lines", "head_of", "lines_of", "mostly", "opened", "refusing"]
 
 Lines = Iterator[tuple[int, str]]
 """Lines of a file with their numbers, counted from 1."""
 _HEAD_BYTES = 65_536
+_LOOKED_AT = 50
 _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = 31
 """zlib's ``wbits`` for gzip with the largest window."""
@@ -54,6 +55,18 @@ def head_of(path: Path) -> bytes:
         with path.open("rb") as f:
             raw = f.read(_HEAD_BYTES)
         return zlib.decompressobj(wbits=_GZIP_FORMAT).decompress(raw, _HEAD_BYTES) if raw.startswith(_GZIP) else raw
+
+
+def mostly(head: bytes, like: Callable[[str], object]) -> bool:
+    """Whether at least half of the first lines are like those of some kind of file.
+
+    Args:
+        head: As :func:`head_of` gives it; its last line may be cut off and does not count where there are others.
+        like: Something true of a line that is.
+    """
+    lines = [line for line in head.decode("utf-8", "replace").split("\n")[:_LOOKED_AT] if line.strip()]
+    whole = lines[:-1] or lines
+    return bool(whole) and 2 * sum(bool(like(line)) for line in whole) >= len(whole)
 
 
 def opened(path: Path, *, errors: str = "strict", newline: str = "") -> TextIO:

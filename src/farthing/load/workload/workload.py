@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farthing.errors import DataError, InputError, TrustError
-from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse
+from farthing.load.fields import LEVELS, OF_TRACES, Located, Origin, Parsed, merged, parse, trace_asked
 from farthing.load.nearest import nearest
 from farthing.load.schema import read_document
 from farthing.load.traffic import TraceAsked, read_trace
@@ -23,7 +23,7 @@ from farthing.models.module_names import check_import_path
 from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
 from farthing.plugins import names as plugin_names
 
-__all__ = ["asked_again", "load_workload", "workload_from_flags", "workload_of"]
+__all__ = ["asked_again", "load_workload", "trace_of_flags", "workload_from_flags", "workload_of"]
 
 T = TypeVar("T")
 _DATA_KINDS = {"data": None, "images": "image", "texts": "text", "tensors": "tensor"}
@@ -216,6 +216,19 @@ def _metric(given: Located | None, holdout: Dataset) -> tuple[str, str | None]:
     return given.text, None
 
 
+def trace_of_flags(flags: Mapping[str, Any]) -> tuple[Path, TraceAsked, float | None]:
+    """Where a trace is, what is said of how it is read, and the requests a month that it is to be scaled to.
+
+    Args:
+        flags: ``trace``, what says how it is read, and ``per_month``, as :func:`workload_from_flags` takes them.
+
+    Raises:
+        InputError: as :func:`workload_from_flags` does.
+    """
+    traffic = parse(flags, _command_line())["traffic"]
+    return traffic["trace"].path, trace_asked(traffic), traffic.get("per_month")
+
+
 def asked_again(workload: Workload, flags: Mapping[str, Any]) -> Workload:
     """The same model and data under other traffic, another bill, offer or promise.
 
@@ -313,8 +326,7 @@ def _trace(section: Mapping[str, Any]) -> tuple[Trace | None, float | None]:
         return None, per_month
     if "shape" in section:
         raise InputError(f"traffic gives a trace and the shape {section['shape']}", hint="leave one of them out")
-    said = {key.removeprefix("trace_"): section[key] for key in OF_TRACES if key in section}
-    trace = read_trace(section["trace"].path, TraceAsked(**said))
+    trace = read_trace(section["trace"].path, trace_asked(section))
     return (trace if per_month is None else _scaled(trace, per_month)), per_month
 
 

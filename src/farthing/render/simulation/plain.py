@@ -7,13 +7,12 @@ from typing import Any
 from farthing.codec import to_plain
 from farthing.core.simulation.study import Judged, Study
 
-__all__ = ["study_json"]
+__all__ = ["plain_study"]
 
 
-def study_json(found: Study) -> dict[str, Any]:
+def plain_study(found: Study) -> dict[str, Any]:
     """Nothing rounded; decisions are left out."""
     return {
-        "schema": "farthing/simulation/1",
         "attainment_frac": found.attainment_frac,
         "requests": found.requests,
         "length_s": found.length_s,

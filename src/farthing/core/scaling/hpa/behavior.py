@@ -6,7 +6,7 @@ than it, and is outdated once it is older than the longest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from farthing.core.scaling.fixed_width import MAX_INT32, MIN_INT32, ceil_int32, to_int32, wrap
@@ -167,11 +167,10 @@ def scale_up_limit(
     """
     if rules.select == "Disabled":
         return current_replicas
-    allowed = []
-    for policy in rules.policies:
-        start = _at_period_start(current_replicas, ups, downs, policy.period_s, now_s)
-        pods = policy.kind == "Pods"
-        allowed.append(wrap(start + policy.value, 32) if pods else ceil_int32(start * (1 + policy.value / 100)))
+    allowed = [
+        wrap(start + policy.value, 32) if policy.kind == "Pods" else ceil_int32(start * (1 + policy.value / 100))
+        for policy, start in _period_starts(current_replicas, ups, downs, rules, now_s)
+    ]
     return min(allowed, default=MAX_INT32) if rules.select == "Min" else max(allowed, default=MIN_INT32)
 
 
@@ -189,18 +188,20 @@ def scale_down_limit(
     """
     if rules.select == "Disabled":
         return current_replicas
-    allowed = []
-    for policy in rules.policies:
-        start = _at_period_start(current_replicas, ups, downs, policy.period_s, now_s)
-        pods = policy.kind == "Pods"
-        allowed.append(wrap(start - policy.value, 32) if pods else to_int32(start * (1 - policy.value / 100)))
+    allowed = [
+        wrap(start - policy.value, 32) if policy.kind == "Pods" else to_int32(start * (1 - policy.value / 100))
+        for policy, start in _period_starts(current_replicas, ups, downs, rules, now_s)
+    ]
     return max(allowed, default=MIN_INT32) if rules.select == "Min" else min(allowed, default=MAX_INT32)
 
 
-def _at_period_start(
-    current: int, ups: Sequence[ScaleEvent], downs: Sequence[ScaleEvent], period_s: float, now_s: float
-) -> int:
-    return wrap(current - change_in_period(ups, period_s, now_s) + change_in_period(downs, period_s, now_s), 32)
+def _period_starts(
+    current: int, ups: Sequence[ScaleEvent], downs: Sequence[ScaleEvent], rules: Rules, now_s: float
+) -> Iterator[tuple[Policy, int]]:
+    """Each policy with the replicas that there were when its period began."""
+    for policy in rules.policies:
+        up, down = (change_in_period(events, policy.period_s, now_s) for events in (ups, downs))
+        yield policy, wrap(current - up + down, 32)
 
 
 def limit_rate(

@@ -11,7 +11,7 @@ from farthing.load.traffic.asked import TraceAsked
 from farthing.load.traffic.logs.in_order import Row
 from farthing.load.traffic.logs.notes import Notes
 from farthing.load.traffic.logs.request_file import RequestFile
-from farthing.load.traffic.opened import Lines
+from farthing.load.traffic.opened import Lines, mostly
 
 __all__ = ["AccessLogArrivals"]
 
@@ -22,7 +22,6 @@ _LINE = re.compile(
 """Time, fraction of a second, offset, and the request; status and size follow."""
 _NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
 _MONTHS = {name: k + 1 for k, name in enumerate(_NAMES.split())}
-_LOOKED_AT = 50
 
 
 class AccessLogArrivals(RequestFile):
@@ -38,9 +37,7 @@ class AccessLogArrivals(RequestFile):
 
     def holds(self, head: bytes) -> bool:
         """Whether at least half of the first lines are those of an access log."""
-        lines = [line for line in head.decode("utf-8", "replace").split("\n")[:_LOOKED_AT] if line.strip()]
-        whole = lines[:-1] or lines
-        return bool(whole) and 2 * sum(_LINE.search(line) is not None for line in whole) >= len(whole)
+        return mostly(head, _LINE.search)
 
     def rows(self, lines: Lines, asked: TraceAsked, notes: Notes) -> Iterator[Row]:
         """Read the time of each line; those of another form are left out and counted."""

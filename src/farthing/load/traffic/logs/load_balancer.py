@@ -10,7 +10,7 @@ from farthing.load.traffic.asked import TraceAsked
 from farthing.load.traffic.logs.in_order import Row
 from farthing.load.traffic.logs.notes import Notes
 from farthing.load.traffic.logs.request_file import RequestFile
-from farthing.load.traffic.opened import Lines
+from farthing.load.traffic.opened import Lines, mostly
 from farthing.load.written_numbers import cell_number
 
 __all__ = ["LoadBalancerArrivals"]
@@ -24,7 +24,6 @@ _LINE = re.compile(
 """Type, end, balancer, client, target, three processing times, two statuses, bytes in and out, request, user agent,
 cipher, protocol, target group, trace, domain, certificate, priority of the rule, and when the request was created.
 """
-_LOOKED_AT = 50
 
 
 class LoadBalancerArrivals(RequestFile):
@@ -40,9 +39,7 @@ class LoadBalancerArrivals(RequestFile):
 
     def holds(self, head: bytes) -> bool:
         """Whether at least half of the first lines are those of such a log."""
-        lines = [line for line in head.decode("utf-8", "replace").split("\n")[:_LOOKED_AT] if line.strip()]
-        whole = lines[:-1] or lines
-        return bool(whole) and 2 * sum(_LINE.match(line) is not None for line in whole) >= len(whole)
+        return mostly(head, _LINE.match)
 
     def rows(self, lines: Lines, asked: TraceAsked, notes: Notes) -> Iterator[Row]:
         """Read when each request came; lines of another form are left out and counted."""
