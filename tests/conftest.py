@@ -17,6 +17,15 @@ settings.load_profile(os.environ.get("FARTHING_PROPERTIES", "fixed"))  # ``rando
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers; pipes see whole lines
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What was built here and the evidence of routes lie in one folder for the whole run, not in the user's home."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def golden_error() -> Callable[[str, Exception, Path], None]:
     """Compare an error's whole text with its golden file; the test's own folder is written as «folder»."""

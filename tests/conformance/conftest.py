@@ -1,5 +1,5 @@
 """A server with a tiny model for the whole room, and others on demand."""
 
-from server_fixtures import served, start_server, state_folder, tiny
+from server_fixtures import served, start_server, tiny
 
-__all__ = ["served", "start_server", "state_folder", "tiny"]
+__all__ = ["served", "start_server", "tiny"]

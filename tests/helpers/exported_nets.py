@@ -1,11 +1,7 @@
-"""Fixtures for the rooms that run models: the tiny networks, exported once for all of them.
-
-What is built is remembered in a state folder of its own.
-"""
+"""Fixtures for the rooms that run models: the tiny networks, exported once for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +50,6 @@ def texts(n: int) -> list[dict[str, Any]]:
         }
         for i in range(n)
     ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
-        yield
 
 
 _ONCE: dict[str, Net] = {}

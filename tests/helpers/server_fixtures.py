@@ -9,15 +9,6 @@ import pytest
 from real_server import Served, start, write_tiny
 
 
-@pytest.fixture(scope="session", autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Servers keep the evidence of routes here, and not in the home of whoever runs the tests."""
-    folder = tmp_path_factory.mktemp("state")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(folder))
-        yield folder
-
-
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """``farthing serve`` with the model ``tiny`` (x: n × 4 → y: n × 2, FP32) on free loopback ports."""

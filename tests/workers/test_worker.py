@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from driven_pool import ask, fake, mark, pooled, run, tiny_mlp
-from exported_nets import Net, conv_net, own_state
+from exported_nets import Net, conv_net
 from PIL import Image
 
 from farthing.errors import EngineError
@@ -23,7 +23,7 @@ from farthing.wire.requests import Answer, LiveModel, Problem
 from farthing.workers.inline import KeptTokens
 from farthing.workers.placing import INLINE_S
 
-__all__ = ["conv_net", "own_state"]
+__all__ = ["conv_net"]
 
 FAULTS = {"exception": 555.0}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exported_nets import NETS, Net, own_state, transformer
+from exported_nets import NETS, Net, transformer
 
 from farthing.core.graphs.costs import node_costs
 from farthing.core.graphs.roofline import build_profile
@@ -18,7 +18,7 @@ from farthing.models.precision import file_precision
 from farthing.nouns import Candidate, MachinePeaks, Profile
 from farthing.plugins import find, import_callable
 
-__all__ = ["own_state", "transformer"]
+__all__ = ["transformer"]
 
 PEAKS = MachinePeaks(fp32_gflops=100, bf16_gflops=200, int8_gops=400, memory_gb_per_s=20)
 FEEDS = {"input_ids": np.arange(24).reshape(2, 12) % 60, "attention_mask": np.ones((2, 12), dtype=np.int64)}

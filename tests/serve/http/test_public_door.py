@@ -92,7 +92,7 @@ def test_grpc_wants_the_same_key():
             )
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stream.read()
-            assert caught.value.code().name == "UNAUTHENTICATED"
+            assert caught.value.code().name == "UNAUTHENTICATED", caught.value.details()
         finally:
             await door.channel.close()
             await server.drain(0)
