@@ -90,6 +90,7 @@ def bench(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         yield found
 
 
+@pytest.mark.slow
 def test_all_rounds_hold_the_choice_and_what_can_be_run_beside_it(bench: Workbench, plan: Plan, tmp_path: Path) -> None:
     plan = replace(plan, hourly=replace(plan.hourly, planned_replicas=(2, 1)))
     seen = verification.remeasure(bench, plan, tmp_path)

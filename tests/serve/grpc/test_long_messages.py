@@ -149,7 +149,9 @@ HOSTILE = ("inputs", "outputs", "raw tensors", "parameters", "texts", "shape", "
            "contents of a number", "contents of a span")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "empty contents" else name for name in HOSTILE]
+)
 def test_a_refused_message_takes_three_times_its_bytes_at_most_and_no_time_of_others(name):
     raw = hostile(name)
     model = wide_model("bytes" if name == "texts" else "int64")

@@ -73,7 +73,9 @@ def test_metrics_ledger_and_header_agree(start_server, tiny, tmp_path):
     assert not any("key-of-a-user" in str(path.read_bytes()) for path in ledger.iterdir())
     (told,) = cost["models"]
     assert sum(r["cost_usage_nusd"] for r in rows) / 1e9 == pytest.approx(told["usage_usd"], abs=3e-9)
-    assert sum(r["cost_allocation_nusd"] for r in rows) / 1e9 == pytest.approx(told["allocation_usd"], rel=1e-3)
+    assert sum(r["cost_allocation_nusd"] for r in rows) / 1e9 == pytest.approx(
+        told["allocation_usd"], abs=0.1008 / 3600 * 0.01
+    )  # metrics and ledger begin to count within ten milliseconds of each other
     (sums,) = query_ledger(
         ledger,
         "SELECT max(p.usd_per_hour) * epoch(max(r.time) - min(p.start)) / 3600 AS lived, "

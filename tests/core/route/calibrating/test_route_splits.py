@@ -169,7 +169,14 @@ def test_what_a_sequence_has_spent_goes_to_the_other_when_it_is_certified_to_its
         certify_sequences([(0.5, line)], data, **args)
 
 
-@pytest.mark.parametrize(("score", "n"), [("none", 500), ("weak", 500), ("weak", 1500)])
+@pytest.mark.parametrize(
+    ("score", "n"),
+    [
+        pytest.param("none", 500, marks=pytest.mark.slow),
+        ("weak", 500),
+        pytest.param("weak", 1500, marks=pytest.mark.slow),
+    ],
+)
 def test_two_sequences_break_the_limit_no_more_often_than_stated(score: str, n: int) -> None:
     """Whole calibrations with coins and a score; judged on the population that they were drawn from."""
     population = blind(30_000, 6, misled=-0.5 if score == "weak" else 0.0)
