@@ -197,6 +197,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", default=[], help="a source file; several may be named")
     parser.add_argument("--without", action="append", default=[], help="a test file that is left out")
+    parser.add_argument("--tests", action="append", default=[], help="a test file: these alone; several may be named")
     parser.add_argument("--survivors", action="store_true", help="do not try again what earlier tests had noticed")
     asked = parser.parse_args()
     os.nice(15)
@@ -213,6 +214,7 @@ def main() -> int:
     )
     for here in map(room, names):
         here = replace(here, tests=tuple(test for test in here.tests if Path(test).name not in asked.without))
+        here = replace(here, tests=tuple(t for t in here.tests if not asked.tests or Path(t).name in asked.tests))
         if not here.tests:
             print(f"{here.name}: no test names it")
             kept = False
