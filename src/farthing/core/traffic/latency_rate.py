@@ -228,7 +228,7 @@ class LatencyRate:
 
         Args:
             bound_s: In seconds, > 0.
-            slowness: As :meth:`slowness` gives it.
+            slowness: As :meth:`slowness_at` gives it.
         """
         steady = _UTILISATIONS[: self.steady_log_s.size]
         wanted = math.log(bound_s) - slowness
