@@ -32,7 +32,13 @@ def stand_in(verb: Callable[..., Any], result: Any) -> Callable[..., Any]:
     return answer
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def page_of(path: Path) -> Any:
+    """The pages that price a month again and again take half a minute each."""
+    marks = [pytest.mark.slow] if path.name in ("traffic.md", "report.md") else []
+    return pytest.param(path, id=str(path.relative_to(ROOT)), marks=marks)
+
+
+@pytest.mark.parametrize("page", [page_of(path) for path in PAGES])
 def test_snippets(page: Path, newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in ("optimize", "profile", "verify"):
         monkeypatch.setattr(ft, verb, stand_in(getattr(ft, verb), met_plan()), raising=False)

@@ -189,6 +189,7 @@ def _alive(group: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_rolling_restarts_under_load(tmp_path: Path) -> None:
     _restarts(tmp_path, 3)
 

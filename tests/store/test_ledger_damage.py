@@ -99,7 +99,7 @@ def bytes_in(folder: Path) -> set[bytes]:
 
 places = st.integers(0, 10**9)
 changes = st.integers(1, 255)
-sampled = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+sampled = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @sampled

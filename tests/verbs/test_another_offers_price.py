@@ -59,7 +59,7 @@ def test_a_fixed_fleet_of_ones_own_offer_costs_today_what_the_bill_says(tmp_path
     assert (today.replicas, today.usd_per_month) == (12, pytest.approx(plan.bill_usd_per_month))
 
 
-@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("other", [OTHERS[0], *(pytest.param(o, marks=pytest.mark.slow) for o in OTHERS[1:])])
 def test_replicas_of_another_offer_are_the_amount_that_they_cost(tmp_path: Path, other: str) -> None:
     """125 of one offer and a bill of as many dollars are the same question, priced in the other offer throughout."""
     shared = {"utilisation": "40%", "offer": "aws/m7i.large", "priced_as": other}

@@ -158,6 +158,7 @@ def test_evidence_and_a_fall_back_survive_a_restart(route):
     assert served.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_before_the_old_one_has_ended_goes_on_from_its_evidence(route):
     old = serve(route)
     ask(old, SURE, 31)

@@ -84,6 +84,7 @@ def proven(rate: PlannedRate | None) -> PlannedRate:
     return rate
 
 
+@pytest.mark.slow
 def test_calibrating_with_a_promise_plans_the_rate_that_the_server_keeps(tiers: Path, tmp_path: Path) -> None:
     report = calibrated(tiers, tmp_path / "route", p99=LOOSE)
     rate = proven(report.route.planned_rate)

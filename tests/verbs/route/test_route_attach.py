@@ -122,6 +122,7 @@ def scores_in(ledger: Path) -> list[float]:
     return [row["route_score"] for row in sorted(rows, key=lambda row: row["request_id"])]
 
 
+@pytest.mark.slow
 def test_chat_end_points_answer_as_the_texts_alone_decide(
     route: Path, chat: tuple[str, list[tuple[str, str]]], tmp_path: Path
 ) -> None:

@@ -15,12 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from farthing.core.plan.findings import Findings
 from farthing.core.traffic.batch_queue import HEADROOM_FRAC, saturation_rps
 from farthing.core.traffic.latency_rate import LatencyRate, latency_rates, requests_of_run
-from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import NEVER_MS, Candidate, Estimate, Latency, LatencyBound, Measurement
 
 __all__ = ["Known", "baseline_known", "known_at", "latency_curves", "stable_slowness"]
@@ -89,16 +87,15 @@ def latency_curves(found: Findings, c: Candidate, levels: Iterable[float], seed:
     known = found.curves.get(replace(c, max_batch=1))
     if known is None or known.sizes[-1] < c.max_batch:
         return {}
-    return _simulated(known.upto(c.max_batch), c.instances, c.max_batch, tuple(sorted({*_USUAL, *levels})), seed)
-
-
-@lru_cache(maxsize=32)
-def _simulated(
-    known: ServiceCurve, instances: int, max_batch: int, levels: tuple[float, ...], seed: int
-) -> dict[float, LatencyRate]:
-    """The same for the same arguments; a plan that is priced again asks several times."""
-    n = max(_RUN_REQUESTS, requests_of_run(levels[-1]))
-    return latency_rates(known, instances=instances, max_batch=max_batch, percentiles=levels, n=n, seed=seed)
+    asked = sorted({*_USUAL, *levels})
+    return latency_rates(
+        known.upto(c.max_batch),
+        instances=c.instances,
+        max_batch=c.max_batch,
+        percentiles=asked,
+        n=max(_RUN_REQUESTS, requests_of_run(asked[-1])),
+        seed=seed,
+    )
 
 
 def known_at(found: Findings, c: Candidate, promised: LatencyBound | None, level: float, seed: int = 0) -> Known | None:

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from farthing.core.stats.compiled import compiled
+from farthing.core.stats.quantiles import quantiles
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate, percentile_name
 
@@ -45,6 +46,7 @@ _RELATIVE_WIDTH = 0.005
 Floats = NDArray[np.float64]
 
 
+@compiled
 def _serve(arrivals_s: Floats, service_by_size_s: Floats, jitter: Floats, instances: int, max_batch: int) -> Floats:
     n = arrivals_s.size
     latency_s = np.empty(n)
@@ -67,7 +69,14 @@ def _serve(arrivals_s: Floats, service_by_size_s: Floats, jitter: Floats, instan
     return latency_s
 
 
-_serve_compiled = njit(cache=True)(_serve)
+@compiled
+def _serve_runs(
+    unit_arrivals: Floats, rate_rps: float, service_by_size_s: Floats, jitter: Floats, instances: int, max_batch: int
+) -> Floats:
+    latency_s = np.empty(unit_arrivals.shape)
+    for r in range(unit_arrivals.shape[0]):
+        latency_s[r] = _serve(unit_arrivals[r] / rate_rps, service_by_size_s, jitter[r], instances, max_batch)
+    return latency_s
 
 
 def latencies(arrivals_s: Floats, service_by_size_s: Floats, jitter: Floats, instances: int, max_batch: int) -> Floats:
@@ -94,8 +103,7 @@ def latencies(arrivals_s: Floats, service_by_size_s: Floats, jitter: Floats, ins
         )
     if arrivals_s.size > 1 and (np.diff(arrivals_s) < 0).any():
         raise ValueError("arrivals must be ascending")
-    result: Floats = _serve_compiled(arrivals_s, service_by_size_s, jitter, instances, max_batch)
-    return result
+    return _serve(arrivals_s, service_by_size_s, jitter, instances, max_batch)
 
 
 def saturation_rps(curve: ServiceCurve, *, instances: int, max_batch: int) -> float:
@@ -112,7 +120,7 @@ def simulated(
     instances: int,
     max_batch: int,
     seed: int = 0,
-) -> Iterator[list[Floats]]:
+) -> Iterator[Floats]:
     """Latencies of runs that start empty, at one rate after the other on common random numbers.
 
     Args:
@@ -125,14 +133,14 @@ def simulated(
         seed: Of arrivals and jitter.
 
     Yields:
-        For each rate, the latencies in seconds of each run, each of shape ``(n,)``.
+        For each rate, the latencies in seconds of each run, shape ``(runs, n)``.
     """
     rng = np.random.default_rng(seed)
     service_s = curve.by_size_s(max_batch)
-    unit = [np.cumsum(rng.exponential(size=n)) for _ in range(runs)]
-    jitter = [np.exp(curve.sigma * rng.standard_normal(n) - curve.sigma * curve.sigma / 2) for _ in range(runs)]
+    unit = np.cumsum(rng.exponential(size=(runs, n)), axis=1)
+    jitter = np.exp(curve.sigma * rng.standard_normal((runs, n)) - curve.sigma * curve.sigma / 2)
     for rate in rates_rps:
-        yield [_serve_compiled(a / rate, service_s, j, instances, max_batch) for a, j in zip(unit, jitter)]
+        yield _serve_runs(unit, float(rate), service_s, jitter, instances, max_batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,12 +169,8 @@ def _percentile_of(
 ) -> Estimate:
     runs, m = draws.unit_arrivals.shape
     skip = math.ceil(m * _WARM_UP_FRAC)
-    values = np.empty(runs)
-    for r in range(runs):
-        latency_s = _serve_compiled(
-            draws.unit_arrivals[r] / rate_rps, service_s, draws.jitter[r], instances, service_s.size
-        )
-        values[r] = np.quantile(latency_s[skip:], percentile)
+    latency_s = _serve_runs(draws.unit_arrivals, float(rate_rps), service_s, draws.jitter, instances, service_s.size)
+    (values,) = quantiles(latency_s[:, skip:], [percentile])
     mean = float(values.mean())
     half = float(stdtrit(runs - 1, (1 + confidence) / 2) * values.std(ddof=1) / math.sqrt(runs))
     return Estimate(

@@ -30,12 +30,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from farthing.core.stats.intervals import mean_t
+from farthing.core.stats.quantiles import quantiles
 from farthing.core.traffic.batch_queue import saturation_rps, simulated
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Estimate
@@ -96,7 +98,12 @@ def after_warm_up(latency: Floats) -> Floats:
     Args:
         latency: In order of arrival, shape ``(n,)``.
     """
-    return latency[math.ceil(latency.size * WARM_UP_FRAC) :]
+    return latency[_warm_up(latency.size) :]
+
+
+def _warm_up(n: int) -> int:
+    """How many requests of a run of ``n`` do not count."""
+    return math.ceil(n * WARM_UP_FRAC)
 
 
 def tail_of(latency: Floats, percentile: float) -> float:
@@ -334,7 +341,7 @@ def _slope(rate: LatencyRate, rate_rps: float) -> float:
 def latency_rates(
     curve: ServiceCurve, *, instances: int, max_batch: int, percentiles: Sequence[float], n: int, seed: int = 0
 ) -> dict[float, LatencyRate]:
-    """Simulate the latency by rate of one replica at some percentiles.
+    """Simulate the latency by rate of one replica at some percentiles; the last ones asked for are remembered.
 
     Args:
         curve: Measured service times.
@@ -353,11 +360,18 @@ def latency_rates(
         raise ValueError(
             f"p{max(percentiles) * 100:g} needs runs of {least_requests_of_run(max(percentiles))} requests, not {n}"
         )
+    return dict(_simulated(curve, instances, max_batch, tuple(percentiles), n, seed))
+
+
+@lru_cache(maxsize=64)  # a plan that is priced again asks for the same several times
+def _simulated(
+    curve: ServiceCurve, instances: int, max_batch: int, percentiles: tuple[float, ...], n: int, seed: int
+) -> dict[float, LatencyRate]:
     top = saturation_rps(curve, instances=instances, max_batch=max_batch)
 
     def logs(runs: int, requests: int, utilisations: Floats) -> Floats:
         found = [
-            np.log(np.quantile(np.array([after_warm_up(run) for run in at]), percentiles, axis=1)).mean(axis=1)
+            np.log(quantiles(at[:, _warm_up(requests) :], percentiles)).mean(axis=1)
             for at in simulated(
                 curve, utilisations * top, runs=runs, n=requests, instances=instances, max_batch=max_batch, seed=seed
             )

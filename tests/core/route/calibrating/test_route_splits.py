@@ -173,7 +173,7 @@ def test_what_a_sequence_has_spent_goes_to_the_other_when_it_is_certified_to_its
     ("score", "n"),
     [
         pytest.param("none", 500, marks=pytest.mark.slow),
-        ("weak", 500),
+        pytest.param("weak", 500, marks=pytest.mark.slow),
         pytest.param("weak", 1500, marks=pytest.mark.slow),
     ],
 )
