@@ -93,8 +93,8 @@ def test_the_first_look_says_what_it_is_not():
     )
     assert text(first_look_block(look)).splitlines() == [
         "first look  1:50  ≈ 41 % cheaper [28, 52] with openvino int8-nncf b8 2×1",
-        "  $9,000 → $700 [490, 910] a month · a replica: 83 requests/s at most today, whatever the latency → 1,500 within "
-        "p99 ≤ 50 ms by the queue model · 12 % of the blocks contended",
+        "  these arrivals need $9,000 a month today → $700 [490, 910] · a replica: 83 requests/s at most today, whatever the "
+        "latency → 1,500 within p99 ≤ 50 ms by the queue model · 12 % of the blocks contended",
         "  a first look",
         "  not built yet, since that takes longer: int8-nncf",
     ]

@@ -40,7 +40,7 @@ def _behind(look: FirstLook) -> list[str]:
     said = []
     if look.planned_usd_per_month is not None and look.baseline_usd_per_month is not None:
         needs = money(look.baseline_usd_per_month, bounds=False)
-        said.append(f"{needs} → {money(look.planned_usd_per_month)} a month")
+        said.append(f"these arrivals need {needs} a month today → {money(look.planned_usd_per_month)}")
     if look.rate_rps is not None and look.baseline_rps is not None:
         bound = look.objective.latency
         most = "at most today" if bound is None else "at most today, whatever the latency"
