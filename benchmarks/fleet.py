@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from farthing.core.simulation.compared import Fleet
 from farthing.core.simulation.replica import MeasuredReplica
+from farthing.core.simulation.rules.compared import Fleet
+from farthing.core.simulation.rules.study import Study, study
 from farthing.core.simulation.setup import BatchingServer, Promise
-from farthing.core.simulation.study import Study, study
 from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.core.traffic.batch_queue import sla_rps
 from farthing.core.traffic.changed_traces import halves

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farthing.core.money.price import usd_per_hour
-from farthing.core.simulation.compared import Fleet
-from farthing.core.simulation.families import refuse_unknown
 from farthing.core.simulation.replica import replica_of
+from farthing.core.simulation.rules.compared import Fleet
+from farthing.core.simulation.rules.families import refuse_unknown
+from farthing.core.simulation.rules.study import Study, study
 from farthing.core.simulation.setup import Promise
-from farthing.core.simulation.study import Study, study
 from farthing.errors import InputError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.traffic import TraceAsked

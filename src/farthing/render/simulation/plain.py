@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from farthing.codec import to_plain
-from farthing.core.simulation.study import Judged, Study
+from farthing.core.simulation.rules.study import Judged, Study
 
 __all__ = ["plain_study"]
 

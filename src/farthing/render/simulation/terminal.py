@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from farthing.core.simulation.compared import Fleet
-from farthing.core.simulation.study import Judged, Study
+from farthing.core.simulation.rules.compared import Fleet
+from farthing.core.simulation.rules.study import Judged, Study
 from farthing.nouns import Offer, Plan
 from farthing.render.numbers import count, duration, milliseconds, money, number, percent
 from farthing.render.screen import console, labelled, listing, say

@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from farthing.core.simulation.clairvoyant import clairvoyant_replicas, clairvoyant_usd
-from farthing.core.simulation.compared import Fleet, RuleOutcome, judge
-from farthing.core.simulation.families import ReplicaFacts, families, refuse_unknown
 from farthing.core.simulation.replica import MeasuredReplica
-from farthing.core.simulation.tuning import Tuned, tune
+from farthing.core.simulation.rules.clairvoyant import clairvoyant_replicas, clairvoyant_usd
+from farthing.core.simulation.rules.compared import Fleet, RuleOutcome, judge
+from farthing.core.simulation.rules.families import ReplicaFacts, families, refuse_unknown
+from farthing.core.simulation.rules.tuning import Tuned, tune
 from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.nouns import HOURS_PER_MONTH
 from farthing.ports import Progress

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from farthing.core.scaling.scalers.fixed import FixedScaler
-from farthing.core.simulation.compared import Fleet, judge, paired, run_rule
-from farthing.core.simulation.families import Family, ReplicaFacts, families
 from farthing.core.simulation.replica import MeasuredReplica
+from farthing.core.simulation.rules.compared import Fleet, judge, paired, run_rule
+from farthing.core.simulation.rules.families import Family, ReplicaFacts, families
+from farthing.core.simulation.rules.study import study
+from farthing.core.simulation.rules.tuning import tune
 from farthing.core.simulation.setup import BatchingServer, Promise
 from farthing.core.simulation.steering import Purchase
-from farthing.core.simulation.study import study
-from farthing.core.simulation.tuning import tune
 from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.nouns import FleetSeen, ScalingDecision, Trace
 

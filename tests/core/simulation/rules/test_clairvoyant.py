@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from farthing.core.simulation.clairvoyant import clairvoyant_replicas, clairvoyant_usd
+from farthing.core.simulation.rules.clairvoyant import clairvoyant_replicas, clairvoyant_usd
 
 
 def cheapest(counts: np.ndarray, rate: float, missed_frac: float, least: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farthing.core.simulation.compared import Arrivals, Fleet, RuleRun, run_rule
-from farthing.core.simulation.families import Family
+from farthing.core.simulation.rules.compared import Arrivals, Fleet, RuleRun, run_rule
+from farthing.core.simulation.rules.families import Family
 
 __all__ = ["Tuned", "tune"]
 
