@@ -7,7 +7,6 @@ from pathlib import Path
 
 from farthing.core.plan.holding import Remeasured, yardsticks
 from farthing.errors import FarthingError, StoreError
-from farthing.load.serve.planned import deadline_s
 from farthing.load.wishes import as_name
 from farthing.measure.scenarios import Reading
 from farthing.measure.served.live_server import missing
@@ -70,7 +69,7 @@ def _server(bench: Workbench, plan: Plan, folder: Path) -> Measurement | None:
     if (why := missing()) is not None:
         bench.tell("verifying", ROUNDS, ROUNDS + 1, f"beside the server, not through it: {why}")
         return poisson_runs(bench, c, known, rate, bench.settings.proof_runs, "verify")
-    deadline = deadline_s(plan.objective)
+    deadline = plan.objective.deadline_s
     with ServedPath(
         bench=bench,
         candidate=c,

@@ -35,6 +35,10 @@ MAX_PIXELS = 50_000_000
 """Default limit on the pixels of one image, checked before decoding."""
 
 
+_DEADLINE_LEVEL = 0.99
+"""From this latency percentile on a promise is the deadline of each request."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
     """Arrivals counted in equal steps.
@@ -286,6 +290,16 @@ class Objective:
     def level(self) -> float:
         """The latency percentile that is measured under load: the promised one, 0.99 when none is promised."""
         return 0.99 if self.latency is None else self.latency.percentile
+
+    @property
+    def deadline_s(self) -> float | None:
+        """The bound as every request's deadline, where at most 1 % of the requests may miss it.
+
+        Nobody waits for an answer that comes too late, and who misses a p99 is the exception. A bound on p50 or p95
+        says nothing about a single request: half of them, or one in twenty, are meant to take longer.
+        """
+        bound = self.latency
+        return None if bound is None or bound.percentile < _DEADLINE_LEVEL else bound.ms / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farthing.core.money.price import usd_per_hour
-from farthing.core.simulation.replica import replica_of
+from farthing.core.simulation.replica import promise_of, replica_of
 from farthing.core.simulation.rules.compared import Fleet
 from farthing.core.simulation.rules.families import refuse_unknown
 from farthing.core.simulation.rules.study import Study, study
-from farthing.core.simulation.setup import Promise
 from farthing.errors import InputError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.traffic import TraceAsked
@@ -75,10 +74,9 @@ def simulate(
         raise InputError(str(e)) from e
     halves = halves_of(Path(trace), asked or TraceAsked(), per_month=per_month)
     replica = replica_of(plan.chosen, plan.objective, 1.0 if plan.stand_in is None else plan.stand_in.capacity_factor)
-    bound = plan.objective.latency
     fleet = Fleet(
         server=replica.server,
-        promise=Promise() if bound is None else Promise(latency_s=bound.ms / 1000),
+        promise=promise_of(plan.objective),
         length_s=halves[0].length_s,
         usd_per_hour=usd_per_hour(plan.offers[0]),
         start_s=start_s,

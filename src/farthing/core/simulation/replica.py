@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from farthing.core.search.sustained import HEADROOM
-from farthing.core.simulation.setup import BatchingServer
+from farthing.core.simulation.setup import BatchingServer, Promise, Shedding
 from farthing.core.traffic.batch_queue import saturation_rps, sla_rps
 from farthing.core.traffic.service_curve import ServiceCurve
 from farthing.nouns import Evaluation, Objective
 
-__all__ = ["MeasuredReplica", "replica_of"]
+__all__ = ["MeasuredReplica", "promise_of", "replica_of"]
 
 _STEPS = 40
 _SLOWEST = 8.0
@@ -44,6 +44,19 @@ class MeasuredReplica:
         kept = sizes * self.server.instances / busy_s >= self.rate_rps
         size = int(sizes[kept][0]) if kept.any() else self.server.max_batch
         return float(2 * size * self.server.instances)
+
+
+def promise_of(objective: Objective) -> Promise:
+    """When an answer is in time, and which requests are refused, as farthing's server does with this objective.
+
+    A promise on p99 or above is each request's deadline: what would come later is refused.
+    """
+    bound = objective.latency
+    if bound is None:
+        return Promise()
+    if objective.deadline_s is None:
+        return Promise(latency_s=bound.ms / 1000)
+    return Promise(latency_s=bound.ms / 1000, deadline_s=objective.deadline_s, shedding=Shedding())
 
 
 def replica_of(chosen: Evaluation, objective: Objective, capacity_factor: float = 1.0) -> MeasuredReplica:

@@ -11,12 +11,10 @@ from farthing.errors import InputError, ModelError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.schema import read_document
 from farthing.load.wishes import as_name
-from farthing.nouns import Artefact, Candidate, Evaluation, LocalModel, Objective, Offer, PipelineSpec, Plan, Verdict
+from farthing.nouns import Artefact, Candidate, Evaluation, LocalModel, Offer, PipelineSpec, Plan, Verdict
 
-__all__ = ["Check", "deadline_s", "fitted", "planned"]
+__all__ = ["Check", "fitted", "planned"]
 
-DEADLINE_LEVEL = 0.99
-"""From this latency percentile on a promise is the deadline of each request."""
 Check = Callable[[Artefact, Path], Path]
 """Finds an artefact below a folder and compares its digest (``farthing.store.artefacts.check_artefact``)."""
 
@@ -64,23 +62,13 @@ def planned(path: Path, *, cores: int, check: Check) -> LocalModel:
         candidate=candidate,
         pipeline=_pipeline(plan.pipeline, path.parent),
         classes=_classes(path.with_name("workload.json")),
-        deadline_s=deadline_s(plan.objective),
+        deadline_s=plan.objective.deadline_s,
         memory_mib=chosen.peak_memory_mib if as_planned else None,
         service_ms={batch: estimate.value for batch, estimate in chosen.service_ms},
         offer=_offer(plan) if as_planned else None,
         capacity_rps=_capacity_rps(chosen) if as_planned else None,
         caution=_caution(plan.verdict),
     )
-
-
-def deadline_s(objective: Objective) -> float | None:
-    """The bound as every request's deadline, where at most 1 % of the requests may miss it.
-
-    Nobody waits for an answer that comes too late, and who misses a p99 is the exception. A bound on p50 or p95 says
-    nothing about a single request: half of them, or one in twenty, are meant to take longer.
-    """
-    bound = objective.latency
-    return None if bound is None or bound.percentile < DEADLINE_LEVEL else bound.ms / 1000
 
 
 def _caution(verdict: Verdict) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from farthing.core.money.trace_cost import replicas_by_hour
 from farthing.core.search import sustained
 from farthing.core.traffic.latency_rate import WARM_UP_FRAC, LatencyRate
-from farthing.load.serve.planned import deadline_s
 from farthing.measure.open_loop import (
     LONGEST_RUN_S,
     RunSeen,
@@ -160,7 +159,7 @@ def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
 
 def _proof_path(state: RunState, c: Candidate, k: int) -> ServedPath:
     """A server of its own for each proof, with the deadline that the plan gives requests."""
-    deadline = deadline_s(state.bench.workload.objective)
+    deadline = state.bench.workload.objective.deadline_s
     return served_model(state.bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from farthing.codec import to_plain
+from farthing.core.simulation.rules.compared import RuleOutcome
 from farthing.core.simulation.rules.study import Judged, Study
 
 __all__ = ["plain_study"]
@@ -18,7 +19,7 @@ def plain_study(found: Study) -> dict[str, Any]:
         "length_s": found.length_s,
         "rate_rps": found.replica.rate_rps,
         "slower": found.replica.slower,
-        "clairvoyant_usd_per_month": found.clairvoyant_usd_per_month,
+        "clairvoyant": None if found.clairvoyant is None else _outcome(found.clairvoyant),
         "rules": [_rule(one) for one in found.judged],
     }
 
@@ -26,11 +27,17 @@ def plain_study(found: Study) -> dict[str, Any]:
 def _rule(one: Judged) -> dict[str, Any]:
     return {
         "name": one.outcome.name,
-        "knob": one.tuned.family.knob,
-        "value": one.tuned.value,
+        "settings": dict(one.tuned.values),
+        "keeps_where_tuned": one.tuned.keeps,
         "keeps": one.keeps,
-        "usd_per_month": to_plain(one.outcome.usd_per_month),
-        "attainment_frac": to_plain(one.outcome.attainment_frac),
-        "runs": [{key: value for key, value in to_plain(run).items() if key != "changes"} for run in one.outcome.runs],
-        "assumed": list(one.outcome.assumed),
+        **_outcome(one.outcome),
+    }
+
+
+def _outcome(found: RuleOutcome) -> dict[str, Any]:
+    return {
+        "usd_per_month": to_plain(found.usd_per_month),
+        "attainment_frac": to_plain(found.attainment_frac),
+        "runs": [{key: value for key, value in to_plain(run).items() if key != "changes"} for run in found.runs],
+        "assumed": list(found.assumed),
     }

@@ -1,14 +1,24 @@
-"""Whole replicas of one who knows the arrivals: what no rule can go below by much."""
+"""One who knows the arrivals, with the same lag, queues and whole replicas: what rules are held against."""
 
 from __future__ import annotations
 
 import heapq
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["clairvoyant_replicas", "clairvoyant_usd"]
+from farthing.nouns import FleetSeen, ScalingDecision, Trace
+from farthing.ports import Scaler
+
+__all__ = ["ClairvoyantScaler", "Known", "clairvoyant_replicas", "clairvoyant_rules"]
+
+STEP_S = 60.0
+"""Of the arrivals that are known."""
+_RATES = (0.9, 1.0, 1.1, 1.2, 1.3)
+_MISSED = (0.0, 0.5, 0.9)
+_INTERVAL_S = 15.0
 
 
 def clairvoyant_replicas(
@@ -17,12 +27,11 @@ def clairvoyant_replicas(
     """Fewest whole replicas in each step such that at most a share of all requests is missed.
 
     In each step ``⌈rate / rate_rps⌉`` replicas would miss none; taken away are first those that the fewest requests
-    hang on, as long as the share allows. A replica that is asked for in time is there in time, so that the lag does not
-    matter to one who knows.
+    hang on, as long as the share allows.
 
     Args:
         counts: Requests by step, shape ``(n,)``, ≥ 0.
-        step_s: Length of a step, > 0; no shorter than a replica is paid at least.
+        step_s: Length of a step, > 0.
         rate_rps: That a replica takes within the promise, > 0.
         missed_frac: Allowed, in [0, 1).
         min_replicas: At any time, ≥ 0.
@@ -46,12 +55,77 @@ def clairvoyant_replicas(
     return replicas
 
 
-def clairvoyant_usd(replicas: NDArray[np.int64], step_s: float, usd_per_hour: float) -> float:
-    """What those replicas cost, each paid to the second.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Known:
+    """Replicas that will be needed.
+
+    Attributes:
+        replicas: By step, shape ``(n,)``.
+        step_s: Its length, > 0.
+        lag_s: From asking for a replica to its first request, ≥ 0.
+        max_replicas: That can be had.
+    """
+
+    replicas: NDArray[np.int64]
+    step_s: float
+    lag_s: float
+    max_replicas: int
+
+    def between(self, start_s: float, end_s: float) -> int:
+        """Most that are needed from one time to another."""
+        last = self.replicas.size - 1
+        first = min(last, int(start_s // self.step_s))
+        until = min(last, int(end_s // self.step_s))
+        return min(self.max_replicas, int(self.replicas[first : until + 1].max()))
+
+
+class ClairvoyantScaler:
+    """Asks for what will be needed once it could be there; see :class:`farthing.ports.Scaler`.
 
     Args:
-        replicas: By step.
-        step_s: Length of a step, > 0.
-        usd_per_hour: Of a replica.
+        known: What will be needed.
     """
-    return math.fsum((replicas * step_s / 3600 * usd_per_hour).tolist())
+
+    name = "all arrivals known beforehand"
+    interval_s = _INTERVAL_S
+    assumed: tuple[str, ...] = ()
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def decide(self, seen: FleetSeen) -> ScalingDecision:
+        """The most until a replica that is asked for at the next look would be there."""
+        wanted = self._known.between(seen.at_s, seen.at_s + self._known.lag_s + self.interval_s)
+        return ScalingDecision(replicas=wanted, reason="known beforehand")
+
+
+def clairvoyant_rules(
+    trace: Trace, rate_rps: float, *, attainment_frac: float, lag_s: float, min_replicas: int, max_replicas: int
+) -> Iterator[Scaler]:
+    """Rules of one who knows the arrivals of each minute, from cautious to bold; the cheapest that keeps is the one.
+
+    What a replica takes and what may be missed are varied, since what queues and the lag do to them is seen only by
+    simulating them.
+
+    Args:
+        trace: Arrivals.
+        rate_rps: That a replica takes within the promise, > 0.
+        attainment_frac: Asked for, in (0, 1).
+        lag_s: From asking for a replica to its first request, ≥ 0.
+        min_replicas: At any time, ≥ 0.
+        max_replicas: At any time.
+    """
+    group = max(1, round(STEP_S / trace.step_s))
+    starts = np.arange(0, trace.counts.size, group)
+    counts, step_s = np.add.reduceat(trace.counts, starts), trace.step_s * group
+    for rate in _RATES:
+        for missed in _MISSED:
+            replicas = clairvoyant_replicas(
+                counts,
+                step_s,
+                rate * rate_rps,
+                missed_frac=missed * (1 - attainment_frac),
+                min_replicas=min_replicas,
+            )
+            known = Known(replicas=replicas, step_s=step_s, lag_s=lag_s, max_replicas=max_replicas)
+            yield ClairvoyantScaler(known)
