@@ -27,6 +27,13 @@ _OPTIONS = (
     click.option(
         "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Repeats with other draws."
     ),
+    click.option(
+        "--spot", "histories", metavar="FOLDER", help="Buy on spot too, as its availability was: a JSON file a zone."
+    ),
+    click.option("--spot-price", metavar="40%", default="40%", show_default=True, help="Of on demand, or $ an hour."),
+    click.option("--floor", metavar="25%", default="25%", show_default=True, help="Replicas that are never spot."),
+    click.option("--notice", metavar="2min", default="2min", show_default=True, help="Before a machine is taken back."),
+    click.option("--spare", type=click.IntRange(0, 100), default=0, show_default=True, help="More spot than wanted."),
     click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
 )
 
@@ -46,6 +53,11 @@ def simulate(
     load: str | None,
     rule: tuple[str, ...],
     seeds: int,
+    histories: str | None,
+    spot_price: str,
+    floor: str,
+    notice: str,
+    spare: int,
     as_json: bool,
     **traffic: Any,
 ) -> None:
@@ -54,6 +66,7 @@ def simulate(
     PLAN is a plan.yaml or the folder that it lies in. The fleet is simulated request by request; each rule is tuned on
     the first half of the trace and judged on the second.
     """
+    from farthing.load.spot import SpotAsked
     from farthing.load.units import duration_ms, fraction
     from farthing.load.workload.workload import trace_of_flags
     from farthing.render.progress import TerminalProgress
@@ -62,6 +75,9 @@ def simulate(
     from farthing.verbs.simulate import simulate as run
 
     trace, asked, per_month = trace_of_flags(traffic)
+    spot = None
+    if histories is not None:
+        spot = SpotAsked(histories=Path(histories), price=spot_price, floor=floor, notice=notice, spare=spare)
     with TerminalProgress() as progress:
         found = run(
             plan,
@@ -73,9 +89,10 @@ def simulate(
             load_s=None if load is None else duration_ms(load, "--load") / 1000,
             rules=rule,
             seeds=tuple(range(seeds)),
+            spot=spot,
             on_progress=progress,
         )
     if as_json:
-        print_json("simulation", plain_study(found.study))
+        print_json("simulation", plain_study(found.study, found.spot))
     else:
-        print_study(found.plan, found.study, found.fleet)
+        print_study(found.plan, found.study, found.fleet, found.spot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farthing.core.money.price import usd_per_hour
@@ -11,8 +11,10 @@ from farthing.core.simulation.replica import promise_of, replica_of
 from farthing.core.simulation.rules.compared import Fleet
 from farthing.core.simulation.rules.families import refuse_unknown
 from farthing.core.simulation.rules.study import Study, study
+from farthing.core.simulation.spot.study import SpotStudy, study_spot
 from farthing.errors import InputError
 from farthing.load.plans import load_plan, plan_file
+from farthing.load.spot import SpotAsked, spot_market
 from farthing.load.traffic import TraceAsked
 from farthing.nouns import Plan
 from farthing.ports import Progress
@@ -26,11 +28,12 @@ ATTAINMENT_FRAC = 0.99
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
-    """A plan, the fleet that was made of it, and what rules cost and keep on it."""
+    """A plan, the fleet that was made of it, what rules cost and keep on it, and what the best of them does on spot."""
 
     plan: Plan
     fleet: Fleet
     study: Study
+    spot: SpotStudy | None = None
 
 
 def simulate(
@@ -44,6 +47,7 @@ def simulate(
     load_s: float | None = None,
     rules: Sequence[str] = (),
     seeds: Sequence[int] = (0, 1, 2),
+    spot: SpotAsked | None = None,
     on_progress: Progress | None = None,
 ) -> Simulated:
     """Simulate a plan's replicas request by request under each rule, tuned on the trace's first half.
@@ -58,10 +62,11 @@ def simulate(
         load_s: From there to the first request, ≥ 0; None for what the plan measured.
         rules: Names of the rules to take; none for all.
         seeds: Of what is drawn.
+        spot: Buy the replicas of the best rule on spot as well.
         on_progress: Called as ``(stage, done, total, note)``.
 
     Raises:
-        InputError: when the plan chose nothing, or a rule is not known.
+        InputError: when the plan chose nothing, a rule is not known, or spot cannot be read.
         TraceError: when the trace cannot be read.
     """
     path = plan_file(plan_path)
@@ -82,6 +87,9 @@ def simulate(
         start_s=start_s,
         load_s=(plan.chosen.load_s or 0.0) if load_s is None else load_s,
     )
+    market = None if spot is None else spot_market(spot, fleet.usd_per_hour, halves[1].length_s)
+    floor_frac = 1.0 if spot is None else spot.floor_frac
+    tell = or_silent(on_progress)
     found = study(
         fleet,
         replica,
@@ -90,6 +98,9 @@ def simulate(
         min_replicas=plan.objective.min_replicas,
         seeds=seeds,
         only=rules,
-        tell=or_silent(on_progress),
+        tell=tell,
     )
-    return Simulated(plan=plan, fleet=fleet, study=found)
+    if market is None or spot is None:
+        return Simulated(plan=plan, fleet=fleet, study=found)
+    bought = study_spot(market[0], found, halves, floor_frac=floor_frac, spare=spot.spare, tell=tell)
+    return Simulated(plan=plan, fleet=fleet, study=found, spot=replace(bought, said=tuple(market[1])))

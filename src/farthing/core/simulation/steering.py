@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from farthing.core.simulation.outcomes import Observation
 from farthing.nouns import FleetSeen, ScalingDecision
 from farthing.ports import Scaler
 
-__all__ = ["Change", "Purchase", "Steering", "fleet_seen"]
+__all__ = ["Change", "OnePool", "Purchase", "Steering", "fleet_seen"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    """In which pools replicas are bought.
+class Purchase(Protocol):
+    """In which pools replicas are bought."""
+
+    def split(self, replicas: int, seen: Observation) -> Mapping[str, int]:
+        """Replicas by pool, of what a rule wants and what there is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnePool:
+    """All in one pool.
 
     Attributes:
-        on_demand: Pool of the floor.
-        spot: Pool of what is above it; None to buy all in the first one.
-        floor_frac: Share of the replicas that is never spot, in [0, 1]; rounded up to whole ones.
+        name: Of the pool.
     """
 
-    on_demand: str
-    spot: str | None = None
-    floor_frac: float = 1.0
+    name: str
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.floor_frac <= 1:
-            raise ValueError(f"Purchase: floor_frac must lie in [0, 1]: {self}")
-
-    def split(self, replicas: int) -> Mapping[str, int]:
-        """Replicas by pool."""
-        if self.spot is None:
-            return {self.on_demand: replicas}
-        floor = math.ceil(replicas * self.floor_frac - 1e-9)
-        return {self.on_demand: floor, self.spot: replicas - floor}
+    def split(self, replicas: int, seen: Observation) -> Mapping[str, int]:
+        """All of them."""
+        return {self.name: replicas}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,4 +106,4 @@ class Steering:
             change = Change(at_s=seen.at_s, before=before, replicas=decided.replicas, reason=decided.reason)
             self.changes.append(change)
         self._wanted = decided.replicas
-        return self._purchase.split(decided.replicas)
+        return self._purchase.split(decided.replicas, seen)

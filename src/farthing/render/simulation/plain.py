@@ -7,13 +7,15 @@ from typing import Any
 from farthing.codec import to_plain
 from farthing.core.simulation.rules.compared import RuleOutcome
 from farthing.core.simulation.rules.study import Judged, Study
+from farthing.core.simulation.spot.study import SpotStudy
 
 __all__ = ["plain_study"]
 
 
-def plain_study(found: Study) -> dict[str, Any]:
+def plain_study(found: Study, spot: SpotStudy | None = None) -> dict[str, Any]:
     """Nothing rounded; decisions are left out."""
     return {
+        **({} if spot is None else {"spot": _spot(spot)}),
         "attainment_frac": found.attainment_frac,
         "requests": found.requests,
         "length_s": found.length_s,
@@ -21,6 +23,19 @@ def plain_study(found: Study) -> dict[str, Any]:
         "slower": found.replica.slower,
         "clairvoyant": None if found.clairvoyant is None else _outcome(found.clairvoyant),
         "rules": [_rule(one) for one in found.judged],
+    }
+
+
+def _spot(found: SpotStudy) -> dict[str, Any]:
+    return {
+        "rule": found.rule,
+        "zones": [history.zone for history in found.market.histories],
+        "usd_per_hour": found.market.usd_per_hour,
+        "notice_s": found.market.reclaiming.notice_s,
+        "floor_frac": found.floor_frac,
+        "spare": found.spare,
+        "ways": [to_plain(run) | {"saving_frac": found.saving_frac(run)} for run in found.runs],
+        "said": list(found.said),
     }
 
 

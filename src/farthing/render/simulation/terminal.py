@@ -10,17 +10,19 @@ from rich.text import Text
 
 from farthing.core.simulation.rules.compared import Fleet
 from farthing.core.simulation.rules.study import Judged, Study
-from farthing.nouns import Offer, Plan
+from farthing.core.simulation.spot.study import SpotStudy
+from farthing.nouns import HOURS_PER_MONTH, Offer, Plan
 from farthing.render.numbers import count, duration, milliseconds, money, number, percent
 from farthing.render.screen import console, labelled, listing, say
 from farthing.render.words import offer_price
 
-__all__ = ["print_study", "study_block"]
+__all__ = ["print_study", "spot_block", "study_block"]
 
 
-def print_study(plan: Plan, found: Study, fleet: Fleet) -> None:
+def print_study(plan: Plan, found: Study, fleet: Fleet, spot: SpotStudy | None = None) -> None:
     """The study on stdout."""
-    say(console(sys.stdout), study_block(plan, found, fleet))
+    block = study_block(plan, found, fleet)
+    say(console(sys.stdout), block if spot is None else Group(block, Text(""), spot_block(spot, fleet)))
 
 
 def study_block(plan: Plan, found: Study, fleet: Fleet) -> RenderableType:
@@ -34,6 +36,42 @@ def study_block(plan: Plan, found: Study, fleet: Fleet) -> RenderableType:
         Text(""),
         labelled(_beside(plan.offers[0], found, fleet)),
     )
+
+
+def spot_block(found: SpotStudy, fleet: Fleet) -> RenderableType:
+    """What the first rule costs and keeps, bought in each way."""
+    columns = ("bought", False), ("a month", True), ("saved", True), ("in time", True), ("all there", True)
+    table = listing(*columns, ("on spot", True), ("taken back", True), ("sent on", True), ("lost", True))
+    month = HOURS_PER_MONTH * 3600 / found.length_s
+    for run in found.runs:
+        table.add_row(
+            run.way,
+            money(run.usd * month),
+            percent(found.saving_frac(run)) if run.spot_h else "",
+            percent(run.attainment_frac, decimals=2),
+            percent(run.full_frac, decimals=2),
+            percent(run.spot_h / (run.spot_h + run.on_demand_h)),
+            f"{run.reclaimed:,}" if run.spot_h else "",
+            f"{run.requeued:,}" if run.spot_h else "",
+            f"{run.lost:,}",
+        )
+    market = found.market
+    lines = [
+        (
+            "spot",
+            f"${market.usd_per_hour:.4g} an hour in {len(market.histories)} zones, as many as their histories had; "
+            f"notice {duration(market.reclaiming.notice_s)}, no more requests in its last "
+            f"{duration(market.reclaiming.drain_s)}",
+        ),
+        (
+            "floor",
+            f"{percent(found.floor_frac)} on demand at least, more where spot cannot be had until it can again"
+            + (f"; {found.spare} more on spot than wanted" if found.spare else ""),
+        ),
+        ("all there", "share of the time in which as many replicas took requests as the rule wanted, starts included"),
+        *(("histories", said) for said in found.said),
+    ]
+    return Group(Text(f"{found.rule}, bought on demand and on spot", style="bold"), table, Text(""), labelled(lines))
 
 
 def _what(plan: Plan, found: Study, fleet: Fleet) -> str:

@@ -14,7 +14,6 @@ from farthing.core.simulation.rules.families import RULES, Family, Lookback, Rep
 from farthing.core.simulation.rules.study import lookback_of, study
 from farthing.core.simulation.rules.tuning import rank, tune
 from farthing.core.simulation.setup import BatchingServer, Promise
-from farthing.core.simulation.steering import Purchase
 from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.nouns import FleetSeen, ScalingDecision, Trace
 
@@ -93,18 +92,6 @@ def test_tuning_takes_the_cheapest_that_keeps_or_the_nearest() -> None:
     assert found.said == f"{found.values['replicas']:g} replicas"
     never = tune(fleet(1_800.0, initial=1, start_s=1e5), family, arrivals.blocks, attainment_frac=0.95, seed=0)
     assert not never.keeps
-
-
-def test_floor_on_demand_and_the_rest_spot() -> None:
-    purchase = Purchase(on_demand="on_demand", spot="spot", floor_frac=0.25)
-    assert [purchase.split(n) for n in (0, 1, 4, 5)] == [
-        {"on_demand": 0, "spot": 0},
-        {"on_demand": 1, "spot": 0},
-        {"on_demand": 1, "spot": 3},
-        {"on_demand": 2, "spot": 3},
-    ]
-    with pytest.raises(ValueError, match="floor_frac"):
-        Purchase(on_demand="on_demand", floor_frac=1.5)
 
 
 @pytest.mark.slow

@@ -12,13 +12,14 @@ class FixedScaler:
 
     Args:
         replicas: Always, ≥ 0.
+        interval_s: Between two looks, > 0.
     """
 
     name = "fixed"
-    interval_s = 60.0
     assumed: tuple[str, ...] = ()
 
-    def __init__(self, replicas: int) -> None:
+    def __init__(self, replicas: int, *, interval_s: float = 60.0) -> None:
+        self.interval_s = interval_s
         self._always = ScalingDecision(replicas=replicas, reason="a fixed fleet")
 
     def decide(self, seen: FleetSeen) -> ScalingDecision:

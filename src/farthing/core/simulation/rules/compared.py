@@ -13,7 +13,7 @@ from farthing.core.simulation.billing import Billing, billed_units
 from farthing.core.simulation.outcomes import SimulationResult
 from farthing.core.simulation.setup import BatchingServer, Pool, Promise, Setup
 from farthing.core.simulation.simulate import simulate
-from farthing.core.simulation.steering import Change, Purchase, Steering
+from farthing.core.simulation.steering import Change, OnePool, Steering
 from farthing.core.stats.intervals import mean_t
 from farthing.nouns import HOURS_PER_MONTH, Estimate
 from farthing.ports import Scaler
@@ -132,7 +132,7 @@ def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: 
         arrivals: Blocks of ascending instants in seconds.
         seed: Of service times.
     """
-    purchase = Purchase(on_demand=POOL)
+    purchase = OnePool(POOL)
     steering = Steering(scaler, purchase, workers=fleet.server.instances, initial=fleet.initial)
     result = simulate(fleet.setup(scaler.interval_s, seed), arrivals, steering)
     units = billed_units(result.lives, fleet.length_s, fleet.billing).get(POOL, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,11 +35,15 @@ class Judged:
     Attributes:
         tuned: On the first half.
         outcome: On the second.
+        make: It, new, as it was judged.
+        on: The fleet on which it was.
         keeps: Whether the attainment, on average over seeds, is what is asked for or more.
     """
 
     tuned: Tuned
     outcome: RuleOutcome
+    make: Callable[[], Scaler]
+    on: Fleet
     keeps: bool
 
 
@@ -123,9 +127,10 @@ def study(
     for k, (family, learned) in enumerate(zip(before, after, strict=True)):
         tell("tuning", k, len(before), family.name)
         tuned = tune(tuned_on, family, first.blocks, attainment_frac=attainment_frac, seed=seeds[0])
-        outcome = judge(judged_on, family.name, partial(learned.make, tuned.values), second.blocks, seeds)
+        make = partial(learned.make, tuned.values)
+        outcome = judge(judged_on, family.name, make, second.blocks, seeds)
         keeps = outcome.attainment_frac.value >= attainment_frac
-        found.append(Judged(tuned=tuned, outcome=outcome, keeps=keeps))
+        found.append(Judged(tuned=tuned, outcome=outcome, make=make, on=judged_on, keeps=keeps))
     tell("tuning", len(before), len(before), "")
     return Study(
         replica=replica,
