@@ -38,7 +38,7 @@ def test_the_screen_says_what_is_cheapest_beside_one_who_knows(folder: Path) -> 
     text = " ".join(found.stdout.split())
     assert "is the cheapest that keeps 99.0 %: $" in text
     assert "one who knows all arrivals" in text
-    assert "learns" in text or "aims at 0.8 of what may be missed" in text
+    assert "learns" in text or "aims at 0.7 of what may be missed" in text
     assert "refused what would come later than a promise on p99 or above allows" in text
     assert "bought" not in text
 

@@ -64,7 +64,7 @@ class CostAwarePolicy:
     attainment_frac: float = 0.99
     min_replicas: int = 1
     initial: int = 1
-    aim_frac: float = 0.8
+    aim_frac: float = 0.7
     usd_per_miss: float | None = None
     usd_per_hour: float = 1.0
     interval_s: float = INTERVAL_S

@@ -42,7 +42,7 @@ _UTILISATIONS_PCT = (30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
 _LOADS_FRAC = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 _HELD_S = (60.0, 300.0, 900.0, 1_800.0)
 _LEAST_FRAC = (0.0, 0.25, 0.5)
-_AIM_FRAC = 0.8
+_AIM_FRAC = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
