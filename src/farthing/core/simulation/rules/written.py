@@ -51,9 +51,9 @@ SETTINGS: Mapping[str, Mapping[str, tuple[Kind, float | None]]] = {
         "cooldown": ("seconds", 300.0), "polling": ("seconds", POLLING_S), **_STABLE,
     },
     "Knative on concurrency": {
-        **_SHARE, "concurrency": ("number", None), "stable_window": ("seconds", 60.0), "panic_threshold": ("number", 2.0),
-        "max_scale_up_rate": ("number", 1000.0), "max_scale_down_rate": ("number", 2.0),
-        "scale_down_delay": ("seconds", 0.0),
+        **_SHARE, "concurrency": ("number", None), "stable_window": ("seconds", 60.0),
+        "panic_threshold": ("number", 2.0), "max_scale_up_rate": ("number", 1000.0),
+        "max_scale_down_rate": ("number", 2.0), "scale_down_delay": ("seconds", 0.0),
     },
     "AWS target tracking": {
         **_SHARE, "target_value": ("number", None), "scale_out_cooldown": ("seconds", 300.0),
