@@ -139,7 +139,6 @@ class ScalingLoop:
             await asyncio.sleep(max(0.0, next_s - self._now_s()))
             try:
                 self.step()
-                self.trouble = ""
             except Exception as e:  # noqa: BLE001 - a rule that fails must not take the server along
                 self._failed(e)
             next_s = max(next_s + interval_s, self._now_s())  # intervals that were missed are not made up for
@@ -165,6 +164,7 @@ class ScalingLoop:
         seen = fleet_seen(before, now, count, model.queue.waiting, self.clock)
         self.seen.append(seen)
         self._act(model, seen, self._bounded(self.scaler.decide(seen)))
+        self.trouble = ""
 
     def _bounded(self, decision: ScalingDecision) -> ScalingDecision:
         least, most = self.policy.min_replicas, self.policy.max_replicas
