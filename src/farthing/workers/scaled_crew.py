@@ -260,7 +260,10 @@ class ScaledCrew(Crew):
                 self._scaling.roster.on_event("died", life, death.how)
 
     def _report(self) -> None:
-        super()._report()
+        if self._lives:
+            super()._report()
+        else:  # there is none on purpose, whatever befell those before
+            self._say(None)
         if self.queue.tally is not None:
             self.queue.tally.has_ready(len(self._workers), self._now_s())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,10 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from constant_clients import Load
 from real_server import Served, command, write_slow, write_tiny
 
+from farthing.core.scaling.scheduled import Action, Schedule
+from farthing.core.simulation.rules.live import LivePolicy
+from farthing.core.simulation.rules.written import WrittenRule
+from farthing.load.serve.models import served_models
+from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import usable_cpus
+from farthing.serve.server import Server
+from farthing.serve.settings import ServerSettings
+from farthing.store.artefacts import check_artefact
 from farthing.store.ledger import query_ledger
 
 pytestmark = pytest.mark.skipif(len(usable_cpus()) < 2, reason="two replicas need two cores")
@@ -58,7 +68,7 @@ def test_up_under_load_and_down_when_idle_without_a_lost_request(tmp_path: Path,
     )
     model = write_slow(tmp_path / "slow.onnx", layers=60, width=WIDTH)
     served = start_server(model, "--scale", policy(tmp_path, rule), "--ledger", tmp_path / "ledger")
-    served.said("scaling slow by Ray Serve · 1 to 2 worker processes, 1 now")
+    served.said("scaling slow by Ray Serve · 1 to 2 worker processes (none in the server's thread), 1 now")
     with Load(lambda: [served], name="slow", body=BODY, threads=6) as seen:
         until(served, lambda d: d["ready"] == 2)
         time.sleep(0.3)
@@ -189,6 +199,40 @@ def test_to_zero_and_back_by_the_first_request(tmp_path: Path, start_server: Sta
     assert served.infer("tiny", [[1, 0, 0, 0]]) == (200, [1.0, 2.0])
     found = document(served)
     assert [(c["before"], c["replicas"]) for c in found["decided"]][:2] == [(1, 0), (0, 1)]
+
+
+def test_a_program_opens_a_server_that_scales_and_reads_back_what_it_did(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.onnx")
+
+    def read() -> Any:
+        return served_models([path], cores=2, check=check_artefact)
+
+    async def main() -> None:
+        schedule = Schedule(
+            actions=(Action(at_s=0, min_replicas=1, max_replicas=1), Action(at_s=60, min_replicas=2, max_replicas=2))
+        )
+        scaling = LivePolicy(
+            rule=WrittenRule(name="scheduled", schedule=schedule), max_replicas=2, time_lapse=200.0, usd_per_hour=3.6
+        )
+        settings = ServerSettings(port=0, grpc_port=None, metrics_port=None, scaling=scaling)
+        clock, lines = MonotonicClock(), list[str]()
+        server = Server(read(), settings, clock, memory_budget_mib=4096, read=read, say=lines.append)
+        assert server.scaling is not None
+        assert server.scaling.document() is None
+        async with server:
+            await until_ready(server, 2)
+            found = server.scaling.document()
+        assert found is not None
+        assert [(c["before"], c["replicas"]) for c in found["decided"]] == [(1, 2)]
+        assert [life["requested_s"] > 0 for life in found["lives"]] == [False, True]
+        assert "time lapse: 200 s of the policy's clock in a second" in next(x for x in lines if "scaling tiny" in x)
+
+    uvloop.run(asyncio.wait_for(main(), 60))
+
+
+async def until_ready(server: Server, replicas: int) -> None:
+    while server.scaling is not None and server.scaling.loop.headcount()[0] < replicas:
+        await asyncio.sleep(0.01)
 
 
 def test_a_policy_that_does_not_fit_ends_it_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ class Scaling:
         """What a person is told when the server is ready."""
         policy, scaled = self._policy, self.loop.scaled
         parts = [f"scaling {scaled.spec.name} by {policy.rule.name}"]
-        parts.append(f"{policy.min_replicas} to {policy.max_replicas} worker processes, {policy.initial} now")
+        bounds = f"{policy.min_replicas} to {policy.max_replicas}"
+        parts.append(f"{bounds} worker processes (none in the server's thread), {policy.initial} now")
         parts.append(f"a decision each {self.loop.scaler.interval_s:g} s")
         usd = scaled.usd_per_hour
         parts.append("no price is known" if usd is None else f"${usd:.4g}/h a replica")
