@@ -40,6 +40,10 @@ _OPTIONS: tuple[Any, ...] = (
         "--inline", type=click.Choice(["auto", "never", "always"]), default="auto", show_default=True,
         help="Run tiny models in the server's own thread; auto: below 100 µs.",
     ),
+    click.option(
+        "--scale", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+        help="Start and stop the worker processes of a model by the autoscaling rule in this file.",
+    ),
     click.option("--memory-budget", metavar="4GiB", help="Of all workers; default: 80 % of this machine's."),
     click.option("--expose-cost", is_flag=True, help="Answers say in a header what they cost."),
     click.option("--admin-token-file", type=click.Path(path_type=Path), help="Who shows it may load, swap, unload."),

@@ -31,6 +31,7 @@ VERSIONS: Mapping[str, int] = {
     "prices": 1,
     "profile": 1,
     "route": 1,
+    "scaling": 1,
     "serve": 1,
     "served-model": 1,
     "tiers": 1,

@@ -38,6 +38,7 @@ class LocalModel:
             than 100 µs, ``never``, ``always``.
         trust: A native artefact (PyTorch program) may be loaded though it was not built here.
         caution: What whoever starts it is told, empty for nothing: that its plan is not *met*, and why.
+        emulated: Its workers wait out ``service_ms`` instead of computing; answers are zeros.
     """
 
     name: str
@@ -57,6 +58,11 @@ class LocalModel:
     inline: Literal["auto", "never", "always"] = "auto"
     trust: bool = False
     caution: str = ""
+    emulated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.emulated and not self.service_ms:
+            raise ValueError(f"an emulated model needs service times: {self}")
 
     @property
     def max_batch(self) -> int:

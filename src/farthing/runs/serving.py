@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from farthing.errors import InputError
+from farthing.load.serve.scaling import read_scaling
 from farthing.load.units import duration_ms, memory_mib
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import this_machine
@@ -18,6 +20,7 @@ __all__ = ["check_installed", "run_server", "settings_of"]
 
 
 _NEEDED = ("httptools", "orjson")
+_DAY_S = 86_400
 _MEMORY_SHARE = 0.8
 """Of this machine's memory, for workers, when the user gives no budget."""
 
@@ -28,6 +31,7 @@ def settings_of(
     admin_token_file: Path | None = None,
     notice: str | None = None,
     grace: str | None = None,
+    scale: Path | None = None,
     **given: Any,
 ) -> ServerSettings:
     """Make settings of what a user writes.
@@ -37,6 +41,7 @@ def settings_of(
         admin_token_file: File that holds the token.
         notice: ``1s``, or ``0``.
         grace: ``30s``.
+        scale: A file that says how a model is scaled.
         given: Further fields of :class:`~farthing.serve.settings.ServerSettings` as they are.
 
     Raises:
@@ -50,6 +55,8 @@ def settings_of(
         given["notice_s"] = 0.0 if notice in ("0", "0s") else duration_ms(notice, "--notice") / 1000
     if grace is not None:
         given["grace_s"] = duration_ms(grace, "--grace") / 1000
+    if scale is not None:
+        given["scaling"] = read_scaling(scale, day_s=time.time() % _DAY_S)
     return ServerSettings(**given)
 
 

@@ -75,6 +75,8 @@ def _local_parts(model: LiveModel, spec: LocalModel, *, inline: bool) -> list[st
         parts.append(f"{len(spec.classes):,} classes")
     if alone:
         parts.append(model.batching)
+    if spec.emulated:
+        parts.append("emulated")
     if spec.deadline_s is not None:
         parts.append(f"deadline {spec.deadline_s * 1000:g} ms")
     if model.planned_rps is not None:

@@ -24,6 +24,7 @@ from farthing.serve.http.server import HttpServer
 from farthing.serve.protocol.api_keys import ApiKeys
 from farthing.serve.repository import Repository
 from farthing.serve.routing.loader import Loader
+from farthing.serve.scaling.scaling import Scaling
 from farthing.serve.settings import ServerSettings, read_api_keys, tls_context
 from farthing.serve.watchers import Watchers
 from farthing.store.tenant_salt import tenant_salt
@@ -50,6 +51,8 @@ class Server:
     Attributes:
         models: What is served.
         addresses: Where, once it listens.
+        scaling: Of the model that the settings' policy scales: its ``document()`` has decisions and lives; None
+            without a policy.
     """
 
     def __init__(
@@ -62,9 +65,14 @@ class Server:
         read: Callable[[], Sequence[Served]],
         say: Callable[[str], object],
     ) -> None:
-        self._specs, self._settings, self._say = tuple(specs), settings, say
+        self._settings, self._say = settings, say
         self._tls = tls_context(settings)
-        self._pool = Pool(clock, memory_budget_mib)
+        self.scaling = self._scaling_of(specs, clock)
+        self._specs = tuple(specs) if self.scaling is None else self.scaling.specs
+        self._pool = Pool(clock, memory_budget_mib, scaling=None if self.scaling is None else self.scaling.loop.terms)
+        if self.scaling is not None:
+            self.scaling.loop.attach(self._pool)
+            read = self.scaling.reading(read)
         self._loader = Loader(
             self._pool,
             clock,
@@ -77,7 +85,7 @@ class Server:
         self.models = Repository(self._loader, read=read, on_change=self._changed)
         self._loader.find = self.models.find
         names = "+".join(sorted({spec.name for spec in specs}))
-        self._watchers = Watchers(self.models, self._pool, settings, clock, deployment=names)
+        self._watchers = Watchers(self.models, self._pool, settings, clock, deployment=names, scaling=self.scaling)
         salt = None if settings.ledger is None else tenant_salt()
         self._api_keys = None if settings.api_key_file is None else ApiKeys(read_api_keys(settings.api_key_file))
         self._http = HttpServer(
@@ -238,6 +246,9 @@ class Server:
         models = [(model, self._inline(model)) for model in self.models.known()]
         for line in ready_lines(self.addresses, models):
             self._say(line)
+        if self.scaling is not None:
+            self._say(f"  {self.scaling.line()}")
+            self.scaling.loop.start()
 
     def _how_open(self) -> str:
         how = "without encryption" if self._tls is None else "by TLS"
@@ -251,6 +262,8 @@ class Server:
     # — changes ————————————————————————————————————————————————————————————————————————————————————
 
     def _changed(self, what: str, model: LiveModel) -> None:
+        if self.scaling is not None and what != "unloaded":
+            self.scaling.loop.follow(model)
         self._watchers.decided(what, {"model": model.spec.name, "version": model.spec.version})
         if self.models.is_open:
             named = f"{model.spec.name} {model.spec.version}"
@@ -261,6 +274,13 @@ class Server:
         if what != "route_steered":  # as often as the load changes
             said = ", ".join(f"{key} {value}" for key, value in evidence.items())
             self._say(f"{what.replace('_', ' ')}: {said}")
+
+    def _scaling_of(self, specs: Sequence[Served], clock: Clock) -> Scaling | None:
+        policy = self._settings.scaling
+        if policy is None:
+            return None
+        decided = lambda what, evidence: self._watchers.decided(what, evidence)  # noqa: E731 - they are made later
+        return Scaling(policy, specs, clock, decided=decided, say=self._say)
 
     def wanted(self, tier: str, on_demand: int, spot: int) -> None:
         """Keep what a route's load wants in the ledger; replicas are started and stopped by others."""
@@ -296,6 +316,8 @@ class Server:
         """Answer what was accepted, as long as the grace lasts."""
         s = self._settings
         self.models.close("the server is stopping")
+        if self.scaling is not None:
+            await self.scaling.loop.stop()
         self._watchers.decided("stopping", {"open_connections": self._http.open_connections})
         self._say(f"stopping: {self._http.open_connections} connections open, up to {s.grace_s:g} s for their answers")
         self._http.draining = True
@@ -335,6 +357,8 @@ class Server:
             self._listener.close()
         if self._grpc is not None:
             await self._grpc.drain(0)
+        if self.scaling is not None:
+            await self.scaling.loop.stop()
         self._loader.close()
         await self._pool.close()
         self._http.cut()

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farthing.core.simulation.rules.live import LivePolicy
 from farthing.errors import InputError
 from farthing.serve.limits import Limits
 
@@ -42,6 +43,7 @@ class ServerSettings:
             load balancers see it; connections end with their next answer meanwhile. Ctrl-C skips it.
         grace_s: How long accepted requests may take once it stops.
         limits: On what clients send.
+        scaling: How the worker processes of one model are started and stopped; None for as many as its plan says.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +62,7 @@ class ServerSettings:
     notice_s: float = 1.0
     grace_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
+    scaling: LivePolicy | None = None
 
     def __post_init__(self) -> None:
         if not self.host.strip():

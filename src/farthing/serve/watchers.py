@@ -10,6 +10,7 @@ from farthing.errors import InputError
 from farthing.ports import Clock
 from farthing.serve.admin.control import Control
 from farthing.serve.repository import Repository
+from farthing.serve.scaling.scaling import Scaling
 from farthing.serve.settings import ServerSettings
 from farthing.serve.telemetry.followed_routes import Routes
 from farthing.serve.telemetry.ledger_writer import LedgerState, LedgerWriter
@@ -32,17 +33,27 @@ class Watchers:
         settings: Of the server.
         clock: Monotonic time.
         deployment: What is served, for the ledger's rows.
+        scaling: Of one of the models, None for none.
     """
 
     def __init__(
-        self, models: Repository, pool: Pool, settings: ServerSettings, clock: Clock, *, deployment: str
+        self,
+        models: Repository,
+        pool: Pool,
+        settings: ServerSettings,
+        clock: Clock,
+        *,
+        deployment: str,
+        scaling: Scaling | None = None,
     ) -> None:
         self._port = settings.metrics_port
         self.metrics = Metrics(clock)
+        deployment += "" if scaling is None else scaling.deployment_mark
         self._ledger = None if settings.ledger is None else LedgerWriter(settings.ledger, clock, deployment=deployment)
         self._tracing = None if settings.traces is None else open_tracing(clock, settings.traces)
         self.routes = Routes(self.metrics, settings.keep_audited)
-        asked: tuple[Observer | None, ...] = (self.metrics, self._ledger, self._tracing)
+        of_scaling = None if scaling is None else scaling.loop
+        asked: tuple[Observer | None, ...] = (self.metrics, self._ledger, self._tracing, of_scaling)
         self._observers = tuple(observer for observer in asked if observer is not None)
         self._control = Control(
             models,
@@ -53,7 +64,11 @@ class Watchers:
             ledger=self._ledger_state,
             decided=self.decided,
             routes=self.routes,
+            scaling=None if scaling is None else scaling.figures,
+            wanted=None if scaling is None else scaling.loop.wanted_of,
         )
+        if scaling is not None:
+            scaling.figures.show(self.metrics)
         self.metrics.watch(
             "farthing_model_memory_bytes",
             "Memory of a model's workers.",

@@ -179,6 +179,11 @@ class LiveModel:
     """For decoders: what they worked out about this model once (bounded by them)."""
 
     @property
+    def emulated(self) -> bool:
+        """Whether its workers wait out profiled times instead of computing."""
+        return isinstance(self.spec, LocalModel) and self.spec.emulated
+
+    @property
     def has_rows(self) -> bool:
         """Whether an answer has a row for each row, or each payload, of its request."""
         return self.batched or (self.one_row and self.spec.pipeline.kind != "tensor")

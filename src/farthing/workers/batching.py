@@ -19,6 +19,7 @@ from farthing.wire.requests import Answer, Problem, Request
 from farthing.workers.curve import Curve, predicted_wait_s
 from farthing.workers.lanes import Lanes
 from farthing.workers.restarts import Death, tried_again
+from farthing.workers.tally import Counted, Tally
 
 __all__ = ["Batch", "BatchQueue", "Outcome", "Runner"]
 
@@ -102,6 +103,9 @@ class BatchQueue:
         self._max_waiting, self._max_delay_s = max_waiting, max_delay_s
         self._idle: list[Runner] = []
         self._busy: dict[Runner, Batch] = {}
+        self._leaving: dict[Runner, asyncio.Future[None]] = {}
+        self.tally: Tally | None = None
+        """Counts for whoever scales the workers, None where nobody does."""
         self._planned = False
         self._timer: asyncio.TimerHandle | None = None
         self._refused_frac = 0.0
@@ -143,6 +147,8 @@ class BatchQueue:
 
     def submit(self, request: Request) -> None:
         """See :meth:`farthing.wire.requests.Queue.submit`."""
+        if self.tally is not None:
+            self.tally.came(self._clock.monotonic_s())
         problem = self.refuse(request.rows, request.deadline_s)
         if problem is not None:
             self._reply(request, problem)
@@ -161,17 +167,18 @@ class BatchQueue:
             self.curve,
             rows_waiting=self._lanes.rows,
             max_rows=self._lanes.max_rows,
-            instances=max(1, len(self._idle) + len(self._busy)),
+            instances=max(1, len(self._idle) + len(self._busy) - len(self._leaving)),
             soonest_s=self._soonest_s(),
         )
 
     def _soonest_s(self) -> float:
         if self._idle:
             return 0.0
-        if not self._busy:
+        staying = [batch for runner, batch in self._busy.items() if runner not in self._leaving]
+        if not staying:
             return self._until_available_s()
         now_s = self._clock.monotonic_s()
-        return max(0.0, min(b.sent_s + self.curve.expected_s(b.rows) for b in self._busy.values()) - now_s)
+        return max(0.0, min(b.sent_s + self.curve.expected_s(b.rows) for b in staying) - now_s)
 
     def _until_available_s(self) -> float:
         return max(SHORTEST_RETRY_S, self.available_s - self._clock.monotonic_s())
@@ -247,10 +254,37 @@ class BatchQueue:
         if runner in self._idle:
             self._idle.remove(runner)
 
+    async def relieve(self, runner: Runner) -> None:
+        """No further batches for this one; returns when it has answered, or lost, what it is working on."""
+        self.detach(runner)
+        if runner in self._busy:
+            self._leaving[runner] = self._loop.create_future()
+            await self._leaving[runner]
+
+    def _put_back(self, runner: Runner) -> None:
+        """A worker is done with its batch."""
+        relieved = self._leaving.pop(runner, None)
+        if relieved is None:
+            self._idle.append(runner)
+        elif not relieved.done():
+            relieved.set_result(None)
+
+    def _ended(self, batch: Batch) -> None:
+        if self.tally is not None:
+            self.tally.busy_s += self._clock.monotonic_s() - batch.sent_s
+
+    def counted(self) -> Counted | None:
+        """What the tally says now, None without one."""
+        if self.tally is None:
+            return None
+        now_s = self._clock.monotonic_s()
+        return self.tally.counted(now_s, sum(now_s - batch.sent_s for batch in self._busy.values()))
+
     def finished(self, runner: Runner, outcome: Outcome) -> None:
         """A worker has answered its batch."""
         batch = self._busy.pop(runner)
-        self._idle.append(runner)
+        self._put_back(runner)
+        self._ended(batch)
         self.answered_batches += 1
         if not outcome.bad:
             self.curve.observe(batch.rows, self._clock.monotonic_s() - batch.sent_s)
@@ -282,8 +316,12 @@ class BatchQueue:
         """A worker has died; what it was working on is tried again alone, or given up."""
         self.detach(runner)
         batch = self._busy.pop(runner, None)
+        relieved = self._leaving.pop(runner, None)
+        if relieved is not None and not relieved.done():
+            relieved.set_result(None)
         if batch is None:
             return
+        self._ended(batch)
         alone = len(batch.requests) == 1
         for request, again in zip(batch.requests, tried_again(batch.requests, death), strict=True):
             request.deaths += 1
@@ -331,6 +369,9 @@ class BatchQueue:
         batches = list(self._busy.values())
         self._busy.clear()
         self._idle.clear()
+        for relieved in self._leaving.values():
+            relieved.cancel()
+        self._leaving.clear()
         for request in (request for batch in batches for request in batch.requests):
             self._reply(request, Problem(503, message))
         self.fail_waiting(message)
@@ -341,6 +382,9 @@ class BatchQueue:
             self._reply(request, Problem(504, f"the deadline passed after {waited_ms:,.0f} ms in the queue"))
 
     def _reply(self, request: Request, outcome: Answer | Problem) -> None:
+        if self.tally is not None:
+            now_s = self._clock.monotonic_s()
+            self.tally.left(now_s, now_s - request.arrived_s if isinstance(outcome, Answer) else None)
         try:
             request.reply(request, outcome)
         except Exception as e:  # noqa: BLE001 - one request's end must not be that of its whole batch

@@ -13,7 +13,7 @@ from farthing.models.batch_check import Batching
 from farthing.nouns import LocalModel, TensorSpec
 from farthing.ports import Clock
 from farthing.workers.batching import BatchQueue
-from farthing.workers.curve import sizes_to_time
+from farthing.workers.curve import Curve, sizes_to_time
 from farthing.workers.frames import Kind
 from farthing.workers.placing import may_run_inline, worker_limit_mib
 from farthing.workers.remote import RemoteWorker, proportional_mib, resident_mib
@@ -127,7 +127,7 @@ class Crew:
             FarthingError: when one cannot be started; all are ended then.
         """
         self._join(0, first)
-        self._keep_up(self._keep(0))
+        self._keep_on(0)
         try:
             others = range(1, self.spec.candidate.instances)
             await asyncio.gather(*[self._keep_up(self._add(slot)) for slot in others])
@@ -138,13 +138,17 @@ class Crew:
     async def _add(self, slot: int) -> None:
         worker, _ = await self._launch(slot)
         self._join(slot, worker)
+        self._keep_on(slot)
+
+    def _keep_on(self, slot: int) -> None:
+        """Keep one instance alive from now on."""
         self._keep_up(self._keep(slot))
 
     def resume(self) -> None:
         """Start all workers again, in the background; requests wait meanwhile."""
         self.queue.available_s = self._terms.clock.monotonic_s() + self._start_s
         for slot in range(self.spec.candidate.instances):
-            self._keep_up(self._keep(slot))
+            self._keep_on(slot)
 
     def stop(self) -> None:
         """End all workers at once."""
@@ -309,6 +313,13 @@ class Crew:
             "candidate": to_plain(spec.candidate),
             "pipeline": to_plain(spec.pipeline),
             "options": options,
-            "cpus": self.cores[slot],
+            "cpus": self.cores[slot] if slot < len(self.cores) else (),
             "batched": None if self._batching is None else self._batching.batched,
+            "emulated_s": _profiled_s(spec) if spec.emulated else None,
         }
+
+
+def _profiled_s(spec: LocalModel) -> list[float]:
+    """Service time of a batch of 1, 2, … rows."""
+    profile = Curve(spec.max_batch, {rows: ms / 1000 for rows, ms in spec.service_ms.items()})
+    return [profile.base_s(rows) for rows in range(1, spec.max_batch + 1)]

@@ -20,6 +20,8 @@ from farthing.workers.curve import Curve
 from farthing.workers.inline import InlineRunner, KeptTokens
 from farthing.workers.placing import Held, cores_for, inline_rows, planned_mib, runs_inline, to_evict
 from farthing.workers.remote import proportional_mib
+from farthing.workers.scaled_crew import Headcount, ScaledCrew, ScalingTerms
+from farthing.workers.tally import Counted, Tally
 from farthing.workers.warm_parents import WarmParents
 
 __all__ = ["Pool"]
@@ -63,6 +65,8 @@ class Pool:
         memory_budget_mib: Of all workers together.
         hang_floor_s: No batch is said to hang before; see :data:`farthing.workers.remote.HANG_FACTOR`.
         load_limit_s: Longest time for one step of loading or warming up.
+        scaling: Of the one model whose workers are started and stopped while it serves; None for no such model. It
+            neither sleeps nor runs in the loop thread.
     """
 
     def __init__(
@@ -72,8 +76,9 @@ class Pool:
         *,
         hang_floor_s: float = HANG_FLOOR_S,
         load_limit_s: float = LOAD_LIMIT_S,
+        scaling: ScalingTerms | None = None,
     ) -> None:
-        self._clock = clock
+        self._clock, self._scaling = clock, scaling
         self._terms = Terms(
             clock=clock, budget_mib=memory_budget_mib, hang_floor_s=hang_floor_s, load_limit_s=load_limit_s
         )
@@ -142,6 +147,42 @@ class Pool:
         """What a model was last seen to hold, 0 while it sleeps."""
         return next((s.held_mib for s in self._seats.values() if s.live is model), 0.0)
 
+    # — scaling ————————————————————————————————————————————————————————————————————————————————————
+
+    def headcount(self, model: LiveModel) -> Headcount | None:
+        """Replicas of the model that is scaled, None for others."""
+        seat = next((s for s in self._seats.values() if s.live is model), None)
+        return seat.crew.headcount if seat is not None and isinstance(seat.crew, ScaledCrew) else None
+
+    def counted(self, model: LiveModel) -> Counted | None:
+        """What the queue of the model that is scaled has counted, None for others."""
+        return next((s.queue.counted() for s in self._seats.values() if s.live is model), None)
+
+    def turned_away(self, model: LiveModel) -> None:
+        """A request for a model was refused before it came to its queue."""
+        for seat in self._seats.values():
+            if seat.live is model and seat.queue.tally is not None:
+                seat.queue.tally.turned_away()
+
+    def scale(self, model: LiveModel, wanted: int) -> int:
+        """Have so many worker processes of the model that is scaled, as far as there is memory for them.
+
+        Returns:
+            How many there are to be; fewer than wanted when not even putting idle models to sleep makes room.
+        """
+        seat = next((s for s in self._seats.values() if s.live is model), None)
+        if seat is None or not isinstance(seat.crew, ScaledCrew):
+            return 0
+        count = seat.crew.headcount
+        more = wanted - count.ready - count.starting
+        each_mib = seat.crew.memory_mib() / count.ready if more > 0 and count.ready else 0.0
+        while more > 0 and not self._evict(each_mib * more):
+            more -= 1
+        allowed = count.ready + count.starting + more
+        seat.held_mib += each_mib * max(0, more)
+        seat.crew.scale(allowed)
+        return allowed
+
     # — seats ——————————————————————————————————————————————————————————————————————————————————————
 
     def _seat(self, spec: LocalModel) -> _Seat:
@@ -155,10 +196,16 @@ class Pool:
             clock=self._clock,
         )
         allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-        cores = cores_for(allowed, self._taken, candidate.instances, candidate.threads)
+        scaled = self._scaling if self._scaling is not None and self._scaling.model == spec.name else None
+        cores = [] if scaled else cores_for(allowed, self._taken, candidate.instances, candidate.threads)
         self._number += 1
         key = self._number
-        crew = Crew(spec, queue, self._parents, self._terms, cores, lambda reason: self._say(key, reason))
+        given = spec, queue, self._parents, self._terms, cores, lambda reason: self._say(key, reason)
+        if scaled is None:
+            crew = Crew(*given)
+        else:
+            queue.tally = Tally(promise_s=scaled.promise_s, now_s=self._clock.monotonic_s())
+            crew = ScaledCrew(scaled, *given)
         seat = _Seat(key=key, spec=spec, queue=queue, crew=crew, held_mib=0.0, cores=cores)
         self._seats[key] = seat
         return seat
@@ -195,7 +242,7 @@ class Pool:
             batching=facts.batching.sentence,
             one_row=facts.batching.one_row,
             state="ready",
-            platform=PLATFORMS.get(seat.spec.candidate.engine, seat.spec.candidate.engine),
+            platform="emulated" if seat.spec.emulated else _platform(seat.spec),
         )
         self._evict(0.0, seat)
 
@@ -251,7 +298,8 @@ class Pool:
         return keys is not None
 
     def _may_sleep(self, seat: _Seat, newcomer: _Seat | None) -> bool:
-        return seat is not newcomer and seat.live is not None and seat.inline is None and seat.queue.idle
+        may = seat.live is not None and seat.inline is None and not isinstance(seat.crew, ScaledCrew)
+        return seat is not newcomer and may and seat.queue.idle
 
     def _sleep(self, seat: _Seat) -> None:
         seat.crew.stop()
@@ -292,6 +340,10 @@ class Pool:
             if seat.crew.pids and seat.live is not None:
                 seat.held_mib = seat.crew.memory_mib()
         self._evict(0.0)
+
+
+def _platform(spec: LocalModel) -> str:
+    return PLATFORMS.get(spec.candidate.engine, spec.candidate.engine)
 
 
 def _size_mib(path: Path) -> float:

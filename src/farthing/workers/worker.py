@@ -29,6 +29,7 @@ from farthing.pipelines.sharing import batching_of
 from farthing.plugins import find
 from farthing.ports import Feeds, Pipeline, Session
 from farthing.wire.dtypes import bf16_from_float32, float32_from_bf16
+from farthing.workers.emulation import Emulation
 from farthing.workers.frames import Frame, FrameError, Inbox, Kind, Part, frame, packed, send_all, unpacked
 from farthing.workers.warm_up import guessed, sample_payload, sample_tensors, word_of
 
@@ -54,9 +55,11 @@ class Model:
         options: For the engine.
         pipeline: For payloads; kind ``tensor`` when there are none.
         batched: Whether requests were shown to share batches (see :meth:`check`); None where that is not known yet.
+        emulation: What it waits out instead of computing once it is warm; None to compute.
 
     Attributes:
         batched: As above; until it is known no row is counted.
+        emulation: As above.
 
     Raises:
         FarthingError: when the engine or the pipeline refuses.
@@ -69,8 +72,9 @@ class Model:
         options: Mapping[str, Any],
         pipeline: PipelineSpec,
         batched: bool | None = None,
+        emulation: Emulation | None = None,
     ) -> None:
-        self._path, self._candidate = path, candidate
+        self._path, self._candidate, self.emulation = path, candidate, emulation
         engine = find("engines", candidate.engine)
         self.session: Session = engine.load(
             path, precision=candidate.precision, threads=candidate.threads, device=candidate.device, options=options
@@ -155,7 +159,7 @@ class Model:
         while len(took) < repeats or (len(took) < _MOST_REPEATS and sum(took) < enough_s):
             start = time.perf_counter()
             try:
-                self.run(self._made_up(rows), rows)
+                outputs = self.run(self._made_up(rows), rows)
             except ModelFault:
                 if rows == 1 or not self.batched:
                     raise
@@ -165,6 +169,9 @@ class Model:
                 if self.pipeline is None and guessed(self.inputs):
                     return took
                 raise
+            if self.emulation is not None:
+                self.emulation.learn(rows, outputs)
+                return [self.emulation.service_s(rows)] * max(1, repeats)
             took.append(time.perf_counter() - start)
         return took
 
@@ -275,6 +282,24 @@ class Job:
         return self._model.pipeline([p for s in spans for p in self._payloads[s]], self._model.session.inputs)
 
 
+def _answered(model: Model, received: Frame) -> tuple[Outputs | None, list[list[Any]]]:
+    """What a batch is answered with: computed, or waited out."""
+    emulation = model.emulation
+    if emulation is None:
+        return _job(model, received).answer()
+    since_s = time.perf_counter()
+    lengths = received.header.get("payloads")
+    rows = sum(received.header["rows"]) if lengths is None or model.batched else len(lengths)
+    outputs, bad = emulation.answer(rows, batched=model.batched), list[list[Any]]()
+    if outputs is None:
+        outputs, bad = _job(model, received).answer()
+        if outputs is not None and not bad:
+            emulation.learn(rows, outputs)
+            outputs = emulation.answer(rows, batched=model.batched)
+    emulation.wait_out(rows, since_s)
+    return outputs, bad
+
+
 def _job(model: Model, received: Frame) -> Job:
     rows, lengths = received.header["rows"], received.header.get("payloads")
     if lengths is not None:
@@ -307,6 +332,7 @@ def _load(received: Frame) -> tuple[Model, dict[str, Any]]:
         order["options"],
         from_plain(PipelineSpec, order["pipeline"]),
         order["batched"],
+        None if order["emulated_s"] is None else Emulation(order["emulated_s"]),
     )
     return model, {"inputs": to_plain(model.inputs), "outputs": to_plain(model.outputs)}
 
@@ -329,7 +355,7 @@ class _Desk:
     def reply(self, received: Frame) -> list[Part]:
         start = time.perf_counter_ns()
         if received.kind is Kind.BATCH and self._model is not None:
-            outputs, bad = _job(self._model, received).answer()
+            outputs, bad = _answered(self._model, received)
             layout, parts = packed([[output] for output in outputs or ()])
             header = {"tensors": layout, "bad": bad}
             return frame(Kind.RESULT, received.number, header, parts, time.perf_counter_ns() - start)

@@ -26,6 +26,7 @@ from farthing.serve.admin.control_http import Call, check_host, read_call
 from farthing.serve.admin.live import cost_document, live_document, readiness_document
 from farthing.serve.http.replies import JSON, encode_problem, encode_reply
 from farthing.serve.protocol.json.strict import read_json
+from farthing.serve.scaling.figures import ScalingFigures
 from farthing.serve.telemetry.followed_routes import Routes
 from farthing.serve.telemetry.ledger_writer import LedgerState
 from farthing.serve.telemetry.metrics import Metrics
@@ -72,6 +73,8 @@ class Control:
         ledger: How the ledger's writing goes.
         decided: Told of each thing that admin did, for the ledger.
         routes: Those that are served; None for none.
+        scaling: Of the model that is scaled; None for none.
+        wanted: Workers that a model is to have, None for what it was loaded with.
         names: Host names under which the listener may be asked, beside addresses and ``localhost``.
     """
 
@@ -86,12 +89,14 @@ class Control:
         ledger: Callable[[], LedgerState | None] = lambda: None,
         decided: Callable[[str, Mapping[str, Any]], None] = lambda what, evidence: None,
         routes: Routes | None = None,
+        scaling: ScalingFigures | None = None,
+        wanted: Callable[[LiveModel], int | None] | None = None,
         names: Collection[str] = (),
     ) -> None:
         self._models, self._metrics, self._admin = models, metrics, admin
         self._token = None if token is None else hashlib.sha256(token.encode()).digest()
         self._workers, self._ledger, self._decided = workers, ledger, decided
-        self._routes = routes
+        self._routes, self._scaling, self._wanted = routes, scaling, wanted or (lambda model: None)
         self._names = frozenset(name.lower() for name in names)
         self._listener: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -128,6 +133,8 @@ class Control:
             self._metrics.tick()
             if self._routes is not None:
                 self._routes.tick()
+            if self._scaling is not None:
+                self._scaling.tick()
             await asyncio.sleep(_TICK_S)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,6 +179,8 @@ class Control:
             return self._json(call, self._live())
         if call.path == "/cost.json":
             return self._json(call, self._cost())
+        if call.path == "/scaling.json" and self._scaling is not None:
+            return self._json(call, self._scaling.document() or {})
         if call.path == "/ready":
             said = readiness_document(self._models.not_ready(), self._models.known())
             return self._json(call, said, status=200 if said["ready"] else 503)
@@ -181,8 +190,14 @@ class Control:
 
     def _live(self) -> dict[str, Any]:
         models = self._models
-        said = live_document(self._metrics, models.known(), models.not_ready(), self._workers, self._ledger())
-        return {**said, "routes": [] if self._routes is None else self._routes.live_documents()}
+        said = live_document(
+            self._metrics, models.known(), models.not_ready(), self._workers, self._ledger(), self._wanted
+        )
+        return {
+            **said,
+            "routes": [] if self._routes is None else self._routes.live_documents(),
+            "scaling": None if self._scaling is None else self._scaling.live_document(),
+        }
 
     def _cost(self) -> dict[str, Any]:
         routes = [] if self._routes is None else self._routes.cost_documents()

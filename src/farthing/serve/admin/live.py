@@ -22,7 +22,7 @@ __all__ = ["cost_document", "live_document", "readiness_document"]
 RATES_OVER_S = 10
 COSTS_OVER_S = 60
 _THOUSAND = 1000
-_OF_ROUTES = "farthing_route_"
+_ELSEWHERE = ("farthing_route_", "farthing_scaling_")
 
 
 def readiness_document(not_ready: Problem | None, models: Sequence[LiveModel]) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def live_document(
     not_ready: Problem | None,
     workers: Callable[[LiveModel], Sequence[int]],
     ledger: LedgerState | None,
+    wanted: Callable[[LiveModel], int | None] = lambda model: None,
 ) -> dict[str, Any]:
     """The document behind the page.
 
@@ -48,6 +49,7 @@ def live_document(
         not_ready: As :meth:`Models.not_ready` says.
         workers: Processes of a model that are ready, none when it runs in the server's own thread.
         ledger: How the writing goes, None without one.
+        wanted: Workers that a model is to have, None for what it was loaded with.
     """
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -56,7 +58,9 @@ def live_document(
         "refused": sum(metrics.refused.values()),
         "ledger": None if ledger is None else asdict(ledger),
         "figures": _figures(metrics),
-        "models": _with_idle([_model(metrics, model, workers(model)) for model in models], metrics, models),
+        "models": _with_idle(
+            [_model(metrics, model, workers(model), wanted(model)) for model in models], metrics, models
+        ),
     }
 
 
@@ -83,12 +87,12 @@ def _used_usd_per_hour(metrics: Metrics, model: LiveModel) -> float:
 
 
 def _figures(metrics: Metrics) -> dict[str, float]:
-    """Figures of others, summed over their series; those of routes have a section of their own."""
-    shown = [gauge for gauge in metrics.gauges if not gauge.name.startswith(_OF_ROUTES)]
+    """Figures of others, summed over their series; those of routes and scaling have a section of their own."""
+    shown = [gauge for gauge in metrics.gauges if not gauge.name.startswith(_ELSEWHERE)]
     return {gauge.name: sum(value for _, value in gauge.read()) for gauge in shown}
 
 
-def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[str, Any]:
+def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int], wanted: int | None) -> dict[str, Any]:
     history, seconds, counts = metrics.history(model), metrics.seconds(model), metrics.of(model)
     backend = model.spec.backend
     return {
@@ -97,7 +101,12 @@ def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int]) -> dict[s
         "state": model.state,
         "reason": model.reason,
         "runs": backend.label,
-        "workers": {"ready": len(workers), "wanted": backend.instances, "pids": list(workers)},
+        "emulated": model.emulated,
+        "workers": {
+            "ready": len(workers),
+            "wanted": backend.instances if wanted is None else wanted,
+            "pids": list(workers),
+        },
         "waiting": model.queue.waiting,
         "capacity_rps": model.planned_rps,
         "deadline_ms": None if model.spec.deadline_s is None else model.spec.deadline_s * _THOUSAND,

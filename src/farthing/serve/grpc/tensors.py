@@ -23,6 +23,7 @@ from farthing.serve.protocol.json.long_values import payloads_in_steps, raw_in_s
 from farthing.serve.protocol.oip_answers import best_classes
 from farthing.serve.protocol.route_words import parameters_of
 from farthing.serve.protocol.signatures import (
+    EMULATED,
     Signature,
     Slot,
     Wish,
@@ -246,6 +247,8 @@ def answer_in_steps(
     if answer.route is not None:
         for name, said in parameters_of(answer.route, with_cost=with_cost).items():
             response.parameters[name].string_param = said
+    for name, said in EMULATED.items() if signature.emulated else ():
+        response.parameters[name].string_param = said
     typed = not raw_answer and all(_datatype(signature, wish).name in _FIELDS for wish in request.wishes)
     for wish in request.wishes:
         slot, array, datatype = signature.outputs[wish.index], answer.outputs[wish.index], _datatype(signature, wish)

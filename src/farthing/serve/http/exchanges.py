@@ -7,7 +7,7 @@ answers written.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from farthing.serve.http.addresses import page
@@ -28,7 +28,7 @@ from farthing.serve.protocol.sagemaker import (
     encode_predictions,
     invocation_in_steps,
 )
-from farthing.serve.protocol.signatures import deadline_of, signature_of
+from farthing.serve.protocol.signatures import EMULATED, EMULATED_LINE, deadline_of, signature_of
 from farthing.serve.protocol.tallies import tally_of
 from farthing.serve.turns import LONG_BYTES, Steps, Work, at_once
 from farthing.wire.requests import Answer, LiveModel, Problem, Request
@@ -293,7 +293,7 @@ class Exchange:
     def _encode(self, request: Request, result: Answer) -> None:
         assert self._model is not None
         signature = signature_of(self._model)
-        told = result.route is not None or self._server.expose_cost
+        told = result.route is not None or self._server.expose_cost or signature.emulated
         said, extra = self._said(request, result) if told else (None, b"")
         if self.head.csv:
             self.answer(b"".join(at_once(csv_in_steps(signature, request.wishes, result.outputs))), CSV, extra=extra)
@@ -304,12 +304,13 @@ class Exchange:
         body, json_bytes = encode_answer(signature, request.wishes, request.id, result.outputs, said)
         self.answer(body, JSON if json_bytes is None else OCTETS, json_bytes, extra)
 
-    def _said(self, request: Request, result: Answer) -> tuple[dict[str, str] | None, bytes]:
+    def _said(self, request: Request, result: Answer) -> tuple[Mapping[str, str] | None, bytes]:
         """What an answer says beside its outputs: parameters, header lines."""
         expose_cost = self._server.expose_cost
         extra = cost_line(request, result) if expose_cost else b""
         if result.route is None:
-            return None, extra
+            emulated = signature_of(request.model).emulated
+            return (EMULATED, extra + EMULATED_LINE) if emulated else (None, extra)
         said = parameters_of(result.route, with_cost=expose_cost)
         return said, extra + header_lines(said)
 

@@ -65,7 +65,14 @@ def model_metadata(model: LiveModel, models: Models) -> dict[str, Any]:
         "platform": model.platform,
         "inputs": described_inputs(signature),
         "outputs": described_outputs(signature),
-    } | ({"properties": {"batching": model.batching}} if model.batching else {})
+    } | _properties(model)
+
+
+def _properties(model: LiveModel) -> dict[str, Any]:
+    found = {"batching": model.batching} if model.batching else {}
+    if model.emulated:
+        found["emulated"] = "workers wait out profiled times instead of computing; answers are zeros"
+    return {"properties": found} if found else {}
 
 
 def _version_order(version: str) -> tuple[int, str]:
@@ -103,6 +110,7 @@ def model_config(model: LiveModel) -> dict[str, Any]:
             "threads": {"string_value": str(backend.threads)},
             "pipeline": {"string_value": spec.pipeline.kind},
             "batching": {"string_value": model.batching},
+            **({"emulated": {"string_value": "true"}} if model.emulated else {}),
         },
     }
 

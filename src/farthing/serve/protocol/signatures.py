@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from farthing.wire.dtypes import DATATYPES, Datatype, datatype_of
 from farthing.wire.requests import LiveModel, Problem
 
 __all__ = [
+    "EMULATED",
+    "EMULATED_LINE",
     "Signature",
     "Slot",
     "Wish",
@@ -38,6 +40,10 @@ __all__ = [
     "signature_of",
 ]
 
+EMULATED: Mapping[str, str] = {"emulated": "true"}
+"""Parameters of an answer that was waited for and not computed."""
+EMULATED_LINE = b"Farthing-Emulated: true\r\n"
+"""The same as a header line."""
 _CACHE_KEY = "signature"
 _ID_CHARACTERS = 256
 _MAX_DIM = 2**31 - 1
@@ -108,6 +114,7 @@ class Signature:
         max_rows: Of one request.
         opening: How every JSON answer begins.
         all_json: Every output as JSON, the default.
+        emulated: Answers are zeros, and each says so.
         headers: Decoded JSON parts of binary requests by their bytes (bounded by the decoder).
         frames: What JSON requests of a single input say around its values, by their bytes (bounded by the decoder).
         heads: Encoded descriptions of outputs by place and shape (bounded by the encoder).
@@ -122,6 +129,7 @@ class Signature:
     max_rows: int
     opening: bytes
     all_json: tuple[Wish, ...]
+    emulated: bool = False
     headers: dict[bytes, Any] = field(default_factory=dict)
     frames: dict[tuple[bytes, bytes], Any] = field(default_factory=dict)
     heads: dict[Any, bytes] = field(default_factory=dict)
@@ -173,6 +181,7 @@ def signature_of(model: LiveModel) -> Signature:
             payload=_payload_slot(model.spec.pipeline.kind),
             max_rows=model.spec.max_batch,
             opening=f'{{"model_name":"{model.spec.name}","model_version":"{model.spec.version}",'.encode(),
+            emulated=model.emulated,
             all_json=tuple(Wish(index=slot.index) for slot in outputs),
         )
     assert isinstance(found, Signature)
