@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from farthing.core.scaling.scheduled import Action, Schedule
-from farthing.core.simulation.rules.families import RULES, ReplicaFacts, families
+from farthing.core.simulation.rules.families import ReplicaFacts, families
 from farthing.core.simulation.rules.live import LivePolicy
 from farthing.core.simulation.rules.written import FROM_ZERO, NAMES, SETTINGS, Bounds, WrittenRule, scaler_of
 from farthing.nouns import FleetSeen
@@ -38,14 +38,25 @@ def decisions(scaler: Scaler, seed: int = 0) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name != "fixed"])
+HELD = {
+    "HPA on CPU": {"scale_down_stabilization": 120.0},
+    "HPA on requests in flight": {"scale_down_stabilization": 120.0},
+    "KEDA on requests/s": {"scale_down_stabilization": 120.0},
+    "Knative on concurrency": {"scale_down_delay": 120.0},
+    "AWS target tracking": {"scale_in_cooldown": 120.0},
+    "Ray Serve": {"downscale_delay": 120.0},
+    "cost-aware": {},
+}
+"""A rule's own word for the time until a replica is given up."""
+
+
+@pytest.mark.parametrize("name", HELD)
 def test_a_written_rule_decides_as_the_one_that_is_compared(name: str) -> None:
     family = next(f for f in families(FACTS) if f.name == name)
     share = 0.6 if name == "HPA on CPU" else 0.7
-    key = "protected" if name == "cost-aware" else "target"
-    value = share * 100 if name == "HPA on CPU" else share
-    written = scaler_of(WrittenRule(name=name, said={key: share}), BOUNDS)
-    assert decisions(written) == decisions(family.make(value))
+    said = {"aim" if name == "cost-aware" else "target": share, **HELD[name]}
+    values = {"target": share * 100 if name == "HPA on CPU" else share, "aim": share, "held_s": 120.0, "least": 1.0}
+    assert decisions(scaler_of(WrittenRule(name=name, said=said), BOUNDS)) == decisions(family.make(values))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +86,7 @@ def test_what_is_said_changes_what_is_decided() -> None:
         ("Knative on concurrency", {"scale_down_delay": 300.0}),
         ("AWS target tracking", {"scale_out_cooldown": 0.0}),
         ("Ray Serve", {"downscale_delay": 0.0}),
-        ("cost-aware", {"hold": 0.0}),
+        ("cost-aware", {"lag": 600.0}),
     ):
         plain = decisions(scaler_of(WrittenRule(name=name), BOUNDS))
         assert decisions(scaler_of(WrittenRule(name=name, said=changed), BOUNDS)) != plain, name

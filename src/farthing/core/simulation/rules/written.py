@@ -17,7 +17,7 @@ from farthing.core.scaling.hpa.reconcile import Controller, Metric, Spec
 from farthing.core.scaling.hpa.replicas import Tolerance
 from farthing.core.scaling.keda import activation
 from farthing.core.scaling.knative import decider
-from farthing.core.scaling.scalers.cost_aware import CostAwarePolicy, CostAwareScaler
+from farthing.core.scaling.scalers.cost_aware import INTERVAL_S, CostAwarePolicy, CostAwareScaler
 from farthing.core.scaling.scalers.fixed import FixedScaler
 from farthing.core.scaling.scalers.hpa import HpaScaler, PodCpu
 from farthing.core.scaling.scalers.keda import POLLING_S, KedaScaler, Trigger
@@ -33,7 +33,8 @@ from farthing.ports import Scaler
 __all__ = ["FROM_ZERO", "NAMES", "SCHEDULED", "SETTINGS", "Bounds", "WrittenRule", "scaler_of"]
 
 SCHEDULED = "scheduled"
-NAMES: tuple[str, ...] = (*RULES, SCHEDULED)
+NAMES: tuple[str, ...] = (*(name for name in RULES if name != "AWS predictive"), SCHEDULED)
+"""All that are compared but the one that needs a day of history, and the schedule."""
 FROM_ZERO = ("KEDA on requests/s", "Knative on concurrency", "Ray Serve", "cost-aware", SCHEDULED)
 """Rules that come back from no replica at all; the others see no metric there."""
 Kind = Literal["share", "number", "seconds", "whole", "flag"]
@@ -65,8 +66,8 @@ SETTINGS: Mapping[str, Mapping[str, tuple[Kind, float | None]]] = {
         "downscaling_factor": ("number", 1.0), "look_back": ("seconds", 30.0),
     },
     "cost-aware": {
-        "protected": ("share", 0.95), "interval": ("seconds", 15.0), "smoothing": ("seconds", 30.0),
-        "hold": ("seconds", 60.0),
+        "aim": ("share", 0.7), "usd_per_miss": ("number", None), "interval": ("seconds", INTERVAL_S),
+        "lag": ("seconds", None),
     },
     SCHEDULED: {},
 }  # fmt: skip
@@ -126,6 +127,9 @@ class Bounds:
         lag_s: From asking for a replica to its first request, ≥ 0.
         rate_rps: That a replica takes within the promise, > 0; None when unknown.
         in_flight: Requests that it has in flight at that rate, > 0; None when unknown.
+        initial: Replicas at the start.
+        attainment_frac: Share of the requests to be answered as promised, in (0, 1).
+        usd_per_hour: Of a replica, > 0; None when unknown.
     """
 
     min_replicas: int
@@ -134,11 +138,14 @@ class Bounds:
     lag_s: float
     rate_rps: float | None = None
     in_flight: float | None = None
+    initial: int = 1
+    attainment_frac: float = 0.99
+    usd_per_hour: float | None = None
 
     def __post_init__(self) -> None:
-        known = [x for x in (self.cores, self.rate_rps, self.in_flight) if x is not None]
+        known = [x for x in (self.cores, self.rate_rps, self.in_flight, self.usd_per_hour) if x is not None]
         if not (all(x > 0 and math.isfinite(x) for x in known) and self.lag_s >= 0):
-            raise ValueError(f"Bounds: cores, rate and in_flight must be > 0, lag ≥ 0: {self}")
+            raise ValueError(f"Bounds: cores, rate, in_flight and price must be > 0, lag ≥ 0: {self}")
         if not (0 <= self.min_replicas <= self.max_replicas and self.max_replicas >= 1):
             raise ValueError(f"Bounds: replicas must be 0 ≤ min ≤ max and max ≥ 1: {self}")
 
@@ -280,15 +287,20 @@ def _ray(rule: WrittenRule, bounds: Bounds) -> Scaler:
 def _cost_aware(rule: WrittenRule, bounds: Bounds) -> Scaler:
     if bounds.rate_rps is None:
         raise ValueError("cost-aware buys by the rate (requests/s) that a replica takes, and it is not known")
+    if bounds.usd_per_hour is None and "usd_per_miss" in rule.said:
+        raise ValueError("cost-aware weighs usd_per_miss against a replica's usd_per_hour, and it is not known")
+    lag_s = rule.value("lag")
     policy = CostAwarePolicy(
         rate_rps=bounds.rate_rps,
-        lag_s=bounds.lag_s,
-        protected_frac=_of(rule, "protected"),
+        lag_s=bounds.lag_s if lag_s is None else lag_s,
+        attainment_frac=bounds.attainment_frac,
+        aim_frac=_of(rule, "aim"),
+        usd_per_miss=rule.value("usd_per_miss"),
+        usd_per_hour=1.0 if bounds.usd_per_hour is None else bounds.usd_per_hour,
+        initial=bounds.initial,
         min_replicas=bounds.min_replicas,
         max_replicas=bounds.max_replicas,
         interval_s=_of(rule, "interval"),
-        smoothing_s=_of(rule, "smoothing"),
-        hold_s=_of(rule, "hold"),
     )
     return CostAwareScaler(policy)
 

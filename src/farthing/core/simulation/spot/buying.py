@@ -1,8 +1,8 @@
 """In which zones replicas are bought: a floor on demand, spot above it, and on demand where spot cannot be had.
 
 A spot replica stays in its zone until it is taken back; a new one is asked for where machines have so far stayed
-longest. What spot there is not, on demand takes over, until the spot replica that follows it is ready: both take as long
-to start.
+longest. What spot there is not, on demand takes over, until the spot replica that follows it is ready: both take as
+long to start.
 """
 
 from __future__ import annotations
