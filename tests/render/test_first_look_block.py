@@ -54,7 +54,7 @@ def line(look: FirstLook, name: str) -> str:
 def test_all_of_it() -> None:
     assert shown(LOOK) == [
         "first look  1:50  ≈ 41 % cheaper [28, 52] with openvino int8-nncf b8 2×1",
-        "accuracy  99.3 % [98.8, 99.8] today → 99.4 %, a change of +0.1 points (at most −0.6, 95 %), on 700 search "
+        "accuracy  99.3 % [98.8, 99.8] today → 99.4 %, a change of +0.1 points (at worst −0.6, 95 % confidence), on 700 search "
         "samples",
         "needed  $9,000 a month for these arrivals today → $700 [490, 910] as planned",
         "a replica  83 requests/s at most today, whatever the latency → 1,500 within p99 ≤ 50 ms by the queue model",

@@ -125,7 +125,7 @@ def test_the_reference_at_half_precision_in_words():
 def test_not_met_block():
     lines = text(terminal.plan_block(PLANS["not_met"](), FOLDER)).splitlines()
     assert lines[4] == "✘ not met: no candidate answers within 5 ms at p99 on aws/m7i.large"
-    assert lines[5].startswith("  nearest: openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5], ")
+    assert lines[5].startswith("  nearest: openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5] at 715/s, ")
     assert not any("verify" in line for line in lines)
 
 

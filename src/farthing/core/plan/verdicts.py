@@ -148,8 +148,8 @@ def _saving(
     objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None, around: Around
 ) -> Verdict:
     reasons = [
-        f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
-        f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
+        f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at worst −{_points(max(0.0, e.drop_frac.hi))}, "
+        f"{e.drop_frac.confidence * 100:g} % confidence) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
         return _nothing_saved(objective, saving, reasons, around)
