@@ -20,6 +20,13 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder while a page's snippets run, with a price folder of its own."""
     write_onnx(tmp_path / "model.onnx")
     (tmp_path / "model.py").write_text("def load(): ...\n")
+    for folder in ("saved", "saved-onnx"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "saved" / "module.py").write_text("def load(): ...\n")
+    (tmp_path / "saved" / "tokenizer.json").write_text("{}")
+    write_onnx(tmp_path / "saved-onnx" / "model.onnx")
+    (tmp_path / "saved-onnx" / "tokenizer.json").write_text("{}")
+    (tmp_path / "holdout.csv").write_text("text,label\n" + "".join(f"text {k},{k % 2}\n" for k in range(90)))
     write_images(tmp_path / "holdout", ["cat", "dog", "owl"] * 30)
     write_images(tmp_path / "train", ["cat", "dog", "owl"] * 10)
     workload = {

@@ -26,7 +26,7 @@ from farthing.runs.market import market_of
 ROOT = Path(__file__).parents[2]
 QUICK = {("prices", "list"), ("prices", "show"), ("prices", "check"), ("report",)}
 ELSEWHERE = {
-    "chmod", "cp", "curl", "cd", "git", "grep", "kill", "kubectl", "openssl", "printf", "ray", "wrk",
+    "chmod", "cp", "curl", "cd", "git", "grep", "kill", "kubectl", "openssl", "optimum-cli", "printf", "ray", "wrk",
 }  # fmt: skip
 """Programs that the pages name and farthing does not bring: only their quoting is checked."""
 MADE_BY_RUNS = {"plan.yaml", "report.html", "measurements.parquet", "baseline.yaml", "trace.json"}

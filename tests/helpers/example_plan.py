@@ -198,6 +198,7 @@ def evaluation(
             Latency(percentile=0.99, ms=est(one * 1.37, 0.05, 400)),
         ),
         at_peak=Latency(percentile=0.99, ms=est(p99, 0.06, 400)),
+        at_peak_rps=sla,
         ratio=est(capacity / 83.0, 0.02),
         accuracy=accuracy(700, *ANSWERS[variant], "confirm")
         if final

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from farthing.core.plan.findings import Facts
@@ -32,6 +33,7 @@ from farthing.nouns import (
     Splits,
     Workload,
 )
+from farthing.plugins import find
 
 BASE = Candidate(engine="onnxruntime", variant="fp32", precision="fp32", instances=2)
 VARIANTS = ("fp32", "int8-dynamic", "int8-qdq", "int8-nncf")
@@ -60,6 +62,9 @@ class Bench:
     drifts: dict[Candidate, Any] = field(default_factory=dict)
     journal: tuple[str, ...] = ()
     contention: ContentionCount = field(default_factory=ContentionCount)
+    labels: tuple[float, ...] | None = None
+    answered: tuple[int, ...] = ()
+    metric: Any = None
 
     def __post_init__(self) -> None:
         self.hardware = Hardware(name="here", vcpus=2)
@@ -69,12 +74,15 @@ class Bench:
             name="w",
             model=ModelRef(kind="onnx", path="m"),
             pipeline=PipelineSpec(kind="tensor"),
-            holdout=Dataset(kind="tensor", items=(), n=0),
+            holdout=Dataset(kind="tensor", items=(), n=len(self.labels or ()), labels=self.labels),
             baseline=BaselineSpec(engine="onnxruntime"),
             bill=Bill(offer="aws/m7i.large", replicas=1),
             objective=Objective(latency=LatencyBound(ms=500.0)),
         )
         self.level = 0.99
+
+    def answers(self, candidate: Candidate, split: str, rows: Any) -> Any:
+        return np.eye(3)[[self.answered[k] for k in rows]]
 
     def elapsed_s(self) -> float:
         return self.now_s
@@ -217,6 +225,27 @@ class TestTheLook:
         assert found.chosen is not None
         assert found.chosen.variant == "int8-qdq"
         assert "variant fp32" in found.skipped
+
+    @pytest.mark.parametrize("builds", [{}, {"broken": VARIANTS}, {"lossy": VARIANTS}, {"mute": VARIANTS}])
+    @pytest.mark.parametrize("metric", ["accuracy", "f1_macro"])
+    @pytest.mark.parametrize("answered", [(0, 1, 2, 0), (1, 2, 0, 1), (0, 0, 0, 0)])
+    def test_how_right_the_baseline_is_is_known_whatever_becomes_of_the_builds(
+        self, builds: dict[str, Any], metric: str, answered: tuple[int, ...]
+    ) -> None:
+        """And asked about where it only guesses: a look at the builds' changes alone showed no change of nothing."""
+        labels = (0.0, 1.0, 2.0, 0.0)
+        bench = Bench(build_s={}, labels=labels, answered=answered, metric=find("metrics", metric), **builds)
+        bench.splits = Splits(calibrate=(), search=(0, 1, 2, 3), confirm=())
+        seen = glimpse(bench)  # type: ignore[arg-type]
+        right = sum(a == b for a, b in zip(answered, labels, strict=True)) / 4
+        assert seen.score is not None
+        if metric == "accuracy":
+            assert seen.score.value == right
+        assert bool(seen.doubt) == (metric == "accuracy" and right <= 0.5)
+
+    def test_without_labels_nobody_knows_how_right_it_is(self) -> None:
+        seen = glimpse(Bench(build_s={}))  # type: ignore[arg-type]
+        assert (seen.score, seen.doubt) == (None, "")
 
     def test_one_stage_is_told_from_beginning_to_end(self) -> None:
         bench = Bench(build_s={})

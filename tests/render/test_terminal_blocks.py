@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 from example_plan import HOSTILE, PLANS, est, measurements, met_plan, offers, profile
 
-from farthing.core.plan.first_look import FirstLook
 from farthing.errors import StalePriceError
 from farthing.load.prices import PriceProblem, PriceRow
-from farthing.nouns import Baseline, Check, Contention, Estimate, SavingPart, StandIn, Verdict, Verification
+from farthing.nouns import Baseline, Check, Contention, SavingPart, StandIn, Verdict, Verification
 from farthing.render.json import document
 from farthing.render.plan import charts, terminal
-from farthing.render.plan.first_look import first_look_block
 from farthing.render.screen import console, say
 
 FOLDER = Path("demo")
@@ -73,43 +71,6 @@ def test_a_busy_machine_is_on_the_screen():
     assert "others used" not in text(terminal.plan_block(met_plan(), FOLDER))
 
 
-def test_the_first_look_says_what_it_is_not():
-    look = FirstLook(
-        workload="w",
-        objective=met_plan().objective,
-        baseline=met_plan().baseline.candidate,
-        candidate=met_plan().chosen.candidate,
-        baseline_rps=83.2,
-        rate_rps=est(1500.0, 0.3),
-        baseline_usd_per_month=est(9000.0),
-        planned_usd_per_month=est(700.0, 0.3),
-        saving_frac=Estimate(value=0.41, lo=0.28, hi=0.52, n=2, method="first look"),
-        accuracy=None,
-        tried=7,
-        left_out=("int8-nncf",),
-        seconds=110.0,
-        contention=Contention(contended=1, of=8),
-        verdict=Verdict(outcome="unproven", reasons=("a first look",), hint="go on"),
-    )
-    assert text(first_look_block(look)).splitlines() == [
-        "first look  1:50  ≈ 41 % cheaper [28, 52] with openvino int8-nncf b8 2×1",
-        "  these arrivals need $9,000 a month today → $700 [490, 910] · a replica: 83 requests/s at most today, whatever the "
-        "latency → 1,500 within p99 ≤ 50 ms by the queue model · 12 % of the blocks contended",
-        "  a first look",
-        "  not built yet, since that takes longer: int8-nncf",
-    ]
-    unbounded = replace(look, objective=replace(look.objective, latency=None))
-    assert "a replica: 83 requests/s at most today → 1,500 by the queue model · " in text(first_look_block(unbounded))
-    busy = replace(look, contention=Contention(contended=2, of=8))  # which the verdict says
-    assert "contended" not in text(first_look_block(busy))
-    nothing = replace(look, candidate=None, saving_frac=None, rate_rps=None, left_out=())
-    for tried, said in ((7, " from 7 builds"), (1, " from 1 build"), (0, "")):
-        assert text(first_look_block(replace(nothing, tried=tried))).splitlines() == [
-            f"first look  1:50  no answer yet{said}",
-            "  a first look",
-        ]
-
-
 def test_a_bill_without_traffic_is_not_split():
     said = text(terminal.plan_block(PLANS["no_traffic"](), FOLDER))
     assert said == (GOLDEN / "no-traffic.txt").read_text(encoding="utf-8")
@@ -164,7 +125,7 @@ def test_the_reference_at_half_precision_in_words():
 def test_not_met_block():
     lines = text(terminal.plan_block(PLANS["not_met"](), FOLDER)).splitlines()
     assert lines[4] == "✘ not met: no candidate answers within 5 ms at p99 on aws/m7i.large"
-    assert lines[5].startswith("  nearest: openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5], ")
+    assert lines[5].startswith("  nearest: openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5] at 715/s, ")
     assert not any("verify" in line for line in lines)
 
 

@@ -240,8 +240,8 @@ def test_every_figure_bears_the_name_of_its_level(level: float, heard: list[str]
 
     page = report_html(plan)
     assert name in read(page, level)
-    assert f"{name} at peak" in page
-    assert f"The diamond is {name} at" in page
+    assert f"{name} of a replica" in page
+    assert f"The diamond is {name} of" in page
     assert read(" ".join(heard), level) == {name}
 
     write_yaml(tmp_path / "plan.yaml", stamp("plan"), to_plain(plan))

@@ -63,7 +63,7 @@ def test_plan_2() -> None:
     assert plan.chosen.at_peak is not None
     assert (plan.chosen.at_peak.name, plan.chosen.at_peak.ms.value) == ("p99.9", 40)
     assert [x.name for x in plan.chosen.single] == ["p50", "p90", "p99", "p99.9"]
-    assert "p99.9 at peak" in report_html(plan)
+    assert "p99.9 of a replica" in report_html(plan)
 
 
 def test_plan_3() -> None:
@@ -75,7 +75,7 @@ def test_plan_3() -> None:
     assert plan.chosen.quantiles_ms == pytest.approx(before.chosen.quantiles_ms)
     assert plan.hourly.planned_replicas == before.hourly.planned_replicas
     assert plan.objective.latency == LatencyBound(ms=100, percentile=0.999)
-    assert "p99.9 at peak" in report_html(plan)
+    assert "p99.9 of a replica" in report_html(plan)
 
 
 def test_resolved_workload_2() -> None:

@@ -115,7 +115,7 @@ def test_a_fault_while_measuring_says_that_steps_are_kept(
 @pytest.fixture
 def glimpsed(measured: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A first look that is done in no time, and finds what the run finds."""
-    seen = Glimpse(findings=measured.found, left_out=(), seconds=1.0)
+    seen = Glimpse(findings=measured.found, left_out=(), seconds=1.0, score=None, doubt="")
     monkeypatch.setattr(looking, "glimpse", lambda bench: seen)
     return seen
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import farthing as ft
@@ -93,6 +94,23 @@ def test_a_quick_look_is_taken_up_by_the_search(small_model: Path, tmp_path: Pat
     assert after.startswith(before)  # nothing that was looked at is measured again
     keys = [json.loads(line)["key"] for line in after.splitlines()[1:]]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("command", [["optimize", "--quick"], ["profile"]])
+def test_labels_in_another_order_are_asked_about_by_every_command_that_measures(
+    small_model: Path, tmp_path: Path, command: list[str]
+) -> None:
+    data = dict(np.load(small_model / "holdout.npz"))
+    name = next(name for name in data if name.startswith("label"))
+    data[name] = (data[name] + 1) % (data[name].max() + 1)
+    np.savez(tmp_path / "turned.npz", **data)
+    done = run(
+        *command, small_model / "model.onnx", "--labels", tmp_path / "turned.npz", *BILL, "--engines", "onnxruntime",
+        "--variants", "fp32", "--rounds", "8", "--output-dir", tmp_path / "out",
+    )  # fmt: skip
+    said = " ".join(done.stdout.split())
+    assert "doubtful the baseline is right on " in said, done.stderr
+    assert "no more than always answering the most frequent of their" in said
 
 
 def test_the_plan_adds_up_and_names_its_sources(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -12,20 +12,54 @@ from farthing.load.schema import as_noun, read_document
 from farthing.models.digests import digest
 from farthing.nouns import Plan
 
-__all__ = ["PLAN_FILE", "load_plan", "plan_file"]
+__all__ = ["PLAN_FILE", "check_finished", "load_plan", "plan_file"]
 
 PLAN_FILE = "plan.yaml"
 _DOCUMENTS = (PLAN_FILE, "route.yaml")
 _WRITTEN_BY = "farthing optimize"
+_WITHOUT_A_PLAN = {
+    "first-look.json": ("a first look only", "run the same `farthing optimize …` without --quick: it makes the plan"),
+    "baseline.yaml": ("a profile of the baseline only", "`farthing optimize …` makes a plan"),
+    "work/journal.jsonl": (
+        "the journal of a run that has not ended",
+        "run the same `farthing optimize …` (without --fresh): it goes on from there and makes the plan",
+    ),
+}
+"""What a folder holds in which no run came to a plan, and what to do about it; what says most comes first."""
+
+
+def check_finished(path: Path | str) -> None:
+    """Refuse what a run leaves that made no plan (a first look, a profile, one that was interrupted) in its own words.
+
+    Args:
+        path: A folder, or a document in one; nothing is said of any other.
+
+    Raises:
+        InputError: when there is no plan and no route, but what such a run leaves.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    known = {folder / name: said for name, said in _WITHOUT_A_PLAN.items()}
+    if not path.is_dir() and path not in known and (path.name not in _DOCUMENTS or path.is_file()):
+        return
+    plan = next((folder / name for name in _DOCUMENTS if (folder / name).is_file()), None)
+    if plan is not None:
+        if path in known:
+            raise InputError(f"{path} holds {known[path][0]}", hint=f"the plan beside it is {plan}")
+        return
+    for file, (what, todo) in known.items():
+        if file.is_file():
+            raise InputError(f"{folder} holds {what} ({file.relative_to(folder)}), no plan", hint=todo)
 
 
 def plan_file(path: Path | str) -> Path:
     """The document: the path itself, or in a folder its plan.yaml, else its route.yaml, as ``farthing serve`` does.
 
     Raises:
-        InputError: when a folder has neither.
+        InputError: when a folder has neither; in the words of :func:`check_finished` where a run left it so.
     """
     path = Path(path)
+    check_finished(path)
     if not path.is_dir():
         return path
     found = next((path / name for name in _DOCUMENTS if (path / name).is_file()), None)

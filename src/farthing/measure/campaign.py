@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from farthing.core.plan.findings import Findings
-from farthing.core.search import accuracy_gate as gate
 from farthing.core.search import space
 from farthing.errors import InputError, MeasureError
+from farthing.measure.baseline_score import baseline_score, guessing
 from farthing.measure.contest import contenders_of, run_race
 from farthing.measure.graphs.profiling import profile_all
 from farthing.measure.proof import confirm, measure_nearest, prove
@@ -20,9 +17,9 @@ from farthing.measure.served.trials import trial_runs
 from farthing.measure.state import RunState, TraceOf, findings_of, look, stable_rate
 from farthing.measure.under_load import beside_server, under_load
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate, Estimate, percentile_name
+from farthing.nouns import Candidate, percentile_name
 
-__all__ = ["baseline_score", "fastest_layout", "measure_baseline", "run"]
+__all__ = ["fastest_layout", "measure_baseline", "run"]
 
 LONGEST_SINGLE_S = 600.0
 """Longest run of single requests that a level above p99 may cause; p99 itself takes as long as it takes."""
@@ -94,15 +91,6 @@ def measure_baseline(bench: Workbench) -> Findings:
     return findings_of(state, None)
 
 
-def baseline_score(bench: Workbench, baseline: Candidate) -> Estimate | None:
-    """The metric of the baseline's own answers on the search split; None without labels."""
-    labels = bench.workload.holdout.labels
-    if labels is None:
-        return None
-    truth = [labels[k] for k in bench.splits.search]
-    return gate.score(bench.answers(baseline, "search", bench.splits.search), truth, bench.metric)
-
-
 def fastest_layout(bench: Workbench, cores: int) -> Candidate:
     """The baseline in the layout that serves it best here: a saving against a handicapped one would be none."""
     layouts = space.baseline_candidates(bench.workload.baseline, cores)
@@ -127,20 +115,16 @@ def _baseline(state: RunState) -> None:
     _check_level(state, c)
     state.latency[c] = bench.single_stream(c, bench.enough(bench.settings.latency_n))
     bench.tell("baseline", 2, 3, "answers on the search split")
-    _look_for_guessing(state, bench.answers(c, "search", bench.splits.search))
+    bench.answers(c, "search", bench.splits.search)
+    _look_for_guessing(state)
     bench.tell("baseline", 3, 3, f"{percentile_name(bench.level)} {state.latency[c].latency(bench.level).value:.1f} ms")
 
 
-def _look_for_guessing(state: RunState, answers: NDArray[np.float64]) -> None:
-    """Say so where the baseline is right no more often than by guessing: the accuracy promise would mean nothing."""
-    bench, labels = state.bench, state.bench.workload.holdout.labels
-    if labels is None or bench.metric.name != "accuracy":
-        return
-    truth = [labels[k] for k in bench.splits.search]
-    said = gate.no_better_than_guessing(gate.score(answers, truth, bench.metric), truth)
+def _look_for_guessing(state: RunState) -> None:
+    said = guessing(state.bench, baseline_score(state.bench, state.baseline))
     if said:
         state.notes.append(said)
-        bench.tell("baseline", 2, 3, said)
+        state.bench.tell("baseline", 2, 3, said)
 
 
 def _check_batches(bench: Workbench, c: Candidate) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from farthing.core.plan.findings import Findings
 from farthing.core.search import space
 from farthing.errors import EngineError, FarthingError, MeasureError, StoreError
+from farthing.measure.baseline_score import baseline_score, guessing
 from farthing.measure.campaign import fastest_layout
 from farthing.measure.contest import useful_batches
 from farthing.measure.screening import screen_one
@@ -20,7 +21,7 @@ from farthing.measure.served.path import served_model
 from farthing.measure.served.rate import model_of, slower_by
 from farthing.measure.state import RunState, evidence_of, findings_of, look, rate_all, stable_rate
 from farthing.measure.workbench import Workbench
-from farthing.nouns import Candidate
+from farthing.nouns import Candidate, Estimate
 from farthing.plugins import find
 
 __all__ = ["FIRST_LOOK_S", "Glimpse", "glimpse"]
@@ -46,11 +47,15 @@ class Glimpse:
         findings: Of the baseline and of the builds looked at.
         left_out: Variants that would have taken too long to build.
         seconds: That it took.
+        score: The baseline's metric on the search split, None without labels.
+        doubt: What to ask where the baseline is no better than guessing, else empty.
     """
 
     findings: Findings
     left_out: tuple[str, ...]
     seconds: float
+    score: Estimate | None
+    doubt: str
 
 
 @dataclass
@@ -96,6 +101,8 @@ def _glimpse(bench: Workbench, limit_s: float) -> Glimpse:
     look(state, state.baseline, sorted({1, state.baseline.max_batch}))
     state.sla[state.baseline] = stable_rate(state, state.baseline)
     _screen_builds(at, cores)
+    bench.tell(_STAGE, 3, _STEPS, "answers of the baseline")
+    score = baseline_score(bench, state.baseline)
     passed = _gate(at)
     bench.tell(_STAGE, 4, _STEPS, "batches")
     for k, build in enumerate(passed):
@@ -105,12 +112,18 @@ def _glimpse(bench: Workbench, limit_s: float) -> Glimpse:
     if chosen is not None:
         bench.tell(_STAGE, 5, _STEPS, f"what a server adds to {chosen.label}")
         _charge_server(state, chosen)
-    bench.tell(_STAGE, _STEPS, _STEPS, f"{len(state.ratios)} builds looked at")
+    bench.tell(_STAGE, _STEPS, _STEPS, f"{_builds(len(state.ratios))} looked at")
     return Glimpse(
         findings=findings_of(state, chosen),
         left_out=tuple(at.left_out),
         seconds=bench.elapsed_s() - started_s,
+        score=score,
+        doubt=guessing(bench, score),
     )
+
+
+def _builds(n: int) -> str:
+    return "1 build" if n == 1 else f"{n} builds"
 
 
 def _screen_builds(at: _Look, cores: int) -> None:

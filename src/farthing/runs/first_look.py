@@ -35,6 +35,8 @@ def look(run: Opened, workload: Workload) -> FirstLook:
         run.market,
         run.arrivals.at(rate),
         by_utilisation=run.arrivals.by_utilisation(rate),
+        score=seen.score,
+        doubt=seen.doubt,
         left_out=seen.left_out,
         seconds=seen.seconds,
     )

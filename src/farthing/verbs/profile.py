@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farthing.core.plan.assemble import assemble_baseline
 from farthing.measure import campaign
+from farthing.measure.baseline_score import baseline_score
 from farthing.nouns import Baseline, Workload
 from farthing.ports import Progress
 from farthing.runs.opening import opened, provenance_of
@@ -34,7 +35,7 @@ def profile(workload: Workload, *, options: RunOptions = USUAL, on_progress: Pro
             run.market,
             run.arrivals.at(rate),
             provenance_of(run.bench, options.command or "farthing.profile(…)"),
-            score=campaign.baseline_score(run.bench, found.baseline),
+            score=baseline_score(run.bench, found.baseline),
             assumptions=(*run.arrivals.assumptions(), *found.notes),
             description=run.bench.description(),
             by_utilisation=run.arrivals.by_utilisation(rate),

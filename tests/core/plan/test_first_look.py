@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from search_examples import BASE, FP32, INT8, est, evidence, findings, hours, market, objective, workload
+from search_examples import BASE, FP32, INT8, est, evidence, findings, hours, market, objective, offer, workload
 
 from farthing.core.plan.findings import Findings
 from farthing.core.plan.first_look import SPREAD, FirstLook, first_look, widely
@@ -17,11 +17,17 @@ LOOKED = findings(ratios={ALONE: est(10.0, 9.0, 12.0)}, search={ALONE: evidence(
 
 
 def looked(
-    found: Findings = LOOKED, *, by_utilisation: dict[float, Trace] | None = None, promise: Objective | None = None
+    found: Findings = LOOKED,
+    *,
+    by_utilisation: dict[float, Trace] | None = None,
+    promise: Objective | None = None,
+    trace: Trace | None = None,
+    doubt: str = "",
+    **of_market: object,
 ) -> FirstLook:
     return first_look(
-        workload(promise), found, market(), hours(10_000.0, 1000.0), by_utilisation=by_utilisation or {},
-        left_out=("int8-nncf",), seconds=90.0,
+        workload(promise), found, market(**of_market), trace or hours(10_000.0, 1000.0),
+        by_utilisation=by_utilisation or {}, score=est(0.99), doubt=doubt, left_out=("int8-nncf",), seconds=90.0,
     )  # fmt: skip
 
 
@@ -108,3 +114,59 @@ def test_a_baseline_without_a_rate_leaves_the_saving_open() -> None:
 def test_a_busy_machine_comes_first() -> None:
     look = looked(replace(LOOKED, contention=Contention(contended=5, of=8)))
     assert look.verdict.reasons[0] == "the machine is busy: others used its cores in 5 of 8 blocks"
+
+
+# --- what the bill, the arrivals and the accuracy mean for it -------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["a choice", *WHY_NONE])
+@pytest.mark.parametrize("asked", ["", "the baseline is right on 33.5 % …"])
+def test_whatever_comes_of_it_the_baselines_own_accuracy_and_need_are_there(case: str, asked: str) -> None:
+    """What an unanswered look left out, or one that lost, was what serves today: its accuracy, what it needs."""
+    look = looked(WHY_NONE[case][0] if case in WHY_NONE else LOOKED, doubt=asked)
+    assert look.score == est(0.99)
+    assert look.doubt == asked
+    assert look.baseline_usd_per_month is not None
+    assert look.gap is not None
+    assert look.bill_usd_per_month == 1000.0
+
+
+@pytest.mark.parametrize("case", ["a choice", "no build"])
+def test_a_bill_far_from_the_need_is_told(case: str) -> None:
+    """Ten replicas of a cent an hour would do; the bill pays for a hundred times that."""
+    found = WHY_NONE[case][0] if case in WHY_NONE else LOOKED
+    notes = {usd: gap.note for usd in (1.0, 3e5, 1e7) if (gap := looked(found, bill_usd_per_month=usd).gap)}
+    assert "less than the baseline needs" in notes[1.0]
+    assert notes[1e7].startswith("over-provisioning: 9")
+    ranged = looked(found, bill_usd_per_month=1e7, by_utilisation={u / 100: hours(100.0 * u) for u in (20, 80)}).gap
+    assert ranged is not None
+    assert ranged.usd_per_month is None  # a bill alone does not say how much of it idles
+
+
+SMALL = offer("aws/tiny", usd_per_hour=0.01, vcpus=1)
+
+
+def test_where_one_replica_idles_it_says_so_instead_of_advising_the_long_run() -> None:
+    for small, hint in (((), "keep what runs now"), ((SMALL,), "smaller offer aws/tiny: about $7.30 a month")):
+        look = looked(trace=hours(1.0, 0.5), small=small)
+        assert look.saving_frac is not None
+        assert look.saving_frac.value == 0
+        assert look.verdict.reasons[0].startswith("one replica is enough, today and as planned (busy 1.0 %")
+        assert look.verdict.hint.startswith(hint)
+        assert "--quick" not in look.verdict.hint
+    two = looked(trace=hours(1.0, 0.5), promise=objective(min_replicas=2))
+    assert two.verdict.reasons[0].startswith("the fewest replicas that are wanted, 2, are enough, ")
+
+
+@pytest.mark.parametrize("trace", [hours(10_000.0, 1000.0), hours(11.0)])
+def test_where_something_is_saved_the_long_run_is_advised(trace: Trace) -> None:
+    look = looked(trace=trace, small=(SMALL,))
+    assert look.saving_frac is not None
+    assert look.saving_frac.value > 0
+    assert look.verdict.hint == "the same command without --quick proves it"
+
+
+def test_without_traffic_each_utilisation_is_there() -> None:
+    look = looked(by_utilisation={u / 100: hours(10_000.0 * u) for u in (20, 50, 80)})
+    assert [row.utilisation_frac for row in look.utilisations] == [0.2, 0.5, 0.8]
+    assert looked().utilisations == ()

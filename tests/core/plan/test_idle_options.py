@@ -92,7 +92,7 @@ def quiet(**more: object) -> Plan:
 def test_the_verdict_says_that_one_replica_idles_and_how_to_buy_it() -> None:
     plan = quiet()
     assert plan.verdict.outcome == "not_met"
-    assert plan.verdict.reasons[0].startswith("one replica serves it all, now and as planned, busy to 1.0 %")
+    assert plan.verdict.reasons[0].startswith("one replica is enough, today and as planned (busy 1.0 %")
     assert plan.verdict.hint.startswith("smaller offer aws/half: about $36.50 a month")
     assert [o.name for o in plan.idle_options] == ["smaller offer"]
     assert plan.parts[0].usd_per_month is not None

@@ -102,12 +102,12 @@ def test_an_open_case_says_what_would_settle_it() -> None:
 
 def test_a_met_plan_says_what_its_accuracy_did() -> None:
     assert judged().outcome == "met"
-    assert judged().reasons == ("accuracy +0.50 points (at most −0.25, 95 %) on 700 untouched samples",)
+    assert judged().reasons == ("accuracy +0.50 points (at worst −0.25, 95 % confidence) on 700 untouched samples",)
     worse = evidence(drop=est(0.0034, -1.0, 0.009), n=1200)
     verdict = decide(objective(), replace(GOOD, accuracy=worse), None, SAVED)
-    assert verdict.reasons == ("accuracy −0.34 points (at most −0.9, 95 %) on 1,200 untouched samples",)
+    assert verdict.reasons == ("accuracy −0.34 points (at worst −0.9, 95 % confidence) on 1,200 untouched samples",)
     gained = decide(objective(), replace(GOOD, accuracy=evidence(drop=est(-0.02, -1.0, -0.01))), None, SAVED)
-    assert "(at most −0, 95 %)" in gained.reasons[0]
+    assert "(at worst −0, 95 % confidence)" in gained.reasons[0]
 
 
 # --- the saving -----------------------------------------------------------------------------------------------

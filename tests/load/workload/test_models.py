@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import onnx
@@ -163,3 +164,88 @@ def test_nothing_beside_the_model_means_defaults(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match=r"config\.json is no readable JSON"):
         model_classes(ref)
+
+
+# --- folders that transformers' save_pretrained wrote ---------------------------------------------------------
+
+WEIGHTS = ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin", "tf_model.h5"]
+
+
+def saved(folder: Path, weights: str, **config: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / weights).write_bytes(b"x")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **config}))
+    (folder / "tokenizer_config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("named", ["the folder", "its file"])
+@pytest.mark.parametrize(
+    ("architectures", "made"),
+    [
+        (["BertForSequenceClassification"], "transformers.BertForSequenceClassification.from_pretrained("),
+        (None, "transformers.AutoModel….from_pretrained("),
+        (["os.system('x')"], "transformers.AutoModel….from_pretrained("),
+        ("Bert", "transformers.AutoModel….from_pretrained("),
+    ],
+)
+def test_weights_by_transformers_are_told_both_ways_out(
+    tmp_path: Path, weights: str, named: str, architectures: object, made: str
+) -> None:
+    folder = saved(tmp_path / "my model", weights, architectures=architectures)
+    with pytest.raises(ModelError) as refused:
+        model_ref(str(folder if named == "the folder" else folder / weights))
+    hint = str(refused.value.hint)
+    assert f"optimum-cli export onnx --model '{folder}' '{folder}'-onnx" in hint
+    assert f"{made}'{folder}'" in hint
+    assert f"--tokenizer '{folder}'" in hint
+    assert "name the .onnx file itself" not in hint
+
+
+def test_other_folders_without_a_graph_are_not_taken_for_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as refused:
+        model_ref(str(tmp_path))
+    assert "optimum-cli" not in str(refused.value.hint)
+    assert "name the .onnx file itself" not in str(refused.value.hint)  # there is none
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_the_hint_for_weights_by_transformers_works_when_it_is_followed(tmp_path: Path, kind: str) -> None:
+    """What load() is to return is taken out of the hint and run; what lies beside it is found."""
+    import transformers as hf
+
+    from farthing.models.torch_code import user_module
+
+    folder, ids = tmp_path / "saved", {0: "good", 1: "bad"}
+    if kind == "text":
+        small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        config = hf.BertConfig(vocab_size=8, id2label=ids, **small)
+        hf.BertForSequenceClassification(config).save_pretrained(folder)
+        words = {word: k for k, word in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"))}
+        hf.BertTokenizer(vocab=words).save_pretrained(folder)
+    else:
+        hf.ResNetForImageClassification(
+            hf.ResNetConfig(embedding_size=4, hidden_sizes=[4], depths=[1], id2label=ids)
+        ).save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"shortest_edge": 32}}))
+    with pytest.raises(ModelError) as refused:
+        model_ref(str(folder))
+    told = r"that returns (transformers\.\w+\.from_pretrained\('.*?'\)) and name (\S+:load)"
+    made = re.search(told, str(refused.value.hint))
+    assert made is not None
+    (folder / "module.py").write_text(f"import transformers\n\n\ndef load():\n    return {made[1]}\n")
+    ref = model_ref(made[2], trust=True)
+    assert type(user_module(ref.path, trust=True)).__name__ in made[1]
+    assert model_classes(ref) == ("good", "bad")
+    spec = guess_pipeline(ref, "text" if kind == "text" else "image")
+    assert spec.tokenizer == str(folder / "tokenizer.json") if kind == "text" else spec.crop == 32
+
+
+def test_a_text_module_without_a_tokenizer_is_told_the_flag(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("")
+    ref = model_ref("net.py:load", folder=tmp_path, trust=True)
+    with pytest.raises(ModelError, match=r"there is no tokenizer\.json") as refused:
+        guess_pipeline(ref, "text")
+    assert "--tokenizer FOLDER" in str(refused.value.hint)

@@ -165,7 +165,7 @@ def test_a_part_that_costs_money_is_drawn_to_the_right():
 def test_latency_says_each_percentile_and_the_peak():
     said = labels(charts.svg(charts.latency(met_plan())))
     assert "now, pytorch fp32 b1 2×1: p50 22.9 ms [22.7, 23.1], one request at a time" in said
-    assert "planned, openvino int8-nncf b8 2×1: p99 12.2 ms [11.5, 13.0], at the peak rate" in said
+    assert "planned, openvino int8-nncf b8 2×1: p99 12.2 ms [11.5, 13.0], at 1,654/s" in said
     tail = replace(met_plan(), objective=replace(met_plan().objective, latency=LatencyBound(ms=50, percentile=0.999)))
     assert "p99.9" in charts.svg(charts.latency(tail))
     plan = met_plan()

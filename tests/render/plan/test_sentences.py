@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from datetime import date
 
-from example_plan import hardware, met_plan, not_met_plan, unproven_plan
+import pytest
+from example_plan import PLANS, hardware, met_plan, not_met_plan, unproven_plan
 
 from farthing.nouns import Estimate, Latency, MachinePeaks, Offer
 from farthing.render.plan import sentences as s
+from farthing.render.plan.tables import candidate_columns, candidate_rows
 
 
 def test_met_headline_names_saving_accuracy_and_latency():
     assert s.headline(met_plan()) == (
         "met: 95.7 % cheaper [95.0, 96.2] than pytorch FP32, one request at a time · "
-        "accuracy +0.1 points (at most −0.6, 95 %) · p99 12.2 ms ≤ 50 ms"
+        "accuracy +0.1 points (at worst −0.6, 95 % confidence) · p99 12.2 ms ≤ 50 ms"
     )
 
 
@@ -26,7 +29,7 @@ def test_the_headline_names_what_it_is_cheaper_than():
 def test_not_met_says_the_reason_and_the_nearest():
     plan = not_met_plan()
     assert s.headline(plan) == "not met: no candidate answers within 5 ms at p99 on aws/m7i.large"
-    assert s.nearest_sentence(plan).startswith("openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5], ")
+    assert s.nearest_sentence(plan).startswith("openvino int8-nncf b1 2×1, p99 7.2 ms [7.0, 7.5] at 715/s, ")
     assert s.nearest_sentence(plan).endswith("91 % cheaper")
     assert s.nearest_sentence(met_plan()) == ""
 
@@ -100,3 +103,31 @@ def test_infinite_interval_in_a_plan_is_printable():
     assert plan.planned_usd_per_month is not None
     open_ended = replace(plan.planned_usd_per_month, hi=math.inf)
     assert "≥" in s.summary_rows(replace(plan, planned_usd_per_month=open_ended))[0].planned
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_no_latency_stands_without_its_interval_and_what_a_replica_was_asked(name: str) -> None:
+    """Now at 9 requests/s beside planned at 1,452 looked like one load, and 10 ms hid that it was 2 to 52."""
+    plan = PLANS[name]()
+    for row in (r for r in s.summary_rows(plan) if r.name.startswith("p")):
+        for side in filter(None, (row.now, row.planned)):
+            assert re.fullmatch(r".* m?s [\[≥≤].* (one at a time|under load|at [\d.,]+/s)", side), side
+    cells = [cells for _, cells in candidate_rows(plan)]
+    at = [c.title for c in candidate_columns(plan)].index(f"p{100 * s.shown_level(plan):g} of a replica")
+    for cell in (row[at] for row in cells if row[at].text):
+        assert re.search(r"(one at a time|under load|at [\d.,]+/s)$", cell.detail), cell
+
+
+def test_the_rates_are_those_that_were_measured() -> None:
+    plan = met_plan()
+    assert plan.chosen is not None
+    asked = replace(
+        plan, baseline=replace(plan.baseline, at_peak_rps=8.84), chosen=replace(plan.chosen, at_peak_rps=801)
+    )
+    row = s.summary_rows(asked)[-1]
+    assert (row.now.endswith(" at 8.8/s"), row.planned.endswith(" at 801/s")) == (True, True)
+    older = replace(plan, baseline=replace(plan.baseline, at_peak_rps=None))
+    assert s.summary_rows(older)[-1].now.endswith(" under load")
+    alone = replace(plan, baseline=replace(plan.baseline, at_peak=None))
+    assert s.summary_rows(alone)[-1].now.endswith(" one at a time")
+    assert "own rate" not in s.summary_rows(alone)[-1].note

@@ -156,7 +156,8 @@ def _part(name: str, before: Estimate, after: Estimate, claimed: bool, note: str
 def _gap_note(bill_usd: float, baseline_usd: float) -> str:
     gap_frac = (bill_usd - baseline_usd) / bill_usd if bill_usd else 0.0
     if gap_frac > GAP_LIMIT_FRAC:
-        return f"over-provisioning: {100 * gap_frac:.0f} % of the bill is more than the baseline needs; not credited"
+        share = f"{100 * gap_frac:.0f}" if gap_frac < 0.995 else f"{min(99.9, 100 * gap_frac):.1f}"
+        return f"over-provisioning: {share} % of the bill is more than the baseline needs; not credited"
     if gap_frac < -GAP_LIMIT_FRAC:
         return (
             f"the bill is {-100 * gap_frac:.0f} % less than the baseline needs at this trace: "

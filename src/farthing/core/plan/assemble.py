@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from farthing.core.money.saving import waterfall
 from farthing.core.plan import verdicts
 from farthing.core.plan.beside_plan import held_baseline, without_promise
 from farthing.core.plan.evaluations import evaluation, everyone
@@ -12,9 +11,9 @@ from farthing.core.plan.findings import Findings
 from farthing.core.plan.fixed_fleet import fixed_fleet
 from farthing.core.plan.idle_options import idle_options, idling
 from farthing.core.plan.pricing import Market, Pricing
-from farthing.core.plan.unknown_traffic import NOT_TOLD_APART, Ranged, over_utilisations
+from farthing.core.plan.unknown_traffic import Ranged, gap_to_bill, over_utilisations
 from farthing.core.search.sustained import HEADROOM
-from farthing.nouns import Baseline, Estimate, Evaluation, Plan, Provenance, SavingPart, Trace, Workload
+from farthing.nouns import Baseline, Estimate, Evaluation, Plan, Provenance, Trace, Workload
 
 __all__ = ["Market", "assemble", "assemble_baseline"]
 
@@ -166,7 +165,7 @@ def assemble_baseline(
         measurements=found.measurements,
         profile=found.profiles[0],
         bill_usd_per_month=market.bill_usd_per_month,
-        gap=_gap(p, ranged),
+        gap=gap_to_bill(p, ranged),
         offers=market.offers,
         assumptions=tuple(assumptions),
         provenance=provenance,
@@ -175,17 +174,3 @@ def assemble_baseline(
         utilisations=ranged.rows if ranged else (),
         excluded=EXCLUDED,
     )
-
-
-def _gap(p: Pricing, ranged: Ranged | None) -> SavingPart:
-    """What the bill pays beyond the baseline's need; no amount where nobody knows the need."""
-    if ranged is not None:
-        return SavingPart(name="right-sizing", usd_per_month=None, claimed=False, note=NOT_TOLD_APART)
-    today = p.priced().baseline_usd_per_month
-    return waterfall(
-        bill_usd_per_month=p.market.bill_usd_per_month,
-        baseline=today,
-        unbatched=today,
-        batched=today,
-        with_terms=today,
-    )[0]

@@ -12,14 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from farthing.core.plan.findings import Findings
+from farthing.core.plan.idle_options import idle_options, idling
 from farthing.core.plan.pricing import Market, Pricing
-from farthing.core.plan.unknown_traffic import over_utilisations
+from farthing.core.plan.unknown_traffic import gap_to_bill, over_utilisations
+from farthing.core.plan.verdicts import bought_so, fewest_suffice
 from farthing.nouns import (
     AccuracyEvidence,
+    AtUtilisation,
     Candidate,
     Contention,
     Estimate,
     Objective,
+    SavingPart,
     Trace,
     Verdict,
     Workload,
@@ -43,9 +47,15 @@ class FirstLook:
             promise by the queue model.
         baseline_rps: Highest stable rate of a replica today, None when it has none.
         rate_rps: Of a replica of the candidate within the promise, by the queue model; wide.
-        baseline_usd_per_month: At the workload's arrivals, the most plausible ones where they are not known.
-        planned_usd_per_month: Likewise.
+        bill_usd_per_month: What is paid today.
+        baseline_usd_per_month: At the workload's arrivals; where they are not known at the highest plausible
+            utilisation, its interval down to the lowest. None when the baseline has no rate.
+        planned_usd_per_month: Likewise, None without a candidate.
+        gap: What the bill pays beyond the baseline's need, None when the baseline has no rate.
+        utilisations: Where the arrivals are not known, what it comes to at each utilisation, the least first.
         saving_frac: At equal offer and term; the least over all utilisations where the traffic is not known.
+        score: The baseline's own metric on the search split, None without labels.
+        doubt: What to ask where the baseline is no better than guessing, else empty.
         accuracy: On the search split, None when nothing was compared.
         tried: Builds that were screened.
         left_out: Variants that would have taken too long to build for a first look.
@@ -60,9 +70,14 @@ class FirstLook:
     candidate: Candidate | None
     baseline_rps: float | None
     rate_rps: Estimate | None
+    bill_usd_per_month: float
     baseline_usd_per_month: Estimate | None
     planned_usd_per_month: Estimate | None
+    gap: SavingPart | None
+    utilisations: tuple[AtUtilisation, ...]
     saving_frac: Estimate | None
+    score: Estimate | None
+    doubt: str
     accuracy: AccuracyEvidence | None
     tried: int
     left_out: tuple[str, ...]
@@ -93,6 +108,8 @@ def first_look(
     trace: Trace,
     *,
     by_utilisation: Mapping[float, Trace],
+    score: Estimate | None,
+    doubt: str,
     left_out: tuple[str, ...],
     seconds: float,
 ) -> FirstLook:
@@ -104,21 +121,27 @@ def first_look(
         market: Prices.
         trace: Arrivals to price at.
         by_utilisation: Where the traffic is not known, arrivals by utilisation, the least first; empty where it is.
+        score: The baseline's metric on the search split, None without labels.
+        doubt: What to ask where that is no better than guessing, else empty.
         left_out: Variants that were not built.
         seconds: That the look took.
     """
-    chosen, base_rps = found.chosen, found.sla_rps.get(found.baseline)
-    rate = found.sla_rps.get(chosen) if chosen else None
+    chosen = found.chosen
     look = FirstLook(
         workload=workload.name,
         objective=workload.objective,
         baseline=found.baseline,
         candidate=chosen,
-        baseline_rps=base_rps,
+        baseline_rps=found.sla_rps.get(found.baseline),
         rate_rps=None,
+        bill_usd_per_month=market.bill_usd_per_month,
         baseline_usd_per_month=None,
         planned_usd_per_month=None,
+        gap=None,
+        utilisations=(),
         saving_frac=None,
+        score=score,
+        doubt=doubt,
         accuracy=_accuracy(found, chosen),
         tried=len(found.ratios),
         left_out=left_out,
@@ -126,25 +149,51 @@ def first_look(
         contention=found.contention,
         verdict=_verdict(workload.objective, found),
     )
-    if chosen is None or rate is None or not base_rps:
+    if not found.sla_rps.get(found.baseline):
         return look
+    wide = _widened(found)
+    p = Pricing(workload=workload, found=wide, market=market, trace=trace)
+    ranged = over_utilisations(p, by_utilisation) if by_utilisation else None
+    priced = ranged.priced if ranged else p.priced()
+    look = replace(
+        look,
+        rate_rps=wide.kept_rps.get(chosen) if chosen else None,
+        baseline_usd_per_month=priced.baseline_usd_per_month,
+        planned_usd_per_month=priced.usd_per_month,
+        gap=gap_to_bill(p, ranged),
+        utilisations=ranged.rows if ranged else (),
+        saving_frac=ranged.saving if ranged else p.savings()[0],
+    )
+    return replace(look, verdict=_of_idling(look, p))
+
+
+def _widened(found: Findings) -> Findings:
+    """What was found, its choice's rate and ratio as wide as a first look is."""
+    chosen, base_rps = found.chosen, found.sla_rps.get(found.baseline)
+    rate = found.sla_rps.get(chosen) if chosen else None
+    if chosen is None or rate is None or not base_rps:
+        return found
     seen = found.ratios.get(replace(chosen, max_batch=1))
     method = "a screen and the queue model, not served under load"
-    wide = replace(
+    return replace(
         found,
         kept_rps={chosen: widely(rate, seen, method)},
         rate_ratio=widely(rate / base_rps, seen, method),
         ratios={chosen: widely(rate / base_rps, seen, method)},
     )
-    p = Pricing(workload=workload, found=wide, market=market, trace=trace)
-    ranged = over_utilisations(p, by_utilisation) if by_utilisation else None
-    priced = ranged.priced if ranged else p.priced()
+
+
+def _of_idling(look: FirstLook, p: Pricing) -> Verdict:
+    """The verdict; where the fewest replicas idle it says that nothing can be saved, and what is cheaper then."""
+    saving, rate = look.saving_frac, look.rate_rps
+    idle = None if look.candidate is None or rate is None else idling(p, look.candidate, rate.value)
+    if idle is None or rate is None or saving is None or saving.value > 0:
+        return look.verdict
+    cheapest = next(iter(idle_options(p, idle, rate.value)), None)
     return replace(
-        look,
-        rate_rps=wide.kept_rps[chosen],
-        baseline_usd_per_month=priced.baseline_usd_per_month,
-        planned_usd_per_month=priced.usd_per_month,
-        saving_frac=ranged.saving if ranged else p.savings()[0],
+        look.verdict,
+        reasons=(fewest_suffice(look.objective, idle.busy_frac), *look.verdict.reasons),
+        hint="keep what runs now" if cheapest is None else bought_so(cheapest),
     )
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from farthing.core.money.commitments import terms_priced
-from farthing.core.money.saving import unsplit
+from farthing.core.money.saving import unsplit, waterfall
 from farthing.core.plan.pricing import Priced, Pricing
 from farthing.nouns import AtUtilisation, Estimate, SavingPart, Trace
 
-__all__ = ["NOT_TOLD_APART", "Ranged", "least", "over_utilisations"]
+__all__ = ["NOT_TOLD_APART", "Ranged", "gap_to_bill", "least", "over_utilisations"]
 
 NOT_TOLD_APART = (
     "right-sizing, efficiency and batching together: the bill alone does not say how busy its replicas are, so they "
@@ -79,6 +79,28 @@ def over_utilisations(p: Pricing, by_utilisation: Mapping[float, Trace]) -> Rang
         versus_half=least(q.saving_against(p.found.best_half) for q in each.values()),
         rows=tuple(_row(u, q, savings[u][0]) for u, q in each.items() if round(u * 100) % _SHOWN_PERCENT == 0),
     )
+
+
+def gap_to_bill(p: Pricing, ranged: Ranged | None) -> SavingPart:
+    """What the bill pays beyond the baseline's need; no amount where nobody knows the need.
+
+    Args:
+        p: Of the run.
+        ranged: From :func:`over_utilisations` where the traffic is not known, else None.
+
+    Raises:
+        ValueError: when the baseline has no rate.
+    """
+    if ranged is not None:
+        return SavingPart(name="right-sizing", usd_per_month=None, claimed=False, note=NOT_TOLD_APART)
+    today = p.priced().baseline_usd_per_month
+    return waterfall(
+        bill_usd_per_month=p.market.bill_usd_per_month,
+        baseline=today,
+        unbatched=today,
+        batched=today,
+        with_terms=today,
+    )[0]
 
 
 def _row(utilisation_frac: float, p: Pricing, saving: Estimate | None) -> AtUtilisation:

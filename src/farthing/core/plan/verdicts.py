@@ -23,7 +23,7 @@ from farthing.nouns import (
     WithoutPromise,
 )
 
-__all__ = ["Around", "decide", "nearest"]
+__all__ = ["Around", "bought_so", "decide", "fewest_suffice", "nearest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +148,8 @@ def _saving(
     objective: Objective, chosen: Evaluation, e: AccuracyEvidence, saving: Estimate | None, around: Around
 ) -> Verdict:
     reasons = [
-        f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at most −{_points(max(0.0, e.drop_frac.hi))}, "
-        f"{e.drop_frac.confidence * 100:g} %) on {e.n:,} untouched samples"
+        f"{e.metric} {change(-e.drop_frac.value * 100, 2)} points (at worst −{_points(max(0.0, e.drop_frac.hi))}, "
+        f"{e.drop_frac.confidence * 100:g} % confidence) on {e.n:,} untouched samples"
     ]
     if saving is None or saving.hi <= 0:
         return _nothing_saved(objective, saving, reasons, around)
@@ -186,21 +186,26 @@ def _nothing_saved(objective: Objective, saving: Estimate | None, reasons: list[
     if bound is not None and around.held is not None and saving is not None:
         reasons, otherwise = [_other_goods(bound, around.held, saving), *reasons], ""
     elif around.busy_frac is not None:
-        how = "one replica serves" if objective.min_replicas == 1 else f"{objective.min_replicas} replicas serve"
-        reasons = [
-            f"{how} it all, now and as planned, busy to {number(around.busy_frac * 100, 1)} % in the busiest step as "
-            "planned: no model saves anything on that",
-            *reasons,
-        ]
+        reasons = [fewest_suffice(objective, around.busy_frac), *reasons]
     else:
         reasons = ["nothing is cheaper than the baseline", *reasons]
     cheapest = next(iter(around.idle_options), None)
-    hint = otherwise if cheapest is None else _bought_so(cheapest)
+    hint = otherwise if cheapest is None else bought_so(cheapest)
     return Verdict(outcome="not_met", reasons=tuple(reasons), hint=hint)
 
 
-def _bought_so(option: IdleOption) -> str:
-    """How what idles is bought cheaper."""
+def fewest_suffice(objective: Objective, busy_frac: float) -> str:
+    """Why no model saves anything where the fewest replicas idle; ``busy_frac`` of them in the busiest step."""
+    many = objective.min_replicas
+    how = "one replica is" if many == 1 else f"the fewest replicas that are wanted, {many}, are"
+    return (
+        f"{how} enough, today and as planned (busy {number(busy_frac * 100, 1)} % in the busiest step as planned): "
+        "a cheaper model saves nothing there"
+    )
+
+
+def bought_so(option: IdleOption) -> str:
+    """How what idles is bought cheaper: ``smaller offer aws/t4g.small: about $12.26 a month, …``."""
     usd = option.cost_usd_per_month.value
     what = option.name if option.name == "scale to zero" else f"{option.name} {option.offer.name}"
     return f"{what}: about ${usd:,.2f} a month, an estimate: {option.rule}"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from farthing.core.route.served import Served
 from farthing.errors import EngineMissingError, InputError, ModelError, TrustError
+from farthing.load.plans import check_finished
 from farthing.load.schema import kind_of, read_noun
 from farthing.load.serve.planned import Check, fitted, planned
 from farthing.load.serve.routes import ROUTE_FILE, route_models, tiers_of_routes
@@ -159,6 +160,8 @@ def _of_source(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[Served
 
 def _document(path: Path) -> tuple[Path, str | None]:
     """The document that a source is, or holds, and its kind; the source itself and None where there is none."""
+    if not path.is_dir():
+        check_finished(path)
     if path.is_dir():
         held = next((path / name for name in ("plan.yaml", ROUTE_FILE) if (path / name).is_file()), None)
         return (path, None) if held is None else (held, kind_of(held))
@@ -206,6 +209,8 @@ def _of_folder(path: Path, wishes: Wishes, setting: _Setting) -> Iterator[LocalM
         for member in members:
             yield _wished(_of_version_folder(member, setting), wishes, setting)
     else:
+        if not [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]:
+            check_finished(path)
         yield _wished(_of_model_folder(path, setting), wishes, setting)
 
 

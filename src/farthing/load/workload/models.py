@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,9 @@ __all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "se
 _IMPORT_PATH = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"}
 _WEIGHTS_ONLY = {".safetensors", ".h5", ".keras", ".tflite", ".gguf", ".msgpack"}
+_FOLDER_HINT = (
+    "a folder as Optimum writes it has one; for PyTorch weights give file.py:function that returns the nn.Module"
+)
 _IMPORT_HINT = "give file.py:function or package.module:function that returns the nn.Module with its weights"
 
 
@@ -55,7 +59,7 @@ def model_ref(
         said = (
             "is a pickle, which can run code when it is loaded" if suffix in _PICKLES else "holds weights, not a graph"
         )
-        raise ModelError(f"{path} {said}", hint=_IMPORT_HINT)
+        raise ModelError(f"{path} {said}", hint=unexported_hint(path.parent) or _IMPORT_HINT)
     if not path.exists():
         raise ModelError(f"there is no model {path}", hint=nearest(path))
     if suffix != ".onnx":
@@ -83,13 +87,43 @@ def _optimum_ref(path: Path, example_shape: tuple[int, ...] | None) -> ModelRef:
     found = next((p for p in (path / "model.onnx", path / "onnx" / "model.onnx") if p.is_file()), None)
     if found is None:
         files = sorted([*path.glob("*.onnx"), *path.glob("onnx/*.onnx")])
+        if not files and (hint := unexported_hint(path)):
+            raise ModelError(f"{path} holds weights ({_weights(path)[0]}) and no ONNX graph of them", hint=hint)
         if len(files) != 1:
             names = ", ".join(p.name for p in files) or "none"
-            raise ModelError(f"{path} has no model.onnx (.onnx files: {names})", hint="name the .onnx file itself")
+            hint = "name the .onnx file itself" if files else _FOLDER_HINT
+            raise ModelError(f"{path} has no model.onnx (.onnx files: {names})", hint=hint)
         found = files[0]
     onnx_signature(found)
     return ModelRef(
         kind="optimum", path=str(path.absolute()), onnx_path=str(found.absolute()), example_shape=example_shape
+    )
+
+
+def _weights(folder: Path) -> list[str]:
+    """Files of a folder that hold weights without a graph, as transformers and Keras write them."""
+    suffixes = _PICKLES | _WEIGHTS_ONLY
+    return sorted(p.name for p in folder.iterdir() if p.suffix.lower() in suffixes) if folder.is_dir() else []
+
+
+def unexported_hint(folder: Path) -> str:
+    """Both ways from a folder that transformers' ``save_pretrained`` wrote to a model; empty for any other folder.
+
+    Raises:
+        ModelError: when its config.json cannot be read.
+    """
+    config = json_object(folder / "config.json")
+    named = config.get("architectures")
+    if not _weights(folder) or not (named or config.get("model_type")):
+        return ""
+    found = str(named[0]) if isinstance(named, list) and named else ""
+    made = found if found.isidentifier() else "AutoModel…"
+    where, called = folder.absolute(), shlex.quote(str(folder))
+    return (
+        f"`optimum-cli export onnx --model {called} {called}-onnx` (pip install 'optimum-onnx[onnxruntime]') writes a "
+        f"folder to name here; or write {folder / 'module.py'} with a load() that returns "
+        f"transformers.{made}.from_pretrained({str(where)!r}) and name {shlex.quote(str(folder / 'module.py'))}:load: "
+        f"tokenizer, preprocessor and class names are those beside it (from elsewhere --tokenizer {called})"
     )
 
 
@@ -157,6 +191,7 @@ def guess_pipeline(
             f"there is no tokenizer {found}" if tokenizer else f"there is no tokenizer.json in {home} for texts",
             hint=nearest(found)
             if tokenizer
-            else "give inputs.tokenizer; a slow tokenizer becomes one by AutoTokenizer…save_pretrained(FOLDER)",
+            else "--tokenizer FOLDER says where it lies (in a workload file inputs.tokenizer); a slow tokenizer "
+            "becomes one by AutoTokenizer…save_pretrained(FOLDER)",
         )
     return PipelineSpec(kind="text", tokenizer=str(found.absolute()), **text_settings(found, home))

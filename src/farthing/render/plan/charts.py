@@ -11,6 +11,7 @@ from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ti
 from farthing.render.numbers import count, interval, milliseconds, money, money_change, percent
 from farthing.render.palette import LIGHT
 from farthing.render.plan.frontier import frontier
+from farthing.render.plan.sentences import how_loaded
 from farthing.render.svg import svg
 from farthing.render.words import printable, term_name
 
@@ -129,7 +130,7 @@ def _depth(level: float) -> float:
 def latency(plan: Plan, *, width: int = 720) -> alt.LayerChart:
     """Latency at each percentile of single requests, now and planned, against the promise.
 
-    The level that is promised stands beside it as a diamond, measured at the plan's peak rate.
+    The level that is promised stands beside it as a diamond, measured under load, each at a rate of its own.
 
     Raises:
         ValueError: when neither was measured.
@@ -178,7 +179,7 @@ def _curve(name: str, colour: str, e: Evaluation) -> list[Row]:
 
 def _known(name: str, colour: str, e: Evaluation) -> list[Row]:
     marks = [(latency, "circle", "one request at a time") for latency in e.single]
-    marks += [(e.at_peak, "diamond", "at the peak rate")] if e.at_peak is not None else []
+    marks += [(e.at_peak, "diamond", how_loaded(e.at_peak, e))] if e.at_peak is not None else []
     label = printable(e.candidate.label)
     return [
         {
@@ -227,7 +228,7 @@ def _line_names(curves: list[Row], marks: list[Row], x: Any, y: Any) -> list[Any
         layers.extend(words_on_ground([{**row, "text": name}], colour=colour, dy=-10, align="right", fontWeight=600))
     for row in marks:
         if row["shape"] == "diamond" and row["colour"] == LIGHT["plan"]:
-            layers.extend(words_on_ground([{**row, "text": "at the peak rate"}], colour="plan", dx=-9, align="right"))
+            layers.extend(words_on_ground([{**row, "text": "at the peak"}], colour="plan", dx=-9, align="right"))
     return [layer.encode(x=x, y=y) for layer in layers]
 
 

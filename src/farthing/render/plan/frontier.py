@@ -9,7 +9,7 @@ from farthing.nouns import NEVER_MS, Evaluation, Plan, percentile_name
 from farthing.render.drawing import AXIS_PX, dashed, data, panel_title, round_ticks, styled, words, words_on_ground
 from farthing.render.numbers import milliseconds, money, number
 from farthing.render.palette import LIGHT
-from farthing.render.plan.sentences import accuracy_change, shown_bound, shown_level
+from farthing.render.plan.sentences import accuracy_change, how_loaded, shown_bound, shown_level
 from farthing.render.words import printable
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def describe(evaluation: Evaluation, *, percentile: float = 0.99, also: tuple[st
         said.append(f"{printable(evaluation.accuracy.metric)} {accuracy_change(evaluation.accuracy)}")
     tail = evaluation.tail_at(percentile)
     if tail is not None:
-        how = "" if tail is evaluation.at_peak else " one at a time"
-        said.append(f"{tail.name} {milliseconds(tail.ms)}{how}")
+        said.append(f"{tail.name} {milliseconds(tail.ms)} {how_loaded(tail, evaluation)}")
     text = ", ".join(said)
     if evaluation.reason:
         text += f". {printable(evaluation.reason)}"

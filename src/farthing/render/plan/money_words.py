@@ -13,8 +13,10 @@ from farthing.render.words import printable
 
 __all__ = [
     "beside",
+    "gap_words",
     "needed",
     "not_priced",
+    "over_range",
     "references",
     "stands_for",
     "utilisation_rows",
@@ -99,7 +101,7 @@ def beside(found: Plan | Baseline) -> list[tuple[str, str]]:
     assumed = list(stands_for(found.stand_in, found.priced_as))
     assumed += [printable(a) for a in found.assumptions if a.startswith(("the arrivals ", "priced again "))]
     parts = _parts(found)
-    lines = [("bill", text) for text in _gap(parts, found.bill_usd_per_month)]
+    lines = [("bill", text) for text in gap_words(parts, found.bill_usd_per_month)]
     if isinstance(found, Plan):
         lines += [("baseline", text) for text in [held_sentence(found)] if text]
         lines += [("fleet", fleet_sentence(found.fixed_fleet))] if found.fixed_fleet else []
@@ -125,8 +127,13 @@ def _parts(found: Plan | Baseline) -> tuple[SavingPart, ...]:
     return found.parts or (found.without_promise.parts if found.without_promise else ())
 
 
-def _gap(parts: Sequence[SavingPart], bill_usd: float) -> list[str]:
-    """What right-sizing says where the bill is far from what the baseline needs."""
+def gap_words(parts: Sequence[SavingPart], bill_usd: float) -> list[str]:
+    """What right-sizing says where the bill is far from what the baseline needs; empty where it is near or not known.
+
+    Args:
+        parts: From the bill to the plan.
+        bill_usd: A month.
+    """
     found = [p for p in parts if p.name == "right-sizing" and p.usd_per_month is not None]
     return [
         printable(p.note) for p in found if p.usd_per_month and abs(p.usd_per_month.value) > GAP_LIMIT_FRAC * bill_usd
@@ -144,6 +151,23 @@ def needed(rows: Sequence[AtUtilisation]) -> str:
     first, last = rows[0], rows[-1]
     ends = [money(r.baseline_usd_per_month, bounds=False) for r in (first, last)]
     return f"{'–'.join(ends)}, at {percent(first.utilisation_frac)} to {percent(last.utilisation_frac)} utilisation"
+
+
+def over_range(rows: Sequence[AtUtilisation]) -> str:
+    """What the baseline needs and what is planned where the traffic is not known: both ends, and what the saving is.
+
+    ``$2,010–$8,010 a month today → $650–$2,466 as planned, at 20 % to 80 % utilisation of what is paid for, …``
+    """
+    first, last = rows[0], rows[-1]
+    today = "–".join(money(r.baseline_usd_per_month, bounds=False) for r in (first, last))
+    ends = [money(r.planned_usd_per_month, bounds=False) for r in (first, last) if r.planned_usd_per_month]
+    planned = f" → {'–'.join(ends)} as planned" if ends else ""
+    least = "; the saving is the least over all of these" if ends else ""
+    at = f"{percent(first.utilisation_frac)} to {percent(last.utilisation_frac)}"
+    return (
+        f"{today} a month today{planned}, at {at} utilisation of what is paid for, since requests a month were not "
+        f"stated{least}"
+    )
 
 
 def utilisation_rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:

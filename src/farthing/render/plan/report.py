@@ -286,7 +286,7 @@ def _evidence(plan: Plan) -> dict[str, Any]:
 
 
 def _evidence_row(build: str, e: AccuracyEvidence) -> dict[str, Any]:
-    change, _, rest = change_text(e, decimals=2).partition(" points (at most ")
+    change, _, rest = change_text(e, decimals=2).partition(" points (at worst ")
     levels = [percent(x, decimals=2, bounds=False) for x in (e.baseline_frac, e.candidate_frac)]
     figures = [count(n) for n in (e.n, e.n_differ, e.n_worse, e.n_better)]
     return {

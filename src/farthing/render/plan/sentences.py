@@ -39,6 +39,7 @@ __all__ = [
     "cheaper",
     "estimated",
     "headline",
+    "how_loaded",
     "nearest_sentence",
     "part_words",
     "peaks_sentence",
@@ -88,10 +89,10 @@ def promise(objective: Objective) -> str:
 
 
 def accuracy_change(evidence: AccuracyEvidence, *, decimals: int = 1) -> str:
-    """``−0.1 points (at most −0.7, 95 %)``: the change of the metric and its one-sided limit."""
+    """``−0.1 points (at worst −0.7, 95 % confidence)``: the change of the metric and its one-sided limit."""
     drop = evidence.drop_frac
     limit = points_limit(drop.hi, decimals=decimals)
-    return f"{points(-drop.value, decimals=decimals)} (at most {limit}, {percent(drop.confidence)})"
+    return f"{points(-drop.value, decimals=decimals)} (at worst {limit}, {percent(drop.confidence)} confidence)"
 
 
 def shown_level(plan: Plan) -> float:
@@ -109,9 +110,15 @@ def shown_bound(plan: Plan) -> float | None:
     return bound.ms if bound is not None and bound.percentile == shown_level(plan) else None
 
 
-def _how(latency: Latency, evaluation: Evaluation) -> str:
-    """Said of a figure without any load on the server."""
-    return "" if latency is evaluation.at_peak else " one at a time"
+def how_loaded(latency: Latency, evaluation: Evaluation) -> str:
+    """What a replica was asked while a latency was measured: ``at 1,452/s``, ``one at a time``.
+
+    Two latencies say nothing of each other without it; older plans know of a load and not of its rate.
+    """
+    if latency is not evaluation.at_peak:
+        return "one at a time"
+    rate = evaluation.at_peak_rps
+    return "under load" if rate is None else f"at {_rps(rate)}/s"
 
 
 def cheaper(saving: float | Estimate) -> str:
@@ -127,7 +134,9 @@ def _latency_against(plan: Plan, chosen: Evaluation) -> str:
     if seen is None:
         return ""
     bound = shown_bound(plan)
-    text = f"{seen.name} {milliseconds(seen.ms, bounds=False)}{_how(seen, chosen)}"
+    text = f"{seen.name} {milliseconds(seen.ms, bounds=False)}"
+    if seen is not chosen.at_peak:
+        text += " one at a time"
     if bound is None:
         return text
     return f"{text} {'≤' if seen.ms.value <= bound else '>'} {milliseconds(bound)}"
@@ -162,7 +171,7 @@ def nearest_sentence(plan: Plan) -> str:
     said = [printable(near.candidate.label)]
     tail = near.tail_at(shown_level(plan))
     if tail is not None:
-        said.append(f"{tail.name} {milliseconds(tail.ms)}{_how(tail, near)}")
+        said.append(f"{tail.name} {milliseconds(tail.ms)} {how_loaded(tail, near)}")
     if near.accuracy is not None:
         said.append(f"{plan.objective.metric} {accuracy_change(near.accuracy)}")
     if near.cost_usd_per_month is not None:
@@ -278,20 +287,27 @@ def _latency_row(plan: Plan) -> tuple[SummaryRow, ...]:
     if now is None:
         return ()
     then = plan.chosen.tail_at(level) if plan.chosen else None
-    note = ""
+    said = []
     if bound is not None:
         name = "" if shown_bound(plan) is not None else f"{bound.name} ≤ "
-        note = f"promised {name}{milliseconds(bound.ms)}"
+        said.append(f"promised {name}{milliseconds(bound.ms)}")
     if then is not None and then.ms.confidence != USUAL_CONFIDENCE:
-        note += f"{', ' if note else ''}{100 * then.ms.confidence:g} % interval"
+        said.append(f"{100 * then.ms.confidence:g} % interval as planned")
+    if then is not None and plan.baseline.at_peak is now:
+        said.append("each replica at its own rate")
     return (
         SummaryRow(
             name=percentile_name(level),
-            now=f"{milliseconds(now.ms, bounds=False)}{_how(now, plan.baseline)}",
-            planned="" if then is None or plan.chosen is None else f"{milliseconds(then.ms)}{_how(then, plan.chosen)}",
-            note=note,
+            now=_loaded(now, plan.baseline),
+            planned="" if then is None or plan.chosen is None else _loaded(then, plan.chosen),
+            note=", ".join(said),
         ),
     )
+
+
+def _loaded(latency: Latency, evaluation: Evaluation) -> str:
+    """``31 ms [25, 40] at 1,452/s``."""
+    return f"{milliseconds(latency.ms)} {how_loaded(latency, evaluation)}"
 
 
 def price_sentence(offer: Offer) -> str:

@@ -17,7 +17,7 @@ from farthing.render.numbers import (
     points,
     times,
 )
-from farthing.render.plan.sentences import accuracy_change, shown_level
+from farthing.render.plan.sentences import accuracy_change, how_loaded, shown_level
 from farthing.render.words import offer_price, printable, term_name
 
 __all__ = ["Cell", "Column", "candidate_columns", "candidate_rows", "evidence_rows", "offer_rows", "seconds_rows"]
@@ -54,7 +54,7 @@ def candidate_columns(plan: Plan) -> tuple[Column, ...]:
         "cost a month",
         "per million",
         f"{printable(plan.objective.metric)} change",
-        f"{percentile_name(shown_level(plan))} at peak",
+        f"{percentile_name(shown_level(plan))} of a replica",
         "flat out",
         "against now",
         "memory",
@@ -95,12 +95,13 @@ def _candidate(e: Evaluation, level: float) -> tuple[Cell, ...]:
 
 
 def _tail(e: Evaluation, level: float) -> Cell:
-    """Latency at the level of the column; what was measured without load says so."""
+    """Latency at the level of the column, and what a replica was asked meanwhile: each has a rate of its own."""
     tail = e.tail_at(level)
     cell = _figure(None if tail is None else tail.ms, lambda x: milliseconds(x, bounds=False))
-    if tail is None or tail is e.at_peak:
+    if tail is None:
         return cell
-    return replace(cell, detail=f"{cell.detail}, one at a time" if cell.detail else "one at a time")
+    how = how_loaded(tail, e)
+    return replace(cell, detail=f"{cell.detail} {how}" if cell.detail else how)
 
 
 def _figure(value: Estimate | None, write: Callable[[Estimate], str]) -> Cell:
