@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from example_plan import met_plan
 from small_inputs import write_images, write_onnx
+from snippets import ROOT
 
 from farthing.codec import to_plain
 from farthing.load.schema import stamp
+from farthing.load.serve.scaling import read_scaling
 from farthing.load.workload.workload import load_workload
 
 
@@ -45,6 +48,12 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("outcomes.csv", "route/route.yaml", "route-of-outcomes/route.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    scaling = re.search(
+        r"```yaml\n(schema: farthing/scaling/1\n.*?)```", (ROOT / "docs" / "serve.md").read_text(), re.S
+    )
+    assert scaling is not None
+    (tmp_path / "scale.yaml").write_text(scaling[1])
+    assert read_scaling(tmp_path / "scale.yaml", day_s=0.0).rule.name == "Ray Serve"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FARTHING_HOME", str(tmp_path / "home"))
     return tmp_path

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from farthing.core.simulation.rules.live import LivePolicy
+from farthing.core.simulation.rules.written import NAMES, SETTINGS
 from farthing.errors import InputError, SchemaError
-from farthing.load.serve.scaling import read_scaling
+from farthing.load.serve.scaling import KEYS, read_scaling
 
 HEAD = "schema: farthing/scaling/1\n"
 
@@ -116,3 +118,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path.write_text("schema: farthing/serve/1\nrule: fixed\n")
     with pytest.raises(SchemaError, match="is a serve, not a scaling"):
         read_scaling(path, day_s=0.0)
+
+
+def test_the_pages_tables_name_every_key_and_every_setting() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "serve.md").read_text().partition("## Scaling")[2]
+    said = set(re.findall(r"`(\w+)[:`]", page.partition("## Stopping")[0]))
+    assert {key for settings in SETTINGS.values() for key in settings} <= said
+    assert set(KEYS) <= said
+    for name in NAMES:
+        assert f"`{name}`" in page

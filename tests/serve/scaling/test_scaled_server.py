@@ -107,10 +107,11 @@ def test_a_killed_replica_comes_back_to_what_is_wanted(tmp_path: Path, start_ser
     before = document(served, "live")["models"][0]["workers"]
     assert (before["ready"], before["wanted"]) == (2, 2)
     with Load(lambda: [served]) as seen:
-        for pid in before["pids"]:
+        for k, pid in enumerate(before["pids"], 1):
             os.kill(pid, signal.SIGKILL)
-            served.said("died: SIGKILL")
-            until(served, lambda d: d["ready"] == 2)
+            until(served, lambda d, k=k: sum(life["deaths"] for life in d["lives"]) == k and d["ready"] == 2)
+    served.said("replica 0 of tiny died: SIGKILL")
+    served.said("replica 1 of tiny died: SIGKILL")
     assert seen.failures == []
     assert set(seen.statuses) == {200}
     found = document(served)

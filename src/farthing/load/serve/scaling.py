@@ -25,7 +25,7 @@ from farthing.load import units
 from farthing.load.schema import read_document
 from farthing.load.wishes import check_name
 
-__all__ = ["read_scaling"]
+__all__ = ["KEYS", "read_scaling"]
 
 _MOST_REPLICAS, _MOST_LAPSE, _MOST_BATCH = 1024, 10_000.0, 4096
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
@@ -106,7 +106,7 @@ _SETTING: Mapping[str, Callable[[object, str], Any]] = {
     "whole": _whole(1, _MOST_REPLICAS),
     "flag": _flag,
 }
-_KEYS: Mapping[str, tuple[str, Callable[[object, str], Any]]] = {
+KEYS: Mapping[str, tuple[str, Callable[[object, str], Any]]] = {
     "model": ("model", check_name),
     "min_replicas": ("min_replicas", _whole(0, _MOST_REPLICAS)),
     "max_replicas": ("max_replicas", _whole(1, _MOST_REPLICAS)),
@@ -123,6 +123,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[object, str], Any]]] = {
     "rate": ("rate_rps", units.rate),
     "in_flight": ("in_flight", units.rate),
 }
+"""What may be said beside the rule's own settings: its field of :class:`LivePolicy`, and how it is read."""
 
 
 def read_scaling(path: Path, *, day_s: float) -> LivePolicy:
@@ -137,9 +138,9 @@ def read_scaling(path: Path, *, day_s: float) -> LivePolicy:
         SchemaError: when it is of another kind or newer.
     """
     data = read_document(path, "scaling")
-    rule_keys = {key: data.pop(key) for key in tuple(data) if key not in _KEYS}
-    given = {_KEYS[key][0]: _KEYS[key][1](value, f"{key} in {path}") for key, value in data.items()}
-    rule = _rule(rule_keys, str(path), day_s, known=tuple(_KEYS))
+    rule_keys = {key: data.pop(key) for key in tuple(data) if key not in KEYS}
+    given = {KEYS[key][0]: KEYS[key][1](value, f"{key} in {path}") for key, value in data.items()}
+    rule = _rule(rule_keys, str(path), day_s, known=tuple(KEYS))
     if rule.name == "fixed":
         given = _of_fixed(rule, given, path)
     if "max_replicas" not in given:
