@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from farthing.verbs.route.calibrate import route_calibrate
     from farthing.verbs.route.evaluate import route_evaluate
     from farthing.verbs.route.plan_rate import route_plan_rate
+    from farthing.verbs.simulate import simulate
     from farthing.verbs.verify import verify
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "route_calibrate",
     "route_evaluate",
     "route_plan_rate",
+    "simulate",
     "verify",
     "workload_from_flags",
 ]
@@ -100,6 +102,7 @@ _HOMES = {
     "route_calibrate": "farthing.verbs.route.calibrate",
     "route_evaluate": "farthing.verbs.route.evaluate",
     "route_plan_rate": "farthing.verbs.route.plan_rate",
+    "simulate": "farthing.verbs.simulate",
     "verify": "farthing.verbs.verify",
     "workload_from_flags": "farthing.load.workload.workload",
 }

@@ -57,6 +57,19 @@ def test_json_has_settings_and_the_ways_of_buying(folder: Path) -> None:
     assert spot["said"] == ["histories of 0.7 h are repeated"]
 
 
+def test_the_busiest_minute_is_kept_closely(folder: Path, tmp_path: Path) -> None:
+    found = simulated(folder, "--rule", "fixed", "--chrome-trace", str(tmp_path / "fleet.json"))
+    assert found.exit_code == 0
+    events = json.loads((tmp_path / "fleet.json").read_text())["traceEvents"]
+    tracks = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    batches = [e for e in events if e["ph"] == "X" and tracks[e["tid"]].endswith("batches")]
+    assert sum(int(e["name"].removeprefix("batch of ")) for e in batches) == pytest.approx(300, abs=60)
+    assert max(e["ts"] + e["dur"] for e in batches) - min(e["ts"] for e in batches) <= 60.1e6
+    ready = [e for e in events if e["name"] == "ready"]
+    assert ready
+    assert all(e["args"]["pool"] == "on_demand" for e in ready)
+
+
 @pytest.mark.slow
 def test_the_screen_says_what_spot_is_and_costs(folder: Path) -> None:
     text = " ".join(simulated(folder, "--spot", str(folder), "--floor", "0%").stdout.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ _OPTIONS = (
     click.option("--floor", metavar="25%", default="25%", show_default=True, help="Replicas that are never spot."),
     click.option("--notice", metavar="2min", default="2min", show_default=True, help="Before a machine is taken back."),
     click.option("--spare", type=click.IntRange(0, 100), default=0, show_default=True, help="More spot than wanted."),
+    click.option(
+        "--chrome-trace",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The best rule's fleet, its busiest minute closely.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
 )
 
@@ -58,6 +65,7 @@ def simulate(
     floor: str,
     notice: str,
     spare: int,
+    chrome_trace: Path | None,
     as_json: bool,
     **traffic: Any,
 ) -> None:
@@ -69,8 +77,10 @@ def simulate(
     from farthing.load.spot import SpotAsked
     from farthing.load.units import duration_ms, fraction
     from farthing.load.workload.workload import trace_of_flags
+    from farthing.render.chrome_trace import chrome_trace as as_chrome_trace
     from farthing.render.progress import TerminalProgress
     from farthing.render.simulation.plain import plain_study
+    from farthing.render.simulation.spans import fleet_spans
     from farthing.render.simulation.terminal import print_study
     from farthing.verbs.simulate import simulate as run
 
@@ -90,8 +100,13 @@ def simulate(
             rules=rule,
             seeds=tuple(range(seeds)),
             spot=spot,
+            closely=chrome_trace is not None,
             on_progress=progress,
         )
+    if chrome_trace is not None and found.seen is not None:
+        spans = fleet_spans(found.seen.result, found.seen.changes, found.study.length_s)
+        name = f"{found.plan.workload}, {found.study.judged[0].outcome.name}"
+        chrome_trace.write_text(json.dumps(as_chrome_trace(spans, name=name)), encoding="utf-8")
     if as_json:
         print_json("simulation", plain_study(found.study, found.spot))
     else:

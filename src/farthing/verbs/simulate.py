@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from farthing.core.money.price import usd_per_hour
+from farthing.core.simulation.outcomes import SimulationResult
 from farthing.core.simulation.replica import promise_of, replica_of
-from farthing.core.simulation.rules.compared import Fleet
+from farthing.core.simulation.rules.compared import Fleet, simulate_rule
 from farthing.core.simulation.rules.families import refuse_unknown
 from farthing.core.simulation.rules.study import Study, study
+from farthing.core.simulation.setup import Window
 from farthing.core.simulation.spot.study import SpotStudy, study_spot
+from farthing.core.simulation.steering import Change
+from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.errors import InputError
 from farthing.load.plans import load_plan, plan_file
 from farthing.load.spot import SpotAsked, spot_market
@@ -21,9 +27,24 @@ from farthing.ports import Progress
 from farthing.runs.progress import or_silent
 from farthing.runs.replaying import halves_of
 
-__all__ = ["Simulated", "simulate"]
+__all__ = ["Closely", "Simulated", "simulate"]
 
 ATTAINMENT_FRAC = 0.99
+CLOSELY_S = 60.0
+MOST_CLOSELY = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closely:
+    """One simulation of the best rule.
+
+    Attributes:
+        result: With the requests of its busiest minute.
+        changes: What the rule decided.
+    """
+
+    result: SimulationResult
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +55,7 @@ class Simulated:
     fleet: Fleet
     study: Study
     spot: SpotStudy | None = None
+    seen: Closely | None = None
 
 
 def simulate(
@@ -48,6 +70,7 @@ def simulate(
     rules: Sequence[str] = (),
     seeds: Sequence[int] = (0, 1, 2),
     spot: SpotAsked | None = None,
+    closely: bool = False,
     on_progress: Progress | None = None,
 ) -> Simulated:
     """Simulate a plan's replicas request by request under each rule, tuned on the trace's first half.
@@ -63,6 +86,7 @@ def simulate(
         rules: Names of the rules to take; none for all.
         seeds: Of what is drawn.
         spot: Buy the replicas of the best rule on spot as well.
+        closely: Keep each request of the best rule's busiest minute, and all its decisions and replicas.
         on_progress: Called as ``(stage, done, total, note)``.
 
     Raises:
@@ -100,7 +124,20 @@ def simulate(
         only=rules,
         tell=tell,
     )
+    seen = _closely(found, halves[1], seeds[0]) if closely else None
     if market is None or spot is None:
-        return Simulated(plan=plan, fleet=fleet, study=found)
+        return Simulated(plan=plan, fleet=fleet, study=found, seen=seen)
     bought = study_spot(market[0], found, halves, floor_frac=floor_frac, spare=spot.spare, tell=tell)
-    return Simulated(plan=plan, fleet=fleet, study=found, spot=replace(bought, said=tuple(market[1])))
+    return Simulated(plan=plan, fleet=fleet, study=found, spot=replace(bought, said=tuple(market[1])), seen=seen)
+
+
+def _closely(found: Study, half: Replayed, seed: int) -> Closely:
+    """The first rule again, with each request of the busiest minute."""
+    first = found.judged[0]
+    minutes = np.zeros(int(half.length_s // CLOSELY_S) + 1, dtype=np.int64)
+    for block in half.blocks(seed):
+        minutes += np.bincount((block // CLOSELY_S).astype(np.int64), minlength=minutes.size)
+    busiest = int(minutes.argmax())
+    window = Window(first=int(minutes[:busiest].sum()), count=min(MOST_CLOSELY, int(minutes[busiest])))
+    result, changes = simulate_rule(first.on, first.make(), half.blocks(seed), seed, window)
+    return Closely(result=result, changes=changes)

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike
 
 from farthing.core.simulation.billing import Billing, billed_units
 from farthing.core.simulation.outcomes import SimulationResult
-from farthing.core.simulation.setup import BatchingServer, Pool, Promise, Setup
+from farthing.core.simulation.setup import BatchingServer, Pool, Promise, Setup, Window
 from farthing.core.simulation.simulate import simulate
 from farthing.core.simulation.steering import Change, OnePool, Steering
 from farthing.core.stats.intervals import mean_t
 from farthing.nouns import HOURS_PER_MONTH, Estimate
 from farthing.ports import Scaler
 
-__all__ = ["Fleet", "RuleOutcome", "RuleRun", "judge", "paired", "run_rule"]
+__all__ = ["Fleet", "RuleOutcome", "RuleRun", "judge", "paired", "run_rule", "simulate_rule"]
 
 POOL = "on_demand"
 Arrivals = Callable[[int], Iterable[ArrayLike]]
@@ -123,6 +123,23 @@ class RuleOutcome:
     assumed: tuple[str, ...] = ()
 
 
+def simulate_rule(
+    fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: int, record: Window | None = None
+) -> tuple[SimulationResult, tuple[Change, ...]]:
+    """Simulate one rule once; what it decided stands beside the result.
+
+    Args:
+        fleet: What it scales.
+        scaler: The rule, new.
+        arrivals: Blocks of ascending instants in seconds.
+        seed: Of service times.
+        record: Requests of which is kept what became of them.
+    """
+    steering = Steering(scaler, OnePool(POOL), workers=fleet.server.instances, initial=fleet.initial)
+    setup = replace(fleet.setup(scaler.interval_s, seed), record=record or Window())
+    return simulate(setup, arrivals, steering), tuple(steering.changes)
+
+
 def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: int) -> RuleRun:
     """Simulate one rule once.
 
@@ -132,12 +149,10 @@ def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: 
         arrivals: Blocks of ascending instants in seconds.
         seed: Of service times.
     """
-    purchase = OnePool(POOL)
-    steering = Steering(scaler, purchase, workers=fleet.server.instances, initial=fleet.initial)
-    result = simulate(fleet.setup(scaler.interval_s, seed), arrivals, steering)
+    result, changes = simulate_rule(fleet, scaler, arrivals, seed)
     units = billed_units(result.lives, fleet.length_s, fleet.billing).get(POOL, 0)
     paid_h = units * fleet.billing.unit_s / 3600
-    wanted = [fleet.initial, *(change.replicas for change in steering.changes)]
+    wanted = [fleet.initial, *(change.replicas for change in changes)]
     return RuleRun(
         usd=paid_h * fleet.usd_per_hour,
         attainment_frac=result.attainment_frac,
@@ -147,7 +162,7 @@ def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: 
         fewest=min(wanted),
         most=max(wanted),
         requests=result.totals.arrived,
-        changes=tuple(steering.changes),
+        changes=changes,
     )
 
 
