@@ -139,5 +139,5 @@ def _closely(found: Study, half: Replayed, seed: int) -> Closely:
         minutes += np.bincount((block // CLOSELY_S).astype(np.int64), minlength=minutes.size)
     busiest = int(minutes.argmax())
     window = Window(first=int(minutes[:busiest].sum()), count=min(MOST_CLOSELY, int(minutes[busiest])))
-    result, changes = simulate_rule(first.on, first.make(), half.blocks(seed), seed, window)
-    return Closely(result=result, changes=changes)
+    result, steering = simulate_rule(first.on, first.make(), half.blocks(seed), seed, window)
+    return Closely(result=result, changes=tuple(steering.changes))

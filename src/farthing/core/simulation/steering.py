@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from farthing.core.simulation.outcomes import Observation
 from farthing.nouns import FleetSeen, ScalingDecision
 from farthing.ports import Scaler
 
-__all__ = ["Change", "OnePool", "Purchase", "Steering", "fleet_seen"]
+__all__ = ["BUSY_FRAC", "Change", "OnePool", "Purchase", "Steering", "fleet_seen", "turns"]
+
+
+BUSY_FRAC = 0.7
+"""Below it nobody would call a fleet busy."""
 
 
 class Purchase(Protocol):
@@ -80,6 +85,12 @@ def fleet_seen(seen: Observation, *, workers: int, ready_before: int) -> FleetSe
     )
 
 
+def turns(changes: Sequence[Change]) -> int:
+    """How often decisions went from more to fewer replicas or back."""
+    ups = [change.replicas > change.before for change in changes]
+    return sum(a != b for a, b in pairwise(ups))
+
+
 class Steering:
     """Asks a rule and buys what it wants; see :data:`farthing.core.simulation.simulate.Controller`.
 
@@ -88,6 +99,11 @@ class Steering:
         purchase: Where its replicas are bought.
         workers: Of a replica, ≥ 1.
         initial: Replicas that are ready at the start, ≥ 0.
+
+    Attributes:
+        changes: Decisions that changed the number.
+        missed: Requests that were refused, given up, lost or late.
+        missed_unbusy: Of those, the ones of intervals in which replicas were busy for less than ``BUSY_FRAC``.
     """
 
     def __init__(self, scaler: Scaler, purchase: Purchase, *, workers: int, initial: int) -> None:
@@ -95,11 +111,15 @@ class Steering:
         self._ready = initial
         self._wanted: int | None = None
         self.changes: list[Change] = []
+        self.missed = self.missed_unbusy = 0
 
     def __call__(self, seen: Observation) -> Mapping[str, int]:
         """Replicas by pool."""
         shown = fleet_seen(seen, workers=self._workers, ready_before=self._ready)
         self._ready = shown.ready
+        missed = shown.failed + shown.answered - shown.within_promise
+        self.missed += missed
+        self.missed_unbusy += missed if shown.busy_frac < BUSY_FRAC else 0
         decided: ScalingDecision = self._scaler.decide(shown)
         before = shown.replicas if self._wanted is None else self._wanted
         if decided.replicas != before:

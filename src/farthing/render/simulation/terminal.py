@@ -11,12 +11,16 @@ from rich.text import Text
 from farthing.core.simulation.rules.compared import Fleet
 from farthing.core.simulation.rules.study import Judged, Study
 from farthing.core.simulation.spot.study import SpotStudy
+from farthing.core.simulation.steering import BUSY_FRAC
 from farthing.nouns import HOURS_PER_MONTH, Offer, Plan
 from farthing.render.numbers import count, duration, milliseconds, money, number, percent
 from farthing.render.screen import console, labelled, listing, say
 from farthing.render.words import offer_price
 
 __all__ = ["print_study", "spot_block", "study_block"]
+
+OSCILLATES_PER_HOUR = 12.0
+MISLEADS_FRAC = 0.001
 
 
 def print_study(plan: Plan, found: Study, fleet: Fleet, spot: SpotStudy | None = None) -> None:
@@ -120,6 +124,33 @@ def _table(judged: Sequence[Judged]) -> RenderableType:
     return table
 
 
+def _oscillating(judged: Sequence[Judged]) -> list[tuple[str, str]]:
+    turning = [(max(run.turns_per_hour for run in one.outcome.runs), one.outcome.name) for one in judged]
+    said = [
+        f"{name} {number(often, 0)}" for often, name in sorted(turning, reverse=True) if often >= OSCILLATES_PER_HOUR
+    ]
+    if not said:
+        return []
+    return [("oscillates", f"from more to fewer and back so often an hour: {', '.join(said)}")]
+
+
+def _misled(judged: Sequence[Judged]) -> list[tuple[str, str]]:
+    """Where CPU does not tell: what was missed while no replica was busy."""
+    one = next((j for j in judged if j.outcome.name == "HPA on CPU"), None)
+    if one is None:
+        return []
+    missed = max(run.missed_unbusy_frac for run in one.outcome.runs)
+    if missed < MISLEADS_FRAC:
+        return []
+    return [
+        (
+            "CPU misleads",
+            f"under HPA on CPU {percent(missed)} of all requests were missed in intervals in which replicas were busy "
+            f"for less than {percent(BUSY_FRAC)}: bursts that are shorter than an interval do not show",
+        )
+    ]
+
+
 def _known(found: Study) -> str:
     if found.clairvoyant is None:
         return "not even one who knows all arrivals beforehand keeps it with whole replicas that take so long to start"
@@ -151,4 +182,5 @@ def _beside(offer: Offer, found: Study, fleet: Fleet) -> list[tuple[str, str]]:
             "proof kept",
         ),
     ]
+    lines += _oscillating(found.judged) + _misled(found.judged)
     return [*lines, *(("assumed", said) for said in assumed)]

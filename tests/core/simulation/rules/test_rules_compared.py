@@ -31,6 +31,29 @@ def steps(*rates_rps: float, minutes: int = 30) -> Trace:
     return Trace(name="steps", step_s=60.0, counts=np.repeat(np.array(rates_rps) * 60.0, minutes))
 
 
+class Swinging:
+    """Wants two and one in turn."""
+
+    name, interval_s, assumed = "swinging", 30.0, ()
+
+    def __init__(self) -> None:
+        self.wanted = 1
+
+    def decide(self, seen: FleetSeen) -> ScalingDecision:
+        self.wanted = 3 - self.wanted
+        return ScalingDecision(replicas=self.wanted, reason="in turn")
+
+
+def test_how_often_a_rule_turns_and_what_is_missed_while_nothing_is_busy() -> None:
+    swung = run_rule(fleet(1_800.0, start_s=0.0, load_s=0.0), Swinging(), Replayed(trace=steps(8.0)).blocks(1), 1)
+    assert swung.turns_per_hour == pytest.approx(2 * 58, abs=2)
+    burst = np.concatenate([60.0 * k + np.linspace(0, 0.05, 90) for k in range(30)])  # idle for most of each minute
+    idle = run_rule(fleet(1_800.0), FixedScaler(1), [burst], 1)
+    assert idle.turns_per_hour == 0.0
+    assert idle.missed_unbusy_frac == pytest.approx(1 - idle.attainment_frac, abs=0.04)  # but for the last minute
+    assert idle.missed_unbusy_frac > 0.5
+
+
 class Watcher:
     """Notes what it is shown and wants two."""
 

@@ -13,7 +13,7 @@ from farthing.core.simulation.billing import Billing, billed_units
 from farthing.core.simulation.outcomes import SimulationResult
 from farthing.core.simulation.setup import BatchingServer, Pool, Promise, Setup, Window
 from farthing.core.simulation.simulate import simulate
-from farthing.core.simulation.steering import Change, OnePool, Steering
+from farthing.core.simulation.steering import Change, OnePool, Steering, turns
 from farthing.core.stats.intervals import mean_t
 from farthing.nouns import HOURS_PER_MONTH, Estimate
 from farthing.ports import Scaler
@@ -91,6 +91,8 @@ class RuleRun:
         most: And at most.
         requests: That came.
         changes: Decisions that changed the number.
+        turns_per_hour: How often they went from more to fewer or back.
+        missed_unbusy_frac: Requests missed while replicas were busy for less than ``BUSY_FRAC`` of an interval, of all.
     """
 
     usd: float
@@ -102,6 +104,8 @@ class RuleRun:
     most: int
     requests: int
     changes: tuple[Change, ...]
+    turns_per_hour: float = 0.0
+    missed_unbusy_frac: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +129,8 @@ class RuleOutcome:
 
 def simulate_rule(
     fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: int, record: Window | None = None
-) -> tuple[SimulationResult, tuple[Change, ...]]:
-    """Simulate one rule once; what it decided stands beside the result.
+) -> tuple[SimulationResult, Steering]:
+    """Simulate one rule once; what it saw and decided stands beside the result.
 
     Args:
         fleet: What it scales.
@@ -137,7 +141,7 @@ def simulate_rule(
     """
     steering = Steering(scaler, OnePool(POOL), workers=fleet.server.instances, initial=fleet.initial)
     setup = replace(fleet.setup(scaler.interval_s, seed), record=record or Window())
-    return simulate(setup, arrivals, steering), tuple(steering.changes)
+    return simulate(setup, arrivals, steering), steering
 
 
 def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: int) -> RuleRun:
@@ -149,10 +153,10 @@ def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: 
         arrivals: Blocks of ascending instants in seconds.
         seed: Of service times.
     """
-    result, changes = simulate_rule(fleet, scaler, arrivals, seed)
+    result, steering = simulate_rule(fleet, scaler, arrivals, seed)
     units = billed_units(result.lives, fleet.length_s, fleet.billing).get(POOL, 0)
     paid_h = units * fleet.billing.unit_s / 3600
-    wanted = [fleet.initial, *(change.replicas for change in changes)]
+    wanted = [fleet.initial, *(change.replicas for change in steering.changes)]
     return RuleRun(
         usd=paid_h * fleet.usd_per_hour,
         attainment_frac=result.attainment_frac,
@@ -162,7 +166,9 @@ def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: 
         fewest=min(wanted),
         most=max(wanted),
         requests=result.totals.arrived,
-        changes=changes,
+        changes=tuple(steering.changes),
+        turns_per_hour=turns(steering.changes) / fleet.length_s * 3600,
+        missed_unbusy_frac=steering.missed_unbusy / max(1, result.totals.arrived),
     )
 
 
