@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from farthing.cli.dry_run import dry_run_options, run_dry, wants_dry_run
 from farthing.cli.options import TRACE_HELP, print_json, trace_options
 
 __all__ = ["simulate"]
 
 _OPTIONS = (
-    click.argument("plan", type=click.Path(path_type=Path)),
-    click.option("--trace", metavar="FILE", required=True, help=TRACE_HELP),
+    click.argument("plan", type=click.Path(path_type=Path), required=False),
+    click.option("--trace", metavar="FILE", help=TRACE_HELP),
     *trace_options,
     click.option("--per-month", metavar="14B", help="Scale the trace to so many requests a month."),
     click.option(
@@ -23,7 +24,9 @@ _OPTIONS = (
     click.option(
         "--start", metavar="60s", default="60s", show_default=True, help="From asking for a machine to its running."
     ),
-    click.option("--load", metavar="30s", help="From there to the first request; default: as the plan measured it."),
+    click.option(
+        "--load", metavar="30s", help="From there to the first request; default: as the plan measured it, else 30s."
+    ),
     click.option("--rule", multiple=True, metavar="NAME", help="Take only this rule; may be given several times."),
     click.option(
         "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Repeats with other draws."
@@ -41,6 +44,7 @@ _OPTIONS = (
         metavar="FILE",
         help="The best rule's fleet, its busiest minute closely.",
     ),
+    *dry_run_options,
     click.option("--json", "as_json", is_flag=True, help="The same facts as JSON on stdout."),
 )
 
@@ -53,7 +57,28 @@ def _simulate_options(f: Any) -> Any:
 
 @click.command()
 @_simulate_options
-def simulate(
+def simulate(**given: Any) -> None:
+    """Compare autoscaling rules on a trace, or replay one of Kubernetes, before anyone pays for it.
+
+    PLAN with --trace: PLAN is a plan.yaml or the folder that it lies in. The fleet is simulated request by request;
+    each rule is tuned on the first half of the trace and judged on the second.
+
+    --hpa or --keda with --prometheus: what that autoscaler would have done over recorded metrics, decision by decision,
+    in dollars, and what is wrong with it.
+    """
+    if wants_dry_run(given):
+        run_dry(given)
+    else:
+        _compare(**{key: value for key, value in given.items() if key in _COMPARISON})
+
+
+_TRACE = ("trace", "trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only")
+_SPOT = ("histories", "spot_price", "floor", "notice", "spare")
+_COMPARED = ("plan", "per_month", "attainment", "start", "load", "rule", "seeds", "chrome_trace", "as_json")
+_COMPARISON = (*_COMPARED, *_SPOT, *_TRACE)
+
+
+def _compare(
     plan: Path,
     attainment: str,
     start: str,
@@ -69,11 +94,6 @@ def simulate(
     as_json: bool,
     **traffic: Any,
 ) -> None:
-    """Compare autoscaling rules on a trace: what each costs and keeps, before anyone pays for it.
-
-    PLAN is a plan.yaml or the folder that it lies in. The fleet is simulated request by request; each rule is tuned on
-    the first half of the trace and judged on the second.
-    """
     from farthing.load.spot import SpotAsked
     from farthing.load.units import duration_ms, fraction
     from farthing.load.workload.workload import trace_of_flags

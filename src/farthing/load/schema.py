@@ -19,7 +19,7 @@ from farthing.errors import InputError, SchemaError
 from farthing.load.migrations import MIGRATIONS
 from farthing.load.nearest import nearest
 
-__all__ = ["MIGRATIONS", "VERSIONS", "as_noun", "kind_of", "read_document", "read_noun", "stamp"]
+__all__ = ["MIGRATIONS", "VERSIONS", "as_noun", "kind_of", "read_document", "read_documents", "read_noun", "stamp"]
 
 T = TypeVar("T")
 
@@ -106,6 +106,30 @@ def _parse(path: Path) -> dict[str, Any]:
         what = "is empty" if data is None else f"holds {_WORDS.get(type(data), 'a value')}"
         raise InputError(f"{path} {what}, not keys and values")
     return data
+
+
+def read_documents(path: Path) -> tuple[dict[str, Any], ...]:
+    """Read every document of a YAML or JSON file that is not farthing's own, by safe load and without duplicate keys.
+
+    Args:
+        path: ``.json`` is read as JSON, anything else as YAML, where ``---`` parts documents; empty ones are left out.
+
+    Raises:
+        InputError: when the file is missing or unreadable, or a document is no keys and values.
+    """
+    if path.suffix.lower() == ".json":
+        return (_parse(path),)
+    text = _text(path)
+    try:
+        found = list(yaml.load_all(text, _StrictLoader))
+    except (yaml.YAMLError, RecursionError, ValueError) as e:
+        hint = "a template has to be filled in first: `helm template`, `kustomize build`" if "{{" in text else None
+        raise InputError(f"{path} is no valid YAML: {e}", hint=hint) from e
+    for number, data in enumerate(found, start=1):
+        if data is not None and not isinstance(data, dict):
+            what = _WORDS.get(type(data), "a value")
+            raise InputError(f"{path} holds {what} as document {number}, not keys and values")
+    return tuple(data for data in found if data is not None)
 
 
 def kind_of(path: Path) -> str:

@@ -185,6 +185,8 @@ class Outcome:
         error: The first metric's failure; None without one. It does not always stop the pass.
         conditions: By type, whether it holds and its reason.
         utilizations_pct: By metric; None of those without.
+        asked: Replicas that each metric asks for, before stabilisation, rates and bounds; None of one that cannot be
+            read. Empty where the pass did not look at metrics.
     """
 
     replicas: int
@@ -193,6 +195,7 @@ class Outcome:
     error: Failure | None
     conditions: Mapping[str, tuple[bool, str]]
     utilizations_pct: tuple[int | None, ...]
+    asked: tuple[int | None, ...] = ()
 
 
 def reconcile(spec: Spec, state: State, seen: Observation, now_s: float) -> tuple[State, Outcome]:
@@ -244,19 +247,17 @@ def _by_metrics(
 ) -> tuple[State, Outcome]:
     results = [_proposal(spec, metric, reading, seen) for metric, reading in zip(spec.metrics, seen.readings)]
     proposals = [result for result in results if isinstance(result, Proposal)]
-    utilizations = tuple(r.utilization_pct if isinstance(r, Proposal) else None for r in results)
     wanted = max((proposal.replicas for proposal in proposals), default=0)
     failed = next((k for k, result in enumerate(results) if isinstance(result, Failure)), None)
-    error = _failure(results)
     if failed is not None and (not proposals or wanted < seen.spec_replicas):
         why = _REASONS.get(spec.metrics[failed].kind, "InvalidMetricSourceType")
         conditions["ScalingActive"] = (False, why)
         told = f"the metric {spec.metrics[failed].kind} cannot be read and the others would not scale up"
-        return state, _outcome(seen.spec_replicas, told, conditions, error=error, utilizations=utilizations)
+        return state, _outcome(seen.spec_replicas, told, conditions, results=results)
     conditions["ScalingActive"] = (True, "ValidMetricFound")
     state, limited, note = _normalized(spec, state, seen.spec_replicas, max(wanted, 0), conditions, now_s)
     reason = f"metrics ask for {wanted}{note}"
-    return _changed(spec, state, seen, limited, reason, conditions, now_s=now_s, error=error, utilizations=utilizations)
+    return _changed(spec, state, seen, limited, reason, conditions, now_s=now_s, results=results)
 
 
 def _failure(results: Sequence[Proposal | Failure]) -> Failure | None:
@@ -345,18 +346,17 @@ def _changed(
     conditions: Conditions,
     *,
     now_s: float,
-    error: Failure | None = None,
-    utilizations: tuple[int | None, ...] = (),
+    results: Sequence[Proposal | Failure] = (),
 ) -> tuple[State, Outcome]:
     current = seen.spec_replicas
     if replicas == current:
-        return state, _outcome(current, reason, conditions, error=error, utilizations=utilizations)
+        return state, _outcome(current, reason, conditions, results=results)
     conditions["AbleToScale"] = (True, "SucceededRescale")
     to_zero = replicas == 0 == spec.min_replicas and _beyond_pods(spec) and spec.controller.scale_to_zero
     if spec.controller.scale_to_zero:
         conditions["ScaledToZero"] = (to_zero, "ScaledToZero" if to_zero else "NotScaledToZero")
     state = replace(_with_event(spec, state, replicas - current, now_s), scaled_to_zero=to_zero)
-    return state, _outcome(replicas, reason, conditions, scaled=True, error=error, utilizations=utilizations)
+    return state, _outcome(replicas, reason, conditions, scaled=True, results=results)
 
 
 def _with_event(spec: Spec, state: State, change: int, now_s: float) -> State:
@@ -373,14 +373,14 @@ def _outcome(
     conditions: Conditions,
     *,
     scaled: bool = False,
-    error: Failure | None = None,
-    utilizations: tuple[int | None, ...] = (),
+    results: Sequence[Proposal | Failure] = (),
 ) -> Outcome:
     return Outcome(
         replicas=replicas,
         reason=reason,
         scaled=scaled,
-        error=error,
+        error=_failure(results),
         conditions=dict(conditions),
-        utilizations_pct=utilizations,
+        utilizations_pct=tuple(r.utilization_pct if isinstance(r, Proposal) else None for r in results),
+        asked=tuple(r.replicas if isinstance(r, Proposal) else None for r in results),
     )

@@ -1,0 +1,1 @@
+"""Manifests of autoscalers, and recorded series as the metrics that they follow."""
