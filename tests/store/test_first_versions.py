@@ -31,7 +31,7 @@ def test_plan() -> None:
 
 def test_measurements() -> None:
     (found,) = read_measurements(V1 / "measurements.parquet")
-    assert found.candidate.label == "e v b4 2×1"
+    assert found.candidate.label == "e v in int8 b4 2×1"
     assert found.metrics["throughput_rps"].value == 5
     assert found.metrics["throughput_rps"].hi == float("inf")
     assert found.taken_at == datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

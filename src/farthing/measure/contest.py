@@ -93,7 +93,7 @@ def run_race(state: RunState, contenders: Sequence[Candidate]) -> Candidate | No
 
 
 def _names(order: Sequence[Candidate]) -> str:
-    return "+".join(f"{c.label}/{c.precision}" for c in order)
+    return "+".join(c.key for c in order)
 
 
 def _without_dead(state: RunState, race: racing.Race, error: MeasureError) -> tuple[racing.Race, bool]:

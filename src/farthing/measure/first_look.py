@@ -213,7 +213,7 @@ def _charge_server(state: RunState, chosen: Candidate) -> None:
     """
     if missing() is not None:
         return
-    key = f"{chosen.label}/{chosen.precision}/rate"
+    key = f"{chosen.key}/rate"
     try:
         with served_model(state.bench, model_of(state, chosen, None), key) as path:
             slower, full_rps = slower_by(path, state.curves[replace(chosen, max_batch=1)])

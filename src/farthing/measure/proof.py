@@ -29,7 +29,7 @@ def prove(state: RunState, chosen: Candidate) -> None:
     for k in range(bench.settings.proof_rounds):
         bench.tell("proof", k, bench.settings.proof_rounds, "interleaved with the baseline")
         order = lineup if k % 2 == 0 else lineup[::-1]
-        for c, reading in bench.round(f"proof/{chosen.label}/{chosen.precision}/{k}", order).items():
+        for c, reading in bench.round(f"proof/{chosen.key}/{k}", order).items():
             blocks[c].append(reading)
     bench.tell("proof", bench.settings.proof_rounds, bench.settings.proof_rounds, "")
     _take_in(state, blocks)

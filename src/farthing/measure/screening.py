@@ -97,8 +97,8 @@ def screen_one(state: RunState, build: Candidate) -> trials.Screen:
     bench = state.bench
     small, large = build, bench.batch_of(build, 8)
     lineup = list(dict.fromkeys([state.baseline, small, large]))
-    first = bench.throughput(f"screen/{build.label}/{build.precision}", lineup)
-    second = bench.throughput(f"screen2/{build.label}/{build.precision}", lineup[::-1])
+    first = bench.throughput(f"screen/{build.key}", lineup)
+    second = bench.throughput(f"screen2/{build.key}", lineup[::-1])
     look(state, build, (1, large.max_batch))
     best = max((small, large), key=lambda c: first[c] + second[c])
     pair = [r[best] / r[state.baseline] for r in (first, second)]

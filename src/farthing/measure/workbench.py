@@ -326,7 +326,7 @@ class Workbench:
                 device_memory_mib=r.device_memory_mib(),
             )
 
-        return self.keep(f"facts/{_layout(candidate).label}/{candidate.precision}", Facts, "measure", read)
+        return self.keep(f"facts/{_layout(candidate).key}", Facts, "measure", read)
 
     def batching(self, candidate: Candidate) -> Batching:
         """Whether requests may share a batch of a build, shown at the largest batch that the run tries."""
@@ -369,7 +369,7 @@ class Workbench:
             return _ServiceTimes(ms=tuple(map(float, block.service_ms)), contended=block.contended)
 
         layout = _layout(candidate)
-        return self.keep(f"service times/{layout.label}/{layout.precision}/{batch}", _ServiceTimes, "measure", run)
+        return self.keep(f"service times/{layout.key}/{batch}", _ServiceTimes, "measure", run)
 
     def answers(self, candidate: Candidate, split: str, indices: Sequence[int]) -> NDArray[np.float64]:
         """First output on one split, shape ``(n, …)``, kept on disk and not in the journal."""
@@ -395,7 +395,7 @@ class Workbench:
                 self.replica(candidate), n, level=self.level, canary=self.canary, **self._stamp()
             )
 
-        return self._measured(f"single/{candidate.label}/{candidate.precision}/{n}", run)
+        return self._measured(f"single/{candidate.key}/{n}", run)
 
     def poisson(self, candidate: Candidate, rate_rps: float, n: int, seed: int) -> RunSeen:
         """One run under Poisson arrivals beside the server (the workers take from a mapped schedule)."""
@@ -412,7 +412,7 @@ class Workbench:
                 canary=self.canary,
             )
 
-        key = f"poisson/{candidate.label}/{candidate.precision}/{rate_rps:.3f}/{n}/{seed}"
+        key = f"poisson/{candidate.key}/{rate_rps:.3f}/{n}/{seed}"
         return self.keep(key, RunSeen, "measure", run)
 
     def offline(self, candidate: Candidate, readings: Sequence[Reading]) -> Measurement:

@@ -47,6 +47,9 @@ class Artefact:
     note: str = ""
 
 
+_NAMED_IN_VARIANTS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """What answers requests, as configuration, live page, spans and documents name it.
@@ -74,8 +77,14 @@ class Backend:
 
     @property
     def label(self) -> str:
-        """For people: ``openvino int8-nncf b8 2×1``."""
-        return f"{self.engine} {self.variant} b{self.max_batch} {self.instances}×{self.threads}"
+        """For people: ``openvino int8-nncf b8 2×1``, that is up to 8 requests a batch, 2 workers of 1 thread each."""
+        return f"{self.made} b{self.max_batch} {self.instances}×{self.threads}"
+
+    @property
+    def made(self) -> str:
+        """Engine and variant, and the precision where the variant does not say it: ``openvino fp32 in bf16``."""
+        implied = next((p for p in _NAMED_IN_VARIANTS if p in self.variant), "fp32")
+        return f"{self.engine} {self.variant}{'' if self.precision == implied else f' in {self.precision}'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -86,6 +95,12 @@ class Candidate(Backend):
     def build(self) -> str:
         """Engine and variant alone: what decides the answers (``openvino/int8-nncf``)."""
         return f"{self.engine}/{self.variant}"
+
+    @property
+    def key(self) -> str:
+        """Under which what was measured of it is kept; never changed, since journals hold it."""
+        layout = f"b{self.max_batch} {self.instances}×{self.threads}"
+        return f"{self.engine} {self.variant} {layout}/{self.precision}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from farthing.core.plan.replanning import found_at, replanned
 from farthing.core.plan.repricing import reprice
 from farthing.errors import InputError
 from farthing.load.plans import plan_file
-from farthing.load.prices import find_offer, load_offers, terms_of
+from farthing.load.prices import find_offer, load_offers, offers_as_of, terms_of
 from farthing.load.workload.resolved import load_resolved_workload
 from farthing.load.workload.workload import asked_again
 from farthing.nouns import Plan, Workload
@@ -45,7 +45,8 @@ def at_day(plan: Plan, as_of: date, max_age_days: int) -> Plan:
     old, listed = plan.offers[0], load_offers()
     offer = find_offer(listed, old.name, old.region, old.term, as_of=as_of, max_age_days=max_age_days)
     terms = terms_of(listed, old.name, old.region, as_of=as_of, max_age_days=max_age_days)
-    return reprice(plan, offer, tuple(terms.values()))
+    current = [o for o in offers_as_of(listed, as_of) if (as_of - o.dated).days <= max_age_days]
+    return reprice(plan, offer, tuple(terms.values()), current)
 
 
 def replanned_as_asked(

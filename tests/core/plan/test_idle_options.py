@@ -8,9 +8,10 @@ import pytest
 from search_examples import BASE, INT8, curve, est, facts, findings, hours, market, objective, offer, planned, workload
 
 from farthing.core.plan.assemble import assemble
-from farthing.core.plan.idle_options import idle_options, idling
+from farthing.core.plan.idle_options import idle_options, idling, options_at
 from farthing.core.plan.pricing import Pricing
-from farthing.nouns import Hardware, Plan, Trace
+from farthing.core.plan.repricing import reprice
+from farthing.nouns import Estimate, Hardware, IdleOption, Offer, Plan, Trace
 
 ONE = replace(INT8, max_batch=1)
 MONTH = 0.1 * 730
@@ -105,3 +106,45 @@ def test_with_nothing_chosen_the_options_stand_all_the_same() -> None:
     assert [o.name for o in plan.idle_options] == ["smaller offer"]
     assert planned().idle_options == ()
     assert BASE not in {o.candidate for o in planned().idle_options}
+
+
+FUNCTION = replace(SERVERLESS, usd_per_request=2e-7)
+
+
+def at_day(plan: Plan, own_usd: float, *others: Offer) -> Plan:
+    priced = offer(usd_per_hour=own_usd)
+    return reprice(plan, priced, (priced,), others)
+
+
+def test_at_the_same_prices_nothing_of_a_plan_is_lost() -> None:
+    """Its idle lines were: a plan priced again for its own day no longer said how to buy what idles."""
+    plan = quiet()
+    again = at_day(plan, 0.1, HALF, FUNCTION)
+    left = {"assumptions", "parts", "hourly"}  # which say that they were priced again
+    assert {k for k in Plan.__slots__ if getattr(again, k) != getattr(plan, k)} <= left
+    assert again.idle_options == plan.idle_options != ()
+
+
+def test_at_other_prices_the_options_and_the_hint_move_with_them() -> None:
+    plan = quiet()
+    again = at_day(plan, 0.1, replace(HALF, usd_per_hour=0.08))
+    assert again.verdict.hint.startswith("smaller offer aws/half: about $58.40 a month")
+    assert again.idle_options[0].cost_usd_per_month.value == pytest.approx(0.08 * 730)
+    dear, gone = at_day(plan, 0.1, replace(HALF, usd_per_hour=0.11)), at_day(plan, 0.1)
+    for other in (dear, gone):
+        assert other.idle_options == ()
+        assert other.verdict.hint == "keep what runs now"
+    loud = planned()
+    assert at_day(loud, 0.2, HALF).verdict == loud.verdict
+
+
+def test_where_parts_of_a_price_changed_differently_the_interval_holds_both() -> None:
+    cost = Estimate(value=4.0, lo=2.0, hi=8.0, n=0, method="x")
+    option = IdleOption(name="serverless", offer=FUNCTION, candidate=INT8, cost_usd_per_month=cost, rule="")
+    now = replace(FUNCTION, usd_per_request=4e-7, usd_per_gib_s=1e-5)
+    (moved,) = options_at([option], [now], 100.0)
+    assert (moved.cost_usd_per_month.value, moved.cost_usd_per_month.lo, moved.cost_usd_per_month.hi) == (
+        6.0,
+        2.0,
+        16.0,
+    )

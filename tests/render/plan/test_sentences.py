@@ -131,3 +131,13 @@ def test_the_rates_are_those_that_were_measured() -> None:
     alone = replace(plan, baseline=replace(plan.baseline, at_peak=None))
     assert s.summary_rows(alone)[-1].now.endswith(" one at a time")
     assert "own rate" not in s.summary_rows(alone)[-1].note
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_no_two_candidates_of_a_plan_have_one_name(name: str) -> None:
+    """FP32 and BF16 of one file, INT8 and what is left of it in BF16, were rows that nobody could tell apart."""
+    plan = PLANS[name]()
+    other = tuple(replace(e, candidate=replace(e.candidate, precision="bf16")) for e in plan.evaluations)
+    every = {e.candidate: e for e in (*plan.evaluations, *other)}
+    shown = [cells[0].text for _, cells in candidate_rows(replace(plan, evaluations=tuple(every.values())))]
+    assert len(set(shown)) == len(every)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from farthing.core.money.little_traffic import IDLE_S, up_frac, waiting_frac
@@ -13,7 +13,7 @@ from farthing.core.plan.findings import Facts
 from farthing.core.plan.pricing import Pricing
 from farthing.nouns import Candidate, Estimate, IdleOption, Offer
 
-__all__ = ["IDLE_FRAC", "Idling", "idle_options", "idling"]
+__all__ = ["IDLE_FRAC", "Idling", "idle_options", "idling", "options_at"]
 
 IDLE_FRAC = 0.5
 """Share of a replica's rate below which it counts as idle in its busiest step."""
@@ -68,6 +68,42 @@ def idle_options(p: Pricing, idle: Idling, rate_rps: float) -> tuple[IdleOption,
     return tuple(
         sorted((o for o in found if o.cost_usd_per_month.value < own), key=lambda o: o.cost_usd_per_month.value)
     )
+
+
+def options_at(options: Iterable[IdleOption], offers: Iterable[Offer], own_usd: float) -> tuple[IdleOption, ...]:
+    """The same options at other prices of what they buy; those without a price are left out.
+
+    Args:
+        options: As emitted.
+        offers: The new prices, of any offers.
+        own_usd: What the replicas cost all month at the new prices; options above it are none.
+    """
+    priced = {o.key: o for o in offers}
+    found = [_at_price(o, priced[o.offer.key]) for o in options if o.offer.key in priced]
+    kept = [o for o in found if o.cost_usd_per_month.value < own_usd]
+    return tuple(sorted(kept, key=lambda o: o.cost_usd_per_month.value))
+
+
+def _at_price(option: IdleOption, offer: Offer) -> IdleOption:
+    """One option at another price of its offer; where an hour, a request and a GiB-second changed by different
+    factors its interval holds all of them.
+    """
+    old = option.offer
+    pairs = (
+        (old.usd_per_hour, offer.usd_per_hour),
+        (old.usd_per_request, offer.usd_per_request),
+        (old.usd_per_gib_s, offer.usd_per_gib_s),
+    )
+    factors = [now / was for was, now in pairs if was and now is not None] or [1.0]
+    cost, middle = option.cost_usd_per_month, sum(factors) / len(factors)
+    made = replace(
+        cost,
+        value=cost.value * middle,
+        lo=cost.lo * min(factors),
+        hi=cost.hi * max(factors),
+        source=f"{offer.key} {offer.dated.isoformat()}",
+    )
+    return replace(option, offer=offer, cost_usd_per_month=made)
 
 
 def _facts(p: Pricing, c: Candidate) -> Facts | None:

@@ -8,24 +8,28 @@ from dataclasses import replace
 import numpy as np
 
 from farthing.core.money.commitments import commitment_split, terms_priced
-from farthing.core.money.price import usd_per_hour
+from farthing.core.money.price import usd_per_hour, usd_per_month
 from farthing.core.money.saving import UNSPLIT, unsplit, waterfall
+from farthing.core.plan.idle_options import options_at
+from farthing.core.plan.verdicts import bought_so
 from farthing.nouns import (
     AtUtilisation,
     Estimate,
     Evaluation,
     FixedFleet,
     HeldBaseline,
+    IdleOption,
     Offer,
     Plan,
     SavingPart,
+    Verdict,
     WithoutPromise,
 )
 
 __all__ = ["reprice"]
 
 
-def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
+def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer], others: Sequence[Offer] = ()) -> Plan:
     """The plan with every cost at new prices of the same offer.
 
     What was measured stays: the saving at equal offer and term does not depend on the price. The bill is a fact
@@ -35,6 +39,7 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
         plan: As emitted.
         offer: The bill's offer at the new date.
         terms: Every term of it at that date.
+        others: Prices of that date of what would serve little traffic; what is not among them is no longer offered.
 
     Raises:
         ValueError: when the offer is not the plan's.
@@ -59,8 +64,10 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
             planned_usd=tuple(map(float, split.usd_by_hour)),
         )
         note = f"purchase terms: {split.note}"
+    idle = _idle(plan, offer, others)
     return replace(
         plan,
+        verdict=_verdict(plan, idle),
         baseline_usd_per_month=baseline,
         planned_usd_per_month=planned,
         parts=parts,
@@ -72,7 +79,7 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
         elsewhere=(),
         held_baseline=_held(plan.held_baseline, factor),
         without_promise=_without(plan, baseline, factor),
-        idle_options=(),
+        idle_options=idle,
         fixed_fleet=_fleet(plan.fixed_fleet, factor),
         utilisations=tuple(_at(row, factor, _ratio(plan.planned_usd_per_month, planned)) for row in plan.utilisations),
         assumptions=(
@@ -81,6 +88,18 @@ def reprice(plan: Plan, offer: Offer, terms: Sequence[Offer]) -> Plan:
             *([note] if note else []),
         ),
     )
+
+
+def _idle(plan: Plan, offer: Offer, others: Sequence[Offer]) -> tuple[IdleOption, ...]:
+    own_usd = usd_per_month(offer, plan.objective.min_replicas)
+    return options_at(plan.idle_options, (*others, offer), own_usd)
+
+
+def _verdict(plan: Plan, idle: Sequence[IdleOption]) -> Verdict:
+    """The plan's, with the hint at the new prices where it names a cheaper way to buy what idles."""
+    if not plan.idle_options or plan.verdict.hint != bought_so(plan.idle_options[0]):
+        return plan.verdict
+    return replace(plan.verdict, hint=bought_so(idle[0]) if idle else "keep what runs now")
 
 
 def _scaled(e: Evaluation, factor: float) -> Evaluation:

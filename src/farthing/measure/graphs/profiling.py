@@ -60,7 +60,7 @@ def _profile(
         )
         return replace(seen, candidate=c)
 
-    profile = bench.keep(f"profile/{c.label}/{c.precision}", Profile, "measure", run)
+    profile = bench.keep(f"profile/{c.key}", Profile, "measure", run)
     bench.retire([])
     return profile
 

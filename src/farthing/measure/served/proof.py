@@ -160,7 +160,7 @@ def _peak_of_one(state: RunState, trace: Trace, rate_rps: float) -> float:
 def _proof_path(state: RunState, c: Candidate, k: int) -> ServedPath:
     """A server of its own for each proof, with the deadline that the plan gives requests."""
     deadline = state.bench.workload.objective.deadline_s
-    return served_model(state.bench, model_of(state, c, deadline), f"{c.label}/{c.precision}/proof {k}")
+    return served_model(state.bench, model_of(state, c, deadline), f"{c.key}/proof {k}")
 
 
 def _proven(state: RunState, c: Candidate, path: ServedPath | None, rate: float, slower: float, k: int) -> _Proof:

@@ -70,7 +70,7 @@ def rate_kept(state: RunState, c: Candidate) -> tuple[float, float, Kept]:
     """Factor on the service times that the server's capacity says, what it takes on a request, the rate kept."""
     bench, bound = state.bench, state.bench.workload.objective.latency
     bench.retire([state.baseline])
-    with served_model(bench, model_of(state, c, None), f"{c.label}/{c.precision}/rate") as path:
+    with served_model(bench, model_of(state, c, None), f"{c.key}/rate") as path:
         bench.tell("serving", 0, SEEKING + bench.settings.rate_runs, f"{c.label} through farthing serve")
         slower, full = slower_by(path, state.curves[replace(c, max_batch=1)])
         taken_s = (1 - 1 / slower) / full

@@ -69,7 +69,7 @@ class ThroughServers:
         if c not in self._servers:
             bench = self.state.bench
             bench.retire([self.state.baseline])
-            path = served_model(bench, model_of(self.state, c, None), f"{c.label}/{c.precision}/trial")
+            path = served_model(bench, model_of(self.state, c, None), f"{c.key}/trial")
             self._servers[c] = _Served(self._stack.enter_context(path), Patience(bench))
         return self._servers[c]
 
