@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     resolved = {"schema": stamp("workload-resolved"), **to_plain(load_workload(tmp_path / "workload.yaml"))}
     (tmp_path / "farthing-out" / "workload.json").write_text(json.dumps(resolved))
     (tmp_path / "arrivals.csv").write_text("time,requests\n2026-03-01T00:00,60\n2026-03-01T00:01,90\n")
+    shutil.copytree(Path(__file__).parents[2] / "examples" / "autoscaling", tmp_path / "examples" / "autoscaling")
     for name in ("outcomes.csv", "route/route.yaml", "route-of-outcomes/route.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

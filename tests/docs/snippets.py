@@ -77,7 +77,7 @@ def _python(words: list[str], printed: list[str]) -> None:
 
 def _farthing(words: list[str], printed: list[str]) -> None:
     path, context = _parsed(words[1:])
-    if path in QUICK:
+    if path in QUICK or context.params.get("hpa") or context.params.get("keda"):
         done = CliRunner().invoke(cli, words[1:])
         assert done.exit_code in (0, 3), done.output
         assert done.stdout.strip() or path == ("prices", "check"), done.output

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,22 @@ dry_run_options = (
 """After those of the comparison of rules; ``--start``, ``--load`` and ``--json`` belong to both."""
 _LOAD = "30s"
 _TRACE = ("trace", "trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only")
-_OF_THE_OTHER = ("plan", "per_month", "rule", "chrome_trace", "histories", *_TRACE)
+_SPOT = ("histories", "spot_price", "floor", "notice", "spare")
+_OF_THE_OTHER = ("plan", "per_month", "attainment", "rule", "seeds", "chrome_trace", *_SPOT, *_TRACE)
 _SERIES = ("prometheus", "total", "per_replica", "replicas_series", "recorded_replicas", "request")
-_OF_THIS = (*_SERIES, "initial", "offer", "region", "as_of", "usd_per_hour")
+_PRICE = ("offer", "region", "as_of", "usd_per_hour")
+_READINESS = ("cpu_initialization_period", "initial_readiness_delay")
+_CONTROLLER = ("sync_period", "tolerance", "downscale_stabilization", "scale_to_zero", *_READINESS)
+_OF_THIS = (*_SERIES, "initial", *_PRICE, *_CONTROLLER)
+_NOTHING = re.compile(r"0(?:\.0*)?(?:ms|s|min)")
 
 
-def wants_dry_run(given: Mapping[str, Any]) -> bool:
+def wants_dry_run(given: Mapping[str, Any], written: Collection[str]) -> bool:
     """Whether a manifest is given; flags of the other use of the command are refused.
+
+    Args:
+        given: Flags by name.
+        written: Names of those that stand on the command line.
 
     Raises:
         InputError: when flags of both are mixed, or neither a manifest nor a plan with a trace is given.
@@ -70,7 +80,7 @@ def wants_dry_run(given: Mapping[str, Any]) -> bool:
     if given["hpa"] is not None and given["keda"] is not None:
         raise InputError("--hpa and --keda are one dry run each", hint="give one of them")
     dry = given["hpa"] is not None or given["keda"] is not None
-    mixed = next((key for key in (_OF_THE_OTHER if dry else _OF_THIS) if given[key] not in (None, ())), None)
+    mixed = next((key for key in (_OF_THE_OTHER if dry else _OF_THIS) if key in written), None)
     if mixed is not None:
         name = {"plan": "PLAN", "histories": "--spot"}.get(mixed, f"--{mixed.replace('_', '-')}")
         use = "compares rules on a plan, and not with --hpa or --keda" if dry else "needs --hpa FILE or --keda FILE"
@@ -97,7 +107,9 @@ def run_dry(given: Mapping[str, Any]) -> None:
     from farthing.verbs.dry_run import ControllerFlags, Price, dry_run
 
     def seconds(key: str) -> float:
-        return duration_ms(given[key], f"--{key.replace('_', '-')}") / 1000
+        text = given[key] or _LOAD
+        nothing = key != "sync_period" and _NOTHING.fullmatch(text)
+        return 0.0 if nothing else duration_ms(text, f"--{key.replace('_', '-')}") / 1000
 
     asked = SeriesAsked(
         files=given["prometheus"],
@@ -130,7 +142,7 @@ def run_dry(given: Mapping[str, Any]) -> None:
             flags=flags,
             initial=given["initial"],
             start_s=seconds("start"),
-            load_s=duration_ms(given["load"] or _LOAD, "--load") / 1000,
+            load_s=seconds("load"),
             on_progress=progress,
         )
     if given["as_json"]:

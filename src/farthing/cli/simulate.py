@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from farthing.cli.dry_run import dry_run_options, run_dry, wants_dry_run
 from farthing.cli.options import TRACE_HELP, print_json, trace_options
@@ -66,7 +67,8 @@ def simulate(**given: Any) -> None:
     --hpa or --keda with --prometheus: what that autoscaler would have done over recorded metrics, decision by decision,
     in dollars, and what is wrong with it.
     """
-    if wants_dry_run(given):
+    source = click.get_current_context().get_parameter_source
+    if wants_dry_run(given, {key for key in given if source(key) is ParameterSource.COMMANDLINE}):
         run_dry(given)
     else:
         _compare(**{key: value for key, value in given.items() if key in _COMPARISON})

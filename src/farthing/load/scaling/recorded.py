@@ -27,6 +27,9 @@ Floats = NDArray[np.float64]
 _POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name", "k8s_pod_name", "exported_pod", "instance")
 _PER_REPLICA = ("avg", "max", "min", "median", "quantile")
 _FEW_PERCENT = 3.0
+_OFF_GRID = 0.05
+_LATE = 1.1
+"""A series' own samples may come that much later than usual."""
 _MANY_REQUESTS = 20.0
 
 
@@ -110,9 +113,28 @@ def _joined(path: Path) -> _Joined:
         at_s=at_s,
         sums=sums,
         series=series,
-        step_s=float(np.median(np.diff(at_s))),
+        step_s=_step_s(path, at_s, len(found)),
         of_pods=_of_pods(found),
         names=len(found),
+    )
+
+
+def _step_s(path: Path, at_s: Floats, n_series: int) -> float:
+    """Between samples: a range query's step, or the usual distance of one series' own samples.
+
+    Raises:
+        TraceError: when several series do not share their times, so that they cannot be added up.
+    """
+    gaps = np.diff(at_s)
+    step_s = float(gaps.min())
+    places = (at_s - at_s[0]) / step_s
+    if np.abs(places - np.round(places)).max() < _OFF_GRID:
+        return step_s
+    if n_series == 1:
+        return float(np.quantile(gaps, 0.9)) * _LATE
+    raise TraceError(
+        f"the series {path}: its {n_series} series have times of their own, as samples of x[1h] have",
+        hint="ask /api/v1/query_range with start, end and step=15",
     )
 
 

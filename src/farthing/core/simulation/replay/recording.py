@@ -12,8 +12,8 @@ __all__ = ["Loop", "Recorded", "Recording"]
 
 Floats = NDArray[np.float64]
 Loop = Literal["open", "closed"]
-_JITTER = 1.01
-"""A sample stands for one step, and a hundredth more, as clocks differ."""
+_ROUNDING_S = 1e-3
+"""Of times: they are kept to a thousandth of a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,13 +44,13 @@ class Recorded:
     def at(self, now_s: float) -> float | None:
         """The load now; None in a gap."""
         k = int(np.searchsorted(self.at_s, now_s, side="right")) - 1
-        return float(self.load[k]) if k >= 0 and now_s - self.at_s[k] < self.step_s * _JITTER else None
+        return float(self.load[k]) if k >= 0 and now_s - self.at_s[k] < self.step_s - _ROUNDING_S else None
 
     def gap_s(self, length_s: float) -> float:
         """Seconds of the recording without a number."""
         edges = np.append(self.at_s, length_s)
-        beyond = np.diff(edges) - self.step_s * _JITTER
-        return float(beyond[beyond > 0].sum() + max(0.0, self.at_s[0]))
+        beyond = np.diff(edges) - self.step_s
+        return float(beyond[beyond > _ROUNDING_S].sum() + max(0.0, self.at_s[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
