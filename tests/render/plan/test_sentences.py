@@ -57,7 +57,7 @@ def test_summary_rows():
     assert rows["cost a month"].now == "$10,000"
     assert "efficiency −$" in rows["cost a month"].note
     assert rows["replicas"].note == "4 of them reserved 1 year"
-    assert rows["accuracy"].note == "700 held-out samples, 1 answer differs"
+    assert rows["accuracy"].note == "700 untouched samples, 1 answer differs"
     assert all(r.planned == "" for r in s.summary_rows(not_met_plan()))
 
 
@@ -141,3 +141,19 @@ def test_no_two_candidates_of_a_plan_have_one_name(name: str) -> None:
     every = {e.candidate: e for e in (*plan.evaluations, *other)}
     shown = [cells[0].text for _, cells in candidate_rows(replace(plan, evaluations=tuple(every.values())))]
     assert len(set(shown)) == len(every)
+
+
+@pytest.mark.parametrize("right", range(690, 701))
+@pytest.mark.parametrize("better", range(-3, 4))
+def test_accuracy_today_and_planned_differ_by_the_change_that_is_said(right: int, better: int) -> None:
+    """+0.1 points stood beside 99.4 % and 99.6 %."""
+    n = 700
+    was, now = right / n, min(n, right + better) / n
+    exact = [Estimate(value=v, lo=v, hi=v, n=n, method="t") for v in (was, now, was - now)]
+    plan = met_plan()
+    assert plan.chosen is not None
+    assert plan.chosen.accuracy is not None
+    seen = replace(plan.chosen.accuracy, baseline_frac=exact[0], candidate_frac=exact[1], drop_frac=exact[2])
+    before, after = (float(text.removesuffix(" %")) for text in s.now_and_then(seen))
+    change = float(s.accuracy_change(seen).partition(" ")[0].replace("\N{MINUS SIGN}", "-"))
+    assert after - before == pytest.approx(change, abs=0.051)

@@ -8,7 +8,7 @@ from rich.text import Text
 from farthing.core.plan.first_look import FirstLook
 from farthing.render.numbers import clock_time, money, number, percent
 from farthing.render.plan.money_words import gap_words, over_range
-from farthing.render.plan.sentences import accuracy_change, cheaper
+from farthing.render.plan.sentences import accuracy_change, cheaper, now_and_then
 from farthing.render.screen import labelled
 from farthing.render.words import printable
 
@@ -45,7 +45,7 @@ def _what(look: FirstLook) -> str:
 def _accuracy(look: FirstLook) -> str:
     """``99.3 % [98.4, 99.8] today → 99.4 %, a change of +0.1 points (…), on 400 search samples``."""
     seen, metric = look.accuracy, look.objective.metric
-    said = "" if seen is None else percent(seen.candidate_frac, decimals=1, bounds=False)
+    said = "" if seen is None else now_and_then(seen)[1]
     change = "" if seen is None else f", a change of {accuracy_change(seen)}, on {seen.n:,} search samples"
     if look.score is None:
         return f"{said} agree with today's{change}" if said else ""

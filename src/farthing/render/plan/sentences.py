@@ -41,6 +41,7 @@ __all__ = [
     "headline",
     "how_loaded",
     "nearest_sentence",
+    "now_and_then",
     "part_words",
     "peaks_sentence",
     "price_sentence",
@@ -52,6 +53,9 @@ __all__ = [
     "summary_rows",
     "whole_range",
 ]
+
+
+_ROUNDED_ALIKE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,18 @@ def accuracy_change(evidence: AccuracyEvidence, *, decimals: int = 1) -> str:
     drop = evidence.drop_frac
     limit = points_limit(drop.hi, decimals=decimals)
     return f"{points(-drop.value, decimals=decimals)} (at worst {limit}, {percent(drop.confidence)} confidence)"
+
+
+def now_and_then(evidence: AccuracyEvidence) -> tuple[str, str]:
+    """The metric today and of a candidate: ``("99.4 %", "99.6 %")``.
+
+    With a decimal more where their difference, rounded, is not the change that is said beside them.
+    """
+    both = (evidence.baseline_frac, evidence.candidate_frac)
+    was, now = (round(100 * e.value, 1) for e in both)
+    places = 1 if abs(now - was - round(-100 * evidence.drop_frac.value, 1)) < _ROUNDED_ALIKE else 2
+    before, after = (percent(e, decimals=places, bounds=False) for e in both)
+    return before, after
 
 
 def shown_level(plan: Plan) -> float:
@@ -253,7 +269,8 @@ def estimated(stand_in: StandIn | None) -> str:
 
 def _differ(evidence: AccuracyEvidence) -> str:
     answers = "answer differs" if evidence.n_differ == 1 else "answers differ"
-    return f"{count(evidence.n)} held-out samples, {count(evidence.n_differ)} {answers}"
+    kind = "untouched" if evidence.split == "confirm" else "search"
+    return f"{count(evidence.n)} {kind} samples, {count(evidence.n_differ)} {answers}"
 
 
 def _committed(plan: Plan) -> str:
@@ -274,9 +291,7 @@ def summary_rows(plan: Plan) -> tuple[SummaryRow, ...]:
     ]
     evidence = plan.chosen.accuracy if plan.chosen else None
     if evidence is not None:
-        before, after = (
-            percent(e, decimals=1, bounds=False) for e in (evidence.baseline_frac, evidence.candidate_frac)
-        )
+        before, after = now_and_then(evidence)
         rows.append(SummaryRow(name=printable(evidence.metric), now=before, planned=after, note=_differ(evidence)))
     return (*rows, *_latency_row(plan))
 
