@@ -10,7 +10,6 @@ from farthing.core.plan.first_look import first_look as priced
 from farthing.errors import FarthingError
 from farthing.load.schema import stamp
 from farthing.measure.first_look import glimpse
-from farthing.nouns import Workload
 from farthing.runs.opening import Opened
 from farthing.store.documents import write_json
 
@@ -20,7 +19,7 @@ __all__ = ["look", "say_first_look"]
 FIRST_LOOK = "first-look.json"
 
 
-def look(run: Opened, workload: Workload) -> FirstLook:
+def look(run: Opened) -> FirstLook:
     """The first look of a run that is open; first-look.json is written, and what was seen is known to the run.
 
     Raises:
@@ -30,7 +29,7 @@ def look(run: Opened, workload: Workload) -> FirstLook:
     run.known.found = seen.findings
     rate = seen.findings.sla_rps.get(seen.findings.baseline) or 0.0
     found = priced(
-        workload,
+        run.workload,
         seen.findings,
         run.market,
         run.arrivals.at(rate),
@@ -44,14 +43,14 @@ def look(run: Opened, workload: Workload) -> FirstLook:
     return found
 
 
-def say_first_look(run: Opened, workload: Workload, on_first_look: Callable[[FirstLook], object]) -> None:
+def say_first_look(run: Opened, on_first_look: Callable[[FirstLook], object]) -> None:
     """The first look before the search, which does not need it: what nobody foresaw in it costs the look alone.
 
     Raises:
         FarthingError: when the baseline cannot be measured; what was seen until then stays known.
     """
     try:
-        on_first_look(look(run, workload))
+        on_first_look(look(run))
     except FarthingError:
         raise
     except Exception as e:  # noqa: BLE001 - a fault of farthing's own here stands in the way of no plan

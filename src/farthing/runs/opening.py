@@ -13,6 +13,7 @@ from farthing.codec import to_plain
 from farthing.core.plan.assemble import Market
 from farthing.errors import EngineMissingError
 from farthing.load.workload.content import changes, content_of, without_paths
+from farthing.load.workload.labels import renumbered
 from farthing.load.workload.splits import make_splits
 from farthing.machine.clock import MonotonicClock
 from farthing.machine.hardware import fingerprint, this_machine, usable_cpus, versions
@@ -28,7 +29,7 @@ from farthing.runs.progress import or_silent
 from farthing.runs.unexpected import Known, keeping
 from farthing.store.folder_lock import only_run_in
 from farthing.store.journal import Journal
-from farthing.workers.replicas.builder import module_digest
+from farthing.workers.replicas.builder import ModuleSeen, see_module
 from farthing.workers.replicas.child import peak_memory_mib
 
 __all__ = ["Opened", "digests_of", "open_bench", "opened", "provenance_of", "say_machine"]
@@ -48,6 +49,7 @@ class Opened:
         arrivals: How the arrivals will be found once the baseline is measured.
         splits: Indices into the workload's data.
         out: Output folder.
+        workload: As it was given, its labels numbered as a PyTorch module names its classes.
         known: What the verb finds, kept should something unforeseen go wrong.
     """
 
@@ -56,10 +58,19 @@ class Opened:
     arrivals: Arrived
     splits: Splits
     out: Path
+    workload: Workload
     known: Known
 
 
-def open_bench(workload: Workload, splits: Splits, options: RunOptions, out: Path, tell: Progress) -> Workbench:
+def open_bench(
+    workload: Workload,
+    splits: Splits,
+    options: RunOptions,
+    out: Path,
+    tell: Progress,
+    *,
+    module: ModuleSeen | None = None,
+) -> Workbench:
     """A workbench on this machine whose journal lies in ``out``.
 
     Args:
@@ -68,12 +79,13 @@ def open_bench(workload: Workload, splits: Splits, options: RunOptions, out: Pat
         options: How much is measured, with which seed, whether anew; whether the user's own code may run.
         out: Output folder.
         tell: Told what is reused, and why not more is.
+        module: The workload's PyTorch module where it was made already; None to make it where there is one.
 
     Raises:
         FarthingError: when something that belongs to the workload cannot be read, or the journal not be written.
     """
     machine = this_machine()
-    digests = digests_of(workload, options, out)
+    digests = digests_of(workload, options, out, module)
     measure = {k: v for k, v in to_plain(options.measure).items() if k != "profiles"}
     about: dict[str, Any] = {
         "content": digests,
@@ -109,22 +121,47 @@ def open_bench(workload: Workload, splits: Splits, options: RunOptions, out: Pat
     )
 
 
-def digests_of(workload: Workload, options: RunOptions, out: Path) -> dict[str, str]:
-    """Content of a workload, the values of a PyTorch module included, which are read in a child.
+def digests_of(workload: Workload, options: RunOptions, out: Path, module: ModuleSeen | None = None) -> dict[str, str]:
+    """Content of a workload, the values of a PyTorch module included, which are read in a child where they were not.
 
     Raises:
         FarthingError: when something cannot be read, or the module not be made.
     """
-    found = content_of(workload)
-    if workload.model.kind == "torch" and options.trust:
-        (out / "work").mkdir(parents=True, exist_ok=True)
-        found[f"weights of {Path(workload.model.path).name}"] = module_digest(
-            workload.model,
-            timeout_s=options.measure.build_timeout_s,
-            memory_limit_mib=options.measure.memory_limit_mib,
-            run_dir=out / "work",
-        )
+    found, seen = content_of(workload), module or _module_of(workload, options, out)
+    if seen is not None:
+        found[f"weights of {Path(workload.model.path).name}"] = seen.sha256
     return found
+
+
+def _module_of(workload: Workload, options: RunOptions, out: Path) -> ModuleSeen | None:
+    """What a trusted PyTorch module holds, made in a child; None for other models."""
+    if workload.model.kind != "torch" or not options.trust:
+        return None
+    (out / "work").mkdir(parents=True, exist_ok=True)
+    return see_module(
+        workload.model,
+        timeout_s=options.measure.build_timeout_s,
+        memory_limit_mib=options.measure.memory_limit_mib,
+        run_dir=out / "work",
+    )
+
+
+def _numbered_by(module: ModuleSeen | None, workload: Workload, tell: Progress) -> Workload:
+    """The workload with labels numbered as its module names classes, which is said.
+
+    Raises:
+        DataError: when some labels are classes of the module and others not.
+    """
+    if module is None or not module.classes or workload.holdout.labels is None:
+        return workload
+    found = renumbered(workload.holdout, module.classes)
+    shown = ", ".join(module.classes[:_SHOWN]) + (", …" if len(module.classes) > _SHOWN else "")
+    how = f"numbered {found.numbered}" if found.numbered else f"numbered as the module's config.id2label: {shown}"
+    tell("labels", 1, 1, how)
+    calibration = workload.calibration
+    if calibration is not None and calibration.classes == workload.holdout.classes:
+        calibration = renumbered(calibration, module.classes)
+    return replace(workload, holdout=found, calibration=calibration)
 
 
 def earlier_run(journal: Journal, about: Mapping[str, Any], out: Path) -> tuple[str, ...]:
@@ -182,17 +219,23 @@ def opened(workload: Workload, options: RunOptions, on_progress: Progress | None
     arrivals = trace_of(workload, market)
     for what, words in arrivals.understood():
         tell(what, 1, 1, words)
-    splits = make_splits(
+    _ = _splits(workload, options)
+    out = options.folder(FOLDER)
+    with only_run_in(out):
+        module = _module_of(workload, options, out)
+        workload = _numbered_by(module, workload, tell)
+        splits = _splits(workload, options)
+        with open_bench(workload, splits, options, out, tell, module=module) as bench, keeping(bench) as known:
+            say_machine(bench)
+            yield Opened(
+                bench=bench, market=market, arrivals=arrivals, splits=splits, out=out, workload=workload, known=known
+            )
+
+
+def _splits(workload: Workload, options: RunOptions) -> Splits:
+    return make_splits(
         workload.holdout, workload.calibration, workload.search_n, workload.confirm_n, seed=options.seed_used
     )
-    out = options.folder(FOLDER)
-    with (
-        only_run_in(out),
-        open_bench(workload, splits, options, out, tell) as bench,
-        keeping(bench) as known,
-    ):
-        say_machine(bench)
-        yield Opened(bench=bench, market=market, arrivals=arrivals, splits=splits, out=out, known=known)
 
 
 def say_machine(bench: Workbench) -> None:

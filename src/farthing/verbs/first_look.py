@@ -24,4 +24,4 @@ def first_look(workload: Workload, *, options: RunOptions = USUAL, on_progress: 
         FarthingError: for bad input, and when the baseline cannot be measured.
     """
     with opened(workload, options, on_progress) as run:
-        return look(run, workload)
+        return look(run)

@@ -40,13 +40,13 @@ def optimize(
     """
     with opened(workload, options, on_progress) as run:
         if on_first_look is not None and not run.bench.journal.holds("round/race/"):
-            say_first_look(run, workload, on_first_look)
+            say_first_look(run, on_first_look)
         factor = run.market.capacity_factor  # what one replica of the offer takes this machine takes 1 / factor times
         found = run.known.found = campaign.run(run.bench, lambda rps: run.arrivals.at(rps).scaled(1 / factor))
         rate = found.sla_rps[found.baseline] or 0.0
         sizes = {"calibrate": run.splits.calibrate, "search": run.splits.search, "confirm": run.splits.confirm}
         plan = run.known.plan = assemble(
-            workload,
+            run.workload,
             found,
             run.market,
             run.arrivals.at(rate),
@@ -56,4 +56,4 @@ def optimize(
             description=run.bench.description(),
             by_utilisation=run.arrivals.by_utilisation(rate),
         )
-        return write_run(run.out, plan, found.measurements, workload)
+        return write_run(run.out, plan, found.measurements, run.workload)

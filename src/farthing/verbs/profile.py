@@ -30,7 +30,7 @@ def profile(workload: Workload, *, options: RunOptions = USUAL, on_progress: Pro
         found = run.known.found = campaign.measure_baseline(run.bench)
         rate = found.sla_rps[found.baseline] or 0.0
         result = assemble_baseline(
-            workload,
+            run.workload,
             found,
             run.market,
             run.arrivals.at(rate),

@@ -6,16 +6,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from farthing.errors import DataError
-from farthing.load.workload.class_names import matched_classes
+from farthing.load.workload.class_names import matched_classes, numbering
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Dataset
 
-__all__ = ["LABEL_NAMES", "check_labels", "encode_labels"]
+__all__ = ["LABEL_NAMES", "check_labels", "encode_labels", "renumbered"]
 
 LABEL_NAMES = ("label", "labels", "class", "category", "intent", "target", "targets", "y", "wnid")
 """Usual names of the column or array that holds the labels."""
@@ -77,6 +78,24 @@ def encode_labels(
         labels = matched or tuple(index[text] for text in texts)
     _require_two(labels, values, source)
     return labels, order
+
+
+def renumbered(data: Dataset, classes: Sequence[str]) -> Dataset:
+    """Data whose labels are numbered as a model that was loaded since names its classes.
+
+    Args:
+        data: With labels, or without (then it stays as it is).
+        classes: Of the model in index order, empty when it names none (likewise).
+
+    Raises:
+        DataError: when some labels are known classes and others not.
+    """
+    if data.labels is None or not classes:
+        return data
+    values = [data.classes[int(label)] for label in data.labels] if data.classes else list(data.labels)
+    names = data.ids or [f"sample {k}" for k in range(data.n)]
+    labels, order = encode_labels(values, source=data.source, names=names, classes=classes)
+    return replace(data, labels=labels, classes=order, numbered=numbering(order, classes))
 
 
 def _refuse_decimal_commas(texts: Sequence[str], source: str, names: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +14,11 @@ from farthing.load.signature import onnx_signature
 from farthing.load.workload.image_processors import image_settings
 from farthing.load.workload.tokenizer_settings import text_settings
 from farthing.models.answers import answer_of
+from farthing.models.class_labels import in_index_order
 from farthing.models.graph_content import graph_content
 from farthing.nouns import ModelRef, PipelineSpec
 
-__all__ = ["guess_pipeline", "is_import_path", "model_classes", "model_ref", "settings_folder"]
+__all__ = ["configured_classes", "guess_pipeline", "is_import_path", "model_classes", "model_ref", "settings_folder"]
 
 _IMPORT_PATH = re.compile(r"(?P<where>[^:]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"}
@@ -136,7 +136,7 @@ def model_classes(ref: ModelRef) -> tuple[str, ...]:
     Raises:
         ModelError: when config.json cannot be read.
     """
-    return _configured_classes(ref) or _classes_in_graph(ref)
+    return configured_classes(settings_folder(ref)) or _classes_in_graph(ref)
 
 
 def _classes_in_graph(ref: ModelRef) -> tuple[str, ...]:
@@ -145,13 +145,13 @@ def _classes_in_graph(ref: ModelRef) -> tuple[str, ...]:
     return () if found == tuple(map(str, range(len(found)))) else found
 
 
-def _configured_classes(ref: ModelRef) -> tuple[str, ...]:
-    names = json_object(settings_folder(ref) / "config.json").get("id2label")
-    if not isinstance(names, Mapping) or not names or not all(str(k).isdigit() for k in names):
-        return ()
-    ordered = tuple(str(names[k]) for k in sorted(names, key=int))
-    contiguous = sorted(int(k) for k in names) == list(range(len(names)))
-    return () if not contiguous or all(n == f"LABEL_{k}" for k, n in enumerate(ordered)) else ordered
+def configured_classes(folder: Path) -> tuple[str, ...]:
+    """Names of the classes in index order as a folder's ``config.json`` has them, else empty.
+
+    Raises:
+        ModelError: when it cannot be read.
+    """
+    return in_index_order(json_object(folder / "config.json").get("id2label"))
 
 
 def settings_folder(ref: ModelRef) -> Path:

@@ -13,6 +13,8 @@ __all__ = ["understood"]
 
 _CLASSES_SHOWN = 4
 _KINDS = {"onnx": "ONNX file", "optimum": "model folder", "torch": "PyTorch module"}
+_SORTED = "in sorted order"
+_UNLESS_NAMED = f"{_SORTED}, unless the module itself names its classes (config.id2label): it is loaded later"
 _METRIC_WITHOUT_LABELS = "no labels: answers are compared with the baseline's own"
 
 
@@ -24,7 +26,7 @@ def understood(workload: Workload) -> list[tuple[str, str]]:
     """
     lines = [
         ("model", _model(workload.model)),
-        ("data", _data(workload.holdout, workload.objective.metric)),
+        ("data", _data(workload)),
         ("inputs", _inputs(workload.pipeline, workload.holdout)),
         ("today", _today(workload)),
         ("promise", promise(workload.objective)),
@@ -50,14 +52,16 @@ def _place(path: str) -> str:
         return path
 
 
-def _data(data: Dataset, metric: str) -> str:
+def _data(workload: Workload) -> str:
+    data, metric = workload.holdout, workload.objective.metric
     kind = {"image": "images", "text": "texts", "tensor": "samples"}[data.kind]
     said = [f"{_place(data.source)}: {data.n:,} {kind}" if data.source else f"{data.n:,} {kind}"]
     if data.labels is None:
         return " · ".join([*said, _METRIC_WITHOUT_LABELS])
     labels = sorted(set(data.labels))
     named = _classes(data.classes) if data.classes else f"labels {labels[0]:g} to {labels[-1]:g}"
-    said.append(f"{named}, numbered {data.numbered}" if data.numbered else named)
+    how = _UNLESS_NAMED if workload.model.kind == "torch" and data.numbered.startswith(_SORTED) else data.numbered
+    said.append(f"{named}, numbered {how}" if how else named)
     return " · ".join([*said, f"judged by {metric}"])
 
 

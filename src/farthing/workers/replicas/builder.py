@@ -15,7 +15,7 @@ from farthing.nouns import Artefact, Dataset, ModelRef, PipelineSpec, TensorSpec
 from farthing.ports import Clock, Feeds
 from farthing.workers.replicas.messages import Child, ask, end
 
-__all__ = ["Built", "build", "build_variant", "module_digest", "resolve"]
+__all__ = ["Built", "ModuleSeen", "build", "build_variant", "resolve", "see_module"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,10 +175,23 @@ def build_variant(
     return replace(from_plain(Artefact, found.answer["artefact"]), build_s=sum(found.seconds.values()))
 
 
-def module_digest(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleSeen:
+    """What a PyTorch module says of itself once it is made.
+
+    Attributes:
+        sha256: Of what it holds (names, types, shapes and values), wherever its code reads them from.
+        classes: Names of its classes in index order, empty where its configuration has none.
+    """
+
+    sha256: str
+    classes: tuple[str, ...] = ()
+
+
+def see_module(
     model: ModelRef, *, timeout_s: float, memory_limit_mib: float, run_dir: Path, clock: Clock | None = None
-) -> str:
-    """SHA-256 of what a PyTorch module holds (names, types, shapes and values), wherever its code reads them from.
+) -> ModuleSeen:
+    """Make a PyTorch module and read what it holds.
 
     Args:
         model: Of the kind ``torch``; trusted, since its code runs, in a child.
@@ -200,7 +213,7 @@ def module_digest(
         run_dir=run_dir,
         clock=clock,
     )
-    return str(found.answer["sha256"])
+    return ModuleSeen(sha256=str(found.answer["sha256"]), classes=tuple(map(str, found.answer["classes"])))
 
 
 def _request(
@@ -273,6 +286,8 @@ def variant_step(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def module_step(request: Mapping[str, Any]) -> dict[str, Any]:
     """In the child: make the module and read all that it holds."""
+    from farthing.models.class_labels import classes_of_module
     from farthing.models.torch_code import state_digest, user_module
 
-    return {"sha256": state_digest(user_module(request["path"], trust=True))}
+    module = user_module(request["path"], trust=True)
+    return {"sha256": state_digest(module), "classes": list(classes_of_module(module))}
