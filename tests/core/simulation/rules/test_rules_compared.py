@@ -10,9 +10,10 @@ import pytest
 from farthing.core.scaling.scalers.fixed import FixedScaler
 from farthing.core.simulation.replica import MeasuredReplica
 from farthing.core.simulation.rules.compared import Fleet, RuleRun, judge, paired, run_rule
-from farthing.core.simulation.rules.families import RULES, Family, Lookback, ReplicaFacts, Setting, families
+from farthing.core.simulation.rules.families import Family, Lookback, ReplicaFacts, Setting, families
 from farthing.core.simulation.rules.study import lookback_of, study
 from farthing.core.simulation.rules.tuning import rank, tune
+from farthing.core.simulation.rules.written import RULES
 from farthing.core.simulation.setup import BatchingServer, Promise
 from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.nouns import FleetSeen, ScalingDecision, Trace

@@ -55,7 +55,7 @@ def test_a_written_rule_decides_as_the_one_that_is_compared(name: str) -> None:
     family = next(f for f in families(FACTS) if f.name == name)
     share = 0.6 if name == "HPA on CPU" else 0.7
     said = {"aim" if name == "cost-aware" else "target": share, **HELD[name]}
-    values = {"target": share * 100 if name == "HPA on CPU" else share, "aim": share, "held_s": 120.0, "least": 1.0}
+    values = {"target": share, "aim": share, "held_s": 120.0, "least": 1.0}
     assert decisions(scaler_of(WrittenRule(name=name, said=said), BOUNDS)) == decisions(family.make(values))
 
 

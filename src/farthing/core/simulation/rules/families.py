@@ -8,37 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.core.scaling import ray_serve, target_tracking
-from farthing.core.scaling.hpa.behavior import Behavior
-from farthing.core.scaling.hpa.reconcile import Metric, Spec
-from farthing.core.scaling.keda import activation
-from farthing.core.scaling.knative import decider
 from farthing.core.scaling.scalers import predictive
-from farthing.core.scaling.scalers.cost_aware import CostAwarePolicy, CostAwareScaler
 from farthing.core.scaling.scalers.fixed import FixedScaler
-from farthing.core.scaling.scalers.hpa import HpaScaler, PodCpu
-from farthing.core.scaling.scalers.keda import KedaScaler, Trigger
-from farthing.core.scaling.scalers.knative import KnativeScaler
-from farthing.core.scaling.scalers.quantities import Quantity
-from farthing.core.scaling.scalers.ray_serve import RayServeScaler
 from farthing.core.scaling.scalers.target_tracking import TargetTrackingScaler
+from farthing.core.simulation.rules.written import RULES, Bounds, WrittenRule, scaler_of
 from farthing.nouns import Trace
 from farthing.ports import Scaler
 
-__all__ = ["RULES", "Family", "Lookback", "ReplicaFacts", "Setting", "families", "refuse_unknown"]
+__all__ = ["Family", "Lookback", "ReplicaFacts", "Setting", "families", "refuse_unknown"]
 
-RULES = (
-    "fixed",
-    "HPA on CPU",
-    "HPA on requests in flight",
-    "KEDA on requests/s",
-    "Knative on concurrency",
-    "AWS target tracking",
-    "AWS predictive",
-    "Ray Serve",
-    "cost-aware",
-)
-_UTILISATIONS_PCT = (30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
+_UTILISATIONS_FRAC = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LOADS_FRAC = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 _HELD_S = (60.0, 300.0, 900.0, 1_800.0)
 _LEAST_FRAC = (0.0, 0.25, 0.5)
@@ -151,112 +130,74 @@ def families(
         lookback: What was before; the rule that predicts by a season is there where one is known.
     """
     before = lookback or Lookback()
-    made = _Made(replica, initial, attainment_frac, before)
-    target_pct = Setting(name="target", said="target {} %", values=_UTILISATIONS_PCT, first=60.0)
+    bounds = Bounds(
+        min_replicas=replica.min_replicas,
+        max_replicas=replica.max_replicas,
+        cores=replica.cores,
+        lag_s=replica.lag_s,
+        rate_rps=replica.rate_rps,
+        in_flight=replica.in_flight,
+        initial=initial,
+        attainment_frac=attainment_frac,
+    )
+    busy = Setting(name="target", said="target {} of its CPU", values=_UTILISATIONS_FRAC, first=0.6)
     load = Setting(name="target", said="target {} of what a replica takes", values=_LOADS_FRAC, first=0.7)
     held = Setting(name="held_s", said="given up after {} s", values=_HELD_S, first=300.0)
     numbers = tuple(sorted({replica.least(frac) for frac in _LEAST_FRAC}))
     least = Setting(name="least", said="at least {}", values=tuple(map(float, numbers)), first=float(numbers[0]))
-    usual = (load, held, least)
     found = [
-        Family(name="HPA on CPU", settings=(target_pct, held, least), make=made.hpa_cpu),
-        Family(name="HPA on requests in flight", settings=usual, make=made.hpa_in_flight),
-        Family(name="KEDA on requests/s", settings=usual, make=made.keda),
-        Family(name="Knative on concurrency", settings=usual, make=made.knative),
-        Family(name="AWS target tracking", settings=usual, make=made.tracking),
-        Family(name="Ray Serve", settings=usual, make=made.ray),
+        Family(name=name, settings=(busy if name == "HPA on CPU" else load, held, least), make=_maker(name, bounds))
+        for name in _HELD
     ]
     if before.season is not None:
-        found.insert(5, Family(name="AWS predictive", settings=usual, make=made.predictive))
+        found.insert(5, Family(name="AWS predictive", settings=(load, held, least), make=_predictive(before, bounds)))
     if fixed:
         sizes = tuple(map(float, fixed))
         size = Setting(name="replicas", said="{} replicas", values=sizes, first=sizes[-1])
         found.insert(0, Family(name="fixed", settings=(size,), make=lambda v: FixedScaler(round(v["replicas"]))))
     aim = Setting(name="aim", said="aims at {} of what may be missed", values=(_AIM_FRAC,), first=_AIM_FRAC)
-    return (*found, Family(name="cost-aware", settings=(aim,), make=made.cost_aware))
+    return (*found, Family(name="cost-aware", settings=(aim,), make=_cost_aware(before, bounds)))
 
 
-class _Made:
-    """Each rule of its settings' values."""
-
-    def __init__(self, replica: ReplicaFacts, initial: int, attainment_frac: float, before: Lookback) -> None:
-        self._r, self._initial, self._attainment_frac, self._before = replica, initial, attainment_frac, before
-        self._pod = PodCpu(cores=replica.cores, request_m=round(replica.cores * 1000))
-
-    def _hpa(self, quantity: Quantity, metric: Metric, v: Mapping[str, float]) -> Scaler:
-        spec = Spec(
-            metrics=(metric,),
-            min_replicas=round(v["least"]),
-            max_replicas=self._r.max_replicas,
-            behavior=_held(v["held_s"]),
-        )
-        return HpaScaler(spec, [quantity], self._pod)
-
-    def hpa_cpu(self, v: Mapping[str, float]) -> Scaler:
-        return self._hpa("cpu", Metric(kind="resource", target_type="utilization", target=round(v["target"])), v)
-
-    def hpa_in_flight(self, v: Mapping[str, float]) -> Scaler:
-        target_m = max(1, round(v["target"] * self._r.in_flight * 1000))
-        return self._hpa("in_flight", Metric(kind="pods", target_type="average_value", target=target_m), v)
-
-    def keda(self, v: Mapping[str, float]) -> Scaler:
-        trigger = Trigger(quantity="requests_per_second", threshold=v["target"] * self._r.rate_rps)
-        spec = activation.Spec(min_replicas=round(v["least"]))
-        return KedaScaler([trigger], self._r.max_replicas, spec, self._pod, behavior=_held(v["held_s"]))
-
-    def knative(self, v: Mapping[str, float]) -> Scaler:
-        spec = decider.Spec(
-            target_value=v["target"] * self._r.in_flight,
-            total_value=self._r.in_flight,
-            scale_down_delay_s=v["held_s"],
-        )
-        return KnativeScaler(spec, self._r.max_replicas, min_replicas=round(v["least"]))
-
-    def _tracking(self, v: Mapping[str, float]) -> TargetTrackingScaler:
-        policy = target_tracking.Policy(
-            target=v["target"] * self._r.rate_rps,
-            min_replicas=round(v["least"]),
-            max_replicas=self._r.max_replicas,
-            scale_in_cooldown_s=v["held_s"],
-        )
-        return TargetTrackingScaler(policy)
-
-    def tracking(self, v: Mapping[str, float]) -> Scaler:
-        return self._tracking(v)
-
-    def predictive(self, v: Mapping[str, float]) -> Scaler:
-        assert self._before.season is not None
-        forecast = predictive.Forecast(
-            season=self._before.season, season_s=self._before.season_s, target_rps=v["target"] * self._r.rate_rps
-        )
-        return predictive.PredictiveScaler(forecast, self._tracking(v), max_replicas=self._r.max_replicas)
-
-    def ray(self, v: Mapping[str, float]) -> Scaler:
-        policy = ray_serve.Policy(
-            target_ongoing_requests=v["target"] * self._r.in_flight,
-            min_replicas=round(v["least"]),
-            max_replicas=self._r.max_replicas,
-            downscale_delay_s=v["held_s"],
-        )
-        return RayServeScaler(policy)
-
-    def cost_aware(self, v: Mapping[str, float]) -> Scaler:
-        policy = CostAwarePolicy(
-            rate_rps=self._r.rate_rps,
-            lag_s=self._r.lag_s,
-            attainment_frac=self._attainment_frac,
-            aim_frac=v["aim"],
-            initial=self._initial,
-            min_replicas=self._r.min_replicas,
-            max_replicas=self._r.max_replicas,
-            history_rps=self._before.rates_rps,
-        )
-        return CostAwareScaler(policy)
+_HELD: Mapping[str, str] = {
+    "HPA on CPU": "scale_down_stabilization",
+    "HPA on requests in flight": "scale_down_stabilization",
+    "KEDA on requests/s": "scale_down_stabilization",
+    "Knative on concurrency": "scale_down_delay",
+    "AWS target tracking": "scale_in_cooldown",
+    "Ray Serve": "downscale_delay",
+}
+"""Each rule's own word for the time until a replica is given up."""
 
 
-def _held(seconds: float) -> Behavior:
-    usual = Behavior()
-    return replace(usual, scale_down=replace(usual.scale_down, stabilization_s=seconds))
+def _maker(name: str, bounds: Bounds) -> Callable[[Mapping[str, float]], Scaler]:
+    """Makes a rule of its settings' values, as a file that says them would."""
+
+    def made(v: Mapping[str, float]) -> Scaler:
+        said = {"target": v["target"], _HELD[name]: v["held_s"]}
+        return scaler_of(WrittenRule(name=name, said=said), replace(bounds, min_replicas=round(v["least"])))
+
+    return made
+
+
+def _predictive(before: Lookback, bounds: Bounds) -> Callable[[Mapping[str, float]], Scaler]:
+    tracking = _maker("AWS target tracking", bounds)
+
+    def made(v: Mapping[str, float]) -> Scaler:
+        assert before.season is not None
+        assert bounds.rate_rps is not None
+        within = tracking(v)
+        assert isinstance(within, TargetTrackingScaler)
+        target_rps = v["target"] * bounds.rate_rps
+        forecast = predictive.Forecast(season=before.season, season_s=before.season_s, target_rps=target_rps)
+        return predictive.PredictiveScaler(forecast, within, max_replicas=bounds.max_replicas)
+
+    return made
+
+
+def _cost_aware(before: Lookback, bounds: Bounds) -> Callable[[Mapping[str, float]], Scaler]:
+    told = replace(bounds, history_rps=before.rates_rps)
+    return lambda v: scaler_of(WrittenRule(name="cost-aware", said={"aim": v["aim"]}), told)
 
 
 def refuse_unknown(names: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """A rule as somebody wrote it down: its name and numbers in its own field's words, made into one that works.
 
-A share (``target``) is one of what a replica takes within the promise, as in :mod:`.families`; the key behind it says
+A share (``target``) is one of what a replica takes within the promise; the key behind it says
 the same in the field's own unit. What is not said has the value that the rule's makers gave it.
 """
 
@@ -10,6 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from farthing.core.scaling import ray_serve, target_tracking
 from farthing.core.scaling.hpa.behavior import Behavior
@@ -27,11 +30,22 @@ from farthing.core.scaling.scalers.ray_serve import RayServeScaler
 from farthing.core.scaling.scalers.scheduled import ScheduledScaler
 from farthing.core.scaling.scalers.target_tracking import TargetTrackingScaler
 from farthing.core.scaling.scheduled import Schedule
-from farthing.core.simulation.rules.families import RULES
 from farthing.ports import Scaler
 
-__all__ = ["FROM_ZERO", "NAMES", "SCHEDULED", "SETTINGS", "Bounds", "WrittenRule", "scaler_of"]
+__all__ = ["FROM_ZERO", "NAMES", "RULES", "SCHEDULED", "SETTINGS", "Bounds", "WrittenRule", "scaler_of"]
 
+RULES = (
+    "fixed",
+    "HPA on CPU",
+    "HPA on requests in flight",
+    "KEDA on requests/s",
+    "Knative on concurrency",
+    "AWS target tracking",
+    "AWS predictive",
+    "Ray Serve",
+    "cost-aware",
+)
+"""Of all that are compared; the predictive one needs a day of history, and cannot be written down."""
 SCHEDULED = "scheduled"
 NAMES: tuple[str, ...] = (*(name for name in RULES if name != "AWS predictive"), SCHEDULED)
 """All that are compared but the one that needs a day of history, and the schedule."""
@@ -116,7 +130,7 @@ class WrittenRule:
         return self.said.get(key, SETTINGS[self.name][key][1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bounds:
     """What a rule is told of the fleet and of a replica.
 
@@ -130,6 +144,7 @@ class Bounds:
         initial: Replicas at the start.
         attainment_frac: Share of the requests to be answered as promised, in (0, 1).
         usd_per_hour: Of a replica, > 0; None when unknown.
+        history_rps: Rates of intervals before the start, for the rule that learns; None where none are known.
     """
 
     min_replicas: int
@@ -141,6 +156,7 @@ class Bounds:
     initial: int = 1
     attainment_frac: float = 0.99
     usd_per_hour: float | None = None
+    history_rps: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         known = [x for x in (self.cores, self.rate_rps, self.in_flight, self.usd_per_hour) if x is not None]
@@ -301,6 +317,7 @@ def _cost_aware(rule: WrittenRule, bounds: Bounds) -> Scaler:
         min_replicas=bounds.min_replicas,
         max_replicas=bounds.max_replicas,
         interval_s=_of(rule, "interval"),
+        history_rps=bounds.history_rps,
     )
     return CostAwareScaler(policy)
 
