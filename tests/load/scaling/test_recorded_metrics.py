@@ -162,6 +162,10 @@ def test_the_time_in_common(tmp_path: Path) -> None:
     found = recording_of(scaler, SeriesAsked(files=[f"a={a}", f"b={b}"]))
     assert (found.start_s, found.length_s) == (START_S + 60, 90)
     assert [metric.at(0.0) for metric in found.metrics] == [4, 4]
+    hole = recorded(tmp_path, ({}, [1, 2, *[None] * 20, 3]), name="hole.json")
+    inner = recorded(tmp_path, ({}, [*[None] * 5, 1, 2, 3]), name="inner.json")
+    with pytest.raises(TraceError, match="no number in the time that all series cover"):
+        recording_of(scaler, SeriesAsked(files=[f"a={hole}", f"b={inner}"]))
     late = recorded(tmp_path, ({}, [None] * 30 + [1, 2]), name="late.json")
     with pytest.raises(InputError, match="no time in common"):
         recording_of(scaler, SeriesAsked(files=[f"a={a}", f"b={late}"]))

@@ -105,7 +105,7 @@ def workload_of(fields: Fields, documents: Documents, kind: str | None) -> tuple
     if "scaleTargetRef" not in fields:
         raise fields.refused("scaleTargetRef", "is missing", "say what is scaled: {kind: Deployment, name: …}")
     reference = fields.below("scaleTargetRef")
-    reference.only(("apiVersion", "kind", "name", "envSourceContainerName"))
+    reference.only(("apiVersion", "kind", "name", *(("envSourceContainerName",) if kind else ())))
     named = reference.text("kind") if kind is None or "kind" in reference else kind
     name = reference.text("name")
     return f"{named}/{name}", target_of(documents, named, name)

@@ -85,6 +85,11 @@ def recording_of(autoscaler: Autoscaler, asked: SeriesAsked) -> Recording:
             load, unit = _in_percent(followed, path, load, series, replicas, request_m, k in requests)
             words = f"{words}, {unit}"
         inside = (series.at_s >= start_s - series.step_s) & (series.at_s < end_s)
+        if not inside.any():
+            raise TraceError(
+                f"the series {path} has no number in the time that all series cover",
+                hint="record them over the same time",
+            )
         metrics.append(
             Recorded(
                 at_s=series.at_s[inside] - start_s, load=load[inside], step_s=series.step_s, loop=loop, read_as=words

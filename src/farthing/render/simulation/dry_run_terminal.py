@@ -102,6 +102,6 @@ def _changes(found: DryRun) -> RenderableType:
 def _traps(traps: Sequence[Trap]) -> RenderableType:
     table = grid(gap=1)
     for trap in traps:
-        table.add_row(Text("!", style="bold yellow"), spoken(trap.said))
+        table.add_row(Text("!", style="bold yellow"), spoken(f"{trap.where}: {trap.said}" if trap.where else trap.said))
         table.add_row("", Text.assemble(("instead ", "dim"), spoken(trap.instead)))
     return table

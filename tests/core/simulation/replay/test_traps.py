@@ -172,6 +172,13 @@ def test_gaps(tmp_path: Path) -> None:
     assert "no-number" in traps(tmp_path, hpa(), load, initial=8)
 
 
+def test_metrics_that_have_it_alike_are_named_together(tmp_path: Path) -> None:
+    document = scaled_object([trigger(), trigger("avg(y)"), trigger("sum(z)")], minReplicaCount=1)
+    found = traps(tmp_path, document, [350.0] * 20, step_s=60.0, initial=4)
+    assert found["coarse-recording"].where == "spec.triggers[0], spec.triggers[1], spec.triggers[2]"
+    assert found["average-shared-again"].where == "spec.triggers[1]"
+
+
 def test_coarse_series_and_long_windows(tmp_path: Path) -> None:
     found = traps(tmp_path, hpa(), [350.0] * 20, step_s=60.0, initial=4)
     assert "a value each 60 s, the controller looks each 15 s" in found["coarse-recording"].said
@@ -199,7 +206,7 @@ def test_activation(tmp_path: Path) -> None:
     assert "never-activated" not in traps(tmp_path, scaled_object(), [350.0] * 20, initial=0)
     above = traps(tmp_path, scaled_object([trigger(activationThreshold="300")]), [250.0] * 20 + [400.0] * 20)
     assert (
-        "activationThreshold 300 lies above threshold 100: 50 % of the time" in above["activation-above-threshold"].said
+        "activationThreshold 300 lies above threshold 100: 45 % of the time" in above["activation-above-threshold"].said
     )
 
 

@@ -48,8 +48,8 @@ def _tolerance(seen: Seen) -> Iterator[Trap]:
         name="tolerance-band",
         said=f"a tolerance of {number(up * 100, 0)} % changes nothing until the metric is {number(up * 100, 0)} % over "
         f"its target: {alone}, and {_percent(share)} of the time up to {missing} fewer ran than the target asks for",
-        instead=f"behavior.scaleUp.tolerance: {finer:g} (Kubernetes 1.33 with HPAConfigurableTolerance), or a target "
-        f"{number((1 - 1 / (1 + up)) * 100, 0)} % lower",
+        instead=f"behavior.scaleUp.tolerance: {finer:g} (Kubernetes from 1.33 on, at first behind "
+        f"HPAConfigurableTolerance), or a target {number((1 - 1 / (1 + up)) * 100, 0)} % lower",
         weight=share,
     )
 

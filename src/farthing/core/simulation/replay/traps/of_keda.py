@@ -22,7 +22,8 @@ def _never_active(seen: Seen) -> Iterator[Trap]:
         level, peak = followed.trigger.activation_threshold, float(np.max(recorded.load))
         yield Trap(
             name="never-activated",
-            said=f"{followed.path}: activationThreshold {level:g} was never passed (at most {peak:,.4g}): the workload "
+            where=followed.path,
+            said=f"activationThreshold {level:g} was never passed (at most {peak:,.4g}): the workload "
             f"stays at {keda.floor}",
             instead=f'activationThreshold: "{int(peak / 10)}"; it is passed above that value',
             weight=share_of(seen.replayed.after <= keda.floor),
@@ -38,13 +39,16 @@ def _activation_above_target(seen: Seen) -> Iterator[Trap]:
         if followed.trigger is None or followed.trigger.activation_threshold <= followed.metric.target / 1000:
             continue
         level, target = followed.trigger.activation_threshold, followed.metric.target / 1000
-        between = share_of((recorded.load > target) & (recorded.load <= level))
-        if between:
+        off = [(p.after <= keda.floor, recorded.at(p.at_s)) for p in seen.replayed.passes]
+        between = share_of(
+            np.array([at_floor and load is not None and target < load <= level for at_floor, load in off])
+        )
+        if between and recorded.loop == "open":
             yield Trap(
                 name="activation-above-threshold",
-                said=f"{followed.path}: activationThreshold {level:g} lies above threshold {target:g}: "
-                f"{number(between * 100, 0)} % of the time there was work for more than one replica, and the trigger "
-                "was not active",
+                where=followed.path,
+                said=f"activationThreshold {level:g} lies above threshold {target:g}: "
+                f"{number(between * 100, 0)} % of the time it was off with work for more than one replica",
                 instead=f'activationThreshold: "0", or below {target:g}',
                 weight=between,
             )

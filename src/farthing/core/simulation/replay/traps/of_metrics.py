@@ -24,7 +24,8 @@ def _no_requests(seen: Seen) -> Iterator[Trap]:
             resource = followed.metric.resource
             yield Trap(
                 name="no-requests",
-                said=f"{followed.path} follows a share of the {resource} that pods request, and {lacking} requests "
+                where=followed.path,
+                said=f"it is a share of the {resource} that pods request, and {lacking} requests "
                 f"none: the controller computes nothing (FailedGetResourceMetric)",
                 instead=f"resources.requests.{resource} in {lacking}, or averageValue in place of averageUtilization",
                 weight=1.0,
@@ -40,7 +41,8 @@ def _value_of_total(seen: Seen) -> Iterator[Trap]:
         most = float(np.max(recorded.load))
         yield Trap(
             name="value-on-total",
-            said=f"{followed.path} holds a total against Value {followed.target_text}: replicas are multiplied by "
+            where=followed.path,
+            said=f"it is a total against Value {followed.target_text}: replicas are multiplied by "
             f"total ÷ target, and since more replicas do not lower the total ({_amount(most)} at most) they are "
             f"multiplied again at each pass, up to the maximum ({number(at_end * 100, 0)} % of the time there)",
             instead=_average_value(seen, followed),
@@ -70,7 +72,8 @@ def _average_shared_again(seen: Seen) -> Iterator[Trap]:
         fix = "metricType: Value" if seen.autoscaler.keda is not None else "target: {type: Value, value: …}"
         yield Trap(
             name="average-shared-again",
-            said=f"{followed.path}: {what}, and AverageValue shares it among the replicas again: with {max(usual, 1)} "
+            where=followed.path,
+            said=f"{what}, and AverageValue shares it among the replicas again: with {max(usual, 1)} "
             f"replicas it counts 1/{max(usual, 1)} of it",
             instead=f"sum(…) in the query, or {fix}",
             weight=share_of(seen.replayed.after <= max(1, seen.autoscaler.spec.min_replicas)),
@@ -90,7 +93,8 @@ def _gaps(seen: Seen) -> Iterator[Trap]:
             fell = f": {before} replicas fell to {least}" if least < before else ""
             yield Trap(
                 name="empty-reads-as-zero",
-                said=f"{followed.path}: the query had no number for {long}, which KEDA reads as 0, as though there "
+                where=followed.path,
+                said=f"the query had no number for {long}, which KEDA reads as 0, as though there "
                 f"were no load (ignoreNullValues is true){fell}",
                 instead=f'ignoreNullValues: "false" with fallback: {{failureThreshold: 3, replicas: {before}}}',
                 weight=max(share, 1 - least / before if before else 0.0),
@@ -98,7 +102,8 @@ def _gaps(seen: Seen) -> Iterator[Trap]:
         elif followed.trigger is None or seen.autoscaler.keda is None or seen.autoscaler.keda.fallback is None:
             yield Trap(
                 name="no-number",
-                said=f"{followed.path}: there was no number for {long}; the controller left the replicas as they were",
+                where=followed.path,
+                said=f"there was no number for {long}; the controller left the replicas as they were",
                 instead="absent series as 0 only where that is true, or a second metric that is always there",
                 weight=share,
             )
@@ -124,14 +129,16 @@ def _coarse(seen: Seen) -> Iterator[Trap]:
         if window_s is not None and window_s > max(_LONG_WINDOW_S, fleet.start_s + fleet.load_s):
             yield Trap(
                 name="window-lags",
-                said=f"{followed.path}: a window of {window_s:g} s shows a rise about {window_s / 2:g} s late, on top "
+                where=followed.path,
+                said=f"a window of {window_s:g} s shows a rise about {window_s / 2:g} s late, on top "
                 f"of the {fleet.start_s + fleet.load_s:g} s that a replica takes to be ready",
                 instead="a window of four scrape intervals, [1m] at 15 s",
             )
         if recorded.step_s > fleet.sync_s * 1.5:
             yield Trap(
                 name="coarse-recording",
-                said=f"the series of {followed.name} has a value each {recorded.step_s:g} s, the controller looks each "
+                where=followed.path,
+                said=f"its series has a value each {recorded.step_s:g} s, the controller looks each "
                 f"{fleet.sync_s:g} s: peaks between values were not replayed",
                 instead=f"record it with step={fleet.sync_s:g}s",
             )
@@ -142,7 +149,8 @@ def _memory(seen: Seen) -> Iterator[Trap]:
         if followed.of_pods and followed.metric.kind != "pods" and followed.metric.resource == "memory":
             yield Trap(
                 name="memory-followed",
-                said=f"{followed.path}: memory seldom falls when replicas are added, since each holds its own; the "
+                where=followed.path,
+                said="memory seldom falls when replicas are added, since each holds its own; the "
                 "replay took it as shared out",
                 instead="CPU, requests or a queue in its place, memory only as a limit",
             )

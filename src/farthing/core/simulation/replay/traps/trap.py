@@ -26,12 +26,14 @@ class Trap:
         instead: What to write instead.
         weight: Share of the time, or of the replicas, that it decided, in [0, 1]; 0 where it could not be seen in the
             replay.
+        where: Path of the metric that has it, of all that have it alike; empty where it is the whole autoscaler's.
     """
 
     name: str
     said: str
     instead: str
     weight: float = 0.0
+    where: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
