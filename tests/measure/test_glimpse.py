@@ -57,6 +57,7 @@ class Bench:
     now_s: float = 100.0
     done: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    done_of: list[int] = field(default_factory=list)
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     measurements: list[Any] = field(default_factory=list)
     drifts: dict[Candidate, Any] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Bench:
 
     def tell(self, stage: str, done: int, total: int, note: str) -> None:
         self.told.append(stage)
+        self.done_of.append(done)
 
     def retire(self, keep: object) -> None: ...
 
@@ -251,6 +253,7 @@ class TestTheLook:
         bench = Bench(build_s={})
         glimpse(bench)  # type: ignore[arg-type]
         assert set(bench.told) == {"first look"}
+        assert bench.done_of == sorted(bench.done_of)  # 2/6 was followed by 1/6 with each further build
 
 
 def test_the_search_finds_the_looks_steps_in_the_journal() -> None:

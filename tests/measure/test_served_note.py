@@ -13,8 +13,8 @@ TWO = Candidate(engine="onnxruntime", variant="fp32", precision="fp32", instance
 @pytest.mark.parametrize(
     ("cores", "where"),
     [
-        (2, "on the workers' cores, since none was spare; with clients on other machines the generator's share is the "
-            "workers' again"),
+        (2, "on the workers' own cores, as no other was free; with clients on other machines the workers get the "
+            "generator's share"),
         (3, "on a core that no worker uses"),
         (8, "on 6 cores that no worker uses"),
     ],

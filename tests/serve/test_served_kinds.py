@@ -88,6 +88,17 @@ def test_live_page_of_each_kind() -> None:
     ]  # fmt: skip
 
 
+def test_the_live_page_says_what_the_greeting_says_of_where_a_model_runs() -> None:
+    """A model in the server's thread was called 2×1 there, "inline or asleep"."""
+    here, *others = models = [live_model(), live(upstream(), "openai"), live(routed(), "farthing_route")]
+    for inline, in_loop in ((True, lambda m: m is here), (False, lambda m: False)):
+        page = live_document(Metrics(MonotonicClock()), models, None, lambda m: (), None, in_loop=in_loop)["models"]
+        assert len(page) == 1 + len(others)
+        assert page[0]["runs"] in model_line(here, inline=inline)
+        assert ("thread" in page[0]["without_workers"], "asleep" in page[0]["without_workers"]) == (inline, not inline)
+        assert {one["without_workers"] for one in page[1:]} == {"none here: requests go on"}
+
+
 def test_greeting_of_each_kind() -> None:
     here = live_model(classes=("a", "b"), deadline_s=0.05, capacity_rps=801.0)
     assert model_line(here, inline=False) == (

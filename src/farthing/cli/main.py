@@ -320,7 +320,8 @@ def report(
     else:
         if as_of is not None or given:
             terminal.print_plan(priced, page.parent, files_of(plan, out, as_of=as_of, asked=given))
-        click.echo(page)
+        else:
+            click.echo(page)
     sys.exit(_status(priced.verdict.outcome) if given else OK)
 
 

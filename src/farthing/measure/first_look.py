@@ -36,7 +36,7 @@ _QUICK_BUILDS = ("fp32", "int8-dynamic")
 """Variants that need no calibration: built at once."""
 _PASSES = 4.0
 """Calibration runs over its samples about so often, in full precision, with what it collects."""
-_STAGE, _STEPS = "first look", 6
+_STAGE, _STEPS = "first look", 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +101,16 @@ def _glimpse(bench: Workbench, limit_s: float) -> Glimpse:
     look(state, state.baseline, sorted({1, state.baseline.max_batch}))
     state.sla[state.baseline] = stable_rate(state, state.baseline)
     _screen_builds(at, cores)
-    bench.tell(_STAGE, 3, _STEPS, "answers of the baseline")
+    bench.tell(_STAGE, 2, _STEPS, "answers of the baseline")
     score = baseline_score(bench, state.baseline)
     passed = _gate(at)
-    bench.tell(_STAGE, 4, _STEPS, "batches")
+    bench.tell(_STAGE, 3, _STEPS, "batches")
     for k, build in enumerate(passed):
         _batches(at, build, further=k == 0)
     chosen = _best(state)
     bench.retire([state.baseline])
     if chosen is not None:
-        bench.tell(_STAGE, 5, _STEPS, f"what a server adds to {chosen.label}")
+        bench.tell(_STAGE, 4, _STEPS, f"what a server adds to {chosen.label}")
         _charge_server(state, chosen)
     bench.tell(_STAGE, _STEPS, _STEPS, f"{_builds(len(state.ratios))} looked at")
     return Glimpse(
@@ -159,7 +159,7 @@ def _screen(at: _Look, builds: Sequence[Candidate]) -> None:
     for build in builds:
         if not at.before(_SCREENS_UNTIL):
             return
-        bench.tell(_STAGE, 2, _STEPS, build.build)
+        bench.tell(_STAGE, 1, _STEPS, build.build)
         try:
             state.ratios[build] = screen_one(state, build).ratio
         except (EngineError, MeasureError) as e:
@@ -177,7 +177,7 @@ def _gate(at: _Look) -> list[Candidate]:
     for k, build in enumerate(sorted(state.ratios, key=lambda c: -state.ratios[c].value)):
         if len(passed) == _GATED or (k and not at.before(1.0)):
             break
-        bench.tell(_STAGE, 3, _STEPS, f"answers of {build.build}")
+        bench.tell(_STAGE, 2, _STEPS, f"answers of {build.build}")
         try:
             evidence = evidence_of(state, build, "search", bench.workload.objective.confidence)
         except (EngineError, MeasureError) as e:

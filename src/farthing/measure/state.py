@@ -136,8 +136,8 @@ def _served(shares_frac: tuple[float, float], c: Candidate, *, cores: int) -> st
     where = (
         f"on {'a core' if spare == 1 else f'{spare} cores'} that no worker uses"
         if spare > 0
-        else "on the workers' cores, since none was spare; with clients on other machines the generator's share is the "
-        "workers' again"
+        else "on the workers' own cores, as no other was free; with clients on other machines the workers get the "
+        "generator's share"
     )
     return (
         f"the promise was tested through `farthing serve` on this machine. Of all cores' time the server's own process "

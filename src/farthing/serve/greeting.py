@@ -10,6 +10,7 @@ from farthing.core.route.policies import label
 from farthing.core.route.routes import policy_of
 from farthing.core.route.served import RoutedModel, UpstreamModel
 from farthing.nouns import LocalModel
+from farthing.serve.admin.live import runs
 from farthing.wire.requests import LiveModel
 
 __all__ = ["Addresses", "model_line", "ready_lines"]
@@ -69,7 +70,7 @@ def _local_parts(model: LiveModel, spec: LocalModel, *, inline: bool) -> list[st
     """How it is run, what it takes and gives, and what the machine costs."""
     alone = bool(model.batching) and not model.batched
     c = replace(spec.candidate, max_batch=1) if alone else spec.candidate
-    how = f"{c.engine} {c.variant} b{c.max_batch} in the server's thread" if inline else c.label
+    how = runs(c, in_loop=inline)
     parts = [how, _KINDS[spec.pipeline.kind]]
     if spec.classes:
         parts.append(f"{len(spec.classes):,} classes")

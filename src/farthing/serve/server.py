@@ -257,7 +257,7 @@ class Server:
         return f"{how}, with a key"
 
     def _inline(self, model: LiveModel) -> bool:
-        return not self._pool.pids(model)
+        return self._pool.in_loop(model)
 
     # — changes ————————————————————————————————————————————————————————————————————————————————————
 

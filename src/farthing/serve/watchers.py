@@ -61,6 +61,7 @@ class Watchers:
             admin=models,
             token=settings.admin_token,
             workers=pool.pids,
+            in_loop=pool.in_loop,
             ledger=self._ledger_state,
             decided=self.decided,
             routes=self.routes,

@@ -139,6 +139,10 @@ class Pool:
         """Worker processes of a model that are ready; none when it runs inline or sleeps."""
         return next((s.crew.pids for s in self._seats.values() if s.live is model), ())
 
+    def in_loop(self, model: LiveModel) -> bool:
+        """Whether a model runs in the server's own thread; one that sleeps, or does not run here, does not."""
+        return any(s.live is model and not s.asleep and not s.crew.pids for s in self._seats.values())
+
     def died(self, model: LiveModel) -> int:
         """Workers of a model that ended without being told to, since it was loaded."""
         return next((s.crew.died for s in self._seats.values() if s.live is model), 0)

@@ -231,7 +231,7 @@ def test_a_fall_back_that_was_never_served_is_served_now(state: RunState, monkey
     [
         (
             1.0,
-            "on the workers' cores, since none was spare; with clients on other machines the generator's share is the workers' again",
+            "on the workers' own cores, as no other was free; with clients on other machines the workers get the generator's share",
         ),
         (2.0, "on a core that no worker uses"),
         (8.0, "on 7 cores that no worker uses"),

@@ -132,7 +132,11 @@ def _smaller(p: Pricing, idle: Idling, rate_rps: float) -> Iterator[IdleOption]:
     offer = min(filter(fits, p.market.small), key=usd_per_hour, default=None)
     if offer is None:
         return
-    rule = f"{offer.hardware.vcpus:g} vCPU taken to carry half of their share of what {own.hardware.vcpus:g} do"
+    size, of = offer.hardware.vcpus or own.hardware.vcpus, own.hardware.vcpus
+    rule = (
+        f"its {size:g} vCPU are taken to serve {100 * SMALLER_FRAC * size / of:.3g} % of what the {of:g} of {own.name} "
+        "do, half of what their number says"
+    )
     if _BURSTABLE.match(offer.name):
         rule += "; burstable: its processor is shared, so verify the latency there"
     cost = _exact(usd_per_month(offer, idle.replicas), offer, "price by the hour, all month")

@@ -7,16 +7,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from farthing.errors import DataError
 from farthing.load.workload.class_names import matched_classes, numbering
+from farthing.load.workload.models import configured_classes
 from farthing.load.written_numbers import cell_number
 from farthing.nouns import Dataset
 
-__all__ = ["LABEL_NAMES", "check_labels", "encode_labels", "renumbered"]
+__all__ = ["LABEL_NAMES", "as_beside_tokenizer", "check_labels", "encode_labels", "renumbered"]
 
 LABEL_NAMES = ("label", "labels", "class", "category", "intent", "target", "targets", "y", "wnid")
 """Usual names of the column or array that holds the labels."""
@@ -96,6 +98,27 @@ def renumbered(data: Dataset, classes: Sequence[str]) -> Dataset:
     names = data.ids or [f"sample {k}" for k in range(data.n)]
     labels, order = encode_labels(values, source=data.source, names=names, classes=classes)
     return replace(data, labels=labels, classes=order, numbered=numbering(order, classes))
+
+
+def as_beside_tokenizer(data: Dataset, tokenizer: Path) -> Dataset:
+    """Labels in words numbered as ``config.json`` beside a tokenizer names classes, where all of them fit.
+
+    Args:
+        data: Judges a model that has not said its classes yet.
+        tokenizer: Its file, or the folder of it.
+
+    Raises:
+        ModelError: when config.json cannot be read.
+    """
+    if not data.classes:
+        return data
+    classes = configured_classes(tokenizer if tokenizer.is_dir() else tokenizer.parent)
+    try:
+        found = renumbered(data, classes)
+    except DataError:  # of another model
+        return data
+    fits = bool(classes) and not found.numbered
+    return replace(found, numbered="as config.json beside the tokenizer has them") if fits else data
 
 
 def _refuse_decimal_commas(texts: Sequence[str], source: str, names: Sequence[str]) -> None:

@@ -17,8 +17,8 @@ from farthing.load.traffic.usage import read_usage, usage_frac
 from farthing.load.workload.baseline_precision import baseline_precision
 from farthing.load.workload.data import read_dataset
 from farthing.load.workload.judged import check_judged
-from farthing.load.workload.labels import renumbered
-from farthing.load.workload.models import configured_classes, guess_pipeline, is_import_path, model_classes, model_ref
+from farthing.load.workload.labels import as_beside_tokenizer
+from farthing.load.workload.models import guess_pipeline, is_import_path, model_classes, model_ref
 from farthing.load.workload.takeable import check_takeable
 from farthing.models.module_names import check_import_path
 from farthing.nouns import BaselineSpec, Bill, Dataset, LatencyBound, ModelRef, Objective, PipelineSpec, Trace, Workload
@@ -118,7 +118,9 @@ def _workload(values: Parsed, name: str | None) -> Workload:
             "no data is given to judge answers by",
             hint="--labels FOLDER; in a file inputs: {images: FOLDER}, texts, tensors or labels",
         )
-    holdout = _as_tokenizers_model(holdout, values["inputs"], model) if not classes else holdout
+    tokenizer: Located | None = values["inputs"].get("tokenizer")
+    if tokenizer is not None and model.kind == "torch" and not classes:
+        holdout = as_beside_tokenizer(holdout, tokenizer.path)
     metric, custom = _metric(values["objective"].get("metric"), holdout)
     if metric in _BY_CLASS and custom is None and model.onnx_path is not None:
         check_judged(holdout, metric, Path(model.onnx_path))
@@ -156,19 +158,6 @@ def _dataset(section: Mapping[str, Any], name: str, classes: tuple[str, ...]) ->
     settings = {key: section[key] for key in ("text_column", "label_column", "max_pixels") if key in section}
     separate = labels.path if given and labels is not None else None
     return read_dataset(data.path, kind, labels=separate, classes=classes, **settings)
-
-
-def _as_tokenizers_model(holdout: Dataset, section: Mapping[str, Any], model: ModelRef) -> Dataset:
-    """Labels of a PyTorch module numbered as config.json beside its tokenizer names classes, where all of them fit."""
-    tokenizer: Located | None = section.get("tokenizer")
-    if tokenizer is None or model.kind != "torch" or not holdout.classes:
-        return holdout
-    folder = tokenizer.path if tokenizer.path.is_dir() else tokenizer.path.parent
-    try:
-        found = renumbered(holdout, configured_classes(folder))
-    except DataError:  # of another model
-        return holdout
-    return replace(found, numbered="as config.json beside the tokenizer has them") if not found.numbered else holdout
 
 
 def _calibration(values: Parsed, classes: tuple[str, ...], holdout: Dataset) -> Dataset | None:

@@ -70,6 +70,7 @@ class Control:
         admin: None switches admin off.
         token: Who shows it may use admin; None switches admin off.
         workers: Processes of a model that are ready.
+        in_loop: Whether a model runs in the server's own thread.
         ledger: How the ledger's writing goes.
         decided: Told of each thing that admin did, for the ledger.
         routes: Those that are served; None for none.
@@ -86,6 +87,7 @@ class Control:
         admin: Admin | None = None,
         token: str | None = None,
         workers: Callable[[LiveModel], Sequence[int]] = lambda model: (),
+        in_loop: Callable[[LiveModel], bool] = lambda model: False,
         ledger: Callable[[], LedgerState | None] = lambda: None,
         decided: Callable[[str, Mapping[str, Any]], None] = lambda what, evidence: None,
         routes: Routes | None = None,
@@ -96,6 +98,7 @@ class Control:
         self._models, self._metrics, self._admin = models, metrics, admin
         self._token = None if token is None else hashlib.sha256(token.encode()).digest()
         self._workers, self._ledger, self._decided = workers, ledger, decided
+        self._in_loop = in_loop
         self._routes, self._scaling, self._wanted = routes, scaling, wanted or (lambda model: None)
         self._names = frozenset(name.lower() for name in names)
         self._listener: asyncio.Server | None = None
@@ -191,7 +194,13 @@ class Control:
     def _live(self) -> dict[str, Any]:
         models = self._models
         said = live_document(
-            self._metrics, models.known(), models.not_ready(), self._workers, self._ledger(), self._wanted
+            self._metrics,
+            models.known(),
+            models.not_ready(),
+            self._workers,
+            self._ledger(),
+            wanted=self._wanted,
+            in_loop=self._in_loop,
         )
         return {
             **said,

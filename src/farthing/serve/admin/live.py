@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from farthing.core.money.attribution import NANODOLLARS_PER_USD
+from farthing.nouns import Backend, LocalModel
 from farthing.serve.telemetry.counts import ModelCounts, Snapshot
 from farthing.serve.telemetry.ledger_writer import LedgerState
 from farthing.serve.telemetry.metrics import Metrics
 from farthing.serve.telemetry.rates import Rates, rates_over
 from farthing.wire.requests import LiveModel, Problem
 
-__all__ = ["cost_document", "live_document", "readiness_document"]
+__all__ = ["cost_document", "live_document", "readiness_document", "runs"]
 
 RATES_OVER_S = 10
 COSTS_OVER_S = 60
@@ -39,7 +40,9 @@ def live_document(
     not_ready: Problem | None,
     workers: Callable[[LiveModel], Sequence[int]],
     ledger: LedgerState | None,
+    *,
     wanted: Callable[[LiveModel], int | None] = lambda model: None,
+    in_loop: Callable[[LiveModel], bool] = lambda model: False,
 ) -> dict[str, Any]:
     """The document behind the page.
 
@@ -50,6 +53,7 @@ def live_document(
         workers: Processes of a model that are ready, none when it runs in the server's own thread.
         ledger: How the writing goes, None without one.
         wanted: Workers that a model is to have, None for what it was loaded with.
+        in_loop: Whether a model that is ready runs in the server's own thread.
     """
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -59,7 +63,7 @@ def live_document(
         "ledger": None if ledger is None else asdict(ledger),
         "figures": _figures(metrics),
         "models": _with_idle(
-            [_model(metrics, model, workers(model), wanted(model)) for model in models], metrics, models
+            [_model(metrics, m, workers(m), wanted(m), in_loop=in_loop(m)) for m in models], metrics, models
         ),
     }
 
@@ -92,7 +96,9 @@ def _figures(metrics: Metrics) -> dict[str, float]:
     return {gauge.name: sum(value for _, value in gauge.read()) for gauge in shown}
 
 
-def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int], wanted: int | None) -> dict[str, Any]:
+def _model(
+    metrics: Metrics, model: LiveModel, workers: Sequence[int], wanted: int | None, *, in_loop: bool
+) -> dict[str, Any]:
     history, seconds, counts = metrics.history(model), metrics.seconds(model), metrics.of(model)
     backend = model.spec.backend
     return {
@@ -100,7 +106,8 @@ def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int], wanted: i
         "version": model.spec.version,
         "state": model.state,
         "reason": model.reason,
-        "runs": backend.label,
+        "runs": runs(backend, in_loop=in_loop),
+        "without_workers": _without_workers(model, in_loop),
         "emulated": model.emulated,
         "workers": {
             "ready": len(workers),
@@ -118,6 +125,18 @@ def _model(metrics: Metrics, model: LiveModel, workers: Sequence[int], wanted: i
         "cost": _recent_cost(history, counts),
         "history": {f.name: [_short(getattr(r, f.name)) for r in seconds] for f in fields(Rates)},
     }
+
+
+def runs(backend: Backend, *, in_loop: bool) -> str:
+    """What answers requests, where: ``openvino int8-nncf b8 2×1``, ``onnxruntime fp32 b8 in the server's thread``."""
+    return f"{backend.made} b{backend.max_batch} in the server's thread" if in_loop else backend.label
+
+
+def _without_workers(model: LiveModel, in_loop: bool) -> str:
+    """Why a model that is ready has no worker process, should it have none."""
+    if in_loop:
+        return "none: it runs in the server's thread"
+    return "asleep: its next request wakes it" if isinstance(model.spec, LocalModel) else "none here: requests go on"
 
 
 def _short(value: float | None) -> float | None:
