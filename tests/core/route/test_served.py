@@ -84,6 +84,6 @@ def test_the_document_of_a_local_model_has_these_keys_in_this_order() -> None:
     plain = to_plain(MODELS[0])
     assert list(plain) == [
         "name", "version", "path", "candidate", "pipeline", "classes", "deadline_s", "max_delay_s", "max_waiting",
-        "memory_mib", "service_ms", "offer", "capacity_rps", "options", "inline", "trust", "caution",
+        "memory_mib", "service_ms", "offer", "capacity_rps", "options", "inline", "trust", "caution", "emulated",
     ]  # fmt: skip
     assert from_plain(LocalModel, plain) == MODELS[0]

@@ -87,7 +87,7 @@ def test_load_replicas_attainment_and_dollars_are_drawn(tmp_path: Path) -> None:
     assert "cost of the replicas $0.100 7,200 replica-seconds billed at $0.0500/h" in text
     assert "Last change, 10 s ago: 3 → 4, the stable window asks for 4." in text
     assert "scaling.json" in text
-    assert re.search(r"of 4 workers ready|no worker process", text)
+    assert re.search(r"of 4 workers ready|asleep: its next request", text)
     assert dom.count("<polyline") >= 4
 
 
