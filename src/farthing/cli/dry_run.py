@@ -12,7 +12,7 @@ import click
 from farthing.cli.options import print_json
 from farthing.errors import InputError
 
-__all__ = ["dry_run_options", "run_dry", "wants_dry_run"]
+__all__ = ["SPOT_FLAGS", "TRACE_FLAGS", "dry_run_options", "run_dry", "wants_dry_run"]
 
 _PATH = click.Path(path_type=Path)
 dry_run_options = (
@@ -56,9 +56,9 @@ dry_run_options = (
 )
 """After those of the comparison of rules; ``--start``, ``--load`` and ``--json`` belong to both."""
 _LOAD = "30s"
-_TRACE = ("trace", "trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only")
-_SPOT = ("histories", "spot_price", "floor", "notice", "spare")
-_OF_THE_OTHER = ("plan", "per_month", "attainment", "rule", "seeds", "chrome_trace", *_SPOT, *_TRACE)
+TRACE_FLAGS = ("trace", "trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only")
+SPOT_FLAGS = ("histories", "spot_price", "floor", "notice", "spare")
+_OF_THE_OTHER = ("plan", "per_month", "attainment", "rule", "seeds", "chrome_trace", *SPOT_FLAGS, *TRACE_FLAGS)
 _SERIES = ("prometheus", "total", "per_replica", "replicas_series", "recorded_replicas", "request")
 _PRICE = ("offer", "region", "as_of", "usd_per_hour")
 _READINESS = ("cpu_initialization_period", "initial_readiness_delay")

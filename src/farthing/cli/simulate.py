@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from farthing.cli.dry_run import dry_run_options, run_dry, wants_dry_run
+from farthing.cli.dry_run import SPOT_FLAGS, TRACE_FLAGS, dry_run_options, run_dry, wants_dry_run
 from farthing.cli.options import TRACE_HELP, print_json, trace_options
 
 __all__ = ["simulate"]
@@ -74,10 +74,8 @@ def simulate(**given: Any) -> None:
         _compare(**{key: value for key, value in given.items() if key in _COMPARISON})
 
 
-_TRACE = ("trace", "trace_kind", "trace_column", "trace_time_column", "trace_unit", "trace_per", "trace_only")
-_SPOT = ("histories", "spot_price", "floor", "notice", "spare")
 _COMPARED = ("plan", "per_month", "attainment", "start", "load", "rule", "seeds", "chrome_trace", "as_json")
-_COMPARISON = (*_COMPARED, *_SPOT, *_TRACE)
+_COMPARISON = (*_COMPARED, *SPOT_FLAGS, *TRACE_FLAGS)
 
 
 def _compare(

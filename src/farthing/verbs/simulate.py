@@ -14,7 +14,7 @@ from farthing.core.simulation.replica import promise_of, replica_of
 from farthing.core.simulation.rules.compared import Fleet, simulate_rule
 from farthing.core.simulation.rules.families import refuse_unknown
 from farthing.core.simulation.rules.study import Study, study
-from farthing.core.simulation.setup import Window
+from farthing.core.simulation.setup import BatchingServer, Window
 from farthing.core.simulation.spot.study import SpotStudy, study_spot
 from farthing.core.simulation.steering import Change
 from farthing.core.traffic.arrivals.replayed import Replayed
@@ -103,14 +103,8 @@ def simulate(
         raise InputError(str(e)) from e
     halves = halves_of(Path(trace), asked or TraceAsked(), per_month=per_month)
     replica = replica_of(plan.chosen, plan.objective, 1.0 if plan.stand_in is None else plan.stand_in.capacity_factor)
-    fleet = Fleet(
-        server=replica.server,
-        promise=promise_of(plan.objective),
-        length_s=halves[0].length_s,
-        usd_per_hour=usd_per_hour(plan.offers[0]),
-        start_s=start_s,
-        load_s=(plan.chosen.load_s or 0.0) if load_s is None else load_s,
-    )
+    load_s = (plan.chosen.load_s or 0.0) if load_s is None else load_s
+    fleet = _fleet(plan, replica.server, halves[0].length_s, start_s, load_s)
     market = None if spot is None else spot_market(spot, fleet.usd_per_hour, halves[1].length_s)
     floor_frac = 1.0 if spot is None else spot.floor_frac
     tell = or_silent(on_progress)
@@ -129,6 +123,17 @@ def simulate(
         return Simulated(plan=plan, fleet=fleet, study=found, seen=seen)
     bought = study_spot(market[0], found, halves, floor_frac=floor_frac, spare=spot.spare, tell=tell)
     return Simulated(plan=plan, fleet=fleet, study=found, spot=replace(bought, said=tuple(market[1])), seen=seen)
+
+
+def _fleet(plan: Plan, server: BatchingServer, length_s: float, start_s: float, load_s: float) -> Fleet:
+    return Fleet(
+        server=server,
+        promise=promise_of(plan.objective),
+        length_s=length_s,
+        usd_per_hour=usd_per_hour(plan.offers[0]),
+        start_s=start_s,
+        load_s=load_s,
+    )
 
 
 def _closely(found: Study, half: Replayed, seed: int) -> Closely:

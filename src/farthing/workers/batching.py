@@ -261,13 +261,12 @@ class BatchQueue:
             self._leaving[runner] = self._loop.create_future()
             await self._leaving[runner]
 
-    def _put_back(self, runner: Runner) -> None:
-        """A worker is done with its batch."""
+    def _let_go(self, runner: Runner) -> bool:
+        """Whether a worker without a batch was waited for to leave; who waits goes on."""
         relieved = self._leaving.pop(runner, None)
-        if relieved is None:
-            self._idle.append(runner)
-        elif not relieved.done():
+        if relieved is not None and not relieved.done():
             relieved.set_result(None)
+        return relieved is not None
 
     def _ended(self, batch: Batch) -> None:
         if self.tally is not None:
@@ -283,7 +282,8 @@ class BatchQueue:
     def finished(self, runner: Runner, outcome: Outcome) -> None:
         """A worker has answered its batch."""
         batch = self._busy.pop(runner)
-        self._put_back(runner)
+        if not self._let_go(runner):
+            self._idle.append(runner)
         self._ended(batch)
         self.answered_batches += 1
         if not outcome.bad:
@@ -316,9 +316,7 @@ class BatchQueue:
         """A worker has died; what it was working on is tried again alone, or given up."""
         self.detach(runner)
         batch = self._busy.pop(runner, None)
-        relieved = self._leaving.pop(runner, None)
-        if relieved is not None and not relieved.done():
-            relieved.set_result(None)
+        self._let_go(runner)
         if batch is None:
             return
         self._ended(batch)

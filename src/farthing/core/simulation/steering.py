@@ -11,9 +11,11 @@ from farthing.core.simulation.outcomes import Observation
 from farthing.nouns import FleetSeen, ScalingDecision
 from farthing.ports import Scaler
 
-__all__ = ["BUSY_FRAC", "Change", "OnePool", "Purchase", "Steering", "fleet_seen", "turns"]
+__all__ = ["BUSY_FRAC", "ON_DEMAND", "Change", "OnePool", "Purchase", "Steering", "fleet_seen", "turns"]
 
 
+ON_DEMAND = "on_demand"
+"""Pool of replicas that are never taken back."""
 BUSY_FRAC = 0.7
 """Below it nobody would call a fleet busy."""
 

@@ -13,14 +13,13 @@ from farthing.core.simulation.billing import Billing, billed_units
 from farthing.core.simulation.outcomes import SimulationResult
 from farthing.core.simulation.setup import BatchingServer, Pool, Promise, Setup, Window
 from farthing.core.simulation.simulate import simulate
-from farthing.core.simulation.steering import Change, OnePool, Steering, turns
+from farthing.core.simulation.steering import ON_DEMAND, Change, OnePool, Steering, turns
 from farthing.core.stats.intervals import mean_t
 from farthing.nouns import HOURS_PER_MONTH, Estimate
 from farthing.ports import Scaler
 
 __all__ = ["Fleet", "RuleOutcome", "RuleRun", "judge", "paired", "run_rule", "simulate_rule"]
 
-POOL = "on_demand"
 Arrivals = Callable[[int], Iterable[ArrayLike]]
 """Blocks of instants of one seed."""
 
@@ -64,7 +63,7 @@ class Fleet:
 
     def setup(self, control_s: float, seed: int) -> Setup:
         """Of one simulation in which a rule is asked so often."""
-        pool = Pool(name=POOL, initial=self.initial, start_s=self.start_s, load_s=self.load_s)
+        pool = Pool(name=ON_DEMAND, initial=self.initial, start_s=self.start_s, load_s=self.load_s)
         return Setup(
             server=self.server,
             pools=(pool,),
@@ -139,7 +138,7 @@ def simulate_rule(
         seed: Of service times.
         record: Requests of which is kept what became of them.
     """
-    steering = Steering(scaler, OnePool(POOL), workers=fleet.server.instances, initial=fleet.initial)
+    steering = Steering(scaler, OnePool(ON_DEMAND), workers=fleet.server.instances, initial=fleet.initial)
     setup = replace(fleet.setup(scaler.interval_s, seed), record=record or Window())
     return simulate(setup, arrivals, steering), steering
 
@@ -154,7 +153,7 @@ def run_rule(fleet: Fleet, scaler: Scaler, arrivals: Iterable[ArrayLike], seed: 
         seed: Of service times.
     """
     result, steering = simulate_rule(fleet, scaler, arrivals, seed)
-    units = billed_units(result.lives, fleet.length_s, fleet.billing).get(POOL, 0)
+    units = billed_units(result.lives, fleet.length_s, fleet.billing).get(ON_DEMAND, 0)
     paid_h = units * fleet.billing.unit_s / 3600
     wanted = [fleet.initial, *(change.replicas for change in steering.changes)]
     return RuleRun(

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 from farthing.core.simulation.outcomes import Observation
 from farthing.core.simulation.spot.histories import Reclaiming, ZoneHistory
+from farthing.core.simulation.steering import ON_DEMAND
 
-__all__ = ["ON_DEMAND", "Buying", "SpotPurchase"]
-
-ON_DEMAND = "on_demand"
+__all__ = ["Buying", "SpotPurchase"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +93,8 @@ class SpotPurchase:
         if not self.buying.overflow:
             return {**wanted, ON_DEMAND: floor}
         ready, coming = self._lasting(seen)
-        there = seen.replicas[ON_DEMAND]
-        running = there["requested"] + there["loading"] + there["ready"]
-        asked = sum(wanted.values()) - sum(self._held(seen, zone) for zone in self._zones)
+        running = _held(seen, ON_DEMAND)
+        asked = sum(wanted.values()) - sum(_held(seen, zone.history.zone) for zone in self._zones)
         on_demand = max(floor, replicas - ready - coming - max(0, asked), min(running, replicas - ready))
         return {**wanted, ON_DEMAND: max(0, on_demand)}
 
@@ -105,7 +103,7 @@ class SpotPurchase:
         wanted, lasting = {}, 0
         for zone in self._zones:
             zone.see(seen.at_s, self.interval_s)
-            held = self._held(seen, zone)
+            held = _held(seen, zone.history.zone)
             wanted[zone.history.zone] = held
             lasting += min(held, self._lasts(zone, seen.at_s))
         for zone in sorted(self._zones, key=lambda z: self._left_s(z, seen.at_s), reverse=True):
@@ -132,10 +130,6 @@ class SpotPurchase:
             wanted[zone.history.zone] -= fewer
             surplus, spared = surplus - fewer, spared - fewer
         return wanted
-
-    def _held(self, seen: Observation, zone: _Zone) -> int:
-        there = seen.replicas[zone.history.zone]
-        return there["requested"] + there["loading"] + there["ready"]
 
     def _lasts(self, zone: _Zone, now_s: float) -> int:
         """Machines of a zone that will still be there when what is asked for now is ready, as far as that is known."""
@@ -171,3 +165,9 @@ class SpotPurchase:
             ready += up
             coming += min(there["requested"] + there["loading"], lasts - up)
         return ready, coming
+
+
+def _held(seen: Observation, pool: str) -> int:
+    """Replicas of a pool that are there or on their way."""
+    there = seen.replicas[pool]
+    return there["requested"] + there["loading"] + there["ready"]

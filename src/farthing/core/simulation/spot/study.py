@@ -15,9 +15,9 @@ from farthing.core.simulation.rules.compared import Fleet
 from farthing.core.simulation.rules.study import Study
 from farthing.core.simulation.setup import Pool, Setup
 from farthing.core.simulation.simulate import simulate
-from farthing.core.simulation.spot.buying import ON_DEMAND, Buying, SpotPurchase
+from farthing.core.simulation.spot.buying import Buying, SpotPurchase
 from farthing.core.simulation.spot.histories import Reclaiming, ZoneHistory, reclaimed
-from farthing.core.simulation.steering import Steering
+from farthing.core.simulation.steering import ON_DEMAND, Steering
 from farthing.core.traffic.arrivals.replayed import Replayed
 from farthing.ports import Progress, Scaler
 
